@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	charmlog "github.com/charmbracelet/log"
+	"golang.org/x/term"
+)
+
+// app is what every command works with: the streams, the terminal behind them, the logger, the clock.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	terminal terminal // behind out
+	level    slog.LevelVar
+	now      func() time.Time
+}
+
+// terminal says what results are shown on. The zero value is a pipe or file.
+type terminal struct {
+	is    bool // a person is looking
+	color bool // and did not set NO_COLOR
+	width int  // columns; lines are wrapped at it
+}
+
+// pipeWidth is where lines are wrapped when nobody knows how wide the reader's screen is.
+const pipeWidth = 100
+
+func newApp() *app {
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now}
+	a.level.Set(slog.LevelWarn)
+	a.terminal = findTerminal(os.Stdout)
+	return a
+}
+
+func findTerminal(f *os.File) terminal {
+	t := terminal{width: pipeWidth}
+	fd := int(f.Fd())
+	if !term.IsTerminal(fd) {
+		return t
+	}
+	t.is = true
+	// https://no-color.org: set to anything but the empty string; a dumb terminal shows no colours either.
+	t.color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	if w, _, err := term.GetSize(fd); err == nil && w > 0 {
+		t.width = w
+	}
+	return t
+}
+
+// log returns the logger, which writes to standard error. It is made when first asked for: most
+// commands end without a word to say.
+func (a *app) log() *slog.Logger {
+	return slog.New(charmlog.NewWithOptions(a.err, charmlog.Options{
+		Level:        charmlog.Level(a.level.Level()),
+		ReportCaller: false,
+	}))
+}
+
+func (a *app) errorf(format string, args ...any) {
+	fmt.Fprintf(a.err, "labctl: "+format+"\n", args...)
+}

@@ -1,0 +1,28 @@
+// Command labctl builds Kubernetes networking labs and grades what students make of them.
+//
+// The commands are thin: each parses its flags, calls a package, and hands the result to a view.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal cancels the context, so that commands end in order; from then on a second one
+	// finds the default handler, which ends the process at once.
+	context.AfterFunc(ctx, stop)
+
+	app := newApp()
+	cmd := newRootCommand(app)
+	cmd.SetArgs(goStyleFlags(os.Args[1:]))
+	return app.exitCode(ctx, cmd.ExecuteContext(ctx))
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/spf13/cobra"
+)
+
+func newRootCommand(app *app) *cobra.Command {
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "labctl",
+		Short: "Kubernetes networking labs, graded by what gets through",
+		Long: `labctl grades Kubernetes networking labs: not by reading the student's YAML, but by working out which
+connections it lets through, with Cilium's own rule model, and says which rule decided each of them.`,
+		Example: `  labctl labs                                          the labs that ship
+  labctl show networkpolicy                            read a lab's tasks
+  labctl grade networkpolicy --submission answers/ --offline`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			if verbose {
+				app.level.Set(slog.LevelDebug)
+			}
+		},
+	}
+	cmd.SetIn(app.in)
+	cmd.SetOut(app.out)
+	cmd.SetErr(app.err)
+	cmd.PersistentFlags().BoolVarP(&verbose, "verbose", "v", false, "log what is being done, to standard error")
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nSee %q", err, cmd.CommandPath()+" --help")
+	})
+	cmd.AddCommand(
+		newVersionCommand(app),
+	)
+	return cmd
+}
+
+// goStyleFlags lets `labctl fmt` take its flags the way gofmt and terraform fmt do, with one dash.
+func goStyleFlags(args []string) []string {
+	at := slices.Index(args, "fmt")
+	if at < 0 {
+		return args
+	}
+	args = slices.Clone(args)
+	for i, arg := range args[at:] {
+		switch arg {
+		case "--":
+			return args
+		case "-check", "-diff":
+			args[at+i] = "-" + arg
+		}
+	}
+	return args
+}
