@@ -32,17 +32,22 @@ type Prober interface {
 	Prove(ctx context.Context, inv labs.Invariant) (*Outcome, error)
 }
 
-// State is what is in force at a checkpoint: the submission's objects and the labels it puts on namespaces.
+// State is what is in force at a checkpoint: the submission's objects and the labels it puts on namespaces,
+// and what the lab's setup did.
 type State struct {
 	Task            string
 	Policies        []*manifest.Object           // in order of first application
-	NamespaceLabels map[string]map[string]string // added or changed by the submission
+	NamespaceLabels map[string]map[string]string // added or changed by the submission and by setup
+	Applied         []*manifest.Object           // other objects (workloads, services, …) that the lab's setup applied
+	Deleted         []manifest.Ref               // objects of the lab that its setup deleted
 }
 
-// Probe is one connection of an objective.
+// Probe is one connection of an objective, and the verdict it wants. The engine needs Want to pick the
+// replica that misses, and to explain only what needs explaining.
 type Probe struct {
 	From labs.Source
 	To   labs.Target
+	Want labs.Verdict
 }
 
 // Outcome is what a probe found. For a source or target with several replicas the verdict is the one
