@@ -1,0 +1,342 @@
+package manifest
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// converter writes a tree of nodes as JSON, the way sigs.k8s.io/yaml does, and notes what is wrong with
+// it on the way: keys that occur twice, values that JSON cannot hold, aliases that explode.
+type converter struct {
+	doc      document
+	lim      Limits
+	buf      []byte
+	path     fieldPath
+	nodes    int
+	depth    int
+	open     []*yaml.Node // aliases being expanded
+	findings []finding
+	stopped  bool // a limit was hit
+}
+
+// finding is a problem that does not know its file and object yet.
+type finding struct {
+	line    int
+	field   string
+	message string
+	hint    string
+}
+
+func (c *converter) report(n *yaml.Node, message, hint string) {
+	c.findings = append(c.findings, finding{line: c.doc.line(n), field: c.path.String(), message: message, hint: hint})
+}
+
+func (c *converter) stop(n *yaml.Node, message string) {
+	if !c.stopped {
+		c.stopped = true
+		c.findings = append(c.findings, finding{line: c.doc.line(n), message: message})
+	}
+}
+
+func (c *converter) value(n *yaml.Node) {
+	if c.stopped {
+		return
+	}
+	if c.nodes++; c.nodes > c.lim.Nodes {
+		c.stop(n, fmt.Sprintf("the document has more than %d values once its aliases are expanded", c.lim.Nodes))
+		return
+	}
+	if c.depth > c.lim.Depth {
+		c.stop(n, fmt.Sprintf("the document is nested more than %d levels deep", c.lim.Depth))
+		return
+	}
+	c.depth++
+	defer func() { c.depth-- }()
+	switch n.Kind {
+	case yaml.MappingNode:
+		c.mapping(n)
+	case yaml.SequenceNode:
+		c.buf = append(c.buf, '[')
+		for i, item := range n.Content {
+			if i > 0 {
+				c.buf = append(c.buf, ',')
+			}
+			c.path.pushIndex(i)
+			c.value(item)
+			c.path.pop()
+		}
+		c.buf = append(c.buf, ']')
+	case yaml.AliasNode:
+		if !c.enter(n) {
+			return
+		}
+		c.value(n.Alias)
+		c.open = c.open[:len(c.open)-1]
+	case yaml.ScalarNode:
+		c.scalar(n)
+	default:
+		c.stop(n, "the parser returned a value of unknown kind")
+	}
+}
+
+// enter notes that the alias n is being expanded, and refuses one that contains itself.
+func (c *converter) enter(n *yaml.Node) bool {
+	for _, o := range c.open {
+		if o == n.Alias {
+			c.stop(n, fmt.Sprintf("the alias *%s contains itself", n.Value))
+			return false
+		}
+	}
+	c.open = append(c.open, n.Alias)
+	return true
+}
+
+func (c *converter) mapping(n *yaml.Node) {
+	c.buf = append(c.buf, '{')
+	keys := keySet{}
+	first := true
+	var merges []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if isMergeKey(k) {
+			merges = append(merges, v)
+			continue
+		}
+		key, ok := c.key(k)
+		if !ok {
+			continue
+		}
+		if line, dup := keys.add(key, k.Line); dup {
+			c.path.pushKey(key)
+			c.report(k, fmt.Sprintf("the key %q occurs twice in the same mapping, first on line %d", key, c.doc.offset+line), "keep one of the two")
+			c.path.pop()
+			continue
+		}
+		first = c.entry(key, v, first)
+	}
+	for _, m := range merges {
+		first = c.merge(m, &keys, first)
+	}
+	c.buf = append(c.buf, '}')
+}
+
+func (c *converter) entry(key string, v *yaml.Node, first bool) bool {
+	if !first {
+		c.buf = append(c.buf, ',')
+	}
+	c.buf = appendJSONString(c.buf, key)
+	c.buf = append(c.buf, ':')
+	c.path.pushKey(key)
+	c.value(v)
+	c.path.pop()
+	return false
+}
+
+// merge adds the keys of a "<<" value that the mapping does not have itself.
+func (c *converter) merge(m *yaml.Node, keys *keySet, first bool) bool {
+	if c.nodes++; c.nodes > c.lim.Nodes {
+		c.stop(m, fmt.Sprintf("the document has more than %d values once its aliases are expanded", c.lim.Nodes))
+	}
+	if c.stopped {
+		return first
+	}
+	switch m.Kind {
+	case yaml.AliasNode:
+		if !c.enter(m) {
+			return first
+		}
+		first = c.merge(m.Alias, keys, first)
+		c.open = c.open[:len(c.open)-1]
+	case yaml.SequenceNode:
+		for _, item := range m.Content {
+			first = c.merge(item, keys, first)
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(m.Content); i += 2 {
+			k, v := m.Content[i], m.Content[i+1]
+			if isMergeKey(k) {
+				first = c.merge(v, keys, first)
+				continue
+			}
+			key, ok := c.key(k)
+			if !ok {
+				continue
+			}
+			if _, dup := keys.add(key, k.Line); !dup {
+				first = c.entry(key, v, first)
+			}
+		}
+	default:
+		c.report(m, `the merge key "<<" takes a mapping or a list of mappings`, "")
+	}
+	return first
+}
+
+func isMergeKey(k *yaml.Node) bool {
+	return k.Kind == yaml.ScalarNode && k.Value == "<<" && (k.Tag == "!!merge" || k.Tag == "tag:yaml.org,2002:merge")
+}
+
+// key returns the JSON key that k becomes. Numbers and booleans become their text, as for the API server.
+func (c *converter) key(k *yaml.Node) (string, bool) {
+	if k.Kind == yaml.AliasNode {
+		k = k.Alias
+	}
+	if k.Kind != yaml.ScalarNode {
+		c.report(k, "a key must be a string, not a list or mapping", "a value that begins with { or [ must be quoted")
+		return "", false
+	}
+	kind, text, ok := resolveScalar(k)
+	switch {
+	case !ok:
+		c.report(k, fmt.Sprintf("the key %s is not a string", k.Value), "quote it")
+		return "", false
+	case kind == scalarNull:
+		c.report(k, "a key must be a string, not null", "quote it")
+		return "", false
+	}
+	return text, true
+}
+
+func (c *converter) scalar(n *yaml.Node) {
+	kind, text, ok := resolveScalar(n)
+	if !ok {
+		c.report(n, fmt.Sprintf("%s cannot be expressed in JSON, which Kubernetes uses", n.Value), "quote it if it is text")
+		c.buf = append(c.buf, "null"...)
+		return
+	}
+	if kind == scalarString {
+		c.buf = appendJSONString(c.buf, text)
+		return
+	}
+	c.buf = append(c.buf, text...)
+}
+
+// resolveScalar is resolvePlain for any scalar: quoted, tagged, or read from JSON.
+func resolveScalar(n *yaml.Node) (kind scalarKind, text string, ok bool) {
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+		if n.Style&yaml.TaggedStyle == 0 {
+			return scalarString, n.Value, true
+		}
+	} else if n.Style&yaml.TaggedStyle == 0 {
+		if n.Tag == jsonNumberTag {
+			return scalarNumber, n.Value, true
+		}
+		return resolvePlain(n.Value)
+	}
+	switch n.Tag {
+	case "!!bool", "!!int", "!!float", "!!null":
+		kind, text, ok = resolvePlain(n.Value)
+		want := map[string]scalarKind{"!!bool": scalarBool, "!!int": scalarNumber, "!!float": scalarNumber, "!!null": scalarNull}[n.Tag]
+		return kind, text, ok && kind == want
+	case "!!binary":
+		data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.Value), ""))
+		return scalarString, string(data), err == nil && utf8.Valid(data)
+	}
+	return scalarString, n.Value, true
+}
+
+// keySet finds keys that occur twice: by comparing for the few keys that mappings usually have.
+type keySet struct {
+	keys  []string
+	lines []int
+	index map[string]int
+}
+
+func (s *keySet) add(key string, line int) (firstLine int, dup bool) {
+	if s.index != nil {
+		if l, ok := s.index[key]; ok {
+			return l, true
+		}
+		s.index[key] = line
+		return 0, false
+	}
+	for i, k := range s.keys {
+		if k == key {
+			return s.lines[i], true
+		}
+	}
+	s.keys, s.lines = append(s.keys, key), append(s.lines, line)
+	if len(s.keys) > 32 {
+		s.index = make(map[string]int, 2*len(s.keys))
+		for i, k := range s.keys {
+			s.index[k] = s.lines[i]
+		}
+	}
+	return 0, false
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendJSONString appends s as a JSON string, as encoding/json does but for the escapes for HTML.
+func appendJSONString(buf []byte, s string) []byte {
+	buf = append(buf, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		b := s[i]
+		if b >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && n == 1 {
+				buf = append(append(buf, s[start:i]...), `\ufffd`...)
+				start = i + 1
+			}
+			i += n
+			continue
+		}
+		if b >= 0x20 && b != '"' && b != '\\' {
+			i++
+			continue
+		}
+		buf = append(buf, s[start:i]...)
+		switch b {
+		case '"', '\\':
+			buf = append(buf, '\\', b)
+		case '\n':
+			buf = append(buf, '\\', 'n')
+		case '\t':
+			buf = append(buf, '\\', 't')
+		case '\r':
+			buf = append(buf, '\\', 'r')
+		default:
+			buf = append(buf, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
+		}
+		i++
+		start = i
+	}
+	return append(append(buf, s[start:]...), '"')
+}
+
+// fieldPath is where in an object one is: "spec.ingress[0].from". A key that contains a dot or a bracket
+// is written as metadata.labels[app.kubernetes.io/name], as the API server does.
+type fieldPath struct{ elems []pathElem }
+
+type pathElem struct {
+	key   string
+	index int // if key is ""
+	isKey bool
+}
+
+func (p *fieldPath) pushKey(k string) { p.elems = append(p.elems, pathElem{key: k, isKey: true}) }
+func (p *fieldPath) pushIndex(i int)  { p.elems = append(p.elems, pathElem{index: i}) }
+func (p *fieldPath) pop()             { p.elems = p.elems[:len(p.elems)-1] }
+func (p fieldPath) String() string {
+	var b strings.Builder
+	for _, e := range p.elems {
+		switch {
+		case !e.isKey:
+			b.WriteString("[" + strconv.Itoa(e.index) + "]")
+		case strings.ContainsAny(e.key, ".[]/"):
+			b.WriteString("[" + e.key + "]")
+		default:
+			if b.Len() > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(e.key)
+		}
+	}
+	return b.String()
+}

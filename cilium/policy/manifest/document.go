@@ -1,0 +1,261 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// document is one parsed YAML or JSON document of a file.
+type document struct {
+	root   *yaml.Node // the value itself, not the document node
+	offset int        // lines of the file before the text that root was parsed from
+}
+
+func (d document) line(n *yaml.Node) int { return d.offset + n.Line }
+
+// syntaxError is text that is neither YAML nor JSON.
+type syntaxError struct {
+	line    int
+	message string
+	hint    string
+}
+
+var utf8BOM = []byte("\xef\xbb\xbf")
+
+// documents splits a file into its documents and parses each. One that does not parse does not hide
+// the others. Empty documents are left out.
+func documents(f File) (docs []document, errs []syntaxError) {
+	data := bytes.TrimPrefix(f.Data, utf8BOM)
+	if len(data) > 1 && (data[0] == 0xff && data[1] == 0xfe || data[0] == 0xfe && data[1] == 0xff) {
+		return nil, []syntaxError{{line: 1, message: "the file is not UTF-8 but UTF-16", hint: "save it as UTF-8"}}
+	}
+	if !utf8.Valid(data) {
+		line := 1
+		for rest := data; len(rest) > 0; {
+			r, n := utf8.DecodeRune(rest)
+			if r == utf8.RuneError && n == 1 {
+				break
+			}
+			if r == '\n' {
+				line++
+			}
+			rest = rest[n:]
+		}
+		return nil, []syntaxError{{line: line, message: "the file is not UTF-8", hint: "save it as UTF-8"}}
+	}
+	if looksLikeJSON(data) {
+		docs, err := jsonDocuments(data)
+		if err == nil {
+			return docs, nil
+		}
+		if strings.HasSuffix(strings.ToLower(f.Name), ".json") {
+			return docs, []syntaxError{*err}
+		}
+	}
+	for _, c := range splitDocuments(data) {
+		d, err := yamlDocuments(c)
+		docs = append(docs, d...)
+		if err != nil {
+			errs = append(errs, *err)
+		}
+	}
+	return docs, errs
+}
+
+// chunk is the text of one or more documents, and the number of lines before it.
+type chunk struct {
+	text   []byte
+	offset int
+}
+
+// splitDocuments cuts at the lines that begin with "---". Such a line belongs to what follows it.
+func splitDocuments(data []byte) []chunk {
+	var chunks []chunk
+	start, startLine := 0, 0
+	directives := false // since the last cut there were only directives, which go with the next document
+	for pos, line := 0, 0; pos < len(data); line++ {
+		end := len(data)
+		if i := bytes.IndexByte(data[pos:], '\n'); i >= 0 {
+			end = pos + i + 1
+		}
+		text := data[pos:end]
+		switch {
+		case isSeparator(text):
+			if pos > start && !directives {
+				chunks = append(chunks, chunk{data[start:pos], startLine})
+				start, startLine = pos, line
+			}
+			directives = false
+		case text[0] == '%' && len(bytes.TrimSpace(data[start:pos])) == 0:
+			directives = true
+		}
+		pos = end
+	}
+	if start < len(data) {
+		chunks = append(chunks, chunk{data[start:], startLine})
+	}
+	return chunks
+}
+
+func isSeparator(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("---")) && (len(line) == 3 || line[3] == ' ' || line[3] == '\t' || line[3] == '\r' || line[3] == '\n')
+}
+
+func yamlDocuments(c chunk) (docs []document, failed *syntaxError) {
+	defer func() {
+		if r := recover(); r != nil {
+			failed = &syntaxError{line: c.offset + 1, message: fmt.Sprintf("the YAML parser gave up: %v", r)}
+		}
+	}()
+	dec := yaml.NewDecoder(bytes.NewReader(c.text))
+	for {
+		var n yaml.Node
+		switch err := dec.Decode(&n); {
+		case errors.Is(err, io.EOF):
+			return docs, nil
+		case err != nil:
+			e := describeYAMLError(c, err)
+			return docs, &e
+		}
+		if n.Kind != yaml.DocumentNode || len(n.Content) == 0 {
+			continue
+		}
+		root := n.Content[0]
+		if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+			continue
+		}
+		docs = append(docs, document{root: root, offset: c.offset})
+	}
+}
+
+var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+func describeYAMLError(c chunk, err error) syntaxError {
+	e := syntaxError{line: c.offset + 1, message: strings.TrimPrefix(err.Error(), "yaml: ")}
+	if m := yamlErrorLine.FindStringSubmatch(err.Error()); m != nil && m[1] != "" {
+		n, _ := strconv.Atoi(m[1])
+		e.line, e.message = c.offset+n, m[2]
+	}
+	if line := tabLine(c.text); line > 0 {
+		return syntaxError{line: c.offset + line, message: "YAML does not allow tabs for indentation", hint: "use spaces"}
+	}
+	e.message = "not valid YAML: " + e.message
+	return e
+}
+
+// tabLine returns the first line (from 1) that is indented with a tab, or 0.
+func tabLine(text []byte) int {
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		trimmed := bytes.TrimLeft(line, " ")
+		if len(trimmed) > 0 && trimmed[0] == '\t' && len(bytes.TrimSpace(trimmed)) > 0 {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+func looksLikeJSON(data []byte) bool {
+	data = bytes.TrimLeft(data, " \t\r\n")
+	return len(data) > 0 && data[0] == '{'
+}
+
+// jsonDocuments reads a stream of JSON values into the nodes that YAML gives, so that everything after
+// this knows one form only.
+func jsonDocuments(data []byte) ([]document, *syntaxError) {
+	r := jsonReader{dec: json.NewDecoder(bytes.NewReader(data)), data: data, line: 1}
+	r.dec.UseNumber()
+	var docs []document
+	for {
+		n, err := r.value(0)
+		if errors.Is(err, io.EOF) {
+			return docs, nil
+		}
+		if err != nil {
+			offset := r.dec.InputOffset()
+			var syntax *json.SyntaxError
+			if errors.As(err, &syntax) {
+				offset = syntax.Offset
+			}
+			return docs, &syntaxError{line: r.lineAt(offset), message: "not valid JSON: " + err.Error()}
+		}
+		docs = append(docs, document{root: n})
+	}
+}
+
+type jsonReader struct {
+	dec  *json.Decoder
+	data []byte
+	pos  int64 // where line was counted up to
+	line int
+}
+
+func (r *jsonReader) lineAt(offset int64) int {
+	offset = min(offset, int64(len(r.data)))
+	if offset < r.pos {
+		return r.line
+	}
+	r.line += bytes.Count(r.data[r.pos:offset], []byte("\n"))
+	r.pos = offset
+	return r.line
+}
+
+// maxJSONDepth is encoding/json's own.
+const maxJSONDepth = 10000
+
+func (r *jsonReader) value(depth int) (*yaml.Node, error) {
+	t, err := r.dec.Token()
+	if err != nil {
+		if depth > 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	if depth > maxJSONDepth {
+		return nil, errors.New("nested too deeply")
+	}
+	n := &yaml.Node{Line: r.lineAt(r.dec.InputOffset())}
+	switch t := t.(type) {
+	case json.Delim:
+		n.Kind = yaml.MappingNode
+		if t == '[' {
+			n.Kind = yaml.SequenceNode
+		}
+		for r.dec.More() {
+			// An object's key is read as a value, too.
+			child, err := r.value(depth + 1)
+			if err != nil {
+				return nil, err
+			}
+			n.Content = append(n.Content, child)
+		}
+		if _, err := r.dec.Token(); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+		return n, nil
+	case string:
+		n.Value, n.Style, n.Tag = t, yaml.DoubleQuotedStyle, "!!str"
+	case json.Number:
+		n.Value, n.Tag = t.String(), jsonNumberTag
+	case bool:
+		n.Value = strconv.FormatBool(t)
+	case nil:
+		n.Value = "null"
+	}
+	n.Kind = yaml.ScalarNode
+	return n, nil
+}
+
+// jsonNumberTag marks a number that stands in the text as JSON already.
+const jsonNumberTag = "!!json-number"
