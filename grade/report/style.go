@@ -1,0 +1,96 @@
+package report
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// Style is how text comes out: how wide, and whether in colour. The zero value is plain and not wrapped.
+type Style struct {
+	Width int // columns at which lines are wrapped; 0: never
+	Color bool
+}
+
+func (s Style) bold(text string) string   { return s.sgr("1", text) }
+func (s Style) dim(text string) string    { return s.sgr("2", text) }
+func (s Style) red(text string) string    { return s.sgr("31", text) }
+func (s Style) green(text string) string  { return s.sgr("32", text) }
+func (s Style) yellow(text string) string { return s.sgr("33", text) }
+func (s Style) cyan(text string) string   { return s.sgr("36", text) }
+
+// sgr wraps text in a "select graphic rendition" sequence (ECMA-48).
+func (s Style) sgr(code, text string) string {
+	if !s.Color || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// page collects lines; it knows how to indent and wrap them.
+type page struct {
+	Style
+	b strings.Builder
+}
+
+// line writes one line: text wrapped at the page's width, the first line behind prefix, the following
+// lines indented as far as prefix reaches.
+func (p *page) line(prefix, text string) {
+	hang := strings.Repeat(" ", ansi.StringWidth(prefix))
+	if p.Width > 0 {
+		text = ansi.Wordwrap(text, max(p.Width-len(hang), minText), "")
+	}
+	for i, l := range strings.Split(text, "\n") {
+		if i > 0 {
+			prefix = hang
+		}
+		p.b.WriteString(strings.TrimRight(prefix+l, " ") + "\n")
+	}
+}
+
+// row writes text with right at the right edge of the page, wrapping text before it gets there.
+func (p *page) row(prefix, text, right string) {
+	width := min(p.Width, maxRow)
+	if width == 0 {
+		width = maxRow
+	}
+	hang := strings.Repeat(" ", ansi.StringWidth(prefix))
+	room := max(width-len(hang)-ansi.StringWidth(right)-2, minText)
+	for i, l := range strings.Split(ansi.Wordwrap(text, room, ""), "\n") {
+		if i > 0 {
+			p.b.WriteString(strings.TrimRight(hang+l, " ") + "\n")
+			continue
+		}
+		gap := max(width-len(hang)-ansi.StringWidth(l)-ansi.StringWidth(right), 2)
+		p.b.WriteString(prefix + l + strings.Repeat(" ", gap) + right + "\n")
+	}
+}
+
+func (p *page) blank() { p.b.WriteByte('\n') }
+
+const (
+	minText = 24 // columns that text gets however narrow the page and deep the indent
+	maxRow  = 88 // columns beyond which the eye loses the row
+)
+
+// number prints points and percents: at most two decimals, and none that say nothing.
+func number(f float64) string {
+	s := strconv.FormatFloat(f, 'f', 2, 64)
+	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
+
+// place is "file:line", as editors and terminals take it.
+func place(file string, line int) string {
+	if file == "" || line == 0 {
+		return file
+	}
+	return file + ":" + strconv.Itoa(line)
+}
