@@ -1,0 +1,162 @@
+package grade
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/labs"
+)
+
+// nearShown is how many rules that nearly matched an account names; programs find all in Why.Detail.
+const nearShown = 3
+
+// why accounts for a verdict.
+func why(o *Outcome) *Why {
+	w := &Why{Text: []string{}, Detail: o.Detail}
+	if o.Detail != nil {
+		w.Text = Account(o.Detail)
+	}
+	if len(o.Verdicts) > 1 {
+		w.Text = append(w.Text, fmt.Sprintf("Not all replicas agree: %s.", joinVerdicts(o.Verdicts)))
+	}
+	return w
+}
+
+func joinVerdicts(verdicts []labs.Verdict) string {
+	words := make([]string, len(verdicts))
+	for i, v := range verdicts {
+		words[i] = string(v)
+	}
+	return list(words)
+}
+
+// Account tells in sentences how a verdict came about, the side that decided first.
+func Account(r *policy.Result) []string {
+	if r.DNS != nil && r.Verdict == policy.DNSFailed {
+		text := []string{fmt.Sprintf("The name is looked up first, and the look-up at %s fails (%s).", connection(r.DNS.Probe), r.DNS.Verdict)}
+		return append(text, Account(r.DNS)...)
+	}
+	for i := range r.Backends {
+		// The verdict of several addresses is the worst one's; that one is to be explained.
+		if b := &r.Backends[i]; b.Verdict == r.Verdict && r.Egress == nil && r.Ingress == nil {
+			return append([]string{fmt.Sprintf("Of the %d addresses behind %s, %s is %s.", len(r.Backends), r.To, b.To, b.Verdict)}, Account(b)...)
+		}
+	}
+	var text []string
+	if r.Reason != "" {
+		text = append(text, sentence(r.Reason))
+	}
+	if r.Verdict == policy.Allowed {
+		if r.Egress != nil {
+			text = append(text, permitted(r.Egress, "egress", "Egress from"))
+		}
+		if r.Ingress != nil {
+			text = append(text, permitted(r.Ingress, "ingress", "Ingress to"))
+		}
+		return text
+	}
+	if r.Egress != nil && r.Egress.Verdict != policy.Allowed {
+		text = append(text, refused(r.Egress, "egress", "Egress from")...)
+	}
+	if r.Ingress != nil && r.Ingress.Verdict != policy.Allowed {
+		text = append(text, refused(r.Ingress, "ingress", "Ingress to")...)
+	}
+	return text
+}
+
+// permitted says why a side lets a connection through.
+func permitted(s *policy.Side, direction, at string) string {
+	switch s.Decision {
+	case policy.ByDefault:
+		return fmt.Sprintf("%s %s is open: no policy in force selects it for %s.", at, s.Endpoint, direction)
+	case policy.ByHost:
+		return fmt.Sprintf("%s %s is open to its own node, whatever policies say.", at, s.Endpoint)
+	}
+	if s.Rule == nil {
+		return fmt.Sprintf("%s %s is allowed.", at, s.Endpoint)
+	}
+	return fmt.Sprintf("%s %s is allowed by %s.", at, s.Endpoint, ruleName(s.Rule))
+}
+
+// refused says why a side lets nothing through, and which rules came near.
+func refused(s *policy.Side, direction, at string) []string {
+	switch s.Decision {
+	case policy.ByDeny:
+		if s.Rule != nil {
+			return []string{fmt.Sprintf("%s %s is denied by %s.", at, s.Endpoint, ruleName(s.Rule))}
+		}
+	case policy.ByL7:
+		if s.Rule != nil {
+			return []string{fmt.Sprintf("%s %s passes, but the request itself matches no rule of %s.", at, s.Endpoint, ruleName(s.Rule))}
+		}
+	case policy.ByDefaultDeny:
+		names := make([]string, len(s.Isolating))
+		for i := range s.Isolating {
+			names[i] = ruleName(&s.Isolating[i])
+		}
+		text := []string{fmt.Sprintf("%s %s is dropped by default deny: %s selects it for %s, and no rule allows this connection.",
+			at, s.Endpoint, orPolicy(names), direction)}
+		for i := range s.Near {
+			if i == nearShown {
+				break
+			}
+			text = append(text, fmt.Sprintf("%s does not match: %s", capital(ruleName(&s.Near[i].RuleRef)), sentence(s.Near[i].Why)))
+		}
+		return text
+	}
+	return []string{fmt.Sprintf("%s %s is %s.", at, s.Endpoint, s.Verdict)}
+}
+
+func orPolicy(names []string) string {
+	if len(names) == 0 {
+		return "a policy"
+	}
+	return list(names)
+}
+
+// ruleName is "spec.ingress[0] of NetworkPolicy default/deny (deny.yaml:7)".
+func ruleName(r *policy.RuleRef) string {
+	name := r.Policy.String()
+	if r.Rule != "" {
+		name = r.Rule + " of " + name
+	}
+	if r.File == "" {
+		return name
+	}
+	return fmt.Sprintf("%s (%s)", name, Place(r.File, r.Line))
+}
+
+// Place is "file:line", or the file alone where there is no line.
+func Place(file string, line int) string {
+	if line == 0 {
+		return file
+	}
+	return file + ":" + strconv.Itoa(line)
+}
+
+// connection names where a probe of the rule model goes: "default/backend:8080", "ip:10.0.0.1:53/UDP".
+func connection(p policy.Probe) string {
+	s := p.To
+	if p.Port != 0 {
+		s += ":" + strconv.Itoa(p.Port)
+	}
+	if proto := strings.ToUpper(p.Protocol); proto != "" && proto != "TCP" {
+		s += "/" + proto
+	}
+	return s
+}
+
+func sentence(s string) string {
+	s = strings.TrimRight(strings.TrimSpace(s), ".")
+	return capital(s) + "."
+}
+
+func capital(s string) string {
+	// A path of fields keeps its case.
+	if s == "" || strings.HasPrefix(s, "spec") {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
