@@ -5,6 +5,7 @@ package labs
 
 import (
 	"io/fs"
+	"strconv"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -53,7 +54,8 @@ type Cluster struct {
 type Cilium struct {
 	Version string // chart version; default DefaultCiliumVersion
 	Values  map[string]any
-	Relay   bool // Hubble relay; default true
+	Relay   bool   // Hubble relay; default true
+	Chart   string // path or archive of the chart, for closed networks; empty: the chart repository
 }
 
 // Namespace is a namespace block.
@@ -230,7 +232,7 @@ const (
 	ViaCluster Via = "cluster_ip"
 )
 
-// Target is where a probe goes: exactly one of App, External, Node and DNS is set.
+// Target is where a probe goes: one of App, External, Node, DNS and IP is set; IP may come with External.
 type Target struct {
 	App      string
 	External string
@@ -304,3 +306,30 @@ type Sample struct {
 
 // DefaultCiliumVersion is the chart that labs get that name none; it is also the rule model's version.
 const DefaultCiliumVersion = "1.20.2"
+
+// String names the target as reports show it: "backend:http", "external internet:443", "dns kubernetes.io".
+func (t Target) String() string {
+	name := t.IP
+	switch {
+	case t.App != "":
+		name = t.App
+	case t.External != "":
+		name = "external " + t.External
+	case t.Node != "":
+		name = "node " + t.Node
+	case t.DNS != "":
+		return "dns " + t.DNS
+	}
+	switch {
+	case t.Protocol == "ICMP":
+		return name + " (ICMP)"
+	case t.PortName != "":
+		name += ":" + t.PortName
+	case t.Port != 0:
+		name += ":" + strconv.Itoa(t.Port)
+	}
+	if t.Via == ViaIP && t.App != "" {
+		name += " (by IP)"
+	}
+	return name
+}

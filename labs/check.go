@@ -1,0 +1,119 @@
+package labs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// checkTasks checks what needs all tasks: that there are some, and whom they depend on.
+func (s *scope) checkTasks(lab *Lab, written bool) {
+	if len(lab.Tasks) == 0 && !written {
+		s.diags.add(errorDiag(s.startOfFile(), "No task", `The lab has no task. Add one: task "NAME" { objective "NAME" { … } }.`))
+	}
+	names := make([]string, len(lab.Tasks))
+	for i, t := range lab.Tasks {
+		names[i] = t.Name
+	}
+	graph := map[string][]string{}
+	for i, t := range lab.Tasks {
+		n := s.taskNodes[i]
+		for j, dep := range t.DependsOn {
+			at := n.elementRange("depends_on", j)
+			switch {
+			case !slices.Contains(names, dep):
+				s.errorf(at, "Unknown task", "The lab has no task %q.%s", dep, didYouMean(dep, names))
+			case slices.Contains(t.DependsOn[:j], dep):
+				s.errorf(at, "Task repeated", "%q is in the list already.", dep)
+			default:
+				graph[t.Name] = append(graph[t.Name], dep)
+			}
+		}
+	}
+	for i, t := range lab.Tasks {
+		if cycle := findCycle(graph, t.Name); cycle != nil {
+			s.errorf(s.taskNodes[i].rng("depends_on"), "Circular dependency", "The task %q depends on itself: %s.", t.Name, strings.Join(cycle, " → "))
+			continue
+		}
+		for j, dep := range t.DependsOn {
+			if k := slices.Index(names, dep); k > i {
+				s.errorf(s.taskNodes[i].elementRange("depends_on", j), "Later task", "The task %q comes after %q in the lab; tasks are done in order, so one depends on earlier ones only.", dep, t.Name)
+			}
+		}
+	}
+	s.checkObjectives(lab)
+}
+
+// checkObjectives checks depends_on of objectives: "name" in the same task, "task/name" in an earlier one.
+func (s *scope) checkObjectives(lab *Lab) {
+	var earlier []string // "task/objective"
+	graph := map[string][]string{}
+	total := 0.0
+	for _, t := range lab.Tasks {
+		own := make([]string, len(t.Objectives))
+		for i, o := range t.Objectives {
+			own[i] = o.Name
+		}
+		all := slices.Clone(earlier)
+		for _, o := range t.Objectives {
+			all = append(all, t.Name+"/"+o.Name)
+		}
+		for _, o := range t.Objectives {
+			if !o.Bonus {
+				total += o.Points
+			}
+			n := s.objectiveNodes[o.Range.String()+o.Name]
+			for j, dep := range o.DependsOn {
+				full := dep
+				if !strings.Contains(dep, "/") {
+					full = t.Name + "/" + dep
+				}
+				at := n.elementRange("depends_on", j)
+				switch {
+				case !slices.Contains(all, full):
+					detail := fmt.Sprintf("The task %q has no objective %q.%s", t.Name, dep, didYouMean(dep, own))
+					if strings.Contains(dep, "/") {
+						detail = fmt.Sprintf("Neither this task nor an earlier one has the objective %q.%s", dep, didYouMean(dep, all))
+					} else if i := slices.IndexFunc(earlier, func(e string) bool { return strings.HasSuffix(e, "/"+dep) }); i >= 0 {
+						detail += fmt.Sprintf(" There is %q.", earlier[i])
+					}
+					s.errorf(at, "Unknown objective", "%s", detail)
+				default:
+					graph[t.Name+"/"+o.Name] = append(graph[t.Name+"/"+o.Name], full)
+				}
+			}
+		}
+		for _, o := range t.Objectives {
+			if cycle := findCycle(graph, t.Name+"/"+o.Name); cycle != nil {
+				s.errorf(s.objectiveNodes[o.Range.String()+o.Name].rng("depends_on"), "Circular dependency", "The objective %q depends on itself: %s.", o.Name, strings.Join(cycle, " → "))
+			}
+		}
+		earlier = all
+	}
+	if len(lab.Tasks) > 0 && total == 0 && !s.diags.HasErrors() {
+		s.errorf(lab.Tasks[0].Range, "No points", "No objective of the lab has points (bonus does not count), so there is no score to reach.")
+	}
+}
+
+// findCycle returns the way from a name back to itself, or nil.
+func findCycle(graph map[string][]string, start string) []string {
+	seen := map[string]bool{}
+	var walk func(name string, way []string) []string
+	walk = func(name string, way []string) []string {
+		way = append(way, name)
+		for _, next := range graph[name] {
+			if next == start {
+				return append(way, start)
+			}
+			if seen[next] {
+				continue
+			}
+			seen[next] = true
+			if found := walk(next, way); found != nil {
+				return found
+			}
+		}
+		return nil
+	}
+	return walk(start, nil)
+}

@@ -1,0 +1,55 @@
+package labs
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/ext"
+)
+
+// ConditionCostLimit bounds the evaluation of a condition, in CEL's units of cost.
+const ConditionCostLimit = 10_000_000
+
+// conditionEnv declares what a condition sees: objects, the objects in force of the block's kind and
+// namespace as the API server would show them, and namespaces, the labels of each namespace by its name.
+var conditionEnv = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(
+		cel.Variable("objects", cel.ListType(cel.DynType)),
+		cel.Variable("namespaces", cel.MapType(cel.StringType, cel.MapType(cel.StringType, cel.StringType))),
+		ext.Strings(), ext.Sets(), ext.Lists(),
+	)
+})
+
+// Condition compiles the CEL expression of an object block. Evaluate it with the variables "objects"
+// ([]any) and "namespaces" (map[string]map[string]string); the result is a bool.
+func Condition(expr string) (cel.Program, error) {
+	env, err := conditionEnv()
+	if err != nil {
+		return nil, err
+	}
+	ast, issues := env.Compile(expr)
+	if err := issues.Err(); err != nil {
+		return nil, err
+	}
+	if t := ast.OutputType(); t != cel.BoolType && t != cel.DynType {
+		return nil, conditionError("the result is " + t.String() + ", not a bool")
+	}
+	return env.Program(ast, cel.CostLimit(ConditionCostLimit), cel.EvalOptions(cel.OptOptimize))
+}
+
+// CheckCondition says what is wrong with a CEL expression.
+func CheckCondition(expr string) (err error) {
+	if len(expr) > 16<<10 {
+		return conditionError("it is longer than 16 KiB")
+	}
+	_, err = Condition(expr)
+	if err != nil {
+		return conditionError(strings.TrimSpace(err.Error()))
+	}
+	return nil
+}
+
+type conditionError string
+
+func (e conditionError) Error() string { return string(e) }

@@ -1,0 +1,405 @@
+package labs
+
+import (
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// scope is what expressions see. Locals, namespaces, apps and externals are evaluated when something
+// first refers to them, so that they may stand in any order and refer to each other.
+type scope struct {
+	src   *source
+	diags *Diagnostics
+	funcs map[string]function.Function
+
+	vars   map[string]cty.Value
+	locals map[string]*hcl.Attribute
+	decls  map[string]map[string]*decl // "namespace", "app", "external" → label
+	labels map[string][]string         // the labels of decls in the order of the files
+
+	// What has been evaluated: "local.x", "app.backend". A value that could not be had, which has been
+	// reported, is unknown, and so is everything made of it.
+	values map[string]cty.Value
+	busy   []string            // being evaluated now, outermost first
+	order  map[string][]string // names of the namespaces, apps and externals in the order of the files
+	// The nodes behind what has been decoded, for checks that need everything.
+	appNodes       map[string]*node
+	taskNodes      []*node          // as Lab.Tasks
+	objectiveNodes map[string]*node // by range and name
+
+	namespaces map[string]*Namespace
+	apps       map[string]*App
+	externals  map[string]*External
+}
+
+// decl is a block that others can refer to.
+type decl struct {
+	spec  *blockSpec
+	block *hcl.Block
+	keys  []string // with for_each: the keys of its instances
+}
+
+// each is the instance of a for_each.
+type each struct {
+	key, value cty.Value
+}
+
+func (s *scope) errorf(rng hcl.Range, summary, format string, args ...any) {
+	s.diags.add(errorDiag(&rng, summary, fmt.Sprintf(format, args...)))
+}
+
+func (s *scope) warnf(rng hcl.Range, summary, format string, args ...any) {
+	s.diags.add(warningDiag(&rng, summary, fmt.Sprintf(format, args...)))
+}
+
+// eval evaluates an expression. What it cannot, it reports; the result is then unknown.
+func (s *scope) eval(expr hcl.Expression, in *each) cty.Value {
+	ctx, ok := s.context(expr, in)
+	if !ok {
+		return cty.DynamicVal
+	}
+	v, diags := expr.Value(ctx)
+	for _, d := range diags {
+		d.EvalContext = nil // the values are long; the snippet says enough
+	}
+	s.diags.add(diags...)
+	if diags.HasErrors() {
+		return cty.DynamicVal
+	}
+	v, _ = v.UnmarkDeep()
+	if problem := tooLarge(v); problem != "" {
+		s.errorf(expr.Range(), "Value too large", "The result %s.", problem)
+		return cty.DynamicVal
+	}
+	return v
+}
+
+// context holds what the expression refers to, and no more.
+func (s *scope) context(expr hcl.Expression, in *each) (*hcl.EvalContext, bool) {
+	roots := map[string]map[string]cty.Value{}
+	ok := true
+	for _, tr := range expr.Variables() {
+		if !s.reference(tr, in, roots) {
+			ok = false
+		}
+	}
+	ctx := &hcl.EvalContext{Functions: s.funcs, Variables: map[string]cty.Value{}}
+	for root, attrs := range roots {
+		ctx.Variables[root] = cty.ObjectVal(attrs)
+	}
+	return ctx, ok
+}
+
+// reference evaluates what a traversal refers to and puts it into roots.
+func (s *scope) reference(tr hcl.Traversal, in *each, roots map[string]map[string]cty.Value) bool {
+	root := tr.RootName()
+	names, known := s.names(root, in)
+	if !known {
+		rng := tr.SourceRange()
+		detail := fmt.Sprintf("There is no %q to refer to. References begin with var, local, namespace, app, external or, with for_each, each.", root)
+		if len(tr) == 1 {
+			detail += " Text goes in quotes."
+		}
+		s.errorf(rng, "Unknown reference", "%s%s", detail, didYouMean(root, referenceRoots))
+		return false
+	}
+	if roots[root] == nil {
+		roots[root] = map[string]cty.Value{}
+	}
+	if len(tr) == 1 { // the whole, as in app[each.key] or keys(var)
+		ok := true
+		for _, name := range names {
+			if !s.load(root, name, in, tr.SourceRange(), roots) {
+				ok = false
+			}
+		}
+		return ok
+	}
+	name, static := stepName(tr[1])
+	if !static {
+		s.errorf(tr.SourceRange(), "Unknown reference", "%s is followed by a name.", root)
+		return false
+	}
+	if !slices.Contains(names, name) {
+		what, list := root, ""
+		switch root {
+		case "var":
+			what = "variable"
+		case "local":
+			what = "local value"
+		case "each":
+			list = " It has each.key and each.value."
+		}
+		if len(names) > 0 && len(names) <= 12 && list == "" {
+			list = fmt.Sprintf(" There is %s.", oneOf(names))
+		}
+		rng := hcl.RangeBetween(tr[0].SourceRange(), tr[1].SourceRange())
+		s.errorf(rng, "Unknown "+what, "The lab has no %s %q.%s%s", what, name, didYouMean(name, names), list)
+		return false
+	}
+	if !s.load(root, name, in, tr.SourceRange(), roots) {
+		return false
+	}
+	return s.checkSteps(root, name, roots[root][name], tr)
+}
+
+var referenceRoots = []string{"var", "local", "namespace", "app", "external", "each"}
+
+// names lists what a root has.
+func (s *scope) names(root string, in *each) ([]string, bool) {
+	switch root {
+	case "var":
+		return sortedKeys(s.vars), true
+	case "local":
+		return sortedKeys(s.locals), true
+	case "namespace", "app", "external":
+		return s.labels[root], true
+	case "each":
+		if in == nil {
+			return nil, false
+		}
+		return []string{"key", "value"}, true
+	}
+	return nil, false
+}
+
+func (s *scope) load(root, name string, in *each, rng hcl.Range, roots map[string]map[string]cty.Value) bool {
+	var v cty.Value
+	switch root {
+	case "var":
+		v = s.vars[name]
+	case "each":
+		v = in.key
+		if name == "value" {
+			v = in.value
+		}
+	default:
+		v = s.resolve(root, name, rng)
+	}
+	roots[root][name] = v
+	return true
+}
+
+// resolve evaluates a local value, namespace, app or external, once.
+func (s *scope) resolve(root, name string, rng hcl.Range) cty.Value {
+	key := root + "." + name
+	if v, ok := s.values[key]; ok {
+		return v
+	}
+	if i := slices.Index(s.busy, key); i >= 0 {
+		cycle := append(slices.Clone(s.busy[i:]), key)
+		s.errorf(rng, "Circular reference", "%s refers to itself: %s.", key, strings.Join(cycle, " → "))
+		return cty.DynamicVal
+	}
+	s.busy = append(s.busy, key)
+	v := cty.DynamicVal
+	if root == "local" {
+		v = s.eval(s.locals[name].Expr, nil)
+	} else {
+		v = s.declare(s.decls[root][name])
+	}
+	s.busy = s.busy[:len(s.busy)-1]
+	s.values[key] = v
+	return v
+}
+
+// declare decodes the instances of a block that others refer to.
+func (s *scope) declare(d *decl) cty.Value {
+	nodes, complete := s.instances(d.block, d.spec, nil)
+	instances := map[string]cty.Value{}
+	for _, n := range nodes {
+		var v cty.Value
+		switch d.spec.typ {
+		case "namespace":
+			v = s.namespace(n)
+		case "app":
+			v = s.app(n)
+		case "external":
+			v = s.external(n)
+		}
+		if n.key == nil {
+			return v
+		}
+		instances[*n.key] = v
+		d.keys = append(d.keys, *n.key)
+	}
+	if !complete {
+		return cty.DynamicVal
+	}
+	return cty.ObjectVal(instances)
+}
+
+// checkSteps checks what a reference to a block goes on with, to say more than that an object has no
+// such attribute.
+func (s *scope) checkSteps(root, name string, v cty.Value, tr hcl.Traversal) bool {
+	typ, ok := refTypes[root]
+	if !ok || !v.IsKnown() {
+		return true
+	}
+	at, rest := root+"."+name, tr[2:]
+	if _, single := refOf(v); !single && v.Type().IsObjectType() { // for_each
+		if len(rest) == 0 {
+			return true
+		}
+		keys := sortedKeys(v.Type().AttributeTypes())
+		key, static := stepName(rest[0])
+		if !static {
+			return true
+		}
+		if !slices.Contains(keys, key) {
+			s.errorf(tr.SourceRange(), "Unknown instance", "%s has for_each and no instance %q.%s It has %s.", at, key, didYouMean(key, keys), oneOf(keys))
+			return false
+		}
+		v = v.GetAttr(key)
+		at, rest = fmt.Sprintf("%s[%q]", at, key), rest[1:]
+		if !v.IsKnown() {
+			return true
+		}
+	}
+	if len(rest) == 0 {
+		return true
+	}
+	attrs := slices.DeleteFunc(sortedKeys(typ.AttributeTypes()), func(a string) bool { return a == refAttr })
+	attr, static := stepName(rest[0])
+	if !static || !slices.Contains(attrs, attr) {
+		s.errorf(tr.SourceRange(), "Unknown attribute", "%s has no %q.%s It has %s.", at, attr, didYouMean(attr, attrs), oneOf(attrs))
+		return false
+	}
+	if root != "app" || attr != "port" || len(rest) == 1 {
+		return true
+	}
+	port, static := stepName(rest[1])
+	if !static {
+		return true
+	}
+	r, _ := refOf(v)
+	app := s.apps[r.name]
+	if app == nil || slices.Contains(portNames(app.Ports), port) {
+		return true
+	}
+	s.errorf(tr.SourceRange(), "Unknown port", "The app %q has no port %q; it has %s.%s", app.Name, port, portList(app.Ports), didYouMean(port, portNames(app.Ports)))
+	return false
+}
+
+// stepName is the name that a step of a traversal names: .name or ["name"].
+func stepName(step hcl.Traverser) (string, bool) {
+	switch step := step.(type) {
+	case hcl.TraverseAttr:
+		return step.Name, true
+	case hcl.TraverseIndex:
+		if step.Key.Type() == cty.String && step.Key.IsKnown() && !step.Key.IsNull() {
+			return step.Key.AsString(), true
+		}
+		if step.Key.Type() == cty.Number && step.Key.IsKnown() && !step.Key.IsNull() {
+			return step.Key.AsBigFloat().Text('f', -1), true
+		}
+	}
+	return "", false
+}
+
+// tooLarge says in what respect a value exceeds what a lab can sensibly hold.
+func tooLarge(v cty.Value) string {
+	nodes, bytes, problem := 0, 0, ""
+	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
+		nodes++
+		if v.IsNull() || !v.IsKnown() {
+			return false, nil
+		}
+		switch v.Type() {
+		case cty.String:
+			bytes += len(v.AsString())
+		case cty.Number:
+			if f := v.AsBigFloat(); f.IsInf() {
+				problem = "is an infinite number"
+			} else if f.MantExp(nil) > 1024 || f.MantExp(nil) < -1024 {
+				problem = "is a number out of range"
+			}
+		}
+		if nodes > maxValueNodes {
+			problem = fmt.Sprintf("has more than %d parts", maxValueNodes)
+		}
+		if bytes > maxValueBytes {
+			problem = fmt.Sprintf("has more than %d bytes of text", maxValueBytes)
+		}
+		if problem != "" {
+			return false, errStop
+		}
+		return true, nil
+	})
+	return problem
+}
+
+var errStop = fmt.Errorf("stop")
+
+func stringMapValue(m map[string]string) cty.Value {
+	if len(m) == 0 {
+		return cty.MapValEmpty(cty.String)
+	}
+	vals := map[string]cty.Value{}
+	for k, v := range m {
+		vals[k] = cty.StringVal(v)
+	}
+	return cty.MapVal(vals)
+}
+
+// goValue turns a value into plain Go values: nil, string, bool, int, float64, []any, map[string]any.
+func goValue(v cty.Value) any {
+	if v == cty.NilVal || v.IsNull() || !v.IsKnown() {
+		return nil
+	}
+	t := v.Type()
+	switch {
+	case t == cty.String:
+		return v.AsString()
+	case t == cty.Bool:
+		return v.True()
+	case t == cty.Number:
+		f := v.AsBigFloat()
+		if i, acc := f.Int64(); acc == big.Exact {
+			return int(i)
+		}
+		n, _ := f.Float64()
+		return n
+	case t.IsObjectType() || t.IsMapType():
+		m := map[string]any{}
+		for it := v.ElementIterator(); it.Next(); {
+			k, e := it.Element()
+			m[k.AsString()] = goValue(e)
+		}
+		return m
+	case t.IsTupleType() || t.IsListType() || t.IsSetType():
+		list := []any{}
+		for it := v.ElementIterator(); it.Next(); {
+			_, e := it.Element()
+			list = append(list, goValue(e))
+		}
+		return list
+	}
+	return nil
+}
+
+func join(list []string) string { return strings.Join(list, ", ") }
+
+func (s *scope) namespaceNamesKnown() []string {
+	known := slices.Clone(systemNamespaces)
+	known = slices.AppendSeq(known, maps.Keys(s.namespaces))
+	for _, a := range s.apps {
+		known = append(known, a.Namespace)
+	}
+	slices.Sort(known)
+	return slices.Compact(known)
+}
+
+func (s *scope) knownNamespace(name string) bool {
+	return slices.Contains(s.namespaceNamesKnown(), name)
+}
+
+// systemNamespaces are in every cluster.
+var systemNamespaces = []string{"default", "kube-node-lease", "kube-public", "kube-system"}

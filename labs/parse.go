@@ -1,0 +1,145 @@
+package labs
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// Limits of a lab's own files. A lab is written by hand; what is larger is a mistake, or an attack on
+// whoever runs a lab from elsewhere.
+const (
+	maxFileBytes  = 1 << 20 // one file of the lab
+	maxFiles      = 5000    // files that belong to a lab
+	maxNesting    = 200     // brackets and operators within each other in an expression
+	maxInstances  = 1000    // instances of one for_each
+	maxValueNodes = 20000   // values within one value
+	maxValueBytes = 1 << 20 // bytes of the strings within one value
+	maxTemplates  = 8       // templatefile within templatefile
+	maxHCLBytes   = 1 << 18 // one .hcl file
+)
+
+// parseDir parses every .hcl file directly in dir: together they are the lab.
+func parseDir(src *source, dir string) ([]*hcl.File, *Diagnostics) {
+	diags := newDiagnostics()
+	entries, err := fs.ReadDir(src.fs, dir)
+	if err != nil {
+		diags.add(errorDiag(nil, "Cannot read the lab", fmt.Sprintf("The lab directory cannot be read: %v.", err)))
+		return nil, diags
+	}
+	var files []*hcl.File
+	found := false
+	for _, e := range entries {
+		if e.IsDir() || path.Ext(e.Name()) != ".hcl" || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		found = true
+		name := e.Name()
+		data, err := src.read(name, maxHCLBytes)
+		if err != nil {
+			diags.add(errorDiag(nil, "Cannot read a lab file", fmt.Sprintf("%s: %v.", name, err)))
+			continue
+		}
+		f, more := parseFile(data, name)
+		diags.files[name] = &hcl.File{Bytes: data}
+		diags.add(more...)
+		if f != nil {
+			diags.files[name] = f
+			files = append(files, f)
+		}
+	}
+	if !found {
+		diags.add(errorDiag(nil, "No lab here", "The directory has no .hcl file. A lab is a directory with a lab.hcl; `labctl init` writes one."))
+	}
+	return files, diags
+}
+
+// parseFile parses one file. A file with syntax errors is returned too, as far as it could be read.
+func parseFile(data []byte, name string) (*hcl.File, hcl.Diagnostics) {
+	if rng, ok := firstInvalidUTF8(data, name); ok {
+		return nil, hcl.Diagnostics{errorDiag(&rng, "Not UTF-8",
+			"Lab files are UTF-8 text; this byte is not. Save the file as UTF-8.")}
+	}
+	if d := checkNesting(data, name); d != nil {
+		return nil, hcl.Diagnostics{d}
+	}
+	// A byte order mark is what Windows editors put first; HCL refuses it.
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	return hclsyntax.ParseConfig(data, name, hcl.InitialPos)
+}
+
+// firstInvalidUTF8 finds the first byte that is not UTF-8.
+func firstInvalidUTF8(data []byte, name string) (hcl.Range, bool) {
+	if utf8.Valid(data) {
+		return hcl.Range{}, false
+	}
+	pos := hcl.InitialPos
+	for pos.Byte < len(data) {
+		r, n := utf8.DecodeRune(data[pos.Byte:])
+		if r == utf8.RuneError && n <= 1 {
+			break
+		}
+		if r == '\n' {
+			pos.Line, pos.Column = pos.Line+1, 0
+		}
+		pos.Byte += n
+		pos.Column++
+	}
+	end := pos
+	end.Byte++
+	end.Column++
+	return hcl.Range{Filename: name, Start: pos, End: end}, true
+}
+
+// checkNesting refuses a file whose expressions nest so deeply that parsing them, which is recursive,
+// could exhaust the stack; that cannot be recovered from.
+func checkNesting(data []byte, name string) *hcl.Diagnostic {
+	// Most files are far below the limit; only what may be above it is worth a scan of its tokens.
+	if n := bytes.Count(data, []byte("(")) + bytes.Count(data, []byte("[")) + bytes.Count(data, []byte("{")) +
+		bytes.Count(data, []byte("!")) + bytes.Count(data, []byte("-")) + bytes.Count(data, []byte("?")); n <= maxNesting {
+		return nil
+	}
+	tokens, _ := hclsyntax.LexConfig(data, name, hcl.InitialPos)
+	// One counter an open bracket: the operators within it that nest without closing (!!!x, a?b:c?d:e).
+	open := []int{0}
+	depth := 0
+	var last hclsyntax.TokenType
+	for _, t := range tokens {
+		top := len(open) - 1
+		switch t.Type {
+		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp,
+			hclsyntax.TokenTemplateControl, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
+			open = append(open, 0)
+			depth++
+		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd,
+			hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
+			if top > 0 {
+				depth -= 1 + open[top]
+				open = open[:top]
+			}
+		case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenQuestion:
+			open[top]++
+			depth++
+		case hclsyntax.TokenNewline, hclsyntax.TokenComma:
+			switch last {
+			case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenQuestion, hclsyntax.TokenColon:
+			default:
+				depth -= open[top]
+				open[top] = 0
+			}
+		}
+		last = t.Type
+		if depth > maxNesting {
+			rng := t.Range
+			return errorDiag(&rng, "Nested too deeply",
+				fmt.Sprintf("Expressions nest at most %d levels deep. Name parts of this one in a locals block.", maxNesting))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,246 @@
+package labs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// variable is a variable block.
+type variable struct {
+	name     string
+	typ      cty.Type // cty.DynamicPseudoType: any
+	optional *typeexpr.Defaults
+	node     *node
+	value    cty.Value
+	set      bool
+}
+
+// variables decodes the variable blocks and gives each its value: the default, unless a file or the
+// command line says otherwise. It returns the values given, as text, for the digest.
+func (s *scope) variables(blocks hcl.Blocks, opts LoadOptions) map[string]string {
+	vars := map[string]*variable{}
+	var order []*variable
+	spec := labSchema().block("variable")
+	for _, b := range blocks {
+		name := b.Labels[0]
+		if old := vars[name]; old != nil {
+			s.errorf(b.LabelRanges[0], "Duplicate variable", "There is a variable %q already, in %s on line %d.", name, old.node.block.DefRange.Filename, old.node.block.DefRange.Start.Line)
+			continue
+		}
+		if !hclsyntax.ValidIdentifier(name) {
+			s.errorf(b.LabelRanges[0], "Invalid name", "%q cannot be the name of a variable: use letters, digits, _ and -, and begin with a letter.", name)
+			continue
+		}
+		v := s.variable(b, spec)
+		vars[name] = v
+		order = append(order, v)
+		s.vars[name] = cty.DynamicVal
+	}
+	given := s.givenValues(vars, opts)
+	for _, v := range order {
+		s.vars[v.name] = v.value
+		if !v.set {
+			if !v.node.broken["default"] {
+				s.errorf(v.node.block.DefRange, "No value for a variable", "The variable %q has no default. Set it: --var %s=VALUE, or --var-file FILE with a line %s = VALUE.", v.name, v.name, v.name)
+			}
+			s.vars[v.name] = cty.DynamicVal
+		}
+	}
+	for _, v := range order {
+		if v.set {
+			s.validate(v)
+		}
+	}
+	return given
+}
+
+// variable decodes a variable block. Its expressions see nothing: they are evaluated before everything else.
+func (s *scope) variable(b *hcl.Block, spec *blockSpec) *variable {
+	content, diags := b.Body.Content(spec.hclSchema())
+	s.diags.add(diags...)
+	v := &variable{name: b.Labels[0], typ: cty.DynamicPseudoType, value: cty.DynamicVal}
+	v.node = &node{s: s, spec: spec, block: b, attrs: content.Attributes, kids: content.Blocks,
+		vals: map[string]cty.Value{}, broken: map[string]bool{}}
+	if a := content.Attributes["type"]; a != nil {
+		typ, defaults, diags := typeexpr.TypeConstraintWithDefaults(a.Expr)
+		s.diags.add(diags...)
+		if !diags.HasErrors() {
+			v.typ, v.optional = typ, defaults
+		}
+	}
+	if a := content.Attributes["description"]; a != nil {
+		s.eval(a.Expr, nil)
+	}
+	if a := content.Attributes["default"]; a != nil {
+		v.node.broken["default"] = true
+		value := s.eval(a.Expr, nil)
+		if value.IsKnown() || value.IsNull() {
+			s.setVariable(v, value, a.Expr.Range(), "The default")
+		}
+	}
+	return v
+}
+
+// setVariable converts a value to the variable's type.
+func (s *scope) setVariable(v *variable, value cty.Value, rng hcl.Range, what string) {
+	if v.optional != nil && !value.IsNull() {
+		value = v.optional.Apply(value)
+	}
+	converted, err := convert.Convert(value, v.typ)
+	if err != nil {
+		s.diags.add(errorDiag(rangeOrNil(rng), "Wrong type", fmt.Sprintf("%s of the variable %q must be %s: %v.", what, v.name, typeexpr.TypeString(v.typ), err)))
+		v.set, v.value = true, cty.DynamicVal
+		return
+	}
+	v.set, v.value = true, converted
+}
+
+func rangeOrNil(rng hcl.Range) *hcl.Range {
+	if rng.Filename == "" {
+		return nil
+	}
+	return &rng
+}
+
+// givenValues applies the files and then the command line.
+func (s *scope) givenValues(vars map[string]*variable, opts LoadOptions) map[string]string {
+	given := map[string]string{}
+	names := sortedKeys(vars)
+	set := func(name string, value cty.Value, rng hcl.Range, what string) {
+		v := vars[name]
+		s.setVariable(v, value, rng, what)
+		if v.value.IsKnown() {
+			if text, err := ctyjson.Marshal(v.value, v.value.Type()); err == nil {
+				given[name] = string(text)
+			}
+		}
+	}
+	unknown := func(name string, rng *hcl.Range) {
+		s.diags.add(errorDiag(rng, "Unknown variable", fmt.Sprintf("The lab has no variable %q.%s", name, didYouMean(name, names))))
+	}
+	for _, file := range opts.VarFiles {
+		values, ranges := s.readVarFile(file)
+		for _, name := range sortedKeys(values) {
+			rng := ranges[name]
+			if vars[name] == nil {
+				unknown(name, rangeOrNil(rng))
+				continue
+			}
+			set(name, values[name], rng, "The value")
+		}
+	}
+	for _, name := range sortedKeys(opts.Vars) {
+		if vars[name] == nil {
+			unknown(name, nil)
+			continue
+		}
+		text := opts.Vars[name]
+		value := cty.StringVal(text)
+		if vars[name].typ != cty.String {
+			parsed, ok := s.parseVar(name, text, vars[name].typ)
+			if !ok {
+				vars[name].set, vars[name].value = true, cty.DynamicVal
+				continue
+			}
+			value = parsed
+		}
+		set(name, value, hcl.Range{}, "The value given on the command line")
+	}
+	return given
+}
+
+// parseVar reads the value of a variable that is no string. A variable of any type takes plain text, too.
+func (s *scope) parseVar(name, text string, typ cty.Type) (cty.Value, bool) {
+	source := "--var " + name
+	data := []byte(text)
+	s.diags.files[source] = &hcl.File{Bytes: data}
+	rng, bad := firstInvalidUTF8(data, source)
+	if bad || len(data) > maxHCLBytes {
+		s.errorf(rng, "Invalid value", "The value of %q is no UTF-8 text, or too long.", name)
+		return cty.DynamicVal, false
+	}
+	if d := checkNesting(data, source); d != nil {
+		s.diags.add(d)
+		return cty.DynamicVal, false
+	}
+	expr, diags := hclsyntax.ParseExpression(data, source, hcl.InitialPos)
+	if !diags.HasErrors() {
+		var value cty.Value
+		if value, diags = expr.Value(&hcl.EvalContext{}); !diags.HasErrors() && tooLarge(value) == "" {
+			return value, true
+		}
+	}
+	if typ == cty.DynamicPseudoType {
+		return cty.StringVal(text), true
+	}
+	s.errorf(hcl.Range{Filename: source, Start: hcl.InitialPos, End: hcl.Pos{Line: 1, Column: len(data) + 1, Byte: len(data)}},
+		"Invalid value", "The variable %q is %s; %q is no expression of that type.", name, typeexpr.TypeString(typ), shorten(text, 60))
+	return cty.DynamicVal, false
+}
+
+// readVarFile reads a file of values.
+func (s *scope) readVarFile(name string) (map[string]cty.Value, map[string]hcl.Range) {
+	fail := func(format string, args ...any) (map[string]cty.Value, map[string]hcl.Range) {
+		s.diags.add(errorDiag(nil, "Cannot read a variable file", fmt.Sprintf("%s: %s.", name, fmt.Sprintf(format, args...))))
+		return nil, nil
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return fail("%v", plainError(err))
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFileBytes {
+		return fail("it is no regular file of at most %d bytes", maxFileBytes)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return fail("%v", plainError(err))
+	}
+	source := filepath.ToSlash(name)
+	if strings.EqualFold(filepath.Ext(name), ".json") {
+		typ, err := ctyjson.ImpliedType(data)
+		if err != nil || !typ.IsObjectType() {
+			return fail("it must be a JSON object with a value for each variable (%v)", err)
+		}
+		v, err := ctyjson.Unmarshal(data, typ)
+		if err != nil {
+			return fail("%v", err)
+		}
+		return v.AsValueMap(), map[string]hcl.Range{}
+	}
+	f, diags := parseFile(data, source)
+	s.diags.files[source] = &hcl.File{Bytes: data}
+	s.diags.add(diags...)
+	if f == nil {
+		return nil, nil
+	}
+	s.diags.files[source] = f
+	attrs, diags := f.Body.JustAttributes()
+	s.diags.add(diags...)
+	values, ranges := map[string]cty.Value{}, map[string]hcl.Range{}
+	for _, attr := range sortedKeys(attrs) {
+		v, diags := attrs[attr].Expr.Value(&hcl.EvalContext{})
+		s.diags.add(diags...)
+		if !diags.HasErrors() {
+			values[attr], ranges[attr] = v, attrs[attr].Expr.Range()
+		}
+	}
+	return values, ranges
+}
+
+// validate runs the validation blocks of a variable.
+func (s *scope) validate(v *variable) {
+	for _, c := range v.node.children("validation") {
+		if c.has("condition") && !c.bool("condition", true) {
+			s.errorf(c.rng("condition"), "Invalid value for a variable", "The variable %q: %s", v.name, c.str("error_message", "its value is not valid."))
+		}
+	}
+}

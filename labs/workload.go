@@ -1,0 +1,208 @@
+package labs
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+)
+
+// manifests reads the manifest files that an attribute names. It reports what is wrong with them.
+func (s *scope) manifests(n *node, attr string, refsOnly bool) ([]*manifest.Object, bool) {
+	var files []manifest.File
+	ok := !n.broken[attr]
+	for i, name := range n.strs(attr) {
+		clean, err := s.src.clean(name)
+		if err != nil {
+			s.errorf(n.elementRange(attr, i), "Outside the lab directory", "%q: %v.", name, err)
+			ok = false
+			continue
+		}
+		if err := s.src.walk(clean); err != nil {
+			s.errorf(n.elementRange(attr, i), "Cannot read a file of the lab", "%q: %v.", name, err)
+			ok = false
+			continue
+		}
+		read, err := manifest.ReadFS(s.src.fs, clean, manifest.DefaultLimits())
+		if err != nil {
+			s.errorf(n.elementRange(attr, i), "Invalid manifest", "%q: %v.", name, err)
+			ok = false
+			continue
+		}
+		files = append(files, read...)
+	}
+	parse := manifest.Parse
+	if refsOnly {
+		parse = manifest.ParseRefs
+	}
+	objs, problems := parse(files, manifest.DefaultLimits())
+	for _, p := range problems {
+		s.errorf(n.rng(attr), "Invalid manifest", "%s.", strings.TrimSuffix(p.String(), "."))
+		ok = false
+	}
+	return objs, ok
+}
+
+// workload is what an app is made of: a pod template and where it stands.
+type workload struct {
+	obj      *manifest.Object
+	template corev1.PodTemplateSpec
+	replicas int
+}
+
+func workloads(objs []*manifest.Object) []workload {
+	var list []workload
+	for _, o := range objs {
+		w := workload{obj: o, replicas: 1}
+		var replicas *int32
+		switch v := o.Value.(type) {
+		case *appsv1.Deployment:
+			w.template, replicas = v.Spec.Template, v.Spec.Replicas
+		case *appsv1.StatefulSet:
+			w.template, replicas = v.Spec.Template, v.Spec.Replicas
+		case *appsv1.ReplicaSet:
+			w.template, replicas = v.Spec.Template, v.Spec.Replicas
+		case *appsv1.DaemonSet:
+			w.template = v.Spec.Template
+		case *batchv1.Job:
+			w.template = v.Spec.Template
+		case *corev1.Pod:
+			w.template = corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: v.Labels}, Spec: v.Spec}
+		default:
+			continue
+		}
+		if replicas != nil {
+			w.replicas = int(*replicas)
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
+// appFromManifests reads an app's namespace, labels, replicas, service and ports from its manifests, so
+// that references to its ports are checked. It returns false where they cannot be known.
+func (s *scope) appFromManifests(n *node, app *App) bool {
+	for _, attr := range []string{"labels", "replicas", "image", "command", "args", "env", "node"} {
+		if n.given(attr) {
+			s.errorf(n.rng(attr), "Given twice", "%s comes from the manifests of the app; remove it here.", attr)
+		}
+	}
+	if len(app.Ports) > 0 {
+		s.errorf(n.block.DefRange, "Given twice", "The ports come from the manifests of the app; remove the port blocks.")
+	}
+	app.Ports, app.Labels = nil, nil
+	objs, ok := s.manifests(n, "manifests", false)
+	if !ok {
+		return false
+	}
+	found := workloads(objs)
+	own := slices.DeleteFunc(slices.Clone(found), func(w workload) bool {
+		return w.obj.Name != app.Name || n.has("namespace") && w.obj.Namespace != app.Namespace
+	})
+	if len(own) == 0 && len(found) == 1 && !n.has("namespace") {
+		own = found
+	}
+	if len(own) != 1 {
+		names := make([]string, len(found))
+		for i, w := range found {
+			names[i] = w.obj.Kind + " " + w.obj.Namespace + "/" + w.obj.Name
+		}
+		problem := "no workload"
+		if len(own) > 1 {
+			problem = "several workloads"
+		}
+		list := "They have none at all."
+		if len(names) > 0 {
+			list = "They have " + join(names) + "."
+		}
+		s.errorf(n.rng("manifests"), "Which workload?", "The manifests have %s named %q. %s", problem, app.Name, list)
+		return false
+	}
+	w := own[0]
+	app.Namespace = w.obj.Namespace
+	app.Labels = maps.Clone(w.template.Labels)
+	app.Replicas = w.replicas
+	s.appService(n, app, w, objs)
+	return true
+}
+
+// appService finds the app's service, which is the one asked for or the first that selects its pods.
+func (s *scope) appService(n *node, app *App, w workload, objs []*manifest.Object) {
+	var names []string
+	for _, o := range objs {
+		svc, ok := o.Value.(*corev1.Service)
+		if !ok || o.Namespace != app.Namespace || len(svc.Spec.Selector) == 0 ||
+			!labels.SelectorFromSet(svc.Spec.Selector).Matches(labels.Set(app.Labels)) {
+			continue
+		}
+		names = append(names, o.Name)
+		if n.has("service") && o.Name != n.str("service", "") {
+			continue
+		}
+		app.Service = o.Name
+		for _, p := range svc.Spec.Ports {
+			port := Port{Name: p.Name, Port: int(p.Port), TargetPort: targetPort(p, w.template.Spec), Protocol: string(p.Protocol)}
+			if port.Name == "" {
+				port.Name = containerPortName(port.TargetPort, w.template.Spec)
+			}
+			if port.Protocol == "" {
+				port.Protocol = "TCP"
+			}
+			app.Ports = append(app.Ports, port)
+		}
+		return
+	}
+	if n.has("service") {
+		s.errorf(n.rng("service"), "Unknown service", "The manifests have no service %q that selects the pods of app %q.%s", app.Service, app.Name, didYouMean(app.Service, names))
+		return
+	}
+	// No service: the container's ports can be probed by address.
+	for _, c := range w.template.Spec.Containers {
+		for _, p := range c.Ports {
+			port := Port{Name: p.Name, Port: int(p.ContainerPort), TargetPort: int(p.ContainerPort), Protocol: string(p.Protocol)}
+			if port.Name == "" {
+				port.Name = fmt.Sprintf("port-%d", p.ContainerPort)
+			}
+			if port.Protocol == "" {
+				port.Protocol = "TCP"
+			}
+			app.Ports = append(app.Ports, port)
+		}
+	}
+}
+
+func targetPort(p corev1.ServicePort, pod corev1.PodSpec) int {
+	if p.TargetPort.StrVal != "" {
+		for _, c := range pod.Containers {
+			for _, cp := range c.Ports {
+				if cp.Name == p.TargetPort.StrVal {
+					return int(cp.ContainerPort)
+				}
+			}
+		}
+	}
+	if p.TargetPort.IntVal != 0 {
+		return int(p.TargetPort.IntVal)
+	}
+	return int(p.Port)
+}
+
+// containerPortName names a service's port that has no name of its own.
+func containerPortName(number int, pod corev1.PodSpec) string {
+	for _, c := range pod.Containers {
+		for _, p := range c.Ports {
+			if int(p.ContainerPort) == number && p.Name != "" {
+				return p.Name
+			}
+		}
+	}
+	return fmt.Sprintf("port-%d", number)
+}
