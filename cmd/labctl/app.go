@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -59,8 +58,4 @@ func (a *app) log() *slog.Logger {
 		Level:        charmlog.Level(a.level.Level()),
 		ReportCaller: false,
 	}))
-}
-
-func (a *app) errorf(format string, args ...any) {
-	fmt.Fprintf(a.err, "labctl: "+format+"\n", args...)
 }

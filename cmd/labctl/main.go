@@ -22,7 +22,8 @@ func run() int {
 	context.AfterFunc(ctx, stop)
 
 	app := newApp()
-	cmd := newRootCommand(app)
-	cmd.SetArgs(goStyleFlags(os.Args[1:]))
-	return app.exitCode(ctx, cmd.ExecuteContext(ctx))
+	root := newRootCommand(app)
+	root.SetArgs(goStyleFlags(os.Args[1:]))
+	cmd, err := root.ExecuteContextC(ctx)
+	return app.end(cmd, err)
 }

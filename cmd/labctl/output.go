@@ -42,3 +42,10 @@ func (a *app) writeJSON(v any) error {
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }
+
+// writeJSONLine prints v on one line, for commands that print more than one result.
+func (a *app) writeJSONLine(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

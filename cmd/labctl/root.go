@@ -35,6 +35,18 @@ connections it lets through, with Cilium's own rule model, and says which rule d
 		return fmt.Errorf("%w\nSee %q", err, cmd.CommandPath()+" --help")
 	})
 	cmd.AddCommand(
+		newLabsCommand(app),
+		newShowCommand(app),
+		newHintCommand(app),
+		newGradeCommand(app),
+		newWatchCommand(app),
+		newExplainCommand(app),
+		newMatrixCommand(app),
+		newDiffCommand(app),
+		newInitCommand(app),
+		newFmtCommand(app),
+		newValidateCommand(app),
+		newTestCommand(app),
 		newVersionCommand(app),
 	)
 	return cmd

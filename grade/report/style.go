@@ -79,18 +79,3 @@ func number(f float64) string {
 	s := strconv.FormatFloat(f, 'f', 2, 64)
 	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
 }
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + many
-}
-
-// place is "file:line", as editors and terminals take it.
-func place(file string, line int) string {
-	if file == "" || line == 0 {
-		return file
-	}
-	return file + ":" + strconv.Itoa(line)
-}

@@ -23,7 +23,7 @@ func Text(w io.Writer, r *grade.Report, style Style) error {
 	}
 	p.findings(r)
 	p.blank()
-	p.summary(r)
+	p.line("", Summary(r, style))
 	_, err := io.WriteString(w, p.b.String())
 	return err
 }
@@ -60,7 +60,7 @@ func (p *page) objective(o *grade.ObjectiveReport, findings []grade.Finding, tol
 	if o.Points != nil {
 		earned = points(*o.Points, o.Max)
 	}
-	p.row("    "+p.mark(o.Status)+" ", title, earned)
+	p.row("    "+StatusMark(o.Status, p.Style)+" ", title, earned)
 	if len(o.BlockedBy) > 0 {
 		p.line("        ", p.dim("counts once "+strings.Join(o.BlockedBy, ", ")+" is met"))
 	}
@@ -128,7 +128,7 @@ func (p *page) mistake(indent string, c *grade.Check, findings []grade.Finding, 
 	title := c.Mistake
 	var message, at string
 	if i := slices.IndexFunc(findings, func(f grade.Finding) bool { return f.ID == c.Mistake && f.Hint == c.Hint }); i >= 0 {
-		title, message, at = findings[i].Title, findings[i].Message, place(findings[i].File, findings[i].Line)
+		title, message, at = findings[i].Title, findings[i].Message, grade.Place(findings[i].File, findings[i].Line)
 	}
 	if told[key] {
 		if title != "" {
@@ -193,7 +193,7 @@ func (p *page) findings(r *grade.Report) {
 			p.line("", p.bold("Also noticed"))
 			head = true
 		}
-		at := place(f.File, f.Line)
+		at := grade.Place(f.File, f.Line)
 		text := f.Title
 		if f.Message != "" {
 			text += ": " + f.Message
@@ -208,37 +208,39 @@ func (p *page) findings(r *grade.Report) {
 	}
 }
 
-func (p *page) summary(r *grade.Report) {
+// Summary is the score in one line.
+func Summary(r *grade.Report, style Style) string {
 	s := r.Score
-	verdict := p.red("not passed")
+	verdict := style.red("not passed")
 	switch {
 	case r.Status == grade.Errored:
-		verdict = p.yellow("not to be relied on: some checks could not be carried out")
+		verdict = style.yellow("not to be relied on: some checks could not be carried out")
 	case s.Passed:
-		verdict = p.green("passed")
+		verdict = style.green("passed")
 	}
-	text := fmt.Sprintf("%s of %s, %s%%; pass mark %s%%: %s",
-		number(s.Points), plainPoints(s.Max), number(s.Percent), number(s.PassMark), p.bold(verdict))
+	text := fmt.Sprintf("%s %s of %s, %s%%; pass mark %s%%: %s", style.bold("Score"),
+		number(s.Points), plainPoints(s.Max), number(s.Percent), number(s.PassMark), style.bold(verdict))
 	if len(r.Selected) > 0 {
-		text += p.dim(" (only " + strings.Join(r.Selected, ", ") + ")")
+		text += style.dim(" (only " + strings.Join(r.Selected, ", ") + ")")
 	}
-	p.line("", p.bold("Score ")+text)
+	return text
 }
 
-func (p *page) mark(s grade.ObjectiveStatus) string {
+// StatusMark is an objective's outcome in one character.
+func StatusMark(s grade.ObjectiveStatus, style Style) string {
 	switch s {
 	case grade.Met:
-		return p.green("✓")
+		return style.green("✓")
 	case grade.Partly:
-		return p.yellow("◐")
+		return style.yellow("◐")
 	case grade.Missed:
-		return p.red("✗")
+		return style.red("✗")
 	case grade.Blocked:
-		return p.dim("–")
+		return style.dim("–")
 	case grade.Error:
-		return p.yellow("!")
+		return style.yellow("!")
 	}
-	return p.dim("?")
+	return style.dim("?")
 }
 
 // word is a verdict in a sentence.

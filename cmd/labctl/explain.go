@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/flow"
+	"github.com/labctl/labctl/grade/report"
+	"github.com/labctl/labctl/labs"
+)
+
+// labSummary names a lab in the JSON of commands other than grade.
+type labSummary struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+}
+
+func newExplainCommand(app *app) *cobra.Command {
+	var (
+		labFlags             labFlags
+		engine               engineFlags
+		output               outputFlag
+		submission, task     string
+		via, protocol        string
+		httpMethod, httpPath string
+	)
+	cmd := &cobra.Command{
+		Use:   "explain LAB FROM TO[:PORT]",
+		Short: "Say what becomes of one connection, which rule decides it, and what would change it",
+		Long: `Say what becomes of one connection, which rule decides it, and what would change it.
+
+FROM is an app or external of the lab, or node:NAME. TO is one of them too, or an address, or dns:NAME for
+a look-up; PORT is a number or the name of an app's port, and may be left out where there is only one. The
+state is the one at the end of the task that --task names, by default the last; without --submission it is
+the lab as it is handed out.`,
+		Example: `  labctl explain networkpolicy frontend backend --submission answers/
+  labctl explain networkpolicy frontend backend:8080 --submission answers/ --task frontend-egress-deny --via ip
+  labctl explain networkpolicy backend internet:443 -o json`,
+		Args:              cobra.ExactArgs(3),
+		ValidArgsFunction: completeArgs(completeLab, completeEndpoint, completeEndpoint),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			lab, err := labFlags.load(args[0])
+			if err != nil {
+				return err
+			}
+			probe := grade.Probe{}
+			if probe.From, err = flow.ParseSource(lab, args[1]); err != nil {
+				return err
+			}
+			if via != "" && via != string(labs.ViaService) && via != string(labs.ViaIP) && via != string(labs.ViaCluster) {
+				return fmt.Errorf("--via %s: want service, ip or cluster_ip", via)
+			}
+			if probe.To, err = flow.ParseTarget(lab, args[2], labs.Via(via), protocol); err != nil {
+				return err
+			}
+			if httpMethod != "" || httpPath != "" {
+				probe.To.HTTP = &labs.HTTP{Method: httpMethod, Path: httpPath}
+			}
+			run, err := app.prepare(lab, submission, &engine)
+			if err != nil {
+				return err
+			}
+			state, err := run.state(task)
+			if err != nil {
+				return err
+			}
+			explanation, err := flow.Explain(cmd.Context(), run.engine, state, probe)
+			if err != nil {
+				return err
+			}
+			if output.json() {
+				return app.writeJSON(struct {
+					FormatVersion int        `json:"format_version"`
+					Lab           labSummary `json:"lab"`
+					*flow.Explanation
+				}{1, labSummary{lab.Name, lab.Digest}, explanation})
+			}
+			return report.Explanation(app.out, explanation, app.style())
+		},
+	}
+	labFlags.register(cmd)
+	engine.registerSemantics(cmd)
+	output.register(cmd)
+	registerSubmission(cmd, &submission)
+	registerTask(cmd, &task)
+	cmd.Flags().StringVar(&via, "via", "", "how an app is addressed: service (by name, the default), ip or cluster_ip")
+	cmd.Flags().StringVar(&protocol, "protocol", "", "TCP, UDP, SCTP or ICMP; default the port's")
+	cmd.Flags().StringVar(&httpMethod, "method", "", "judge an HTTP request with this method")
+	cmd.Flags().StringVar(&httpPath, "path", "", "judge an HTTP request for this path")
+	complete(cmd, "via", "service", "ip", "cluster_ip")
+	complete(cmd, "protocol", "TCP", "UDP", "SCTP", "ICMP")
+	return cmd
+}
+
+// registerTask adds --task for commands that look at one checkpoint.
+func registerTask(cmd *cobra.Command, task *string) {
+	cmd.Flags().StringVar(task, "task", "", "the checkpoint: the state at the end of this `TASK`; default the last")
+	registerTaskCompletion(cmd)
+}
+
+// labRun is a lab with a submission replayed and an engine to ask.
+type labRun struct {
+	lab    *labs.Lab
+	engine grade.Engine
+	states []*grade.State // one a task
+}
+
+// prepare replays the submission at a path; an empty path is the lab as it is handed out.
+func (a *app) prepare(lab *labs.Lab, submission string, flags *engineFlags) (*labRun, error) {
+	eng, err := flags.open(lab)
+	if err != nil {
+		return nil, err
+	}
+	states, err := a.replay(lab, submission)
+	if err != nil {
+		return nil, err
+	}
+	return &labRun{lab, eng, states}, nil
+}
+
+func (a *app) replay(lab *labs.Lab, submission string) ([]*grade.State, error) {
+	grader, err := grade.NewGrader(lab)
+	if err != nil {
+		return nil, err
+	}
+	var sub *grade.Submission
+	if submission != "" {
+		if sub, err = readSubmission(submission, a.in, grader); err != nil {
+			return nil, err
+		}
+	}
+	return grader.Checkpoints(sub)
+}
+
+// state returns the checkpoint of a task; an empty name is the last.
+func (r *labRun) state(task string) (*grade.State, error) {
+	if len(r.states) == 0 {
+		return nil, fmt.Errorf("the lab %s has no tasks", r.lab.Name)
+	}
+	if task == "" {
+		return r.states[len(r.states)-1], nil
+	}
+	if _, err := findTask(r.lab, task); err != nil {
+		return nil, err
+	}
+	for _, s := range r.states {
+		if s.Task == task {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("the submission has no checkpoint for the task %s", task)
+}
+
+// tables judges all flows of the lab at the named checkpoints; none named is the last.
+func (r *labRun) tables(ctx context.Context, tasks []string) ([]*flow.Table, error) {
+	if len(tasks) == 0 {
+		tasks = []string{""}
+	}
+	flows := grade.Flows(r.lab)
+	tables := make([]*flow.Table, len(tasks))
+	for i, task := range tasks {
+		state, err := r.state(task)
+		if err != nil {
+			return nil, err
+		}
+		if tables[i], err = flow.Tabulate(ctx, r.engine, state, flows); err != nil {
+			return nil, err
+		}
+		if t, err := findTask(r.lab, state.Task); err == nil {
+			tables[i].Title = t.Title
+		}
+	}
+	return tables, nil
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/labctl/labctl/labs"
+)
+
+func newInitCommand(app *app) *cobra.Command {
+	var output outputFlag
+	cmd := &cobra.Command{
+		Use:   "init [NAME]",
+		Short: "Write a small lab to start from, which validates and grades",
+		Long: `Write a small lab to start from, which validates and grades, into the directory NAME; without NAME into the
+current directory, whose name it takes. Files that exist are never overwritten.`,
+		Example: `  labctl init egress-basics
+  labctl validate egress-basics && labctl test egress-basics`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir := labArg(args)
+			abs, err := filepath.Abs(dir)
+			if err != nil {
+				return err
+			}
+			files := labs.Skeleton(filepath.Base(abs))
+			names := slices.Sorted(maps.Keys(files))
+			if err := refuseOverwriting(dir, names); err != nil {
+				return err
+			}
+			for _, name := range names {
+				path := filepath.Join(dir, filepath.FromSlash(name))
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					return err
+				}
+				if err := os.WriteFile(path, files[name], 0o644); err != nil {
+					return err
+				}
+			}
+			if output.json() {
+				return app.writeJSON(map[string]any{"format_version": 1, "directory": dir, "files": names})
+			}
+			for _, name := range names {
+				fmt.Fprintln(app.out, "wrote", filepath.Join(dir, filepath.FromSlash(name)))
+			}
+			fmt.Fprintf(app.out, "\nNext: labctl validate %s, then labctl test %s\n", dir, dir)
+			return nil
+		},
+	}
+	output.register(cmd)
+	return cmd
+}
+
+func refuseOverwriting(dir string, names []string) error {
+	for _, name := range names {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		switch _, err := os.Lstat(path); {
+		case err == nil:
+			return fmt.Errorf("%s exists already; nothing was written", path)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/spf13/cobra"
+
+	"github.com/labctl/labctl/labs"
+)
+
+// labView is a lab as students see it: no solution, and no objective that is hidden.
+type labView struct {
+	FormatVersion int        `json:"format_version"`
+	Name          string     `json:"name"`
+	Title         string     `json:"title"`
+	Description   string     `json:"description"`
+	PassMark      float64    `json:"pass_mark"`
+	Layout        string     `json:"layout"`
+	Tasks         []taskView `json:"tasks"`
+}
+
+type taskView struct {
+	Name         string          `json:"name"`
+	Title        string          `json:"title"`
+	Instructions string          `json:"instructions"`
+	Hints        []hintView      `json:"hints"`
+	Objectives   []objectiveView `json:"objectives"`
+}
+
+type objectiveView struct {
+	Name   string  `json:"name"`
+	Title  string  `json:"title"`
+	Points float64 `json:"points"`
+	Bonus  bool    `json:"bonus"`
+}
+
+func newShowCommand(app *app) *cobra.Command {
+	var (
+		labFlags labFlags
+		output   outputFlag
+	)
+	cmd := &cobra.Command{
+		Use:   "show LAB [TASK]",
+		Short: "Read a lab: its tasks, or the instructions of one",
+		Example: `  labctl show networkpolicy
+  labctl show networkpolicy backend-ingress-deny`,
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: completeArgs(completeLab, completeTask),
+		RunE: func(_ *cobra.Command, args []string) error {
+			lab, err := labFlags.load(args[0])
+			if err != nil {
+				return err
+			}
+			view := viewLab(lab)
+			if len(args) == 2 {
+				task, err := findTask(lab, args[1])
+				if err != nil {
+					return err
+				}
+				view.Tasks = []taskView{viewTask(task)}
+				if !output.json() {
+					app.showTask(lab, &view.Tasks[0])
+					return nil
+				}
+			}
+			if output.json() {
+				return app.writeJSON(view)
+			}
+			app.showLab(&view)
+			return nil
+		},
+	}
+	labFlags.register(cmd)
+	output.register(cmd)
+	return cmd
+}
+
+func viewLab(lab *labs.Lab) labView {
+	v := labView{
+		FormatVersion: 1, Name: lab.Name, Title: lab.Title, Description: lab.Description,
+		PassMark: lab.PassMark, Layout: string(lab.Layout), Tasks: []taskView{},
+	}
+	for i := range lab.Tasks {
+		if lab.Tasks[i].Visibility == labs.Visible {
+			v.Tasks = append(v.Tasks, viewTask(&lab.Tasks[i]))
+		}
+	}
+	return v
+}
+
+func viewTask(task *labs.Task) taskView {
+	v := taskView{
+		Name: task.Name, Title: task.Title, Instructions: task.Instructions,
+		Hints: []hintView{}, Objectives: []objectiveView{},
+	}
+	for _, h := range hintsOf(task) {
+		v.Hints = append(v.Hints, hintView{Name: h.name, Objective: h.objective, Cost: h.Cost})
+	}
+	for i := range task.Objectives {
+		if o := &task.Objectives[i]; o.Visibility == labs.Visible {
+			v.Objectives = append(v.Objectives, objectiveView{o.Name, o.Title, o.Points, o.Bonus})
+		}
+	}
+	return v
+}
+
+func (a *app) showLab(v *labView) {
+	fmt.Fprintf(a.out, "%s (%s)\n", v.Title, v.Name)
+	if v.Description != "" {
+		fmt.Fprintf(a.out, "\n%s\n", ansi.Wordwrap(strings.TrimSpace(v.Description), a.terminal.width, ""))
+	}
+	fmt.Fprintln(a.out)
+	width := 0
+	for i := range v.Tasks {
+		width = max(width, len(v.Tasks[i].Name))
+	}
+	for i := range v.Tasks {
+		t := &v.Tasks[i]
+		var points float64
+		for _, o := range t.Objectives {
+			if !o.Bonus {
+				points += o.Points
+			}
+		}
+		fmt.Fprintf(a.out, "%2d  %-*s  %s (%g points)\n", i+1, width, t.Name, t.Title, points)
+	}
+	if len(v.Tasks) > 0 {
+		fmt.Fprintf(a.out, "\nRead a task: labctl show %s %s\n", v.Name, v.Tasks[0].Name)
+	}
+}
+
+func (a *app) showTask(lab *labs.Lab, t *taskView) {
+	fmt.Fprintf(a.out, "%s\n\n", t.Title)
+	if text := strings.TrimSpace(t.Instructions); text != "" {
+		fmt.Fprintf(a.out, "%s\n\n", text)
+	}
+	fmt.Fprintln(a.out, "Graded:")
+	for _, o := range t.Objectives {
+		title := o.Title
+		if title == "" {
+			title = o.Name
+		}
+		bonus := ""
+		if o.Bonus {
+			bonus = ", bonus"
+		}
+		fmt.Fprintf(a.out, "  - %s (%g points%s)\n", title, o.Points, bonus)
+	}
+	if len(t.Hints) > 0 {
+		fmt.Fprintf(a.out, "\n%s: labctl hint %s %s\n", count(len(t.Hints), "hint"), lab.Name, t.Name)
+	}
+}

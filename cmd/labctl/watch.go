@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/spf13/cobra"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/report"
+)
+
+// settle is how long a burst of changes (an editor writes, renames and removes to save one file) has to
+// be over before it is graded.
+const settle = 100 * time.Millisecond
+
+func newWatchCommand(app *app) *cobra.Command {
+	var (
+		labFlags   labFlags
+		engine     engineFlags
+		output     outputFlag
+		submission string
+		opts       grade.Options
+	)
+	cmd := &cobra.Command{
+		Use:   "watch [LAB]",
+		Short: "Grade a submission again whenever one of its files changes, until Ctrl-C",
+		Long: `Grade a submission again whenever one of its files changes, until Ctrl-C. On a terminal the report is drawn
+anew; elsewhere each change prints a line for every objective whose outcome is another, and the score.
+With -o json each grading prints its report on one line.`,
+		Example: `  labctl watch networkpolicy --submission answers/
+  labctl watch networkpolicy --submission answers/ --task backend-ingress-deny`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeArgs(completeLab),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if submission == "" || submission == "-" {
+				return errors.New("--submission is missing: name the directory or file to watch")
+			}
+			lab, err := labFlags.load(labArg(args))
+			if err != nil {
+				return err
+			}
+			eng, err := engine.open(lab)
+			if err != nil {
+				return err
+			}
+			grader, err := grade.NewGrader(lab)
+			if err != nil {
+				return err
+			}
+			w := &watch{app: app, grader: grader, engine: eng, submission: submission, opts: opts, json: output.json()}
+			return w.run(cmd.Context())
+		},
+	}
+	labFlags.register(cmd)
+	engine.registerSemantics(cmd)
+	output.register(cmd)
+	registerSubmission(cmd, &submission)
+	registerTasks(cmd, &opts.Tasks, "grade only this `TASK`; may be given more than once")
+	return cmd
+}
+
+// watch grades a submission whenever it changes.
+type watch struct {
+	app        *app
+	grader     *grade.Grader
+	engine     grade.Engine
+	submission string
+	opts       grade.Options
+	json       bool
+
+	last map[string]grade.ObjectiveStatus // by "task/objective", of the grading before
+}
+
+func (w *watch) run(ctx context.Context) error {
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return infraError{fmt.Errorf("watch %s: %w", w.submission, err)}
+	}
+	defer notify.Close()
+	if err := w.follow(notify, w.submission); err != nil {
+		return err
+	}
+	if err := w.grade(ctx); err != nil {
+		return err
+	}
+	quiet := time.NewTimer(settle)
+	quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-notify.Errors:
+			return infraError{fmt.Errorf("watch %s: %w", w.submission, err)}
+		case event := <-notify.Events:
+			if event.Op == fsnotify.Chmod || strings.HasPrefix(filepath.Base(event.Name), ".") {
+				continue
+			}
+			if event.Has(fsnotify.Create) {
+				// A new folder has to be followed too. What is gone again by now is no loss.
+				_ = w.follow(notify, event.Name)
+			}
+			quiet.Reset(settle)
+		case <-quiet.C:
+			if err := w.grade(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// follow watches a directory and all below it. A single file is watched through its directory, since
+// editors replace files.
+func (w *watch) follow(notify *fsnotify.Watcher, root string) error {
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir():
+			return notify.Add(name)
+		case name == w.submission:
+			return notify.Add(filepath.Dir(name))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", root, err)
+	}
+	return nil
+}
+
+// grade grades once and shows the outcome. A refused submission is shown and waited on: the next save may mend it.
+func (w *watch) grade(ctx context.Context) error {
+	rep, err := w.once(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var refused *grade.Refused
+	switch {
+	case errors.As(err, &refused), errors.Is(err, fs.ErrNotExist):
+		return w.showError(err)
+	case err != nil:
+		return err
+	}
+	return w.show(rep)
+}
+
+func (w *watch) once(ctx context.Context) (*grade.Report, error) {
+	sub, err := w.grader.ReadSubmission(w.submission, manifest.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	return w.grader.Grade(ctx, sub, w.engine, w.opts)
+}
+
+const clearScreen = "\x1b[H\x1b[2J\x1b[3J"
+
+func (w *watch) show(rep *grade.Report) error {
+	out := w.app.out
+	switch {
+	case w.json:
+		return w.app.writeJSONLine(rep)
+	case w.app.terminal.is:
+		fmt.Fprint(out, clearScreen)
+		if err := report.Text(out, rep, w.app.style()); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "\n%s  watching %s, Ctrl-C ends\n", w.app.now().Format(time.TimeOnly), w.submission)
+		return nil
+	}
+	return w.showChanges(rep)
+}
+
+// showChanges prints the objectives whose outcome is another than before; of the first grading all.
+func (w *watch) showChanges(rep *grade.Report) error {
+	now := map[string]grade.ObjectiveStatus{}
+	for i := range rep.Tasks {
+		t := &rep.Tasks[i]
+		for j := range t.Objectives {
+			o := &t.Objectives[j]
+			id := t.Name + "/" + o.Name
+			now[id] = o.Status
+			if w.last[id] != o.Status {
+				fmt.Fprintf(w.app.out, "%s %s\n", report.StatusMark(o.Status, w.app.style()), id)
+			}
+		}
+	}
+	w.last = now
+	_, err := fmt.Fprintf(w.app.out, "%s\n", report.Summary(rep, w.app.style()))
+	return err
+}
+
+func (w *watch) showError(err error) error {
+	switch {
+	case w.json:
+		return w.app.writeJSONLine(describe(err, exitRefused))
+	case w.app.terminal.is:
+		fmt.Fprint(w.app.out, clearScreen)
+	}
+	_, err = fmt.Fprintln(w.app.out, err)
+	return err
+}

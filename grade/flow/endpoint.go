@@ -1,0 +1,160 @@
+package flow
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/labs"
+)
+
+// ParseSource finds where a connection starts: an app or external of the lab, or "node:NAME".
+func ParseSource(lab *labs.Lab, text string) (labs.Source, error) {
+	if node, ok := strings.CutPrefix(text, "node:"); ok {
+		return labs.Source{Node: node}, nil
+	}
+	if findApp(lab, text) != nil {
+		return labs.Source{App: text}, nil
+	}
+	if findExternal(lab, text) != nil {
+		return labs.Source{External: text}, nil
+	}
+	return labs.Source{}, unknown(lab, text)
+}
+
+// ParseTarget finds where a connection goes: "backend", "backend:8080", "backend:http", "internet",
+// "internet:443", "10.0.0.1:80", "node:NAME:PORT" or "dns:NAME" (a look-up). Without a port it is the app's
+// or external's only one.
+func ParseTarget(lab *labs.Lab, text string, via labs.Via, protocol string) (labs.Target, error) {
+	t := labs.Target{Protocol: strings.ToUpper(protocol)}
+	if name, ok := strings.CutPrefix(text, "dns:"); ok {
+		t.DNS = name
+		return t, nil
+	}
+	name, port := splitPort(text)
+	if node, ok := strings.CutPrefix(name, "node:"); ok {
+		t.Node = node
+		return t, numericPort(&t, port)
+	}
+	if app := findApp(lab, name); app != nil {
+		t.App, t.Via = name, via
+		return t, appPort(&t, app, port)
+	}
+	if ext := findExternal(lab, name); ext != nil {
+		t.External = name
+		if port == "" {
+			t.Port = ext.Port
+			if t.Protocol == "" {
+				t.Protocol = ext.Protocol
+			}
+			return t, nil
+		}
+		return t, numericPort(&t, port)
+	}
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		t.IP = strings.Trim(name, "[]")
+		return t, numericPort(&t, port)
+	}
+	return t, unknown(lab, name)
+}
+
+// splitPort cuts ":PORT" off; the colons of a bare IPv6 address and of "node:NAME" are not one.
+func splitPort(text string) (name, port string) {
+	rest, isNode := strings.CutPrefix(text, "node:")
+	if _, err := netip.ParseAddr(rest); err == nil {
+		return text, ""
+	}
+	i := strings.LastIndexByte(rest, ':')
+	if i < 0 || strings.HasSuffix(rest, "]") {
+		return text, ""
+	}
+	name, port = rest[:i], rest[i+1:]
+	if isNode {
+		name = "node:" + name
+	}
+	return name, port
+}
+
+func numericPort(t *labs.Target, port string) error {
+	if strings.HasPrefix(t.Protocol, "ICMP") {
+		return nil
+	}
+	if port == "" {
+		return fmt.Errorf("%s: say which port, as in %[1]s:443", grade.TargetName(*t))
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return fmt.Errorf("port %q: want a number from 1 to 65535", port)
+	}
+	t.Port = int(n)
+	return nil
+}
+
+// appPort sets the port of an app by its name or number, as the client dials it.
+func appPort(t *labs.Target, app *labs.App, port string) error {
+	if strings.HasPrefix(t.Protocol, "ICMP") {
+		return nil
+	}
+	set := func(p *labs.Port) {
+		t.Port, t.PortName = p.Port, p.Name
+		if t.Via == labs.ViaIP && p.TargetPort != 0 {
+			t.Port = p.TargetPort
+		}
+		if t.Protocol == "" {
+			t.Protocol = p.Protocol
+		}
+	}
+	if port == "" && len(app.Ports) == 1 {
+		set(&app.Ports[0])
+		return nil
+	}
+	have := make([]string, len(app.Ports))
+	for i := range app.Ports {
+		p := &app.Ports[i]
+		if port != "" && port == p.Name {
+			set(p)
+			return nil
+		}
+		have[i] = fmt.Sprintf("%s (%d)", p.Name, p.Port)
+	}
+	switch {
+	case port == "" && len(app.Ports) == 0:
+		return fmt.Errorf("the app %s has no port: say which number, as in %[1]s:80", app.Name)
+	case port == "":
+		return fmt.Errorf("the app %s has the ports %s: say which, as in %[1]s:%d", app.Name, strings.Join(have, ", "), app.Ports[0].Port)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return fmt.Errorf("the app %s has no port %q; it has %s", app.Name, port, strings.Join(have, ", "))
+	}
+	t.Port = int(n)
+	return nil
+}
+
+func findApp(lab *labs.Lab, name string) *labs.App {
+	if i := slices.IndexFunc(lab.Apps, func(a labs.App) bool { return a.Name == name }); i >= 0 {
+		return &lab.Apps[i]
+	}
+	return nil
+}
+
+func findExternal(lab *labs.Lab, name string) *labs.External {
+	if i := slices.IndexFunc(lab.Externals, func(e labs.External) bool { return e.Name == name }); i >= 0 {
+		return &lab.Externals[i]
+	}
+	return nil
+}
+
+func unknown(lab *labs.Lab, name string) error {
+	var have []string
+	for i := range lab.Apps {
+		have = append(have, lab.Apps[i].Name)
+	}
+	for i := range lab.Externals {
+		have = append(have, lab.Externals[i].Name)
+	}
+	return fmt.Errorf("the lab %s has no app or external %q; it has %s", lab.Name, name, strings.Join(have, ", "))
+}

@@ -1,0 +1,88 @@
+// Package flow asks an engine about a lab's connections beside what is graded: the truth table of a
+// checkpoint, what two submissions treat differently, and why one connection is judged as it is and
+// what would change that.
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/labs"
+)
+
+// Table says what becomes of each of a lab's connections at one checkpoint.
+type Table struct {
+	Task  string `json:"task"`
+	Title string `json:"title"`
+	Cells []Cell `json:"cells"` // row by row
+}
+
+// Cell is one connection and its verdict.
+type Cell struct {
+	From    string       `json:"from"`
+	To      string       `json:"to"`
+	Verdict labs.Verdict `json:"verdict"`
+}
+
+// From lists the rows' names in order, To the columns'.
+func (t *Table) From() []string { return names(t.Cells, func(c Cell) string { return c.From }) }
+func (t *Table) To() []string   { return names(t.Cells, func(c Cell) string { return c.To }) }
+
+// Verdict returns the verdict of a cell, or "" where the table has none: a connection that makes no sense.
+func (t *Table) Verdict(from, to string) labs.Verdict {
+	for _, c := range t.Cells {
+		if c.From == from && c.To == to {
+			return c.Verdict
+		}
+	}
+	return ""
+}
+
+func names(cells []Cell, name func(Cell) string) []string {
+	var all []string
+	for _, c := range cells {
+		if n := name(c); !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// at puts a state in force. Policies that the engine does not take are a refused submission.
+func at(ctx context.Context, eng grade.Engine, state *grade.State) (grade.Prober, error) {
+	prober, err := eng.At(ctx, state)
+	var problems manifest.Problems
+	switch {
+	case errors.As(err, &problems):
+		return nil, &grade.Refused{Problems: problems}
+	case err != nil:
+		return nil, fmt.Errorf("checkpoint of task %s: %w", state.Task, err)
+	}
+	return prober, nil
+}
+
+// Tabulate judges the flows at the checkpoint.
+func Tabulate(ctx context.Context, eng grade.Engine, state *grade.State, flows []grade.Probe) (*Table, error) {
+	prober, err := at(ctx, eng, state)
+	if err != nil {
+		return nil, err
+	}
+	// What is wanted is left open; "allowed" keeps the engine from explaining every connection that is.
+	asked := slices.Clone(flows)
+	for i := range asked {
+		asked[i].Want = labs.Allowed
+	}
+	outcomes, err := prober.Probe(ctx, asked)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint of task %s: %w", state.Task, err)
+	}
+	table := &Table{Task: state.Task, Cells: make([]Cell, len(outcomes))}
+	for i, o := range outcomes {
+		table.Cells[i] = Cell{From: o.Probe.From.String(), To: grade.TargetName(o.Probe.To), Verdict: o.Verdict}
+	}
+	return table, nil
+}

@@ -1,0 +1,112 @@
+package report
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/flow"
+	"github.com/labctl/labctl/labs"
+)
+
+// Explanation writes the path to a verdict: the look-up, both directions, and what would change it.
+func Explanation(w io.Writer, e *flow.Explanation, style Style) error {
+	p := &page{Style: style}
+	at := ""
+	if e.Task != "" {
+		at = p.dim(" · at the end of " + e.Task)
+	}
+	p.line("", p.bold(e.From+" → "+e.To)+": "+p.verdict(e.Verdict)+at)
+	if e.Detail != nil {
+		p.blank()
+		p.result(e.Detail)
+	}
+	if len(e.Needs) > 0 || len(e.Flips) > 0 {
+		p.blank()
+		p.line("", p.bold("What would change it"))
+	}
+	for _, n := range e.Needs {
+		p.line("  - ", need(n))
+	}
+	for _, f := range e.Flips {
+		p.line("  - ", flip(f)+": "+p.verdict(f.Verdict))
+	}
+	if e.Verdict == labs.Allowed && len(e.Flips) == 0 {
+		p.blank()
+		p.line("", "No policy that is in force could be taken away to stop it.")
+	}
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
+// result writes what happened on the way, step by step.
+func (p *page) result(r *policy.Result) {
+	if r.DNS != nil {
+		p.line("", p.verdictMark(labs.Verdict(r.DNS.Verdict))+" look-up of the name")
+		for _, text := range grade.Account(r.DNS) {
+			p.line("    ", text)
+		}
+	}
+	if r.Reason != "" {
+		p.line("", r.Reason)
+	}
+	p.side("egress", r.Egress, func(s *policy.Side) *policy.Result { return &policy.Result{Verdict: s.Verdict, Egress: s} })
+	p.side("ingress", r.Ingress, func(s *policy.Side) *policy.Result { return &policy.Result{Verdict: s.Verdict, Ingress: s} })
+	for i := range r.Backends {
+		b := &r.Backends[i]
+		p.line("", fmt.Sprintf("%s %s: %s", p.verdictMark(labs.Verdict(b.Verdict)), b.To, b.Verdict))
+		if r.Egress == nil && r.Ingress == nil {
+			for _, text := range grade.Account(b) {
+				p.line("    ", text)
+			}
+		}
+	}
+}
+
+func (p *page) side(direction string, s *policy.Side, alone func(*policy.Side) *policy.Result) {
+	if s == nil {
+		return
+	}
+	p.line("", p.verdictMark(labs.Verdict(s.Verdict))+" "+direction+" "+p.dim(s.Endpoint))
+	for _, text := range grade.Account(alone(s)) {
+		p.line("    ", text)
+	}
+}
+
+func need(n flow.Need) string {
+	port := n.Protocol
+	if n.Port != 0 {
+		port = fmt.Sprintf("%s %d", n.Protocol, n.Port)
+	}
+	preposition := "to"
+	if n.Direction == "ingress" {
+		preposition = "from"
+	}
+	return fmt.Sprintf("a policy that allows %s: %s of %s %s %s", port, n.Direction, n.Endpoint, preposition, n.Peer)
+}
+
+func flip(f flow.Flip) string {
+	if f.Without == nil {
+		return fmt.Sprintf("without the labels that the submission puts on the namespace %s", f.Unlabelled)
+	}
+	text := "without " + f.Without.String()
+	if f.File != "" {
+		text += " (" + grade.Place(f.File, f.Line) + ")"
+	}
+	return text
+}
+
+func (p *page) verdict(v labs.Verdict) string {
+	if v == labs.Allowed {
+		return p.green(word(v))
+	}
+	return p.red(word(v))
+}
+
+func (p *page) verdictMark(v labs.Verdict) string {
+	if v == labs.Allowed {
+		return p.green("✓")
+	}
+	return p.red("✗")
+}
