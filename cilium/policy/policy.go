@@ -26,6 +26,8 @@ type Config struct {
 	Semantics   Semantics
 	ClusterName string
 	IPv6        bool
+	// HostFirewall makes policies with a nodeSelector count; Cilium leaves it off.
+	HostFirewall bool
 }
 
 // Verdict is what the client of a connection sees.

@@ -1,0 +1,268 @@
+package policy
+
+import (
+	"io"
+	"log/slog"
+	"strconv"
+
+	ciliumutils "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/utils"
+	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
+	"github.com/cilium/cilium/pkg/policy/api"
+	"github.com/cilium/cilium/pkg/policy/types"
+	policyutils "github.com/cilium/cilium/pkg/policy/utils"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+)
+
+// ciliumPolicy compiles a CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy. Cilium's own parsers turn
+// each rule into entries, in the order ingress, ingressDeny, egress, egressDeny; that order tells where in
+// the YAML an entry comes from.
+func (c *compiler) ciliumPolicy(v *manifest.CiliumNetworkPolicy) {
+	if v.Spec == nil && len(v.Specs) == 0 {
+		c.problem("spec", "the policy has neither spec nor specs")
+		return
+	}
+	if v.Spec != nil {
+		c.ciliumRule("spec", v.Spec.DeepCopy())
+	}
+	for i, r := range v.Specs {
+		if path := "specs[" + strconv.Itoa(i) + "]"; r == nil {
+			c.problem(path, "the rule is empty")
+		} else {
+			c.ciliumRule(path, r.DeepCopy())
+		}
+	}
+}
+
+// ciliumRule compiles one rule. It may change r.
+func (c *compiler) ciliumRule(path string, r *api.Rule) {
+	before := len(c.problems)
+	c.refuseUnmodelled(path, r)
+	if err := r.Sanitize(); err != nil {
+		c.problem(path, "%v", err)
+	}
+	if len(c.problems) > before {
+		return
+	}
+	written := ruleParts(path, r)
+	r = ciliumutils.ParseToCiliumRule(slog.New(slog.NewTextHandler(io.Discard, nil)), c.cfg.ClusterName, c.obj.Namespace, c.obj.Name, "", r)
+	entries := policyutils.RulesToPolicyEntries(api.Rules{r})
+	parts := ruleParts(path, r)
+	if len(entries) != len(parts) || len(parts) != len(written) {
+		c.problem(path, "the rule has %d parts and became %d entries", len(parts), len(entries))
+		return
+	}
+	subjectText := r.EndpointSelector.LabelSelector
+	if r.NodeSelector.LabelSelector != nil {
+		subjectText = r.NodeSelector.LabelSelector
+	}
+	for i, in := range entries {
+		part := parts[i]
+		e := &entry{
+			path: part.path, ingress: in.Ingress, node: in.Node, defaultDeny: in.DefaultDeny, verdict: in.Verdict,
+			tier: in.Tier, priority: in.Priority, subject: in.Subject, subjectText: subjectText,
+		}
+		e.ports = c.ciliumPorts(part, in.L4)
+		e.allPorts = len(in.L4) == 0
+		services := part.services()
+		switch {
+		case len(services) > 0:
+			e.unresolved = true
+			for j := range services {
+				e.peers = append(e.peers, peer{path: index(part.path+".toServices", j), kind: peerService, service: &services[j]})
+			}
+		case in.L3 == nil:
+			// An empty list of peers selects none.
+		case len(in.L3) == 0:
+			e.anyPeer = len(in.L4) > 0 // without ports, a rule that names nothing allows nothing
+		default:
+			e.peers = c.ciliumPeers(part, in.L3)
+			for j := range e.peers {
+				e.unresolved = e.unresolved || e.peers[j].kind == peerGroup
+			}
+		}
+		c.add(e)
+	}
+}
+
+// part is one item of a rule's ingress, ingressDeny, egress or egressDeny.
+type part struct {
+	path  string
+	in    *api.IngressCommonRule
+	out   *api.EgressCommonRule
+	fqdns []api.FQDNSelector
+	ports int // toPorts items; icmps follow them in the entry
+}
+
+func (p *part) services() []api.Service {
+	if p.out == nil {
+		return nil
+	}
+	return p.out.ToServices
+}
+
+// ruleParts lists the parts of a rule in the order in which they become entries.
+func ruleParts(path string, r *api.Rule) []part {
+	var parts []part
+	for i := range r.Ingress {
+		parts = append(parts, part{path: index(path+".ingress", i), in: &r.Ingress[i].IngressCommonRule, ports: len(r.Ingress[i].ToPorts)})
+	}
+	for i := range r.IngressDeny {
+		parts = append(parts, part{path: index(path+".ingressDeny", i), in: &r.IngressDeny[i].IngressCommonRule, ports: len(r.IngressDeny[i].ToPorts)})
+	}
+	for i := range r.Egress {
+		parts = append(parts, part{path: index(path+".egress", i), out: &r.Egress[i].EgressCommonRule, fqdns: r.Egress[i].ToFQDNs, ports: len(r.Egress[i].ToPorts)})
+	}
+	for i := range r.EgressDeny {
+		parts = append(parts, part{path: index(path+".egressDeny", i), out: &r.EgressDeny[i].EgressCommonRule, ports: len(r.EgressDeny[i].ToPorts)})
+	}
+	return parts
+}
+
+// ciliumPeers pairs the selectors of an entry with the fields that they come from. Cilium lists them by
+// field in this order, and an entity may become several selectors.
+func (c *compiler) ciliumPeers(p part, l3 types.Selectors) []peer {
+	peers := make([]peer, 0, len(l3))
+	next := 0
+	byLabels := func(key string, selectors []api.EndpointSelector) {
+		for i := range selectors {
+			sel, _ := l3[next].(*types.LabelSelector)
+			peers = append(peers, peer{path: index(p.path+"."+key, i), kind: peerLabels, selector: sel, text: selectors[i].LabelSelector})
+			next++
+		}
+	}
+	byEntity := func(key string, entities api.EntitySlice) {
+		for i, entity := range entities {
+			for _, es := range api.EntitySelectorMapping[entity] {
+				sel, _ := l3[next].(*types.LabelSelector)
+				peers = append(peers, peer{path: index(p.path+"."+key, i), kind: peerLabels, selector: sel, text: es.LabelSelector, entity: entity})
+				next++
+			}
+		}
+	}
+	byCIDR := func(key string, cidrs api.CIDRSlice, key2 string, rules api.CIDRRuleSlice) {
+		for i, s := range cidrs {
+			at := index(p.path+"."+key, i)
+			peers = append(peers, peer{path: at, kind: peerCIDR, prefix: c.prefix(at, string(s))})
+			next++
+		}
+		for i := range rules {
+			peers = append(peers, c.cidrRule(index(p.path+"."+key2, i), &rules[i]))
+			next++
+		}
+	}
+	if in := p.in; in != nil {
+		byLabels("fromEndpoints", in.FromEndpoints)
+		byLabels("fromNodes", in.FromNodes)
+		byEntity("fromEntities", in.FromEntities)
+		byCIDR("fromCIDR", in.FromCIDR, "fromCIDRSet", in.FromCIDRSet)
+		return peers
+	}
+	byLabels("toEndpoints", p.out.ToEndpoints)
+	byLabels("toNodes", p.out.ToNodes)
+	byEntity("toEntities", p.out.ToEntities)
+	byCIDR("toCIDR", p.out.ToCIDR, "toCIDRSet", p.out.ToCIDRSet)
+	for i, s := range p.fqdns {
+		at := index(p.path+".toFQDNs", i)
+		re, err := s.ToRegex()
+		if err != nil {
+			c.problem(at, "%v", err)
+		}
+		peers = append(peers, peer{path: at, kind: peerFQDN, fqdn: re, pattern: cmpOr(s.MatchName, s.MatchPattern)})
+	}
+	return peers
+}
+
+func (c *compiler) cidrRule(path string, r *api.CIDRRule) peer {
+	p := peer{path: path, kind: peerCIDR}
+	for i, s := range r.ExceptCIDRs {
+		p.except = append(p.except, c.prefix(index(path+".except", i), string(s)))
+	}
+	switch {
+	case r.CIDRGroupRef != "":
+		p.kind, p.groupBy = peerGroup, &groupRef{name: string(r.CIDRGroupRef)}
+	case r.CIDRGroupSelector.LabelSelector != nil:
+		p.kind, p.groupBy = peerGroup, &groupRef{selector: plainKeys(r.CIDRGroupSelector.LabelSelector)}
+	default:
+		p.prefix = c.prefix(path+".cidr", string(r.Cidr))
+	}
+	return p
+}
+
+// ciliumPorts compiles the ports of a part: those of toPorts, then the types of icmps.
+func (c *compiler) ciliumPorts(p part, rules api.PortRules) []port {
+	var out []port
+	for i := range rules {
+		r := &rules[i]
+		path := index(p.path+".toPorts", i)
+		if i >= p.ports {
+			path = index(p.path+".icmps", i-p.ports)
+		}
+		l := c.l7(path, r)
+		for j, pp := range r.Ports {
+			at := index(path+".ports", j)
+			if i >= p.ports {
+				at = index(path+".fields", j)
+			}
+			cp := c.portOf(at, pp)
+			cp.l7 = l
+			out = append(out, cp)
+		}
+	}
+	return out
+}
+
+// l7 compiles what a port rule asks of the requests; nil if nothing.
+func (c *compiler) l7(path string, r *api.PortRule) *l7 {
+	if len(r.ServerNames) > 0 {
+		out := &l7{}
+		for i, name := range r.ServerNames {
+			rule, err := newSNIRule(string(name))
+			if err != nil {
+				c.problem(index(path+".serverNames", i), "%v", err)
+			}
+			out.sni = append(out.sni, rule)
+		}
+		return out
+	}
+	if r.Rules == nil {
+		return nil
+	}
+	switch {
+	case len(r.Rules.HTTP) > 0:
+		out := &l7{}
+		for i := range r.Rules.HTTP {
+			rule, err := newHTTPRule(&r.Rules.HTTP[i])
+			if err != nil {
+				c.problem(index(path+".rules.http", i), "%v", err)
+			}
+			out.http = append(out.http, rule)
+		}
+		return out
+	case len(r.Rules.DNS) > 0:
+		out := &l7{}
+		for i := range r.Rules.DNS {
+			rule, err := newDNSRule(api.FQDNSelector(r.Rules.DNS[i]))
+			if err != nil {
+				c.problem(index(path+".rules.dns", i), "%v", err)
+			}
+			out.dns = append(out.dns, rule)
+		}
+		return out
+	}
+	return nil
+}
+
+// plainKeys returns the selector without the source prefixes of its keys, to match it against the labels
+// of an object.
+func plainKeys(s *slimv1.LabelSelector) *slimv1.LabelSelector {
+	out := &slimv1.LabelSelector{MatchLabels: map[string]string{}}
+	for k, v := range s.MatchLabels {
+		out.MatchLabels[keyOf(k)] = v
+	}
+	for _, r := range s.MatchExpressions {
+		r.Key = keyOf(r.Key)
+		out.MatchExpressions = append(out.MatchExpressions, r)
+	}
+	return out
+}

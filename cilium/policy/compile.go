@@ -1,0 +1,130 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
+
+	"github.com/cilium/cilium/pkg/iana"
+	"github.com/cilium/cilium/pkg/policy/api"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+)
+
+// IsPolicy reports whether Compile takes the object: NetworkPolicy, CiliumNetworkPolicy,
+// CiliumClusterwideNetworkPolicy, ClusterNetworkPolicy and CiliumCIDRGroup.
+func IsPolicy(obj *manifest.Object) bool {
+	switch obj.Value.(type) {
+	case *networkingv1.NetworkPolicy, *manifest.CiliumNetworkPolicy, *policyv1alpha2.ClusterNetworkPolicy, *manifest.CiliumCIDRGroup:
+		return true
+	}
+	return false
+}
+
+// Compile turns one policy into rules, or says with file and line what it does not model or what
+// Cilium would not accept. It does not change the object, and may be called from several goroutines.
+func Compile(obj *manifest.Object, cfg Config) (p *Policy, problems manifest.Problems) {
+	c := &compiler{obj: obj, cfg: cfg.withDefaults(), policy: &Policy{ref: obj.Ref(), object: obj}}
+	defer func() {
+		// Parsers and regular expressions that we did not write have just read untrusted input.
+		if r := recover(); r != nil {
+			c.problem("", "the policy cannot be evaluated: %v", r)
+			p, problems = nil, c.problems
+		}
+	}()
+	if err := setUpCilium(c.cfg); err != nil {
+		return nil, manifest.Problems{{Message: err.Error()}}
+	}
+	switch v := obj.Value.(type) {
+	case *networkingv1.NetworkPolicy:
+		c.networkPolicy(v)
+	case *manifest.CiliumNetworkPolicy:
+		c.ciliumPolicy(v)
+	case *policyv1alpha2.ClusterNetworkPolicy:
+		c.clusterNetworkPolicy(v)
+	case *manifest.CiliumCIDRGroup:
+		c.cidrGroup(v)
+	default:
+		c.problem("kind", "%s is not a policy", cmpOr(obj.Kind, "the object"))
+	}
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	return c.policy, nil
+}
+
+type compiler struct {
+	obj      *manifest.Object
+	cfg      Config
+	policy   *Policy
+	problems manifest.Problems
+}
+
+func (c *compiler) problem(field, format string, args ...any) {
+	c.problems = append(c.problems, manifest.Problem{
+		File: c.obj.File, Line: c.obj.LineOf(field), Object: c.obj.Ref().String(), Field: field, Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// notModelled refuses a feature by name.
+func (c *compiler) notModelled(field, feature string) {
+	c.problem(field, "%s is not modelled by the offline engine", feature)
+}
+
+func (c *compiler) add(e *entry) {
+	e.policy = c.policy
+	c.policy.entries = append(c.policy.entries, e)
+}
+
+// prefix parses an address range or a single address.
+func (c *compiler) prefix(field, s string) netip.Prefix {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.Masked()
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		c.problem(field, "%q is neither an address range nor an address", s)
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+// portOf turns a port as Cilium's rules have it (a number, a name, or "0" for all) into ours.
+func (c *compiler) portOf(path string, pp api.PortProtocol) port {
+	p := port{path: path}
+	switch pp.Protocol {
+	case api.ProtoAny, "":
+	case api.ProtoICMPv6:
+		p.protocol = protoICMPv6
+	default:
+		p.protocol = string(pp.Protocol)
+	}
+	if iana.IsSvcName(pp.Port) {
+		p.name = strings.ToLower(pp.Port)
+		return p
+	}
+	n, err := strconv.ParseUint(pp.Port, 0, 16)
+	if err != nil && pp.Port != "" {
+		c.problem(path, "%q is not a port", pp.Port)
+		return p
+	}
+	p.from, p.to = uint16(n), uint16(n)
+	if pp.EndPort > int32(n) && n > 0 {
+		p.to = uint16(pp.EndPort)
+	}
+	return p
+}
+
+func (c *compiler) cidrGroup(v *manifest.CiliumCIDRGroup) {
+	g := &cidrGroup{name: c.obj.Name, labels: v.Labels}
+	for i, s := range v.Spec.ExternalCIDRs {
+		g.prefixes = append(g.prefixes, c.prefix("spec.externalCIDRs["+strconv.Itoa(i)+"]", string(s)))
+	}
+	c.policy.group = g
+}
+
+func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -1,0 +1,177 @@
+package policy
+
+import (
+	"net/netip"
+	"regexp"
+	"sync"
+
+	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
+	"github.com/cilium/cilium/pkg/policy/api"
+	"github.com/cilium/cilium/pkg/policy/types"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+)
+
+// Policy is one compiled policy, or a group of address ranges that policies refer to. It is immutable
+// and may be shared by goroutines and engines.
+type Policy struct {
+	ref     manifest.Ref
+	object  *manifest.Object
+	entries []*entry
+	group   *cidrGroup
+}
+
+// Ref returns the name of the policy.
+func (p *Policy) Ref() manifest.Ref { return p.ref }
+
+// entry is one rule of a policy: for its subjects, in one direction, a verdict on a set of peers and ports.
+type entry struct {
+	policy      *Policy
+	path        string // of the rule, or of its one peer
+	ingress     bool
+	node        bool // the subject is a node
+	defaultDeny bool
+	verdict     types.Verdict
+	tier        types.Tier
+	priority    float64
+	subject     *types.LabelSelector
+	subjectText *slimv1.LabelSelector // what subject was made from, for explanations
+
+	// anyPeer: no peer is named, so all match. Otherwise the peers' union matches; without any, none.
+	anyPeer    bool
+	peers      []peer
+	unresolved bool // some peers stand for others that only the cluster or other objects tell
+	// allPorts: no port is named, so every protocol and port match. Otherwise the ports' union.
+	allPorts bool
+	ports    []port
+
+	refOnce sync.Once
+	ref     *RuleRef
+}
+
+// ruleRef returns where the rule stands. Its line is looked up when first asked for: most rules decide
+// nothing.
+func (e *entry) ruleRef() *RuleRef {
+	e.refOnce.Do(func() { e.ref = e.policy.refTo(e.path) })
+	return e.ref
+}
+
+func (p *Policy) refTo(path string) *RuleRef {
+	return &RuleRef{Policy: p.ref, Rule: path, File: p.object.File, Line: p.object.LineOf(path)}
+}
+
+// peer is one selector of a rule's peers.
+type peer struct {
+	path string
+	kind peerKind
+
+	// by labels
+	selector *types.LabelSelector
+	text     *slimv1.LabelSelector // what selector was made from
+
+	// by address
+	prefix  netip.Prefix
+	except  []netip.Prefix
+	anyone  bool // pods and nodes too, not only addresses outside
+	exact   bool // a node or pod at this very address counts (an EndpointSlice's)
+	entity  api.Entity
+	fqdn    *regexp.Regexp // by name
+	pattern string         // as written
+	service *api.Service   // resolved by the engine
+	groupBy *groupRef      // resolved by the engine
+}
+
+type peerKind uint8
+
+const (
+	peerLabels peerKind = iota
+	peerCIDR
+	peerFQDN
+	peerService
+	peerGroup
+)
+
+// groupRef refers to CiliumCIDRGroups, by name or labels.
+type groupRef struct {
+	name     string
+	selector *slimv1.LabelSelector
+}
+
+// cidrGroup is a compiled CiliumCIDRGroup.
+type cidrGroup struct {
+	name     string
+	labels   map[string]string
+	prefixes []netip.Prefix
+}
+
+// port is one port (or range) of a rule with the requests it lets through.
+type port struct {
+	path     string
+	protocol string // TCP, UDP, SCTP, ICMP, ICMPv6; empty: TCP, UDP and SCTP
+	from, to uint16 // from 0: every port of the protocol
+	name     string // a named port; from and to do not count
+	l7       *l7
+}
+
+// flow is a connection as the rules of one side see it.
+type flow struct {
+	protocol string
+	port     uint16 // ICMP: the type
+	to       *pod   // whose named ports count: the destination
+	probe    *Probe
+}
+
+func (p *port) matches(f *flow) bool {
+	if p.protocol != f.protocol {
+		if p.protocol != "" || f.protocol == protoICMP || f.protocol == protoICMPv6 {
+			return false
+		}
+	}
+	switch {
+	case p.name != "":
+		return f.to != nil && !f.to.hostNetwork && f.to.namedPort(p.name, f.protocol) == int(f.port)
+	case p.from == 0:
+		return true
+	}
+	return p.from <= f.port && f.port <= p.to
+}
+
+// match returns the first port that matches the flow. ok is true with no port if the rule has none.
+func (e *entry) matchPort(f *flow) (*port, bool) {
+	if e.allPorts {
+		return nil, true
+	}
+	var plain *port
+	for i := range e.ports {
+		if p := &e.ports[i]; p.matches(f) {
+			if p.l7 != nil {
+				return p, true // the redirect goes first
+			}
+			if plain == nil {
+				plain = p
+			}
+		}
+	}
+	return plain, plain != nil
+}
+
+// contains reports whether the address is in the range and in none of its exceptions.
+func (p *peer) contains(a netip.Addr) bool {
+	if !p.prefix.Contains(a) {
+		return false
+	}
+	for _, x := range p.except {
+		if x.Contains(a) {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	protoTCP    = "TCP"
+	protoUDP    = "UDP"
+	protoSCTP   = "SCTP"
+	protoICMP   = "ICMP"
+	protoICMPv6 = "ICMPv6"
+)

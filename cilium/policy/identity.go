@@ -1,0 +1,151 @@
+package policy
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	ciliumio "github.com/cilium/cilium/pkg/k8s/apis/cilium.io"
+	"github.com/cilium/cilium/pkg/labels"
+	"github.com/cilium/cilium/pkg/labelsfilter"
+)
+
+// labelMetadataName is the label that Kubernetes puts on every namespace.
+const labelMetadataName = "kubernetes.io/metadata.name"
+
+// identity is what policies see of an endpoint: its security-relevant labels. Endpoints with the same
+// labels share one.
+type identity struct {
+	index  int // place in the cluster's list; what caches are indexed by
+	labels labels.LabelArray
+	kind   identityKind
+}
+
+type identityKind uint8
+
+const (
+	identityPod identityKind = iota
+	identityHost
+	identityRemoteNode
+	identityWorld
+)
+
+// identities is a list of distinct identities. It grows while a cluster is built.
+type identities struct {
+	list  []*identity
+	byKey map[string]*identity
+	// relevant remembers for each label key whether Cilium's filter keeps it.
+	relevant map[string]bool
+}
+
+func newIdentities() *identities {
+	return &identities{byKey: map[string]*identity{}, relevant: map[string]bool{}}
+}
+
+// clone returns a list that can grow without the original noticing.
+func (ids *identities) clone() *identities {
+	return &identities{list: slices.Clone(ids.list), byKey: maps.Clone(ids.byKey), relevant: maps.Clone(ids.relevant)}
+}
+
+func (ids *identities) add(kind identityKind, array labels.LabelArray) *identity {
+	array.Sort()
+	var key strings.Builder
+	array.BuildString(&key)
+	if id, ok := ids.byKey[key.String()]; ok {
+		return id
+	}
+	id := &identity{index: len(ids.list), labels: array, kind: kind}
+	ids.list = append(ids.list, id)
+	ids.byKey[key.String()] = id
+	return id
+}
+
+// pod returns the identity of a pod: its labels without Cilium's own, the labels and name of its
+// namespace, its service account and the cluster, as far as Cilium's label filter lets them count.
+func (ids *identities) pod(podLabels map[string]string, namespace string, namespaceLabels map[string]string, serviceAccount, cluster string) *identity {
+	array := make(labels.LabelArray, 0, len(podLabels)+len(namespaceLabels)+3)
+	add := func(key, value string) {
+		if ids.keeps(key) {
+			array = append(array, labels.NewLabel(key, value, labels.LabelSourceK8s))
+		}
+	}
+	for k, v := range podLabels {
+		if !strings.HasPrefix(k, ciliumio.LabelPrefix) && k != ciliumio.PodNamespaceLabel {
+			add(k, v)
+		}
+	}
+	for k, v := range namespaceLabels {
+		add(ciliumio.PodNamespaceMetaLabelsPrefix+k, v)
+	}
+	add(ciliumio.PodNamespaceLabel, namespace)
+	if serviceAccount != "" {
+		add(ciliumio.PolicyLabelServiceAccount, serviceAccount)
+	}
+	add(ciliumio.PolicyLabelCluster, cluster)
+	return ids.add(identityPod, array)
+}
+
+// keeps reports whether a label is part of an identity. Cilium's filter looks at the key only.
+func (ids *identities) keeps(key string) bool {
+	kept, known := ids.relevant[key]
+	if !known {
+		in, _ := labelsfilter.Filter(labels.Labels{key: labels.NewLabel(key, "", labels.LabelSourceK8s)})
+		_, kept = in[key]
+		ids.relevant[key] = kept
+	}
+	return kept
+}
+
+func reserved(name string) labels.Label {
+	return labels.NewLabel(name, "", labels.LabelSourceReserved)
+}
+
+// node returns how a node is seen: as the host by the pods on it, as a remote node by all others.
+func (ids *identities) node(kind identityKind, apiServer bool) *identity {
+	array := labels.LabelArray{reserved(labels.IDNameRemoteNode)}
+	if kind == identityHost {
+		array[0] = reserved(labels.IDNameHost)
+	}
+	if apiServer {
+		array = append(array, reserved(labels.IDNameKubeAPIServer))
+	}
+	return ids.add(kind, array)
+}
+
+// world returns the identity of everything outside, as far as labels go: addresses and names are
+// compared apart. With both address families Cilium tells the two worlds apart.
+func (ids *identities) world(v6, dualStack, apiServer bool) *identity {
+	name := labels.IDNameWorld
+	if dualStack {
+		name = labels.IDNameWorldIPv4
+		if v6 {
+			name = labels.IDNameWorldIPv6
+		}
+	}
+	array := labels.LabelArray{reserved(name)}
+	if apiServer {
+		array = append(array, reserved(labels.IDNameKubeAPIServer))
+	}
+	return ids.add(identityWorld, array)
+}
+
+// end is one end of a connection as the policies of the other end see it.
+type end struct {
+	id   *identity
+	pod  *pod       // nil for anything but a pod
+	addr netip.Addr // zero for an entity without an address
+}
+
+// nodeSubject returns a node as the policies that select nodes see it: the host with the node's labels.
+func (ids *identities) nodeSubject(n *node, cluster string) *identity {
+	array := labels.LabelArray{reserved(labels.IDNameHost)}
+	if n.apiServer {
+		array = append(array, reserved(labels.IDNameKubeAPIServer))
+	}
+	for k, v := range n.labels {
+		array = append(array, labels.NewLabel(k, v, labels.LabelSourceK8s))
+	}
+	array = append(array, labels.NewLabel(ciliumio.PolicyLabelCluster, cluster, labels.LabelSourceK8s))
+	return ids.add(identityHost, array)
+}

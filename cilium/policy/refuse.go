@@ -1,0 +1,91 @@
+package policy
+
+import (
+	"github.com/cilium/cilium/pkg/policy/api"
+)
+
+// refuseUnmodelled notes every part of the rule that the engine has no model of. Evaluating the rest
+// would be a guess.
+func (c *compiler) refuseUnmodelled(path string, r *api.Rule) {
+	for i := range r.Ingress {
+		in := &r.Ingress[i]
+		at := index(path+".ingress", i)
+		c.refuseIngress(at, &in.IngressCommonRule)
+		c.refuseAuthentication(at, in.Authentication)
+		c.refusePorts(at, in.ToPorts)
+	}
+	for i := range r.IngressDeny {
+		c.refuseIngress(index(path+".ingressDeny", i), &r.IngressDeny[i].IngressCommonRule)
+	}
+	for i := range r.Egress {
+		out := &r.Egress[i]
+		at := index(path+".egress", i)
+		c.refuseEgress(at, &out.EgressCommonRule)
+		c.refuseAuthentication(at, out.Authentication)
+		c.refusePorts(at, out.ToPorts)
+	}
+	for i := range r.EgressDeny {
+		at := index(path+".egressDeny", i)
+		c.refuseEgress(at, &r.EgressDeny[i].EgressCommonRule)
+		if len(r.EgressDeny[i].ToServices) > 0 {
+			// Cilium never resolves these: with toPorts such a rule denies every destination.
+			c.notModelled(at+".toServices", "toServices in a deny rule (which Cilium does not resolve)")
+		}
+	}
+}
+
+func (c *compiler) refuseIngress(path string, r *api.IngressCommonRule) {
+	if len(r.FromGroups) > 0 {
+		c.notModelled(path+".fromGroups", "fromGroups (addresses that a cloud provider tells)")
+	}
+	if len(r.FromRequires) > 0 {
+		c.notModelled(path+".fromRequires", "fromRequires")
+	}
+	if len(r.FromNodes) > 0 {
+		c.notModelled(path+".fromNodes", "fromNodes (node labels as identities, which Cilium leaves off by default)")
+	}
+}
+
+func (c *compiler) refuseEgress(path string, r *api.EgressCommonRule) {
+	if len(r.ToGroups) > 0 {
+		c.notModelled(path+".toGroups", "toGroups (addresses that a cloud provider tells)")
+	}
+	if len(r.ToRequires) > 0 {
+		c.notModelled(path+".toRequires", "toRequires")
+	}
+	if len(r.ToNodes) > 0 {
+		c.notModelled(path+".toNodes", "toNodes (node labels as identities, which Cilium leaves off by default)")
+	}
+}
+
+func (c *compiler) refuseAuthentication(path string, a *api.Authentication) {
+	if a != nil && a.Mode != api.AuthenticationModeDisabled {
+		c.notModelled(path+".authentication", "mutual authentication (mode "+string(a.Mode)+")")
+	}
+}
+
+func (c *compiler) refusePorts(path string, rules api.PortRules) {
+	for i := range rules {
+		r := &rules[i]
+		at := index(path+".toPorts", i)
+		if r.Listener != nil {
+			c.notModelled(at+".listener", "a redirect to an Envoy listener of one's own")
+		}
+		if r.TerminatingTLS != nil {
+			c.notModelled(at+".terminatingTLS", "TLS interception")
+		}
+		if r.OriginatingTLS != nil {
+			c.notModelled(at+".originatingTLS", "TLS origination")
+		}
+		if r.Rules == nil {
+			continue
+		}
+		for j := range r.Rules.HTTP {
+			for k, h := range r.Rules.HTTP[j].HeaderMatches {
+				if h.Secret != nil {
+					c.notModelled(index(index(at+".rules.http", j)+".headerMatches", k)+".secret", "a header value from a Secret")
+				}
+			}
+		}
+	}
+}
