@@ -1,4 +1,126 @@
 package grade
 
-// recognize names the classic mistakes that explain why a probe missed, the likeliest first.
-func recognize(in mistakeInput) []Finding { return nil }
+import (
+	"iter"
+	"strings"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/labs"
+)
+
+// A classic mistake is recognised by undoing it: each recogniser proposes a repair (two peers merged, a
+// port changed, a policy moved), and only one after which the missed check passes is reported. So nobody
+// is accused of a mistake that would not have helped to avoid. What no repair can show, such as a rule
+// that is simply not there, is told from the engine's account of the verdict.
+
+// mistake is an entry of the catalogue; docs/mistakes.md has one section for each.
+type mistake struct {
+	id    string
+	title string
+	hint  string // names what to look at, never the solution
+}
+
+// repair is a state in which one mistake is undone, and where that mistake stands.
+type repair struct {
+	mistake mistake
+	state   *State
+	object  *manifest.Object
+	field   string // "spec.ingress[0].from[1]"
+	message string
+}
+
+// recognize names the classic mistake that explains why a check missed: none if there is no telling.
+func recognize(in mistakeInput) []Finding {
+	r := newRecognizer(in)
+	var repairs iter.Seq[repair]
+	switch {
+	case in.outcome == nil || in.probe.Want == "":
+		repairs = r.leftovers // an object assertion: all that can be told is what was left behind
+	case in.probe.Want == labs.Allowed && in.outcome.Verdict != labs.Allowed:
+		repairs = r.blocked
+	case in.outcome.Verdict == labs.Allowed:
+		repairs = r.open
+	default: // dropped where the name was to fail, and the like
+		return nil
+	}
+	if in.passes != nil {
+		for fix := range repairs {
+			if in.passes(fix.state) {
+				return []Finding{fix.finding()}
+			}
+		}
+	}
+	if in.probe.Want == labs.Allowed {
+		return r.missing()
+	}
+	return nil
+}
+
+func (fix *repair) finding() Finding {
+	return Finding{
+		ID: fix.mistake.id, Title: fix.mistake.title, Hint: fix.mistake.hint, Message: fix.message,
+		File: fix.object.File, Line: fix.object.LineOf(fix.field), Policy: fix.object.Ref().String(),
+	}
+}
+
+// recognizer is what the recognisers look at.
+type recognizer struct {
+	mistakeInput
+	policies []*networkPolicy
+	client   party
+	server   party
+}
+
+// networkPolicy is a NetworkPolicy in force.
+type networkPolicy struct {
+	*manifest.Object
+	spec  spec
+	owned bool // it was applied in the task that is graded, or in a submission without tasks
+}
+
+func newRecognizer(in mistakeInput) *recognizer {
+	r := &recognizer{mistakeInput: in}
+	for _, o := range in.state.Policies {
+		if s, ok := specOf(o); ok {
+			r.policies = append(r.policies, &networkPolicy{Object: o, spec: s, owned: r.fromThisTask(o)})
+		}
+	}
+	// What the student did last is the likeliest culprit.
+	for i, j := 0, len(r.policies)-1; i < j; i, j = i+1, j-1 {
+		r.policies[i], r.policies[j] = r.policies[j], r.policies[i]
+	}
+	r.client, r.server = r.parties()
+	return r
+}
+
+// fromThisTask reports whether an object was applied in the task that is graded. In a flat submission,
+// where nothing tells tasks apart, everything was.
+func (r *recognizer) fromThisTask(o *manifest.Object) bool {
+	folder, _, nested := strings.Cut(o.File, "/")
+	if !nested {
+		return true
+	}
+	task := r.taskOfFolder(folder)
+	return task == "" || task == r.task.Name
+}
+
+// taskOfFolder returns the task that a folder of a submission belongs to; "" if it is no task's.
+func (r *recognizer) taskOfFolder(folder string) string {
+	bare := strings.TrimLeft(strings.TrimLeft(folder, "0123456789"), "-_.")
+	for i := range r.lab.Tasks {
+		if name := r.lab.Tasks[i].Name; name == folder || name == bare {
+			return name
+		}
+	}
+	return ""
+}
+
+// attempted reports whether the student applied a policy in this task.
+func (r *recognizer) attempted() bool {
+	for _, p := range r.policies {
+		if p.owned {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,195 @@
+package grade
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+)
+
+// direction of a rule.
+type direction bool
+
+const (
+	ingress direction = true
+	egress  direction = false
+)
+
+var directions = [...]direction{ingress, egress}
+
+func (d direction) String() string {
+	if d == ingress {
+		return "ingress"
+	}
+	return "egress"
+}
+
+func (d direction) policyType() networkingv1.PolicyType {
+	if d == ingress {
+		return networkingv1.PolicyTypeIngress
+	}
+	return networkingv1.PolicyTypeEgress
+}
+
+// peersKey is the field that holds a rule's peers.
+func (d direction) peersKey() string {
+	if d == ingress {
+		return "from"
+	}
+	return "to"
+}
+
+// spec is a NetworkPolicy's spec with its two directions alike.
+type spec struct {
+	subject metav1.LabelSelector
+	types   []networkingv1.PolicyType
+	rules   map[direction][]rule
+	given   map[direction]bool // the field is there, if only empty
+}
+
+type rule struct {
+	peers []networkingv1.NetworkPolicyPeer
+	ports []networkingv1.NetworkPolicyPort
+}
+
+func specOf(o *manifest.Object) (spec, bool) {
+	np, ok := o.Value.(*networkingv1.NetworkPolicy)
+	if !ok {
+		return spec{}, false
+	}
+	s := spec{
+		subject: np.Spec.PodSelector, types: np.Spec.PolicyTypes,
+		rules: map[direction][]rule{},
+		given: map[direction]bool{ingress: np.Spec.Ingress != nil, egress: np.Spec.Egress != nil},
+	}
+	for _, r := range np.Spec.Ingress {
+		s.rules[ingress] = append(s.rules[ingress], rule{r.From, r.Ports})
+	}
+	for _, r := range np.Spec.Egress {
+		s.rules[egress] = append(s.rules[egress], rule{r.To, r.Ports})
+	}
+	return s, true
+}
+
+// isolates reports whether a policy with this spec isolates its pods in a direction.
+func (s *spec) isolates(d direction) bool {
+	if len(s.rules[d]) > 0 || slices.Contains(s.types, d.policyType()) {
+		return true
+	}
+	return d == ingress && len(s.types) == 0
+}
+
+// clone returns a spec whose rules, peers and ports may be changed; selectors are shared, so replace them.
+func (s *spec) clone() *spec {
+	c := *s
+	c.types = slices.Clone(s.types)
+	c.rules = map[direction][]rule{}
+	for d, rules := range s.rules {
+		for _, r := range rules {
+			c.rules[d] = append(c.rules[d], rule{slices.Clone(r.peers), slices.Clone(r.ports)})
+		}
+	}
+	return &c
+}
+
+// object returns a copy of o that has this spec and stands in the namespace.
+func (s *spec) object(o *manifest.Object, namespace string) *manifest.Object {
+	np := &networkingv1.NetworkPolicy{ObjectMeta: o.Value.(*networkingv1.NetworkPolicy).ObjectMeta}
+	np.Namespace = namespace
+	np.Spec.PodSelector, np.Spec.PolicyTypes = s.subject, s.types
+	for _, r := range s.rules[ingress] {
+		np.Spec.Ingress = append(np.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{From: r.peers, Ports: r.ports})
+	}
+	for _, r := range s.rules[egress] {
+		np.Spec.Egress = append(np.Spec.Egress, networkingv1.NetworkPolicyEgressRule{To: r.peers, Ports: r.ports})
+	}
+	c := *o
+	c.Namespace, c.Value = namespace, np
+	return &c
+}
+
+// with returns the state with another spec for a policy.
+func (r *recognizer) with(p *networkPolicy, s *spec) *State { return r.replace(p, s.object(p.Object, p.Namespace)) }
+
+// moved returns the state with a policy in another namespace.
+func (r *recognizer) moved(p *networkPolicy, namespace string) *State {
+	return r.replace(p, p.spec.object(p.Object, namespace))
+}
+
+// without returns the state without a policy.
+func (r *recognizer) without(p *networkPolicy) *State { return r.replace(p, nil) }
+
+func (r *recognizer) replace(p *networkPolicy, by *manifest.Object) *State {
+	s := *r.state
+	s.Policies = make([]*manifest.Object, 0, len(r.state.Policies))
+	for _, o := range r.state.Policies {
+		switch {
+		case o != p.Object:
+			s.Policies = append(s.Policies, o)
+		case by != nil:
+			s.Policies = append(s.Policies, by)
+		}
+	}
+	return &s
+}
+
+// labelled returns the state with more labels on a namespace.
+func (r *recognizer) labelled(namespace string, labels map[string]string) *State {
+	s := *r.state
+	s.NamespaceLabels = maps.Clone(s.NamespaceLabels)
+	if s.NamespaceLabels == nil {
+		s.NamespaceLabels = map[string]map[string]string{}
+	}
+	merged := maps.Clone(labels)
+	for k, v := range s.NamespaceLabels[namespace] {
+		if _, ok := merged[k]; !ok {
+			merged[k] = v
+		}
+	}
+	s.NamespaceLabels[namespace] = merged
+	return &s
+}
+
+// rulePath and peerPath name places in a policy's text.
+func rulePath(d direction, i int) string { return fmt.Sprintf("spec.%s[%d]", d, i) }
+
+func peerPath(d direction, i, j int) string {
+	return fmt.Sprintf("%s.%s[%d]", rulePath(d, i), d.peersKey(), j)
+}
+
+func isEmpty(s *metav1.LabelSelector) bool {
+	return s != nil && len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0
+}
+
+// matches reports whether labels fulfil a selector; nil selects nothing, as does one that is not valid.
+func matches(s *metav1.LabelSelector, labels map[string]string) bool {
+	if s == nil {
+		return false
+	}
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil && selector.Matches(labelSet(labels))
+}
+
+// words writes labels the way kubectl takes them: "app=backend,tier=api".
+func words(labels map[string]string) string {
+	list := make([]string, 0, len(labels))
+	for k, v := range labels {
+		list = append(list, k+"="+v)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ",")
+}
+
+// protocolOf is the protocol of a port; one that is left out means TCP.
+func protocolOf(p networkingv1.NetworkPolicyPort) corev1.Protocol {
+	if p.Protocol == nil {
+		return corev1.ProtocolTCP
+	}
+	return *p.Protocol
+}

@@ -1,0 +1,304 @@
+package offline
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/labs"
+)
+
+// topology is a cluster together with where the lab's apps and externals are in it.
+type topology struct {
+	lab       *labs.Lab
+	cluster   *policy.Cluster
+	apps      map[string]*app
+	externals map[string]*labs.External
+	names     map[string][]string // what the DNS outside the cluster knows
+	applied   []*manifest.Object  // kept alive: the cache's key has their addresses
+
+	// clusters are copies of cluster with other labels on namespaces, by those labels.
+	clusters *lru.Cache[string, *policy.Cluster]
+	// resolved are the connections behind the probes that were asked; a lab asks the same ones again and again.
+	resolved sync.Map // grade.Probe → []policy.Probe
+}
+
+// app is an app of the lab as it stands in the cluster.
+type app struct {
+	*labs.App
+	pods      []string // "namespace/name"
+	clusterIP string
+}
+
+func newTopology(lab *labs.Lab, objs []*manifest.Object, cfg policy.Config) (*topology, error) {
+	cluster, problems := policy.NewCluster(objs, cfg)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	t := &topology{
+		lab:       lab,
+		cluster:   cluster.WithSystem(),
+		apps:      make(map[string]*app, len(lab.Apps)),
+		externals: make(map[string]*labs.External, len(lab.Externals)),
+		names:     make(map[string][]string),
+	}
+	t.clusters, _ = lru.New[string, *policy.Cluster](keptClusters)
+	pods := t.cluster.Pods()
+	for i := range lab.Apps {
+		a := &app{App: &lab.Apps[i]}
+		for _, p := range pods {
+			if a.owns(&p) {
+				a.pods = append(a.pods, p.Namespace+"/"+p.Name)
+			}
+		}
+		a.clusterIP = clusterIP(objs, a.App)
+		t.apps[a.Name] = a
+	}
+	for i := range lab.Externals {
+		ext := &lab.Externals[i]
+		t.externals[ext.Name] = ext
+		if ext.Host != "" {
+			t.names[ext.Host] = addresses(ext, i)
+		}
+	}
+	return t, nil
+}
+
+// owns reports whether a pod belongs to the app: it is made by the workload of the app's name, or, with
+// manifests that name it otherwise, it has the app's labels.
+func (a *app) owns(p *policy.PodInfo) bool {
+	if p.Namespace != a.Namespace {
+		return false
+	}
+	_, workload, _ := strings.Cut(p.Workload, "/")
+	if workload == a.Name || (workload == "" && p.Name == a.Name) {
+		return true
+	}
+	return len(a.Manifests) > 0 && len(a.Labels) > 0 && maps.Equal(a.Labels, p.Labels)
+}
+
+// clusterIP returns the address of the app's service, or "".
+func clusterIP(objs []*manifest.Object, app *labs.App) string {
+	for _, o := range objs {
+		if svc, ok := o.Value.(*corev1.Service); ok && o.Namespace == app.Namespace && o.Name == app.Service && svc.Spec.ClusterIP != corev1.ClusterIPNone {
+			return svc.Spec.ClusterIP
+		}
+	}
+	return ""
+}
+
+// addresses are those that an external's name resolves to; a host without any gets one of those that are
+// reserved for documentation (RFC 5737).
+func addresses(ext *labs.External, index int) []string {
+	if len(ext.Addrs) > 0 {
+		return ext.Addrs
+	}
+	return []string{fmt.Sprintf("203.0.113.%d", 10+index%200)}
+}
+
+// labelled returns the cluster with labels added to namespaces.
+func (t *topology) labelled(labels map[string]map[string]string) *policy.Cluster {
+	if len(labels) == 0 {
+		return t.cluster
+	}
+	var key strings.Builder
+	for _, ns := range slices.Sorted(maps.Keys(labels)) {
+		fmt.Fprintf(&key, "%q:", ns)
+		for _, k := range slices.Sorted(maps.Keys(labels[ns])) {
+			fmt.Fprintf(&key, "%q=%q,", k, labels[ns][k])
+		}
+	}
+	if c, ok := t.clusters.Get(key.String()); ok {
+		return c
+	}
+	c := t.cluster.WithNamespaceLabels(labels)
+	t.clusters.Add(key.String(), c)
+	return c
+}
+
+// resolve returns the connections behind a probe: one for each pod of the source, and with targets
+// addressed by pod for each pod of the target.
+func (t *topology) resolve(p grade.Probe) ([]policy.Probe, error) {
+	p.Want = "" // the connections do not depend on it
+	if v, ok := t.resolved.Load(p); ok {
+		return v.([]policy.Probe), nil
+	}
+	from, err := t.sources(p.From)
+	if err != nil {
+		return nil, err
+	}
+	to, err := t.targets(p.To)
+	if err != nil {
+		return nil, err
+	}
+	probes := make([]policy.Probe, 0, len(from)*len(to))
+	for _, f := range from {
+		for _, probe := range to {
+			probe.From = f
+			probes = append(probes, probe)
+		}
+	}
+	// A replica does not probe itself while there are others: that connection never leaves the pod.
+	if len(from) > 1 && len(to) > 1 {
+		probes = slices.DeleteFunc(probes, func(p policy.Probe) bool { return p.From == p.To })
+	}
+	t.resolved.Store(p, probes)
+	return probes, nil
+}
+
+func (t *topology) sources(s labs.Source) ([]string, error) {
+	switch {
+	case s.App != "":
+		a, err := t.app(s.App)
+		if err != nil {
+			return nil, err
+		}
+		return a.pods, nil
+	case s.External != "":
+		ext := t.externals[s.External]
+		if ext == nil {
+			return nil, fmt.Errorf("the lab has no external %q", s.External)
+		}
+		return []string{"ip:" + t.address(ext)}, nil
+	}
+	return []string{"node:" + s.Node}, nil
+}
+
+func (t *topology) app(name string) (*app, error) {
+	a := t.apps[name]
+	if a == nil {
+		return nil, fmt.Errorf("the lab has no app %q", name)
+	}
+	if len(a.pods) == 0 {
+		return nil, fmt.Errorf("the app %q has no pod at this checkpoint", name)
+	}
+	return a, nil
+}
+
+// address is an address of an external: one its name resolves to, or one in its range.
+func (t *topology) address(ext *labs.External) string {
+	if ext.Host != "" {
+		return t.names[ext.Host][0]
+	}
+	if len(ext.Addrs) > 0 {
+		return ext.Addrs[0]
+	}
+	prefix, err := netip.ParsePrefix(ext.CIDR)
+	if err != nil {
+		return ext.CIDR
+	}
+	if next := prefix.Masked().Addr().Next(); prefix.Contains(next) {
+		return next.String()
+	}
+	return prefix.Addr().String()
+}
+
+// targets returns what a target is to the rule model, without the source.
+func (t *topology) targets(to labs.Target) ([]policy.Probe, error) {
+	p := policy.Probe{Port: to.Port, Protocol: strings.ToUpper(to.Protocol), ICMPType: to.ICMPType}
+	if h := to.HTTP; h != nil {
+		p.HTTP = &policy.HTTPProbe{Method: h.Method, Path: h.Path, Headers: h.Headers}
+	}
+	switch {
+	case to.DNS != "":
+		p.To, p.DNSQuery = "svc:kube-system/kube-dns", to.DNS
+		if p.Port == 0 {
+			p.Port = 53
+		}
+		if p.Protocol == "" {
+			p.Protocol = "UDP"
+		}
+	case to.App != "":
+		return t.appTargets(to, p)
+	case to.External != "":
+		ext := t.externals[to.External]
+		if ext == nil {
+			return nil, fmt.Errorf("the lab has no external %q", to.External)
+		}
+		if p.Port == 0 {
+			p.Port = ext.Port
+		}
+		switch {
+		case to.IP != "":
+			p.To = "ip:" + to.IP
+		case ext.Host != "" && to.Via != labs.ViaIP:
+			p.To = "fqdn:" + ext.Host
+			if p.HTTP != nil {
+				p.HTTP.Host = ext.Host
+			}
+		default:
+			p.To = "ip:" + t.address(ext)
+		}
+	case to.Node != "":
+		p.To = "node:" + to.Node
+	default:
+		p.To = "ip:" + to.IP
+	}
+	return []policy.Probe{p}, nil
+}
+
+func (t *topology) appTargets(to labs.Target, p policy.Probe) ([]policy.Probe, error) {
+	a, err := t.app(to.App)
+	if err != nil {
+		return nil, err
+	}
+	switch to.Via {
+	case labs.ViaIP:
+		probes := make([]policy.Probe, len(a.pods))
+		for i, pod := range a.pods {
+			probes[i] = p
+			probes[i].To = pod
+		}
+		return probes, nil
+	case labs.ViaCluster:
+		if a.clusterIP == "" {
+			return nil, fmt.Errorf("the app %q has no service with an address", a.Name)
+		}
+		p.To = "ip:" + a.clusterIP
+	default:
+		if a.Service == "" {
+			return nil, fmt.Errorf("the app %q has no service", a.Name)
+		}
+		p.To = "svc:" + a.Namespace + "/" + a.Service
+		if p.HTTP != nil {
+			p.HTTP.Host = a.Service
+		}
+	}
+	return []policy.Probe{p}, nil
+}
+
+// listens reports whether something answers at an app's port. Where the lab builds the app from its ports,
+// nothing but these does; manifests declare ports as they like.
+func (t *topology) listens(to labs.Target) bool {
+	if to.App == "" || to.Via != labs.ViaIP || strings.HasPrefix(strings.ToUpper(to.Protocol), "ICMP") {
+		return true
+	}
+	a := t.apps[to.App]
+	if a == nil || len(a.Manifests) > 0 {
+		return true
+	}
+	proto := strings.ToUpper(to.Protocol)
+	if proto == "" {
+		proto = "TCP"
+	}
+	return slices.ContainsFunc(a.Ports, func(p labs.Port) bool {
+		target, protocol := p.TargetPort, p.Protocol
+		if target == 0 {
+			target = p.Port
+		}
+		if protocol == "" {
+			protocol = "TCP"
+		}
+		return target == to.Port && protocol == proto
+	})
+}
