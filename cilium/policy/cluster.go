@@ -361,9 +361,17 @@ func (c *Cluster) WithNamespaceLabels(add map[string]map[string]string) *Cluster
 	if len(changed) == 0 {
 		return c
 	}
-	d := *c
+	d := c.clone()
 	d.namespaces = namespaces
 	d.ids = &identities{byKey: map[string]*identity{}, relevant: maps.Clone(c.ids.relevant)}
+	d.identify()
+	return d
+}
+
+// clone returns a copy whose namespaces, pods, nodes and services are its own.
+func (c *Cluster) clone() *Cluster {
+	d := *c
+	d.namespaces = maps.Clone(c.namespaces)
 	d.nodes = make([]*node, len(c.nodes))
 	d.pods = make([]*pod, len(c.pods))
 	d.podByName = make(map[string]*pod, len(c.pods))
@@ -387,6 +395,5 @@ func (c *Cluster) WithNamespaceLabels(add map[string]map[string]string) *Cluster
 	for addr, o := range c.owners {
 		d.owners[addr] = owner{pod: pods[o.pod], node: nodes[o.node], service: services[o.service]}
 	}
-	d.identify()
 	return &d
 }

@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 
 	ciliumio "github.com/cilium/cilium/pkg/k8s/apis/cilium.io"
@@ -43,11 +41,6 @@ func newIdentities() *identities {
 	return &identities{byKey: map[string]*identity{}, relevant: map[string]bool{}}
 }
 
-// clone returns a list that can grow without the original noticing.
-func (ids *identities) clone() *identities {
-	return &identities{list: slices.Clone(ids.list), byKey: maps.Clone(ids.byKey), relevant: maps.Clone(ids.relevant)}
-}
-
 func (ids *identities) add(kind identityKind, array labels.LabelArray) *identity {
 	array.Sort()
 	var key strings.Builder
@@ -64,6 +57,10 @@ func (ids *identities) add(kind identityKind, array labels.LabelArray) *identity
 // pod returns the identity of a pod: its labels without Cilium's own, the labels and name of its
 // namespace, its service account and the cluster, as far as Cilium's label filter lets them count.
 func (ids *identities) pod(podLabels map[string]string, namespace string, namespaceLabels map[string]string, serviceAccount, cluster string) *identity {
+	return ids.add(identityPod, ids.podLabels(podLabels, namespace, namespaceLabels, serviceAccount, cluster))
+}
+
+func (ids *identities) podLabels(podLabels map[string]string, namespace string, namespaceLabels map[string]string, serviceAccount, cluster string) labels.LabelArray {
 	array := make(labels.LabelArray, 0, len(podLabels)+len(namespaceLabels)+3)
 	add := func(key, value string) {
 		if ids.keeps(key) {
@@ -83,7 +80,7 @@ func (ids *identities) pod(podLabels map[string]string, namespace string, namesp
 		add(ciliumio.PolicyLabelServiceAccount, serviceAccount)
 	}
 	add(ciliumio.PolicyLabelCluster, cluster)
-	return ids.add(identityPod, array)
+	return array
 }
 
 // keeps reports whether a label is part of an identity. Cilium's filter looks at the key only.

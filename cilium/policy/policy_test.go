@@ -118,3 +118,30 @@ spec:
 		t.Logf("%+v ingress=%+v", r.Verdict, r.Ingress)
 	}
 }
+
+func TestProveSmoke(t *testing.T) {
+	e := engine(t, policy.Config{}, nil, demoApps, `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: allow}
+spec:
+  podSelector: {matchLabels: {app: backend}}
+  ingress:
+  - from:
+    - namespaceSelector: {matchLabels: {type: monitoring}}
+    - podSelector: {matchLabels: {role: admin}}
+    ports: [{port: 8080}]
+`)
+	for _, q := range []policy.Reach{
+		{To: []string{"default/backend"}, ExceptNamespaces: []string{"monitoring"}},
+		{To: []string{"default/backend"}, ExceptNamespaces: []string{"monitoring", "default"}},
+		{To: []string{"default/backend"}, ExceptPorts: []int{8080}},
+		{From: []string{"default/backend"}},
+	} {
+		r, err := e.Prove(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%+v: %+v", q, r)
+	}
+}
