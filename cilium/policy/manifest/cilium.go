@@ -28,3 +28,38 @@ type CiliumCIDRGroup struct {
 type CiliumCIDRGroupSpec struct {
 	ExternalCIDRs []api.CIDR `json:"externalCIDRs"`
 }
+
+// defaultCiliumPolicy fills in the one default of the CRD: the family of an ICMP field.
+func defaultCiliumPolicy(p *CiliumNetworkPolicy) {
+	rules := p.Specs
+	if p.Spec != nil {
+		rules = append(api.Rules{p.Spec}, rules...)
+	}
+	for _, r := range rules {
+		if r == nil {
+			continue
+		}
+		for i := range r.Ingress {
+			defaultICMP(r.Ingress[i].ICMPs)
+		}
+		for i := range r.IngressDeny {
+			defaultICMP(r.IngressDeny[i].ICMPs)
+		}
+		for i := range r.Egress {
+			defaultICMP(r.Egress[i].ICMPs)
+		}
+		for i := range r.EgressDeny {
+			defaultICMP(r.EgressDeny[i].ICMPs)
+		}
+	}
+}
+
+func defaultICMP(rules api.ICMPRules) {
+	for _, r := range rules {
+		for i := range r.Fields {
+			if r.Fields[i].Family == "" {
+				r.Fields[i].Family = api.IPv4Family
+			}
+		}
+	}
+}

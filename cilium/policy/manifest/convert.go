@@ -3,6 +3,7 @@ package manifest
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -22,6 +23,8 @@ type converter struct {
 	open     []*yaml.Node // aliases being expanded
 	findings []finding
 	stopped  bool // a limit was hit
+	leaveOut []*yaml.Node
+	typeMeta typeMeta // what the object is said to be by the list around it
 }
 
 // finding is a problem that does not know its file and object yet.
@@ -30,6 +33,7 @@ type finding struct {
 	field   string
 	message string
 	hint    string
+	unknown bool // an unknown field, which does not keep the rest from being checked
 }
 
 func (c *converter) report(n *yaml.Node, message, hint string) {
@@ -66,6 +70,10 @@ func (c *converter) value(n *yaml.Node) {
 			if i > 0 {
 				c.buf = append(c.buf, ',')
 			}
+			if len(c.leaveOut) > 0 && slices.Contains(c.leaveOut, resolveAlias(item)) {
+				c.buf = append(c.buf, "null"...) // keeps the indices of the others
+				continue
+			}
 			c.path.pushIndex(i)
 			c.value(item)
 			c.path.pop()
@@ -100,6 +108,20 @@ func (c *converter) mapping(n *yaml.Node) {
 	c.buf = append(c.buf, '{')
 	keys := keySet{}
 	first := true
+	if c.depth == 1 && c.typeMeta.kind != "" {
+		if _, v := lookup(n, "apiVersion", 0); v == nil {
+			c.buf = append(c.buf, `"apiVersion":`...)
+			c.buf = append(appendJSONString(c.buf, c.typeMeta.apiVersion), ',')
+		}
+		if _, v := lookup(n, "kind", 0); v == nil {
+			c.buf = append(c.buf, `"kind":`...)
+			c.buf = append(appendJSONString(c.buf, c.typeMeta.kind), ',')
+		}
+		first = c.buf[len(c.buf)-1] != ','
+		if !first {
+			c.buf = c.buf[:len(c.buf)-1]
+		}
+	}
 	var merges []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
@@ -126,6 +148,9 @@ func (c *converter) mapping(n *yaml.Node) {
 }
 
 func (c *converter) entry(key string, v *yaml.Node, first bool) bool {
+	if len(c.leaveOut) > 0 && slices.Contains(c.leaveOut, resolveAlias(v)) {
+		return first
+	}
 	if !first {
 		c.buf = append(c.buf, ',')
 	}

@@ -140,16 +140,33 @@ func yamlDocuments(c chunk) (docs []document, failed *syntaxError) {
 var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
 func describeYAMLError(c chunk, err error) syntaxError {
-	e := syntaxError{line: c.offset + 1, message: strings.TrimPrefix(err.Error(), "yaml: ")}
-	if m := yamlErrorLine.FindStringSubmatch(err.Error()); m != nil && m[1] != "" {
-		n, _ := strconv.Atoi(m[1])
-		e.line, e.message = c.offset+n, m[2]
-	}
 	if line := tabLine(c.text); line > 0 {
 		return syntaxError{line: c.offset + line, message: "YAML does not allow tabs for indentation", hint: "use spaces"}
 	}
-	e.message = "not valid YAML: " + e.message
-	return e
+	line, message := 1, strings.TrimPrefix(err.Error(), "yaml: ")
+	if m := yamlErrorLine.FindStringSubmatch(err.Error()); m != nil && m[1] != "" {
+		line, _ = strconv.Atoi(m[1])
+		message = m[2]
+	}
+	return syntaxError{line: c.offset + errorLine(c.text, line), message: "not valid YAML: " + message}
+}
+
+// errorLine returns the line of a syntax error. The parser's own number is often that of the line where
+// the mapping or list began: the error is after the last line up to which the text does parse.
+func errorLine(text []byte, reported int) int {
+	const tries, maxSize = 60, 32 << 10 // this is only worth so much
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	line := reported
+	for n, end := 1, 0; n <= len(lines) && n < reported+tries; n++ {
+		if end += len(lines[n-1]); end > maxSize {
+			break
+		}
+		var root yaml.Node
+		if n >= reported-1 && yaml.Unmarshal(text[:end], &root) == nil {
+			line = n + 1
+		}
+	}
+	return min(line, len(lines))
 }
 
 // tabLine returns the first line (from 1) that is indented with a tab, or 0.

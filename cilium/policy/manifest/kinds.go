@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -8,65 +9,126 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 )
 
 // kind is a kind that this package decodes.
 type kind struct {
-	apiVersion string
+	name       string
+	versions   []string // apiVersions, the one to recommend first
 	namespaced bool
-	new        func() any                       // an empty value to decode into
-	check      func(o *Object, r *objectReport) // what the API server checks beside the metadata
+	new        func() any                      // an empty value to decode into
+	schema     func() *schema                  // of a custom resource; nil for built-in kinds
+	checkName  apivalidation.ValidateNameFunc  // the rule for metadata.name
+	check      func(value any) field.ErrorList // checks beside metadata, and applies defaults; may be nil
 }
 
-// kinds are all that Parse decodes. Everything else is passed on undecoded.
+// lookupKind finds a kind that Parse decodes.
 func lookupKind(name string) (kind, bool) {
+	subdomain, label := apivalidation.NameIsDNSSubdomain, apivalidation.NameIsDNSLabel
+	k := kind{name: name, namespaced: true, checkName: subdomain}
 	switch name {
 	case "NetworkPolicy":
-		return kind{"networking.k8s.io/v1", true, func() any { return new(networkingv1.NetworkPolicy) }, nil}, true
-	case "CiliumNetworkPolicy":
-		return kind{"cilium.io/v2", true, func() any { return new(CiliumNetworkPolicy) }, nil}, true
-	case "CiliumClusterwideNetworkPolicy":
-		return kind{"cilium.io/v2", false, func() any { return new(CiliumNetworkPolicy) }, nil}, true
+		k.versions = []string{"networking.k8s.io/v1"}
+		k.new = func() any { return new(networkingv1.NetworkPolicy) }
+		k.check = func(v any) field.ErrorList { return checkNetworkPolicy(v.(*networkingv1.NetworkPolicy)) }
+	case "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy":
+		k.versions = []string{"cilium.io/v2"}
+		k.namespaced = name == "CiliumNetworkPolicy"
+		k.new = func() any { return new(CiliumNetworkPolicy) }
+		k.schema = ciliumPolicySchema
+		k.check = func(v any) field.ErrorList { defaultCiliumPolicy(v.(*CiliumNetworkPolicy)); return nil }
 	case "CiliumCIDRGroup":
-		return kind{"cilium.io/v2", false, func() any { return new(CiliumCIDRGroup) }, nil}, true
+		k.versions = []string{"cilium.io/v2", "cilium.io/v2alpha1"}
+		k.namespaced = false
+		k.new = func() any { return new(CiliumCIDRGroup) }
+		k.schema = cidrGroupSchema
 	case "ClusterNetworkPolicy":
-		return kind{"policy.networking.k8s.io/v1alpha2", false, func() any { return new(policyv1alpha2.ClusterNetworkPolicy) }, nil}, true
+		k.versions = []string{"policy.networking.k8s.io/v1alpha2"}
+		k.namespaced = false
+		k.new = func() any { return new(policyv1alpha2.ClusterNetworkPolicy) }
+		k.schema = clusterPolicySchema
 	case "Pod":
-		return kind{"v1", true, func() any { return new(corev1.Pod) }, nil}, true
+		k.versions = []string{"v1"}
+		k.new = func() any { return new(corev1.Pod) }
+		k.check = func(v any) field.ErrorList { return checkPod(v.(*corev1.Pod)) }
 	case "Namespace":
-		return kind{"v1", false, func() any { return new(corev1.Namespace) }, nil}, true
+		k.versions = []string{"v1"}
+		k.namespaced = false
+		k.checkName = label
+		k.new = func() any { return new(corev1.Namespace) }
 	case "Service":
-		return kind{"v1", true, func() any { return new(corev1.Service) }, nil}, true
+		k.versions = []string{"v1"}
+		k.checkName = label
+		k.new = func() any { return new(corev1.Service) }
+		k.check = func(v any) field.ErrorList { return checkService(v.(*corev1.Service)) }
 	case "Node":
-		return kind{"v1", false, func() any { return new(corev1.Node) }, nil}, true
+		k.versions = []string{"v1"}
+		k.namespaced = false
+		k.new = func() any { return new(corev1.Node) }
+		k.check = func(v any) field.ErrorList { return checkNode(v.(*corev1.Node)) }
 	case "EndpointSlice":
-		return kind{"discovery.k8s.io/v1", true, func() any { return new(discoveryv1.EndpointSlice) }, nil}, true
+		k.versions = []string{"discovery.k8s.io/v1"}
+		k.new = func() any { return new(discoveryv1.EndpointSlice) }
+		k.check = func(v any) field.ErrorList { return checkEndpointSlice(v.(*discoveryv1.EndpointSlice)) }
 	case "Deployment":
-		return kind{"apps/v1", true, func() any { return new(appsv1.Deployment) }, nil}, true
+		k.versions = []string{"apps/v1"}
+		k.new = func() any { return new(appsv1.Deployment) }
+		k.check = func(v any) field.ErrorList {
+			d := v.(*appsv1.Deployment)
+			return checkWorkload(d.Spec.Selector, &d.Spec.Template, d.Spec.Replicas)
+		}
 	case "StatefulSet":
-		return kind{"apps/v1", true, func() any { return new(appsv1.StatefulSet) }, nil}, true
+		k.versions = []string{"apps/v1"}
+		k.new = func() any { return new(appsv1.StatefulSet) }
+		k.check = func(v any) field.ErrorList {
+			s := v.(*appsv1.StatefulSet)
+			return checkWorkload(s.Spec.Selector, &s.Spec.Template, s.Spec.Replicas)
+		}
 	case "DaemonSet":
-		return kind{"apps/v1", true, func() any { return new(appsv1.DaemonSet) }, nil}, true
+		k.versions = []string{"apps/v1"}
+		k.new = func() any { return new(appsv1.DaemonSet) }
+		k.check = func(v any) field.ErrorList {
+			d := v.(*appsv1.DaemonSet)
+			return checkWorkload(d.Spec.Selector, &d.Spec.Template, nil)
+		}
 	case "ReplicaSet":
-		return kind{"apps/v1", true, func() any { return new(appsv1.ReplicaSet) }, nil}, true
+		k.versions = []string{"apps/v1"}
+		k.new = func() any { return new(appsv1.ReplicaSet) }
+		k.check = func(v any) field.ErrorList {
+			r := v.(*appsv1.ReplicaSet)
+			return checkWorkload(r.Spec.Selector, &r.Spec.Template, r.Spec.Replicas)
+		}
 	case "Job":
-		return kind{"batch/v1", true, func() any { return new(batchv1.Job) }, nil}, true
+		k.versions = []string{"batch/v1"}
+		k.new = func() any { return new(batchv1.Job) }
+		k.check = func(v any) field.ErrorList { return checkJob(v.(*batchv1.Job)) }
+	default:
+		return kind{}, false
 	}
-	return kind{}, false
+	return k, true
+}
+
+// knownKinds are the names that lookupKind knows.
+func knownKinds() []string {
+	return []string{
+		"NetworkPolicy", "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy", "CiliumCIDRGroup", "ClusterNetworkPolicy",
+		"Pod", "Namespace", "Service", "Node", "EndpointSlice",
+		"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job",
+	}
 }
 
 // Known reports whether Parse decodes objects of the kind.
-func Known(kind string) bool {
-	_, ok := lookupKind(kind)
-	return ok
-}
+func Known(kind string) bool { return slices.Contains(knownKinds(), kind) }
 
-// groupOf returns the API group of "networking.k8s.io/v1": "" for "v1".
-func groupOf(apiVersion string) string {
-	group, _, found := strings.Cut(apiVersion, "/")
-	if !found {
-		return ""
+// otherProject reports whether the apiVersion belongs to another project's kind of the same name, such as
+// Knative's Service. A policy is never that: who writes one means it to be in force.
+func (k kind) otherProject(apiVersion string) bool {
+	if strings.HasSuffix(k.name, "NetworkPolicy") || k.name == "CiliumCIDRGroup" {
+		return false
 	}
-	return group
+	group, _, found := strings.Cut(apiVersion, "/")
+	return found && strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io")
 }

@@ -3,17 +3,23 @@ package manifest
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/json"
 )
 
 // Parse decodes and checks every object of the files. It returns the objects without a problem, in the
 // order of the files, and every problem of every object, in the order of files and lines. Objects of a
 // kind that is not Known are returned undecoded, with what their metadata says.
+//
+// An object that the API server would refuse has a problem; one without a problem carries the API
+// server's defaults where the engine reads them (policyTypes, protocols, target ports).
 func Parse(files []File, lim Limits) ([]*Object, Problems) {
 	return parse(files, lim, false)
 }
@@ -50,149 +56,356 @@ func (p *parser) parseFile(f File) {
 		p.problems = append(p.problems, Problem{File: f.Name, Line: e.line, Message: e.message, Hint: e.hint})
 	}
 	for _, d := range docs {
-		p.document(d, "", "")
+		p.document(d, typeMeta{})
 	}
 }
 
-// document handles one object, or each item of a list. The items of a NetworkPolicyList need no kind of
-// their own: apiVersion and kind stand for those that are missing.
-func (p *parser) document(d document, apiVersion, kind string) {
-	r := &objectReport{doc: d}
-	if p.documents++; p.documents > p.lim.Documents {
-		if p.documents == p.lim.Documents+1 {
-			p.problems = append(p.problems, Problem{File: p.file, Line: d.line(d.root), Message: fmt.Sprintf("more than %d objects", p.lim.Documents)})
-		}
-		return
-	}
+// typeMeta is what an object says it is. The items of a NetworkPolicyList need not say it themselves.
+type typeMeta struct{ apiVersion, kind string }
+
+// document handles one object, or each item of a list.
+func (p *parser) document(d document, inherited typeMeta) {
+	d.root = resolveAlias(d.root)
+	r := &report{doc: d, object: &Object{File: p.file, Line: d.line(d.root), positions: positions{root: d.root, offset: d.offset}}}
+	defer p.finish(r)
 	defer func() {
+		// The last resort: a library that cannot stand what a student wrote.
 		if e := recover(); e != nil {
 			r.add("", fmt.Sprintf("the object cannot be read: %v", e), "")
-			p.finish(r)
 		}
 	}()
-	d.root = resolveAlias(d.root)
 	if d.root.Kind != yaml.MappingNode {
 		r.add("", "not a Kubernetes object: expected a mapping with apiVersion, kind and metadata", "")
-		p.finish(r)
 		return
 	}
-	if items, listVersion, itemKind := listItems(d.root); items != nil {
-		p.documents--
-		if items.Kind != yaml.SequenceNode {
-			r.add("items", "items must be a list", "")
-			p.finish(r)
-			return
-		}
-		for _, item := range items.Content {
-			if itemKind == "" {
-				listVersion = ""
-			}
-			p.document(document{root: item, offset: d.offset}, listVersion, itemKind)
+	if items, item := listItems(d.root); items != nil {
+		r.object = nil
+		p.list(d, r, items, item)
+		return
+	}
+	if p.documents++; p.documents > p.lim.Documents {
+		r.object = nil
+		if p.documents == p.lim.Documents+1 {
+			r.add("", fmt.Sprintf("more than %d objects", p.lim.Documents), "")
 		}
 		return
 	}
-	o := p.object(d, r, apiVersion, kind)
-	r.object = o
-	if p.finish(r) && o != nil {
-		p.objects = append(p.objects, o)
-	}
+	p.decode(r, inherited)
 }
 
-// finish files the object's problems and reports whether there were none.
-func (p *parser) finish(r *objectReport) bool {
-	for _, f := range r.findings {
-		pr := Problem{File: p.file, Line: f.line, Field: f.field, Message: f.message, Hint: f.hint}
+// finish keeps the object, or files what is wrong with it.
+func (p *parser) finish(r *report) {
+	if len(r.findings) == 0 {
 		if r.object != nil {
-			if r.object.Kind != "" {
-				pr.Object = strings.TrimSpace(r.object.Ref().String())
-			}
+			p.objects = append(p.objects, r.object)
 		}
-		p.problems = append(p.problems, pr)
+		return
 	}
-	return len(r.findings) == 0
+	for _, f := range r.findings {
+		p.problems = append(p.problems, Problem{File: p.file, Line: f.line, Object: r.name(), Field: f.field, Message: f.message, Hint: f.hint})
+	}
 }
 
-// objectReport collects the problems of one object.
-type objectReport struct {
+// name is what messages call the object, as far as it has a name.
+func (r *report) name() string {
+	switch o := r.object; {
+	case o == nil || o.Kind == "":
+		return ""
+	case o.Name == "":
+		return o.Kind
+	default:
+		return o.Ref().String()
+	}
+}
+
+// listItems returns the items of a List, and for a NetworkPolicyList and its like what the items are.
+func listItems(root *yaml.Node) (items *yaml.Node, item typeMeta) {
+	kind, isString := stringField(root, "kind")
+	if !isString || !strings.HasSuffix(kind, "List") {
+		return nil, typeMeta{}
+	}
+	if _, items = lookup(root, "items", 0); items == nil {
+		return nil, typeMeta{}
+	}
+	if kind != "List" {
+		item.kind = strings.TrimSuffix(kind, "List")
+		item.apiVersion, _ = stringField(root, "apiVersion")
+	}
+	return resolveAlias(items), item
+}
+
+func (p *parser) list(d document, r *report, items *yaml.Node, item typeMeta) {
+	switch {
+	case items.Kind == yaml.SequenceNode:
+		for _, n := range items.Content {
+			p.document(document{root: n, offset: d.offset}, item)
+		}
+	case !isNull(items):
+		r.add("items", "items must be a list", typeHint(items, jsonType(items), "array"))
+	}
+	// The other keys of the list only have to be unambiguous.
+	c := converter{doc: d, lim: p.lim}
+	wrapper := *d.root
+	wrapper.Content = slices.Clone(wrapper.Content)
+	for i := 0; i+1 < len(wrapper.Content); i += 2 {
+		if wrapper.Content[i].Value == "items" {
+			wrapper.Content[i+1] = &yaml.Node{Kind: yaml.ScalarNode, Value: "null"}
+		}
+	}
+	c.value(&wrapper)
+	r.findings = append(r.findings, c.findings...)
+}
+
+// decode fills in the report's object.
+func (p *parser) decode(r *report, inherited typeMeta) {
+	o := r.object
+	c := converter{doc: r.doc, lim: p.lim, buf: make([]byte, 0, 1024)}
+	c.typeMeta = inherited
+	c.value(r.doc.root)
+	r.findings = append(r.findings, c.findings...)
+	if c.stopped {
+		return
+	}
+	o.JSON = c.buf
+	o.APIVersion = r.header("apiVersion", inherited.apiVersion, !p.refsOnly)
+	o.Kind = r.header("kind", inherited.kind, true)
+	k, known := lookupKind(o.Kind)
+	if known && k.otherProject(o.APIVersion) {
+		known = false
+	}
+	if known && (o.APIVersion != "" && !slices.Contains(k.versions, o.APIVersion)) && !p.refsOnly {
+		r.add("apiVersion", fmt.Sprintf("no matches for kind %q in version %q", o.Kind, o.APIVersion), "write apiVersion: "+k.versions[0])
+	}
+	if !known && o.Kind != "" {
+		if name := nearKind(o.Kind, o.APIVersion); name != "" {
+			r.add("kind", fmt.Sprintf("no matches for kind %q in version %q", o.Kind, o.APIVersion), fmt.Sprintf("did you mean %q?", name))
+		}
+	}
+	if !known || p.refsOnly || o.Kind == "" {
+		p.metadataOnly(r, k, known)
+		return
+	}
+	p.value(r, k)
+}
+
+// header reads one of apiVersion and kind.
+func (r *report) header(name, inherited string, required bool) string {
+	s, ok := stringField(r.doc.root, name)
+	switch _, v := lookup(r.doc.root, name, 0); {
+	case v == nil || isNull(v) || s == "" && ok:
+		if inherited != "" {
+			return inherited
+		}
+		if required {
+			r.add(name, fmt.Sprintf("the object has no %s", name), headerHint(name))
+		}
+	case !ok:
+		v := resolveAlias(v)
+		r.add(name, fmt.Sprintf("cannot unmarshal %s into a field of type string", goName(jsonType(v))), typeHint(v, jsonType(v), "string"))
+		return ""
+	}
+	return s
+}
+
+func headerHint(name string) string {
+	if name == "kind" {
+		return "such as kind: NetworkPolicy"
+	}
+	return "such as apiVersion: networking.k8s.io/v1"
+}
+
+// nearKind finds the kind that a misspelt one is meant to be.
+func nearKind(name, apiVersion string) string {
+	for _, known := range knownKinds() {
+		if strings.EqualFold(known, name) {
+			return known
+		}
+	}
+	for _, known := range knownKinds() {
+		if k, _ := lookupKind(known); slices.Contains(k.versions, apiVersion) && apiVersion != "v1" && apiVersion != "apps/v1" && didYouMean(name, []string{known}) != "" {
+			return known
+		}
+	}
+	return ""
+}
+
+// metadataOnly reads name, namespace and labels of an object that is not decoded.
+func (p *parser) metadataOnly(r *report, k kind, known bool) {
+	o := r.object
+	var head struct {
+		Metadata metav1.ObjectMeta `json:"metadata"`
+	}
+	if err := json.UnmarshalCaseSensitivePreserveInts(o.JSON, &head); err != nil {
+		c := checker{doc: r.doc, lim: p.lim}
+		if _, meta := lookup(r.doc.root, "metadata", 0); meta != nil {
+			c.path.pushKey("metadata")
+			c.check(schemaOf(reflect.TypeFor[metav1.ObjectMeta]()), meta, meta)
+		}
+		r.findings = append(r.findings, typeFindings(c.findings)...)
+		if len(r.findings) == 0 {
+			r.add("metadata", err.Error(), "")
+		}
+		return
+	}
+	o.Name, o.Namespace, o.Labels = head.Metadata.Name, head.Metadata.Namespace, head.Metadata.Labels
+	if known {
+		p.checkMetadata(r, k, &head.Metadata)
+	} else if o.Name == "" && o.Kind != "" {
+		r.missingName(&head.Metadata)
+	}
+}
+
+// typeFindings leaves out unknown fields.
+func typeFindings(all []finding) (types []finding) {
+	for _, f := range all {
+		if !f.unknown {
+			types = append(types, f)
+		}
+	}
+	return types
+}
+
+func (r *report) missingName(m *metav1.ObjectMeta) {
+	if m.GenerateName != "" {
+		r.add("metadata.name", "Required value: generateName is only for objects that are created, not applied", "give the object a name")
+		return
+	}
+	r.add("metadata.name", "Required value: name or generateName is required", "")
+}
+
+// value decodes the object into its Go type and checks it.
+func (p *parser) value(r *report, k kind) {
+	o := r.object
+	v := k.new()
+	strict, err := json.UnmarshalStrict(o.JSON, v)
+	var broken []finding // of a type that does not fit
+	if k.schema != nil || err != nil || len(strict) > 0 {
+		c := checker{doc: r.doc, lim: p.lim}
+		if k.schema != nil {
+			c.check(k.schema(), r.doc.root, r.doc.root)
+		} else {
+			c.check(schemaOf(reflect.TypeOf(v)), r.doc.root, r.doc.root)
+		}
+		r.findings = append(r.findings, c.findings...)
+		broken = typeFindings(c.findings)
+		if len(c.findings) == 0 {
+			// The decoder knows better than the schema.
+			for _, e := range append(strict, err) {
+				if e != nil {
+					r.add(strictField(e), strings.TrimPrefix(e.Error(), "json: "), "")
+				}
+			}
+		}
+		if err != nil {
+			v = k.new()
+			if !decodeWithout(r.doc, p.lim, c.misfits, v) {
+				p.metadataOnly(r, k, true)
+				return
+			}
+		}
+	}
+	m := v.(metav1.ObjectMetaAccessor).GetObjectMeta().(*metav1.ObjectMeta)
+	o.Name, o.Namespace, o.Labels = m.Name, m.Namespace, m.Labels
+	p.checkMetadata(r, k, m)
+	if k.check != nil {
+		for _, e := range k.check(v) {
+			if !slices.ContainsFunc(broken, func(f finding) bool { return related(f.field, e.Field) }) {
+				r.addError(e, fieldErrorHint(e))
+			}
+		}
+	}
+	o.Value = v
+}
+
+// decodeWithout decodes an object without the values that do not fit, so that the rest can be checked.
+func decodeWithout(d document, lim Limits, misfits []*yaml.Node, v any) bool {
+	c := converter{doc: d, lim: lim, leaveOut: misfits}
+	c.value(d.root)
+	return json.UnmarshalCaseSensitivePreserveInts(c.buf, v) == nil
+}
+
+// related reports whether one field path contains the other.
+func related(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
+
+// strictField finds the field in an error such as: unknown field "spec.foo".
+func strictField(err error) string {
+	s := err.Error()
+	if i, j := strings.IndexByte(s, '"'), strings.LastIndexByte(s, '"'); i >= 0 && j > i {
+		return s[i+1 : j]
+	}
+	return ""
+}
+
+// checkMetadata applies the rules for names, namespaces, labels and the like.
+func (p *parser) checkMetadata(r *report, k kind, m *metav1.ObjectMeta) {
+	o := r.object
+	if k.namespaced && m.Namespace == "" {
+		m.Namespace = metav1.NamespaceDefault
+	}
+	o.Namespace = m.Namespace
+	nameMissing := m.Name == ""
+	if nameMissing && !r.has("metadata.name") && !r.has("metadata") {
+		r.missingName(m)
+	}
+	for _, e := range apivalidation.ValidateObjectMeta(m, k.namespaced, k.checkName, field.NewPath("metadata")) {
+		if nameMissing && e.Field == "metadata.name" {
+			continue
+		}
+		hint := fieldErrorHint(e)
+		if e.Field == "metadata.namespace" && !k.namespaced {
+			hint = k.name + " is not namespaced: leave the namespace out"
+		}
+		r.addError(e, hint)
+	}
+	if !k.namespaced {
+		o.Namespace = ""
+	}
+}
+
+// report collects the problems of one object.
+type report struct {
 	doc      document
 	object   *Object
 	findings []finding
 }
 
 // add notes a problem with the field, on the field's line.
-func (r *objectReport) add(field, message, hint string) {
-	line := positions{root: r.doc.root, offset: r.doc.offset}.lineOf(field)
-	r.findings = append(r.findings, finding{line: line, field: field, message: message, hint: hint})
+func (r *report) add(path, message, hint string) {
+	line := positions{root: r.doc.root, offset: r.doc.offset}.lineOf(path)
+	r.findings = append(r.findings, finding{line: line, field: path, message: message, hint: hint})
 }
 
-// listItems returns the items of a List, and of a typed list the kind of its items.
-func listItems(root *yaml.Node) (items *yaml.Node, apiVersion, itemKind string) {
-	_, k := lookup(root, "kind", 0)
-	if k == nil || !strings.HasSuffix(k.Value, "List") || k.Value == "AllowList" {
-		return nil, "", ""
+// addError notes a problem that Kubernetes' own checks found. For a label they name the whole map: the
+// line is that of the entry with the bad key or value.
+func (r *report) addError(e *field.Error, hint string) {
+	pos := positions{root: r.doc.root, offset: r.doc.offset}
+	n, line := pos.find(e.Field)
+	if bad, ok := e.BadValue.(string); ok && n != nil {
+		if n = resolveAlias(n); n.Kind == yaml.MappingNode {
+			eachField(n, func(name string, key, value *yaml.Node) {
+				if name == bad || resolveAlias(value).Value == bad {
+					line = key.Line + pos.offset
+				}
+			})
+		}
 	}
-	if _, items = lookup(root, "items", 0); items == nil {
-		return nil, "", ""
-	}
-	if _, v := lookup(root, "apiVersion", 0); v != nil {
-		apiVersion = v.Value
-	}
-	return resolveAlias(items), apiVersion, strings.TrimSuffix(k.Value, "List")
+	r.findings = append(r.findings, finding{line: line, field: e.Field, message: e.ErrorBody(), hint: hint})
 }
 
-func (p *parser) object(d document, r *objectReport, apiVersion, kindName string) *Object {
-	o := &Object{File: p.file, Line: d.line(d.root), positions: positions{root: d.root, offset: d.offset}}
-	c := converter{doc: d, lim: p.lim, buf: make([]byte, 0, 1024)}
-	c.value(d.root)
-	r.findings = append(r.findings, c.findings...)
-	if c.stopped {
-		return o
+// has reports whether there is a problem with the very field.
+func (r *report) has(path string) bool {
+	return slices.ContainsFunc(r.findings, func(f finding) bool { return f.field == path })
+}
+
+// stringField returns the value of a top-level key, if it is a string.
+func stringField(root *yaml.Node, name string) (string, bool) {
+	_, v := lookup(root, name, 0)
+	if v == nil {
+		return "", false
 	}
-	var head struct {
-		metav1.TypeMeta `json:",inline"`
-		Metadata        metav1.ObjectMeta `json:"metadata"`
+	if v = resolveAlias(v); v.Kind != yaml.ScalarNode {
+		return "", false
 	}
-	if err := json.UnmarshalCaseSensitivePreserveInts(c.buf, &head); err != nil {
-		r.add("", err.Error(), "")
-		return o
-	}
-	if head.APIVersion == "" {
-		head.APIVersion = apiVersion
-	}
-	if head.Kind == "" {
-		head.Kind = kindName
-	}
-	o.APIVersion, o.Kind = head.APIVersion, head.Kind
-	o.Name, o.Namespace, o.Labels = head.Metadata.Name, head.Metadata.Namespace, head.Metadata.Labels
-	o.JSON = c.buf
-	if o.Kind == "" {
-		r.add("kind", "the object has no kind", "")
-	}
-	if o.APIVersion == "" && !p.refsOnly {
-		r.add("apiVersion", "the object has no apiVersion", "")
-	}
-	k, known := lookupKind(o.Kind)
-	if known && k.namespaced && o.Namespace == "" {
-		o.Namespace = metav1.NamespaceDefault
-	}
-	if o.Name == "" {
-		r.add("metadata.name", "Required value: name or generateName is required", "")
-	}
-	if !known || p.refsOnly || len(r.findings) > 0 {
-		return o
-	}
-	v := k.new()
-	strict, err := json.UnmarshalStrict(c.buf, v)
-	if err != nil {
-		r.add("", err.Error(), "")
-		return o
-	}
-	for _, e := range strict {
-		r.add("", e.Error(), "")
-	}
-	o.Value = v
-	if k.check != nil {
-		k.check(o, r)
-	}
-	return o
+	kind, text, ok := resolveScalar(v)
+	return text, ok && kind == scalarString
 }

@@ -1,0 +1,136 @@
+package manifest
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// unknownFieldHint says what the author of an unknown field probably meant: parents are the schemas
+// around it, the innermost (s itself) last.
+func unknownFieldHint(name string, s *schema, parents []*schema) string {
+	known := make([]string, 0, len(s.Properties))
+	for p := range s.Properties {
+		known = append(known, p)
+	}
+	slices.Sort(known)
+	for _, k := range known {
+		if strings.EqualFold(k, name) {
+			return fmt.Sprintf("did you mean %q? Case matters", k)
+		}
+	}
+	for i := len(parents) - 2; i >= 0; i-- {
+		if parents[i].Properties[name] != nil {
+			return fmt.Sprintf("%q belongs further out: indent it less, or begin it without its own \"-\"", name)
+		}
+	}
+	if hint := didYouMean(name, known); hint != "" {
+		return hint
+	}
+	for _, k := range known {
+		child := s.Properties[k]
+		if child.Items != nil {
+			child = child.Items
+		}
+		if child.Properties[name] != nil {
+			return fmt.Sprintf("%q is a field of %q: put it under that", name, k)
+		}
+	}
+	if s.Properties["matchLabels"] != nil {
+		return "labels stand under matchLabels"
+	}
+	if len(known) > 0 && len(known) <= 6 {
+		return "known here: " + strings.Join(known, ", ")
+	}
+	return ""
+}
+
+// didYouMean names the one of known that is nearest to name, if one is near.
+func didYouMean(name string, known []string) string {
+	best, bestDistance := "", max(2, len(name)/4)+1
+	for _, k := range known {
+		if strings.EqualFold(k, name) {
+			return fmt.Sprintf("did you mean %q? Case matters", k)
+		}
+		d := levenshtein.Distance(name, k, levenshtein.NewParams().MaxCost(bestDistance))
+		if d < bestDistance && d < len(name) {
+			best, bestDistance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %q?", best)
+}
+
+// typeHint explains a value of the wrong type by the way YAML is written.
+func typeHint(n *yaml.Node, got, want string) string {
+	plain := n.Kind == yaml.ScalarNode && n.Style == 0
+	switch {
+	case want == "string" && got == "boolean" && plain:
+		return fmt.Sprintf("YAML reads a bare %s as a boolean: quote it, %q", n.Value, n.Value)
+	case want == "string" && (got == "integer" || got == "number") && plain:
+		return fmt.Sprintf("YAML reads a bare %s as a number: quote it, %q", n.Value, n.Value)
+	case want == "integer" && got == "string":
+		if _, err := strconv.Atoi(n.Value); err == nil {
+			return "write the number without quotes: " + n.Value
+		}
+	case want == "boolean" && got == "string" && (n.Value == "true" || n.Value == "false"):
+		return "write it without quotes: " + n.Value
+	case want == "array" && got == "object":
+		return `a list is wanted: begin each item with "- "`
+	case want == "array":
+		return `a list is wanted: write [` + n.Value + `] or begin each item with "- "`
+	case want == "integer,string":
+		return "a number or a name is wanted"
+	case want == "object" && got == "array":
+		return `a mapping is wanted, not a list: leave out the "-"`
+	case want == "object" && got == "string":
+		return "a mapping is wanted, such as key: value (with a space after the colon)"
+	}
+	return ""
+}
+
+func formatHint(format, text string) string {
+	if ip, err := netip.ParseAddr(text); format == "cidr" && err == nil {
+		if ip.Is6() {
+			return "a range has a prefix length: " + text + "/128 is this address alone"
+		}
+		return "a range has a prefix length: " + text + "/32 is this address alone"
+	}
+	return ""
+}
+
+// fieldErrorHint adds to the API server's words what to do, where they do not say it.
+func fieldErrorHint(e *field.Error) string {
+	name := e.Field[strings.LastIndexByte(e.Field, '.')+1:]
+	text, _ := e.BadValue.(string)
+	switch {
+	case (name == "port" || name == "targetPort") && isDigits(fmt.Sprint(e.BadValue)) && strings.Contains(e.Detail, "letter"):
+		return "a port in quotes is a port's name; write the number without quotes: " + name + ": " + fmt.Sprint(e.BadValue)
+	case e.Type == field.ErrorTypeNotSupported:
+		bad := fmt.Sprint(e.BadValue)
+		for _, s := range []string{"TCP", "UDP", "SCTP", "Ingress", "Egress"} {
+			if strings.EqualFold(bad, s) {
+				return "write " + s
+			}
+		}
+	case name == "cidr" || strings.HasPrefix(name, "except["):
+		return formatHint("cidr", text)
+	case e.Type == field.ErrorTypeForbidden && strings.Contains(e.Detail, "ipBlock"):
+		return `begin a new list item with "- " for the ipBlock`
+	case e.Type == field.ErrorTypeRequired && strings.Contains(e.Detail, "must specify a peer"):
+		return "podSelector: {} selects all pods of the namespace, namespaceSelector: {} all pods of all namespaces"
+	}
+	return ""
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}

@@ -1,0 +1,378 @@
+package manifest
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// schema says what an object must look like. It is either a CRD's (the subset of OpenAPI v3 that the
+// CRDs in schemas/ use, decoded from there) or made from a Go type (schemaOf).
+//
+// The API server checks custom resources with k8s.io/apiextensions-apiserver. Linked in, that package
+// adds 14 MB to the binary (CEL, metrics, its own YAML) and the 400 KB of CRD it wants take 60 ms to
+// read; it also knows no lines. So its rules are written down here, and TestSchemaAgreesWithAPIServer
+// holds both against each other.
+type schema struct {
+	Type       string             `json:"type,omitempty"`
+	Properties map[string]*schema `json:"properties,omitempty"`
+	Required   []string           `json:"required,omitempty"`
+	Items      *schema            `json:"items,omitempty"`
+	Values     *schema            `json:"additionalProperties,omitempty"`
+
+	Enum          []string `json:"enum,omitempty"`
+	Pattern       string   `json:"pattern,omitempty"`
+	Format        string   `json:"format,omitempty"`
+	MinLength     *int     `json:"minLength,omitempty"`
+	MaxLength     *int     `json:"maxLength,omitempty"`
+	MinItems      *int     `json:"minItems,omitempty"`
+	MaxItems      *int     `json:"maxItems,omitempty"`
+	MinProperties *int     `json:"minProperties,omitempty"`
+	MaxProperties *int     `json:"maxProperties,omitempty"`
+	Minimum       *int64   `json:"minimum,omitempty"`
+	Maximum       *int64   `json:"maximum,omitempty"`
+	Default       any      `json:"default,omitempty"`
+
+	// AnyOf and OneOf only ever say which properties must be there.
+	AnyOf []alternative `json:"anyOf,omitempty"`
+	OneOf []alternative `json:"oneOf,omitempty"`
+
+	IntOrString bool      `json:"x-kubernetes-int-or-string,omitempty"`
+	ListType    string    `json:"x-kubernetes-list-type,omitempty"`
+	Rules       []celRule `json:"x-kubernetes-validations,omitempty"`
+
+	// Anything allows any value at all.
+	Anything bool `json:"x-kubernetes-preserve-unknown-fields,omitempty"`
+
+	pattern func() *regexp.Regexp // compiles Pattern, once
+
+	// goType is set in the schema of a Go type: what encoding/json calls the type in its errors.
+	goType string
+	// accepts decides for the Go types that decode themselves, such as quantities and times.
+	accepts func(json []byte) error
+}
+
+type alternative struct {
+	Required []string `json:"required,omitempty"`
+}
+
+type celRule struct {
+	Rule    string `json:"rule"`
+	Message string `json:"message"`
+}
+
+// checker walks an object along its schema and reports what does not fit, in the words of the API server.
+type checker struct {
+	doc      document
+	lim      Limits
+	path     fieldPath
+	parents  []*schema
+	findings []finding
+	misfits  []*yaml.Node // the values of a type that does not fit
+}
+
+// check reports what in n does not fit s. key is the node on whose line n stands.
+func (c *checker) check(s *schema, key, n *yaml.Node) {
+	n = resolveAlias(n)
+	if s.Anything {
+		return
+	}
+	got := jsonType(n)
+	if s.goType != "" {
+		c.checkGo(s, key, n, got)
+		return
+	}
+	if !s.allows(got) {
+		c.misfits = append(c.misfits, n)
+		c.addHint(key, field.TypeInvalid(nil, got, fmt.Sprintf("%s in body must be of type %s: %q", c.where(), s.wantedType(), got)), typeHint(n, got, s.wantedType()))
+		return
+	}
+	switch got {
+	case "object":
+		c.object(s, key, n)
+	case "array":
+		c.array(s, key, n)
+	case "string":
+		c.string(s, key, n)
+	case "integer", "number":
+		c.number(s, key, n)
+	}
+	for _, r := range s.Rules {
+		if holds, ok := celRules[r.Rule]; ok && !holds(n) {
+			c.add(key, field.Invalid(nil, describe(n, got), r.Message))
+		}
+	}
+}
+
+// wantedType is the type as messages show it.
+func (s *schema) wantedType() string {
+	if s.IntOrString {
+		return "integer,string"
+	}
+	return s.Type
+}
+
+func (s *schema) allows(got string) bool {
+	switch {
+	case s.IntOrString:
+		return got == "integer" || got == "string"
+	case s.Type == "number":
+		return got == "number" || got == "integer"
+	}
+	return s.Type == "" || s.Type == got
+}
+
+func (c *checker) object(s *schema, key, n *yaml.Node) {
+	present := map[string]bool{}
+	properties := 0
+	c.parents = append(c.parents, s)
+	eachField(n, func(name string, k, v *yaml.Node) {
+		child := s.Properties[name]
+		if child == nil {
+			child = s.Values
+		}
+		if isNull(v) && !(child != nil && (child.Anything || child.Default != nil)) {
+			return // dropped before validation
+		}
+		present[name] = true
+		properties++
+		c.path.pushKey(name)
+		switch {
+		case child != nil:
+			c.check(child, k, v)
+		case s.Properties != nil || s.Values == nil && s.Type == "object":
+			c.unknownField(s, name, k)
+		}
+		c.path.pop()
+	})
+	c.parents = c.parents[:len(c.parents)-1]
+	for _, name := range s.Required {
+		if !present[name] {
+			c.missing(name, key)
+		}
+	}
+	c.alternatives(s, key, present)
+	if s.MinProperties != nil && properties < *s.MinProperties {
+		c.invalid(key, properties, "%s in body should have at least %d properties", c.where(), *s.MinProperties)
+	}
+	if s.MaxProperties != nil && properties > *s.MaxProperties {
+		c.add(key, field.TooMany(nil, properties, *s.MaxProperties))
+	}
+}
+
+func (c *checker) alternatives(s *schema, key *yaml.Node, present map[string]bool) {
+	count := func(alts []alternative) (n int) {
+		for _, a := range alts {
+			if !slices.ContainsFunc(a.Required, func(name string) bool { return !present[name] }) {
+				n++
+			}
+		}
+		return n
+	}
+	if len(s.AnyOf) > 0 && !s.IntOrString && count(s.AnyOf) == 0 {
+		c.addHint(key, field.Invalid(nil, "", fmt.Sprintf("%q must validate at least one schema (anyOf)", c.where())), "give at least one of "+namesOf(s.AnyOf))
+	}
+	if len(s.OneOf) == 0 {
+		return
+	}
+	switch n := count(s.OneOf); {
+	case n == 0:
+		c.addHint(key, field.Invalid(nil, "", fmt.Sprintf("%q must validate one and only one schema (oneOf). Found none valid", c.where())), "give one of "+namesOf(s.OneOf))
+	case n > 1:
+		c.addHint(key, field.Invalid(nil, "", fmt.Sprintf("%q must validate one and only one schema (oneOf). Found %d valid alternatives", c.where(), n)), "give only one of "+namesOf(s.OneOf))
+	}
+}
+
+func namesOf(alts []alternative) string {
+	var names []string
+	for _, a := range alts {
+		names = append(names, a.Required...)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (c *checker) array(s *schema, key, n *yaml.Node) {
+	if s.MinItems != nil && len(n.Content) < *s.MinItems {
+		c.invalid(key, len(n.Content), "%s in body should have at least %d items", c.where(), *s.MinItems)
+	}
+	if s.MaxItems != nil && len(n.Content) > *s.MaxItems {
+		c.add(key, field.TooMany(nil, len(n.Content), *s.MaxItems))
+	}
+	if s.Items == nil {
+		return
+	}
+	seen := map[string]bool{}
+	for i, item := range n.Content {
+		c.path.pushIndex(i)
+		c.check(s.Items, item, item)
+		if it := resolveAlias(item); s.ListType == "set" && it.Kind == yaml.ScalarNode {
+			if seen[it.Value] {
+				c.add(item, field.Duplicate(nil, it.Value))
+			}
+			seen[it.Value] = true
+		}
+		c.path.pop()
+	}
+}
+
+func (c *checker) string(s *schema, key, n *yaml.Node) {
+	_, text, _ := resolveScalar(n)
+	length := utf8.RuneCountInString(text)
+	if s.MaxLength != nil && length > *s.MaxLength {
+		c.add(key, field.TooLong(nil, "", *s.MaxLength))
+	}
+	if s.MinLength != nil && length < *s.MinLength {
+		c.invalid(key, text, "%s in body should be at least %d chars long", c.where(), *s.MinLength)
+	}
+	if s.Pattern != "" && !s.pattern().MatchString(text) {
+		c.invalid(key, text, "%s in body should match '%s'", c.where(), s.Pattern)
+	}
+	if !validFormat(s.Format, text) {
+		c.addHint(key, field.Invalid(nil, text, fmt.Sprintf("%s in body must be of type %s: %q", c.where(), s.Format, text)), formatHint(s.Format, text))
+	}
+	if len(s.Enum) > 0 && !slices.Contains(s.Enum, text) {
+		c.addHint(key, field.NotSupported(nil, text, s.Enum), didYouMean(text, s.Enum))
+	}
+}
+
+func (c *checker) number(s *schema, key, n *yaml.Node) {
+	_, text, _ := resolveScalar(n)
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return
+	}
+	var shown any = v
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+		shown = i
+	}
+	if s.Maximum != nil && v > float64(*s.Maximum) {
+		c.invalid(key, shown, "%s in body should be less than or equal to %d", c.where(), *s.Maximum)
+	}
+	if s.Minimum != nil && v < float64(*s.Minimum) {
+		c.invalid(key, shown, "%s in body should be greater than or equal to %d", c.where(), *s.Minimum)
+	}
+	if s.Format == "int32" && (v > math.MaxInt32 || v < math.MinInt32) {
+		c.invalid(key, shown, "Checked value must be of type integer with format int32 in body")
+	}
+}
+
+// missing reports a required property that is not there, on the line of the object that lacks it.
+func (c *checker) missing(name string, key *yaml.Node) {
+	c.path.pushKey(name)
+	c.add(key, field.Required(nil, ""))
+	c.path.pop()
+}
+
+func (c *checker) unknownField(s *schema, name string, k *yaml.Node) {
+	c.findings = append(c.findings, finding{
+		line: c.doc.line(k), field: c.path.String(), unknown: true,
+		message: fmt.Sprintf("unknown field %q", name), hint: unknownFieldHint(name, s, c.parents),
+	})
+}
+
+func (c *checker) invalid(key *yaml.Node, value any, format string, args ...any) {
+	c.add(key, field.Invalid(nil, value, fmt.Sprintf(format, args...)))
+}
+
+func (c *checker) add(key *yaml.Node, e *field.Error) { c.addHint(key, e, "") }
+
+func (c *checker) addHint(key *yaml.Node, e *field.Error, hint string) {
+	c.findings = append(c.findings, finding{line: c.doc.line(key), field: c.path.String(), message: e.ErrorBody(), hint: hint})
+}
+
+// where names the value in a message; the API server says "<nil>" of the object itself.
+func (c *checker) where() string { return c.path.String() }
+
+// jsonType is the type of the JSON that n becomes: object, array, string, integer, number, boolean, null.
+func jsonType(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "object"
+	case yaml.SequenceNode:
+		return "array"
+	}
+	switch kind, text, _ := resolveScalar(n); kind {
+	case scalarNull:
+		return "null"
+	case scalarBool:
+		return "boolean"
+	case scalarNumber:
+		if strings.ContainsAny(text, ".eE") {
+			return "number"
+		}
+		return "integer"
+	}
+	return "string"
+}
+
+func isNull(n *yaml.Node) bool {
+	n = resolveAlias(n)
+	return n.Kind == yaml.ScalarNode && jsonType(n) == "null"
+}
+
+func describe(n *yaml.Node, jsonType string) any {
+	if n.Kind == yaml.ScalarNode {
+		return n.Value
+	}
+	return jsonType
+}
+
+// eachField calls f for every key of a mapping as the JSON has it: with merged keys, and the first of two
+// equal ones.
+func eachField(n *yaml.Node, f func(name string, key, value *yaml.Node)) {
+	seen := map[string]bool{}
+	var walk func(n *yaml.Node, depth int)
+	walk = func(n *yaml.Node, depth int) {
+		n = resolveAlias(n)
+		if depth > 100 {
+			return
+		}
+		if n.Kind == yaml.SequenceNode {
+			for _, m := range n.Content {
+				walk(m, depth+1)
+			}
+			return
+		}
+		if n.Kind != yaml.MappingNode {
+			return
+		}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			k := resolveAlias(n.Content[i])
+			if isMergeKey(k) || k.Kind != yaml.ScalarNode {
+				continue
+			}
+			if _, name, _ := resolveScalar(k); !seen[name] {
+				seen[name] = true
+				f(name, n.Content[i], n.Content[i+1])
+			}
+		}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if isMergeKey(n.Content[i]) {
+				walk(n.Content[i+1], depth+1)
+			}
+		}
+	}
+	walk(n, 0)
+}
+
+// validFormat knows the string formats that the CRDs use and the API server checks; others pass.
+func validFormat(format, text string) bool {
+	switch format {
+	case "cidr":
+		_, _, err := net.ParseCIDR(text)
+		return err == nil
+	case "date-time":
+		_, err := time.Parse(time.RFC3339, text)
+		return err == nil
+	}
+	return true
+}
