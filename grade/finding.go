@@ -27,4 +27,11 @@ type mistakeInput struct {
 	state     *State
 	probe     Probe    // probe.Want is the verdict that was expected
 	outcome   *Outcome // outcome.Detail is from policy.Engine.Explain; nil for a live engine without evidence
+
+	// invariant is what was broken, if the check is one; outcome is then the counterexample. For an object
+	// assertion outcome is nil.
+	invariant *labs.Invariant
+	// passes reports whether this very check would pass in another state: how a mistake is told from a
+	// coincidence. nil if the engine cannot judge other states.
+	passes func(*State) bool
 }

@@ -27,7 +27,9 @@ type Report struct {
 	Submission    SubmissionReport `json:"submission"`
 	Tasks         []TaskReport     `json:"tasks"`
 	Findings      []Finding        `json:"findings"` // each mistake once, in the order they were met
-	lab           *labs.Lab
+
+	lab     *labs.Lab
+	percent float64 // not rounded
 }
 
 // LabReport says which lab was graded.

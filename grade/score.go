@@ -164,6 +164,7 @@ func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome,
 		Points: shown(points), Max: shown(most), Percent: floor(percent), PassMark: g.lab.PassMark,
 		Passed: !failed && percent.Cmp(rat(g.lab.PassMark)) >= 0,
 	}
+	r.percent, _ = percent.Float64()
 	switch {
 	case failed:
 		r.Status = Errored
