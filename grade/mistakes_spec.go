@@ -2,6 +2,7 @@ package grade
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -115,7 +116,9 @@ func (s *spec) object(o *manifest.Object, namespace string) *manifest.Object {
 }
 
 // with returns the state with another spec for a policy.
-func (r *recognizer) with(p *networkPolicy, s *spec) *State { return r.replace(p, s.object(p.Object, p.Namespace)) }
+func (r *recognizer) with(p *networkPolicy, s *spec) *State {
+	return r.replace(p, s.object(p.Object, p.Namespace))
+}
 
 // moved returns the state with a policy in another namespace.
 func (r *recognizer) moved(p *networkPolicy, namespace string) *State {
@@ -156,11 +159,67 @@ func (r *recognizer) labelled(namespace string, labels map[string]string) *State
 	return &s
 }
 
-// rulePath and peerPath name places in a policy's text.
-func rulePath(d direction, i int) string { return fmt.Sprintf("spec.%s[%d]", d, i) }
+// place is where a rule, or a peer or port of it, stands in a policy.
+type place struct {
+	d    direction
+	rule int
+	key  string // "from", "to" or "ports"; empty for the rule itself
+	item int
+}
 
-func peerPath(d direction, i, j int) string {
-	return fmt.Sprintf("%s.%s[%d]", rulePath(d, i), d.peersKey(), j)
+func (at place) String() string {
+	if at.key == "" {
+		return fmt.Sprintf("spec.%s[%d]", at.d, at.rule)
+	}
+	return fmt.Sprintf("spec.%s[%d].%s[%d]", at.d, at.rule, at.key, at.item)
+}
+
+func rulePath(d direction, i int) string { return place{d: d, rule: i}.String() }
+
+// peers goes through the peers of all rules.
+func (s *spec) peers() iter.Seq2[place, networkingv1.NetworkPolicyPeer] {
+	return func(yield func(place, networkingv1.NetworkPolicyPeer) bool) {
+		for _, d := range directions {
+			for i, rule := range s.rules[d] {
+				for j, peer := range rule.peers {
+					if !yield(place{d, i, d.peersKey(), j}, peer) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// ports goes through the ports of all rules.
+func (s *spec) ports() iter.Seq2[place, networkingv1.NetworkPolicyPort] {
+	return func(yield func(place, networkingv1.NetworkPolicyPort) bool) {
+		for _, d := range directions {
+			for i, rule := range s.rules[d] {
+				for k, port := range rule.ports {
+					if !yield(place{d, i, "ports", k}, port) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// rule and peer return what stands at a place, to be changed.
+func (s *spec) rule(at place) *rule { return &s.rules[at.d][at.rule] }
+
+func (s *spec) peer(at place) *networkingv1.NetworkPolicyPeer { return &s.rule(at).peers[at.item] }
+
+// effectiveTypes is policyTypes with what it means where it is left out.
+func (s *spec) effectiveTypes() []networkingv1.PolicyType {
+	var types []networkingv1.PolicyType
+	for _, d := range directions {
+		if s.isolates(d) {
+			types = append(types, d.policyType())
+		}
+	}
+	return types
 }
 
 func isEmpty(s *metav1.LabelSelector) bool {

@@ -1,0 +1,455 @@
+package grade
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/labctl/labctl/cilium/policy"
+)
+
+// Mistakes that keep a connection out which was to be allowed.
+var (
+	namespaceLabelMissing = mistake{"namespace-label-missing", "No namespace carries the label that the rule asks for",
+		"A namespaceSelector looks at the labels of namespaces, and they have to be put there: compare with `kubectl get namespaces --show-labels`."}
+	selectsNothing = mistake{"selector-selects-nothing", "A selector that selects nothing",
+		"A selector that matches nothing is no error to Kubernetes. Compare every letter of it with `kubectl get pods --all-namespaces --show-labels`."}
+	deploymentLabel = mistake{"pod-label-vs-deployment-label", "The Deployment's label instead of the pods'",
+		"A policy selects pods. A Deployment's own labels and those of the pods it makes are two things: look with `kubectl get pods --show-labels`."}
+	servicePort = mistake{"service-port-vs-target-port", "The Service's port instead of the pod's",
+		"A policy is applied at the pod, behind the Service: which port does the container listen on?"}
+	serviceIP = mistake{"service-ip-in-ipblock", "An ipBlock for a pod or a Service",
+		"A Service's address is replaced by a pod's before policies look, and Cilium's ipBlock never means pods. How else can a rule say which pods it means?"}
+	dnsOnlyTCP = mistake{"dns-only-tcp", "DNS over TCP only",
+		"Look-ups begin over UDP. Which protocols does the rule name, and which does it mean if it names none?"}
+	dnsOnlyUDP = mistake{"dns-only-udp", "DNS over UDP only",
+		"An answer too long for UDP is asked for again over the other protocol."}
+	wrongNamespace = mistake{"wrong-namespace", "The policy stands in another namespace than its pods",
+		"A policy selects pods of its own namespace only. Whose traffic is it about, and where do those pods live?"}
+	wrongDirection = mistake{"wrong-direction", "Ingress where egress was meant, or the other way round",
+		"Seen from the pods that the policy selects: does the connection come in or go out?"}
+	typesExcess = mistake{"policy-types-excess", "policyTypes isolates a direction too many",
+		"Every direction that policyTypes lists is closed but for the rules of that direction. Which directions is the policy to be about?"}
+	andOrPeers = mistake{"and-or-peers", "One list item or two: AND or OR of peers",
+		"Every dash under `from` or `to` starts another peer, and one matching peer is enough; selectors of one peer must all match. Count the dashes."}
+	emptyOrMissing = mistake{"empty-vs-missing", "An empty selector or rule is not a missing one",
+		"What is empty has no condition, so it matches everything; what is not there matches nothing."}
+	dnsForgotten = mistake{"dns-forgotten", "DNS was forgotten",
+		"Before a pod connects to a name it has to look the name up, and that is a connection, too."}
+	egressForgotten = mistake{"egress-side-forgotten", "The client's side was forgotten",
+		"A connection needs both sides: it must be let out where it starts and let in where it ends."}
+	ingressForgotten = mistake{"ingress-side-forgotten", "The server's side was forgotten",
+		"A connection needs both sides: it must be let out where it starts and let in where it ends."}
+)
+
+// blocked proposes repairs for a connection that did not come about, the most telling first.
+func (r *recognizer) blocked(yield func(repair) bool) {
+	steps := []func(*networkPolicy, func(repair) bool) bool{
+		r.unlabelledNamespaces, r.deadSelectors, r.servicePorts, r.dnsProtocols, r.ipBlocks,
+		r.misplaced, r.reversedRules, r.mergedPeers, r.excessTypes, r.selectsAll,
+	}
+	for _, step := range steps {
+		for _, p := range r.policies {
+			if !step(p, yield) {
+				return
+			}
+		}
+	}
+}
+
+// unlabelledNamespaces: a namespaceSelector that no namespace fulfils, until the peer's gets the label.
+func (r *recognizer) unlabelledNamespaces(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		s, other := peer.NamespaceSelector, r.peer(at.d)
+		if !other.known() || s == nil || len(s.MatchLabels) == 0 || !r.selectsNoNamespace(s) {
+			continue
+		}
+		fix := repair{
+			mistake: namespaceLabelMissing, state: r.labelled(other.namespace, s.MatchLabels), object: p.Object,
+			field: at.String() + ".namespaceSelector",
+			message: fmt.Sprintf("%s asks for namespaces with %s, and no namespace has that. The namespace %s has %s.",
+				p.Ref(), words(s.MatchLabels), other.namespace, words(r.namespaceLabels(other.namespace))),
+		}
+		for key := range s.MatchLabels {
+			if _, has := r.state.NamespaceLabels[other.namespace][key]; has { // labelled, but otherwise
+				fix.mistake = selectsNothing
+			}
+		}
+		if !yield(fix) {
+			return false
+		}
+	}
+	return true
+}
+
+// deadSelectors: a podSelector, of the subject or of a peer, that finds no pod, until it asks for the labels
+// that the pod has.
+func (r *recognizer) deadSelectors(p *networkPolicy, yield func(repair) bool) bool {
+	if r.selectsNobody(p) {
+		for _, d := range directions {
+			who := r.subject(d)
+			if who.namespace != p.Namespace || !p.spec.isolates(d) {
+				continue
+			}
+			s := p.spec.clone()
+			s.subject = metav1.LabelSelector{MatchLabels: who.labels}
+			fix := repair{state: r.with(p, s), object: p.Object, field: "spec.podSelector"}
+			fix.mistake, fix.message = r.deadSelector(p, &p.spec.subject, who)
+			if !yield(fix) {
+				return false
+			}
+		}
+	}
+	for at, peer := range p.spec.peers() {
+		who := r.peer(at.d)
+		if peer.PodSelector == nil || !who.known() || !r.peerSelectsNobody(p, peer.PodSelector, peer.NamespaceSelector) {
+			continue
+		}
+		s := p.spec.clone()
+		s.peer(at).PodSelector = &metav1.LabelSelector{MatchLabels: who.labels}
+		fix := repair{state: r.with(p, s), object: p.Object, field: at.String() + ".podSelector"}
+		fix.mistake, fix.message = r.deadSelector(p, peer.PodSelector, who)
+		if fix.mistake == selectsNothing && r.selectsSomebody(p, peer) {
+			continue // right for a pod elsewhere: the two selectors do not go together
+		}
+		if !yield(fix) {
+			return false
+		}
+	}
+	return true
+}
+
+// selectsSomebody reports whether the two selectors of a peer each find somebody, if not the same.
+func (r *recognizer) selectsSomebody(p *networkPolicy, peer networkingv1.NetworkPolicyPeer) bool {
+	return peer.NamespaceSelector != nil && !r.selectsNoNamespace(peer.NamespaceSelector) &&
+		!r.peerSelectsNobody(p, peer.PodSelector, nil)
+}
+
+// deadSelector says which mistake a selector that selects nothing is.
+func (r *recognizer) deadSelector(p *networkPolicy, s *metav1.LabelSelector, who party) (mistake, string) {
+	if workload := r.workloadLabels(who.app); !matches(s, who.labels) && matches(s, workload) && !isEmpty(s) {
+		return deploymentLabel, fmt.Sprintf("%s selects pods by %s. That is a label of the Deployment %s itself; no pod carries it.",
+			p.Ref(), words(s.MatchLabels), who.app.Name)
+	}
+	return selectsNothing, fmt.Sprintf("%s asks for pods with %s, and there is none where it looks.", p.Ref(), selectorText(s))
+}
+
+func selectorText(s *metav1.LabelSelector) string {
+	if isEmpty(s) {
+		return "any labels"
+	}
+	return metav1.FormatLabelSelector(s)
+}
+
+// servicePorts: a rule with the number that the Service listens on, until it names the pod's.
+func (r *recognizer) servicePorts(p *networkPolicy, yield func(repair) bool) bool {
+	if r.server.app == nil {
+		return true
+	}
+	for at, port := range p.spec.ports() {
+		for _, svc := range r.server.app.Ports {
+			if svc.Port == svc.TargetPort || port.Port == nil || port.Port.IntValue() != svc.Port {
+				continue
+			}
+			s := p.spec.clone()
+			target := intstr.FromInt32(int32(svc.TargetPort))
+			s.rule(at).ports[at.item].Port = &target
+			if !yield(repair{
+				mistake: servicePort, state: r.with(p, s), object: p.Object, field: at.String(),
+				message: fmt.Sprintf("%s names port %d. That is the port of the Service %s; its pods listen on another.", p.Ref(), svc.Port, r.server.app.Service),
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// dnsProtocols: port 53 for one protocol, until the other is there as well.
+func (r *recognizer) dnsProtocols(p *networkPolicy, yield func(repair) bool) bool {
+	if !r.lookUp() {
+		return true
+	}
+	for at, port := range p.spec.ports() {
+		if at.d != egress || port.Port == nil || port.Port.IntValue() != 53 {
+			continue
+		}
+		m, other := dnsOnlyUDP, corev1.ProtocolTCP
+		message := fmt.Sprintf("%s allows port 53 over UDP only.", p.Ref())
+		if protocolOf(port) == corev1.ProtocolTCP {
+			m, other = dnsOnlyTCP, corev1.ProtocolUDP
+			message = fmt.Sprintf("%s allows port 53 over TCP only.", p.Ref())
+			if port.Protocol == nil {
+				message = fmt.Sprintf("%s allows port 53 without saying for which protocol; that means TCP only.", p.Ref())
+			}
+		}
+		s := p.spec.clone()
+		port.Protocol = &other
+		s.rule(at).ports = append(s.rule(at).ports, port)
+		if !yield(repair{mistake: m, state: r.with(p, s), object: p.Object, field: at.String(), message: message}) {
+			return false
+		}
+	}
+	return true
+}
+
+// ipBlocks: an address range where the peer is in the cluster, until a selector takes its place.
+func (r *recognizer) ipBlocks(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		who := r.peer(at.d)
+		if peer.IPBlock == nil || !who.known() {
+			continue
+		}
+		s := p.spec.clone()
+		*s.peer(at) = networkingv1.NetworkPolicyPeer{
+			PodSelector:       &metav1.LabelSelector{MatchLabels: who.labels},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}},
+		}
+		what := "A range of addresses never means pods"
+		if at.d == egress && inServiceRange(peer.IPBlock.CIDR) {
+			what = "These are addresses of Services, which policies never get to see"
+		}
+		if !yield(repair{
+			mistake: serviceIP, state: r.with(p, s), object: p.Object, field: at.String() + ".ipBlock",
+			message: fmt.Sprintf("%s names the addresses %s for %s. %s.", p.Ref(), peer.IPBlock.CIDR, who.name, what),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// serviceRanges are where clusters usually have the addresses of their Services: kubeadm and kind, GKE,
+// k3s, EKS.
+var serviceRanges = [...]string{"10.96.0.0/12", "34.118.224.0/20", "10.43.0.0/16", "172.20.0.0/16", "10.100.0.0/16"}
+
+func inServiceRange(cidr string) bool {
+	block, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(serviceRanges[:], func(s string) bool {
+		known := netip.MustParsePrefix(s)
+		return known.Overlaps(block) && known.Bits() <= block.Bits()
+	})
+}
+
+// misplaced: a policy in a namespace where it selects nobody, until it is moved to where the connection
+// begins or ends.
+func (r *recognizer) misplaced(p *networkPolicy, yield func(repair) bool) bool {
+	for _, d := range directions {
+		who := r.subject(d)
+		if !who.known() || who.namespace == p.Namespace || !p.spec.isolates(d) || !matches(&p.spec.subject, who.labels) {
+			continue
+		}
+		if !r.selectsNobody(p) && !(p.owned && isEmpty(&p.spec.subject)) {
+			continue
+		}
+		if !yield(repair{
+			mistake: wrongNamespace, state: r.moved(p, who.namespace), object: p.Object, field: "metadata.namespace",
+			message: fmt.Sprintf("%s stands in the namespace %s, where it does not select %s.", p.Ref(), p.Namespace, who.name),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// reversedRules: a policy of this task with its rules in one direction, until they are in the other.
+func (r *recognizer) reversedRules(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.owned {
+		return true
+	}
+	for _, d := range directions {
+		if len(p.spec.rules[d]) == 0 || len(p.spec.rules[!d]) > 0 {
+			continue
+		}
+		if !yield(r.reversed(p, d, fmt.Sprintf("%s has rules for %s only: connections that %s the pods it selects.", p.Ref(), d, comesOrGoes(d)))) {
+			return false
+		}
+	}
+	return true
+}
+
+func comesOrGoes(d direction) string {
+	if d == ingress {
+		return "come in to"
+	}
+	return "go out from"
+}
+
+// reversed proposes to turn a policy's direction d into the other.
+func (r *recognizer) reversed(p *networkPolicy, d direction, message string) repair {
+	s := p.spec.clone()
+	s.rules[!d], s.rules[d] = s.rules[d], nil
+	s.types = []networkingv1.PolicyType{(!d).policyType()}
+	fix := repair{mistake: wrongDirection, state: r.with(p, s), object: p.Object, field: "spec.policyTypes", message: message}
+	if len(p.spec.rules[d]) > 0 {
+		fix.field = "spec." + d.String()
+	}
+	return fix
+}
+
+// mergedPeers: both selectors in one peer that together find nobody, until they are two peers.
+func (r *recognizer) mergedPeers(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		if peer.NamespaceSelector == nil || peer.PodSelector == nil ||
+			!r.peerSelectsNobody(p, peer.PodSelector, peer.NamespaceSelector) || !r.selectsSomebody(p, peer) {
+			continue
+		}
+		s := p.spec.clone()
+		s.peer(at).PodSelector = nil
+		s.rule(at).peers = append(s.rule(at).peers, networkingv1.NetworkPolicyPeer{PodSelector: peer.PodSelector})
+		if !yield(repair{
+			mistake: andOrPeers, state: r.with(p, s), object: p.Object, field: at.String(),
+			message: fmt.Sprintf("%s has one peer with both selectors, so a pod must fulfil both, and none does.", p.Ref()),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// excessTypes: a direction without rules that a policy about the other direction isolates besides.
+func (r *recognizer) excessTypes(p *networkPolicy, yield func(repair) bool) bool {
+	for _, d := range directions {
+		// A policy without any rule may well be meant to close both.
+		meant := len(p.spec.rules[!d]) > 0 || p.owned && !isEmpty(&p.spec.subject)
+		if len(p.spec.types) < 2 || len(p.spec.rules[d]) > 0 || !meant {
+			continue
+		}
+		s := p.spec.clone()
+		s.types = []networkingv1.PolicyType{(!d).policyType()}
+		if !yield(repair{
+			mistake: typesExcess, state: r.with(p, s), object: p.Object, field: "spec.policyTypes",
+			message: fmt.Sprintf("%s lists %s under policyTypes and has no rule for it, so it closes the %s of the pods it selects.", p.Ref(), d.policyType(), d),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// selectsAll: a policy of this task that closes every pod of its namespace, where this one was to stay open.
+func (r *recognizer) selectsAll(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.owned || !isEmpty(&p.spec.subject) || len(p.spec.rules[ingress])+len(p.spec.rules[egress]) > 0 {
+		return true
+	}
+	return yield(repair{
+		mistake: emptyOrMissing, state: r.without(p), object: p.Object, field: "spec.podSelector",
+		message: fmt.Sprintf("%s has an empty podSelector, so it closes every pod of the namespace %s.", p.Ref(), p.Namespace),
+	})
+}
+
+// missing tells what no repair can show, because there is nothing to repair: a side that no rule speaks of.
+func (r *recognizer) missing() []Finding {
+	side := r.isolatedSide()
+	if side == nil {
+		return nil
+	}
+	f := Finding{}
+	if len(side.isolating) > 0 {
+		at := side.isolating[0]
+		f.File, f.Line, f.Policy = at.File, at.Line, at.Policy.String()
+	}
+	set := func(m mistake, format string, args ...any) []Finding {
+		f.ID, f.Title, f.Hint, f.Message = m.id, m.title, m.hint, fmt.Sprintf(format, args...)
+		return []Finding{f}
+	}
+	if r.lookUp() {
+		if side.direction != egress || r.allowsPort53() {
+			return nil
+		}
+		return set(dnsForgotten, "%s closes the egress of %s, and no policy lets it look up names.", f.Policy, r.client.name)
+	}
+	if !side.otherAllows || r.speaksOf(side.direction) {
+		return nil
+	}
+	if side.direction == egress {
+		return set(egressForgotten, "%s would let %s in, but %s closes the egress of %s and no policy lets it out to %s.",
+			r.server.name, r.client.name, f.Policy, r.client.name, r.server.name)
+	}
+	return set(ingressForgotten, "%s may go out to %s, but %s closes the ingress of %s and no policy lets %s in.",
+		r.client.name, r.server.name, f.Policy, r.server.name, r.client.name)
+}
+
+// allowsPort53 reports whether some policy of the client has an egress rule that covers DNS for some peer.
+func (r *recognizer) allowsPort53() bool {
+	for _, p := range r.policies {
+		if !selectsSubject(p, r.client) {
+			continue
+		}
+		for _, rule := range p.spec.rules[egress] {
+			if len(rule.ports) == 0 {
+				return true
+			}
+			for _, port := range rule.ports {
+				if port.Port == nil || port.Port.Type == intstr.String || port.EndPort != nil || port.Port.IntValue() == 53 {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// speaksOf reports whether some policy has a rule about the connection's peer in that direction: then
+// something was tried, and it is not for us to say that it was forgotten.
+func (r *recognizer) speaksOf(d direction) bool {
+	subject, peer := r.subject(d), r.peer(d)
+	for _, p := range r.policies {
+		if !selectsSubject(p, subject) {
+			continue
+		}
+		for _, rule := range p.spec.rules[d] {
+			for _, x := range rule.peers {
+				if x.IPBlock == nil && r.peerSelects(p, x.PodSelector, x.NamespaceSelector, peer) {
+					return true
+				}
+			}
+			if len(rule.peers) == 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isolatedSide is the side of a connection that default deny closed.
+type isolatedSide struct {
+	direction   direction
+	isolating   []policy.RuleRef
+	otherAllows bool // the other side lets the connection through by a rule
+}
+
+// isolatedSide returns nil if no side is known to be closed by default deny, or both are.
+func (r *recognizer) isolatedSide() *isolatedSide {
+	result := r.outcome.Detail
+	if result == nil {
+		return nil
+	}
+	if result.DNS != nil {
+		result = result.DNS
+	}
+	for i := range result.Backends {
+		if b := &result.Backends[i]; b.Verdict != policy.Allowed {
+			result = b
+			break
+		}
+	}
+	closed := func(s *policy.Side) bool { return s != nil && s.Decision == policy.ByDefaultDeny }
+	allowed := func(s *policy.Side) bool { return s != nil && s.Decision == policy.ByAllow }
+	switch in, out := result.Ingress, result.Egress; {
+	case closed(in) == closed(out):
+		return nil
+	case closed(in):
+		return &isolatedSide{ingress, in.Isolating, allowed(out)}
+	default:
+		return &isolatedSide{egress, out.Isolating, allowed(in)}
+	}
+}
