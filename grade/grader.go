@@ -22,7 +22,7 @@ type Grader struct {
 	namespaces map[string]map[string]string // of the lab, with the labels they begin with
 	setups     [][]setupAction              // one a task
 	plans      []taskPlan                   // one a task
-	conditions *conditions
+	conditions conditions
 }
 
 // setupAction is a setup block with its manifests read.
@@ -41,7 +41,6 @@ func NewGrader(lab *labs.Lab) (*Grader, error) {
 		namespaces: namespacesOf(lab),
 		setups:     make([][]setupAction, len(lab.Tasks)),
 		plans:      make([]taskPlan, len(lab.Tasks)),
-		conditions: newConditions(),
 	}
 	if len(g.kinds) == 0 {
 		g.kinds = []string{"NetworkPolicy"}

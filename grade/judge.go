@@ -29,14 +29,14 @@ func (g *Grader) judge(ctx context.Context, eng Engine, states []*State, needed 
 			}
 			return nil, fmt.Errorf("task %q: %w", g.lab.Tasks[i].Name, err)
 		}
-		if outcomes[i], err = g.judgeTask(ctx, prober, state, i); err != nil {
+		if outcomes[i], err = g.judgeTask(ctx, eng, prober, state, i); err != nil {
 			return nil, fmt.Errorf("task %q: %w", g.lab.Tasks[i].Name, err)
 		}
 	}
 	return outcomes, nil
 }
 
-func (g *Grader) judgeTask(ctx context.Context, prober Prober, state *State, task int) (*taskOutcome, error) {
+func (g *Grader) judgeTask(ctx context.Context, eng Engine, prober Prober, state *State, task int) (*taskOutcome, error) {
 	plan := &g.plans[task]
 	found, err := prober.Probe(ctx, plan.probes)
 	if ctx.Err() != nil {
@@ -62,23 +62,31 @@ func (g *Grader) judgeTask(ctx context.Context, prober Prober, state *State, tas
 		out.checks[i] = make([]Check, len(op.checks))
 		for j := range op.checks {
 			pc := &op.checks[j]
+			var outcome *Outcome
 			var c Check
 			switch {
 			case pc.invariant != nil:
-				if c, err = checkInvariant(ctx, prober, pc); err != nil {
-					return nil, err
-				}
+				c, outcome, err = checkInvariant(ctx, prober, pc)
 			case pc.object != nil:
-				if c, err = objects.check(ctx, pc); err != nil {
-					return nil, err
-				}
+				c, err = objects.check(ctx, pc)
 			default:
-				var findings []Finding
-				c, findings = g.checkProbe(state, task, op, pc, &found[pc.probe])
-				out.findings[i] = append(out.findings[i], findings...)
+				outcome = &found[pc.probe]
+				c, err = checkProbe(pc, outcome), nil
+			}
+			if err != nil {
+				return nil, err
 			}
 			if !c.Passed && c.Error == "" {
 				c.Because = pc.because
+				in := mistakeInput{
+					lab: g.lab, task: &g.lab.Tasks[task], objective: op.Objective, state: state,
+					outcome: outcome, invariant: pc.invariant, passes: g.passes(ctx, eng, pc, plan),
+				}
+				if outcome != nil {
+					in.probe = outcome.Probe
+					in.probe.Want = pc.Expected
+				}
+				out.findings[i] = append(out.findings[i], name(in, &c)...)
 			}
 			out.checks[i][j] = c
 		}
@@ -86,42 +94,73 @@ func (g *Grader) judgeTask(ctx context.Context, prober Prober, state *State, tas
 	return out, nil
 }
 
-// checkProbe holds a probe's outcome against what was expected.
-func (g *Grader) checkProbe(state *State, task int, op *objectivePlan, pc *plannedCheck, found *Outcome) (Check, []Finding) {
-	c := pc.Check
-	c.Verdict = found.Verdict
-	if found.Verdict == labs.ProbeError || found.Verdict == "" {
-		c.Verdict = labs.ProbeError
-		c.Error = found.Error
-		if c.Error == "" {
-			c.Error = "the probe could not be run"
-		}
-		return c, nil
-	}
-	if c.Passed = found.Verdict.Meets(pc.Expected); c.Passed {
-		return c, nil
-	}
-	c.Why = why(found)
-	findings := recognize(mistakeInput{
-		lab: g.lab, task: &g.lab.Tasks[task], objective: op.Objective, state: state,
-		probe: found.Probe, outcome: found,
-	})
+// name names the mistakes behind a check that missed, and puts the likeliest on the check.
+func name(in mistakeInput, c *Check) []Finding {
+	findings := recognize(in)
 	for i := range findings {
-		findings[i].Task, findings[i].Objective = g.lab.Tasks[task].Name, op.Name
+		findings[i].Task, findings[i].Objective = in.task.Name, in.objective.Name
 	}
 	if len(findings) > 0 {
 		c.Mistake, c.Hint = findings[0].ID, findings[0].Hint
 	}
-	return c, findings
+	return findings
 }
 
-// checkInvariant looks for a connection that breaks the invariant.
-func checkInvariant(ctx context.Context, prober Prober, pc *plannedCheck) (Check, error) {
+// passes returns a function that asks a check again in another state: what recognize compares with. It is
+// nil for an engine that would have to change a cluster for it.
+func (g *Grader) passes(ctx context.Context, eng Engine, pc *plannedCheck, plan *taskPlan) func(*State) bool {
+	if _, ok := eng.(Checker); !ok {
+		return nil
+	}
+	return func(state *State) bool {
+		prober, err := eng.At(ctx, state)
+		if err != nil {
+			return false
+		}
+		holds, err := g.checkHolds(ctx, prober, &objectsAt{grader: g, state: state}, plan, pc)
+		return err == nil && holds
+	}
+}
+
+// checkHolds reports whether a check passes. It asks for nothing more.
+func (g *Grader) checkHolds(ctx context.Context, prober Prober, objects *objectsAt, plan *taskPlan, pc *plannedCheck) (bool, error) {
+	switch {
+	case pc.invariant != nil:
+		c, _, err := checkInvariant(ctx, prober, pc)
+		return c.Passed, err
+	case pc.object != nil:
+		c, err := objects.check(ctx, pc)
+		return c.Passed, err
+	}
+	found, err := prober.Probe(ctx, plan.probes[pc.probe:pc.probe+1])
+	return err == nil && found[0].Verdict.Meets(pc.Expected), err
+}
+
+// checkProbe holds a probe's outcome against what was expected.
+func checkProbe(pc *plannedCheck, found *Outcome) Check {
+	c := pc.Check
+	c.Verdict = found.Verdict
+	switch {
+	case found.Verdict == labs.ProbeError || found.Verdict == "":
+		c.Verdict, c.Error = labs.ProbeError, found.Error
+		if c.Error == "" {
+			c.Error = "the probe could not be run"
+		}
+	case found.Verdict.Meets(pc.Expected):
+		c.Passed = true
+	default:
+		c.Why = why(found)
+	}
+	return c
+}
+
+// checkInvariant looks for a connection that breaks the invariant, which it returns if there is one.
+func checkInvariant(ctx context.Context, prober Prober, pc *plannedCheck) (Check, *Outcome, error) {
 	c := pc.Check
 	breaks, err := prober.Prove(ctx, *pc.invariant)
 	switch {
 	case ctx.Err() != nil:
-		return c, ctx.Err()
+		return c, nil, ctx.Err()
 	case err != nil:
 		c.Verdict, c.Error = labs.ProbeError, err.Error()
 	case breaks == nil:
@@ -136,5 +175,5 @@ func checkInvariant(ctx context.Context, prober Prober, pc *plannedCheck) (Check
 		}
 		c.Why = why(breaks)
 	}
-	return c, nil
+	return c, breaks, nil
 }

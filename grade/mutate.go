@@ -162,22 +162,9 @@ func (t *mutationTest) verdicts(ctx context.Context, prober Prober) ([]labs.Verd
 func (t *mutationTest) holds(ctx context.Context, prober Prober, state *State, task, objective int) (bool, error) {
 	plan := &t.g.plans[task]
 	objects := objectsAt{grader: t.g, state: state}
-	for i := range plan.objectives[objective].checks {
-		pc := &plan.objectives[objective].checks[i]
-		var c Check
-		var err error
-		switch {
-		case pc.invariant != nil:
-			c, err = checkInvariant(ctx, prober, pc)
-		case pc.object != nil:
-			c, err = objects.check(ctx, pc)
-		default:
-			var found []Outcome
-			if found, err = prober.Probe(ctx, plan.probes[pc.probe:pc.probe+1]); err == nil {
-				c.Passed = found[0].Verdict.Meets(pc.Expected)
-			}
-		}
-		if err != nil || !c.Passed {
+	checks := plan.objectives[objective].checks
+	for i := range checks {
+		if holds, err := t.g.checkHolds(ctx, prober, &objects, plan, &checks[i]); err != nil || !holds {
 			return false, err
 		}
 	}

@@ -13,54 +13,18 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// conditionCost bounds what one evaluation of a condition may take, in CEL's units: far more than a
-// condition over a few hundred objects needs, and well below a second.
-const conditionCost = 1_000_000
-
 // conditions compiles the CEL conditions of a lab, each when it is first asked for: most labs have none,
 // and setting CEL up is not cheap.
 type conditions struct {
-	env      func() (*cel.Env, error)
-	compiled sync.Map // condition → *condition
+	compiled sync.Map // condition → func() (cel.Program, error)
 }
 
-type condition struct {
-	once    sync.Once
-	program cel.Program
-	err     error
-}
-
-func newConditions() *conditions {
-	return &conditions{env: sync.OnceValues(func() (*cel.Env, error) {
-		return cel.NewEnv(
-			cel.Variable("objects", cel.ListType(cel.DynType)),
-			cel.Variable("namespaces", cel.MapType(cel.StringType, cel.MapType(cel.StringType, cel.StringType))),
-		)
-	})}
-}
-
-// program returns a condition ready to be evaluated. Its variables are objects, the list of the objects in
-// force, and namespaces, a map from each namespace to its labels.
 func (c *conditions) program(source string) (cel.Program, error) {
-	v, _ := c.compiled.LoadOrStore(source, new(condition))
-	cond := v.(*condition)
-	cond.once.Do(func() { cond.program, cond.err = c.compile(source) })
-	return cond.program, cond.err
-}
-
-func (c *conditions) compile(source string) (cel.Program, error) {
-	env, err := c.env()
-	if err != nil {
-		return nil, err
+	compile, ok := c.compiled.Load(source)
+	if !ok {
+		compile, _ = c.compiled.LoadOrStore(source, sync.OnceValues(func() (cel.Program, error) { return labs.Condition(source) }))
 	}
-	ast, issues := env.Compile(source)
-	if err := issues.Err(); err != nil {
-		return nil, err
-	}
-	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
-		return nil, fmt.Errorf("the condition is of the type %s, and must be a bool", t)
-	}
-	return env.Program(ast, cel.CostLimit(conditionCost), cel.InterruptCheckFrequency(100))
+	return compile.(func() (cel.Program, error))()
 }
 
 // objectsAt evaluates object assertions at one checkpoint.

@@ -141,11 +141,15 @@ func protocol(t labs.Target) string {
 	return strings.ToUpper(t.Protocol)
 }
 
-// TargetName is how reports write a target: "backend:8080", "backend:53/UDP by IP", "external internet:443",
-// "node worker:22", "10.0.0.1:80", "DNS kubernetes.io".
+// TargetName is how reports write a target: "backend:8080", "backend:53/UDP by pod IP", "external internet:443",
+// "external internet:443 by IP", "node worker:22", "10.0.0.1:80", "DNS kubernetes.io", "DNS kubernetes.io over TCP".
 func TargetName(t labs.Target) string {
 	if t.DNS != "" {
-		return "DNS " + t.DNS
+		name := "DNS " + t.DNS
+		if protocol(t) == "TCP" && t.Protocol != "" {
+			name += " over TCP"
+		}
+		return name
 	}
 	var name string
 	switch {
@@ -192,6 +196,8 @@ func TargetName(t labs.Target) string {
 		name += " by pod IP"
 	case t.App != "" && t.Via == labs.ViaCluster:
 		name += " by cluster IP"
+	case t.External != "" && t.IP == "" && t.Via == labs.ViaIP:
+		name += " by IP"
 	}
 	return name
 }
