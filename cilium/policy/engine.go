@@ -185,7 +185,7 @@ func (e *Engine) servicePeers(p *peer) []peer {
 
 // match returns the peer of the entry that selects the other end, and whether any does. It is nil for a
 // rule that names no peer.
-func (e *Engine) match(b *boundEntry, other *end, learnt func(*peer) bool) (*peer, bool) {
+func (e *Engine) match(b *boundEntry, other *end, f *flow) (*peer, bool) {
 	if b.anyPeer {
 		return nil, true
 	}
@@ -215,7 +215,7 @@ func (e *Engine) match(b *boundEntry, other *end, learnt func(*peer) bool) (*pee
 				return p, true
 			}
 		case peerFQDN:
-			if outside && learnt(p) {
+			if outside && e.learnt(f.from, p, other.addr) {
 				return p, true
 			}
 		}

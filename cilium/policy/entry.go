@@ -119,6 +119,8 @@ type flow struct {
 	port     uint16 // ICMP: the type
 	to       *pod   // whose named ports count: the destination
 	probe    *Probe
+	request  bool   // more than a connect: HTTP, a DNS query, a TLS server name
+	from     *point // the source, for what names it has learnt
 }
 
 func (p *port) matches(f *flow) bool {
@@ -134,25 +136,6 @@ func (p *port) matches(f *flow) bool {
 		return true
 	}
 	return p.from <= f.port && f.port <= p.to
-}
-
-// match returns the first port that matches the flow. ok is true with no port if the rule has none.
-func (e *entry) matchPort(f *flow) (*port, bool) {
-	if e.allPorts {
-		return nil, true
-	}
-	var plain *port
-	for i := range e.ports {
-		if p := &e.ports[i]; p.matches(f) {
-			if p.l7 != nil {
-				return p, true // the redirect goes first
-			}
-			if plain == nil {
-				plain = p
-			}
-		}
-	}
-	return plain, plain != nil
 }
 
 // contains reports whether the address is in the range and in none of its exceptions.

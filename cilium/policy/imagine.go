@@ -36,6 +36,8 @@ type imagination struct {
 	p    *prover
 	c    *Cluster
 	kept map[string]bool // the sets of selectors that some pod made up already matches
+
+	podValues, namespaceValues values
 }
 
 // absent stands for a label that is not there, and fresh for a value that no policy mentions.
@@ -59,7 +61,7 @@ func (v values) add(key string, list ...string) {
 }
 
 func (im *imagination) run() {
-	podValues, namespaceValues := values{}, values{}
+	im.podValues, im.namespaceValues = values{}, values{}
 	namespaces := map[string]map[string]string{}
 	for name, l := range im.c.namespaces {
 		namespaces[name] = l
@@ -84,10 +86,10 @@ func (im *imagination) run() {
 					}
 					return
 				}
-				namespaceValues.add(l, list...)
+				im.namespaceValues.add(l, list...)
 				return
 			}
-			podValues.add(key, list...)
+			im.podValues.add(key, list...)
 		}
 	}
 	for _, s := range im.p.selectors {
@@ -98,10 +100,10 @@ func (im *imagination) run() {
 			note(r.Key, r.Values...)
 		}
 	}
-	newNamespaces := im.newNamespaces(namespaceValues)
-	pods := combinations(podValues)
-	if len(pods)*(len(namespaces)+len(newNamespaces)) > maxCombinations {
-		pods = im.modest(podValues)
+	newNamespaces := im.newNamespaces()
+	pods := combinations(im.podValues)
+	if pods == nil || len(pods)*(len(namespaces)+len(newNamespaces)) > maxCombinations {
+		pods = im.modest(im.podValues)
 	}
 	for _, name := range slices.Sorted(maps.Keys(namespaces)) {
 		if slices.Contains(im.p.q.ExceptNamespaces, name) {
@@ -121,29 +123,47 @@ func (im *imagination) run() {
 	}
 }
 
-// newNamespaces returns the labels of namespaces that are not in the cluster, without those that look to
-// the policies like an excepted one.
-func (im *imagination) newNamespaces(v values) []map[string]string {
-	list := combinations(v)
-	if len(list) > maxCombinations {
-		list = im.modest(v)
+// newNamespaces returns the labels of namespaces that are not in the cluster, without those that have the
+// labels of an excepted one: what the policy lets in there is what its labels mean.
+func (im *imagination) newNamespaces() []map[string]string {
+	list := combinations(im.namespaceValues)
+	if list == nil {
+		list = im.modest(im.namespaceValues)
 	}
 	return slices.DeleteFunc(list, func(l map[string]string) bool {
 		return slices.ContainsFunc(im.p.q.ExceptNamespaces, func(name string) bool {
-			have, ok := im.c.namespaces[name]
-			if !ok || len(l) == 0 {
-				return false
-			}
-			for key := range v {
-				got, is := l[key]
-				want, has := have[key]
-				if is != has || got != want {
-					return false
-				}
-			}
-			return true
+			return sameLabels(im.namespaceValues, l, im.c.namespaces[name])
 		})
 	})
+}
+
+// sameLabels reports whether two sets of labels agree in all keys that count, and have one of them at least.
+func sameLabels(keys values, a, b map[string]string) bool {
+	some := false
+	for key := range keys {
+		x, inA := a[key]
+		y, inB := b[key]
+		if inA != inB || x != y {
+			return false
+		}
+		some = some || inA
+	}
+	return some
+}
+
+// likeExcepted reports whether a made-up pod has the labels of an excepted pod, in the same namespace or in
+// a new one with the same labels.
+func (im *imagination) likeExcepted(x *pod, namespaceLabels map[string]string, newNamespace bool) bool {
+	for _, ref := range im.p.q.ExceptPods {
+		y := im.p.e.c.podByName[ref]
+		if y == nil || !sameLabels(im.podValues, x.labels, y.labels) {
+			continue
+		}
+		if x.namespace == y.namespace || newNamespace && sameLabels(im.namespaceValues, namespaceLabels, im.c.namespaces[y.namespace]) {
+			return true
+		}
+	}
+	return false
 }
 
 // combinations returns every choice of one value for each key; nil if there are too many.
@@ -237,7 +257,7 @@ func (im *imagination) pod(namespace string, namespaceLabels, podLabels map[stri
 	}
 	x := &pod{namespace: namespace, name: fmt.Sprintf("any-pod-%d", len(im.kept)+1), labels: podLabels, account: account, node: &node{}}
 	x.ref = namespace + "/" + x.name
-	if im.p.excepted(x) {
+	if im.p.excepted(x) || im.likeExcepted(x, namespaceLabels, newNamespace) {
 		return
 	}
 	im.kept[signature.String()] = true

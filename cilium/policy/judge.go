@@ -243,7 +243,10 @@ func (j *judgement) connect(target point, port int) Result {
 		r.Reason = "a pod always reaches itself"
 		return r
 	}
-	f := flow{protocol: j.probe.Protocol, port: uint16(port), to: target.pod, probe: j.probe}
+	f := flow{
+		protocol: j.probe.Protocol, port: uint16(port), to: target.pod, probe: j.probe, from: &j.source,
+		request: j.probe.HTTP != nil || j.probe.DNSQuery != "" || j.probe.TLSSNI != "",
+	}
 	switch f.protocol {
 	case "":
 		f.protocol = protoTCP
@@ -266,13 +269,13 @@ func (j *judgement) connect(target point, port int) Result {
 		}
 	}
 	if s, ok := subjectOf(&j.source); ok {
-		r.Egress = e.judgeSide(s, false, &dest, &f, func(p *peer) bool { return e.learnt(&j.source, p, dest.addr) })
+		r.Egress = e.judgeSide(s, false, &dest, &f)
 		if j.explain {
 			e.explain(r.Egress, s, false, &dest, &f, &j.source)
 		}
 	}
 	if s, ok := subjectOf(&target); ok {
-		r.Ingress = e.judgeSide(s, true, &source, &f, neverLearnt)
+		r.Ingress = e.judgeSide(s, true, &source, &f)
 		if j.explain {
 			e.explain(r.Ingress, s, true, &source, &f, &target)
 		}
@@ -284,8 +287,6 @@ func (j *judgement) connect(target point, port int) Result {
 	}
 	return r
 }
-
-func neverLearnt(*peer) bool { return false }
 
 // subjectOf returns the point as one whose policies are asked; ok is false outside the cluster.
 func subjectOf(p *point) (s subject, ok bool) {
@@ -441,9 +442,9 @@ func (e *Engine) teaches(source *point, name string) bool {
 	for _, protocol := range []string{protoUDP, protoTCP} {
 		for _, d := range e.c.dns {
 			target := podPoint(d)
-			f := flow{protocol: protocol, port: 53, to: d, probe: &probe}
+			f := flow{protocol: protocol, port: 53, to: d, probe: &probe, request: true, from: source}
 			dest := e.seenBy(&target, source)
-			if o := e.decide(rs, &dest, &f, neverLearnt); o.verdict == Allowed && o.dns != nil {
+			if o := e.decide(rs, &dest, &f); o.verdict == Allowed && o.proxied != nil && o.proxied.dns != nil {
 				return true
 			}
 		}

@@ -140,6 +140,21 @@ func newSNIRule(name string) (sniRule, error) {
 	return sniRule{re: re, text: name}, nil
 }
 
+// before reports whether of two redirects of one connection Cilium takes this one: HTTP, then server
+// names, then DNS.
+func (l *l7) before(other *l7) bool {
+	rank := func(l *l7) int {
+		switch {
+		case l.http != nil:
+			return 0
+		case l.sni != nil:
+			return 1
+		}
+		return 2
+	}
+	return rank(l) < rank(other)
+}
+
 // allows reports whether the request of the probe passes. A probe that only connects passes: it is the
 // proxy that answers.
 func (l *l7) allows(p *Probe) bool {

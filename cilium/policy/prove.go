@@ -34,7 +34,8 @@ type Reach struct {
 //     nowhere; other keys make no difference. All combinations are tried, and of those that the same
 //     selectors match, one is kept. They live in every namespace of the cluster, in those that policies
 //     name, and in new ones with every combination of namespace labels mentioned. (A new namespace with
-//     the same labels as an excepted one counts as excepted: policies cannot tell the two apart.)
+//     the labels of an excepted one, and a pod there with those of an excepted pod, count as excepted:
+//     that a policy lets them in is what its labels mean.)
 //   - The address of what is outside: both ends of every range mentioned and their neighbours outside it.
 //   - What is neither: other nodes, the API server, and an address that no range has.
 //   - Ports: both ends of every range mentioned and their neighbours, the pods' declared ports, and 1 and 65535.

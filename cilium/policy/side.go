@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"slices"
-
 	"github.com/cilium/cilium/pkg/policy/types"
 )
 
@@ -10,30 +8,36 @@ import (
 type subject struct {
 	id   *identity
 	name string // for Side.Endpoint
-	// local is the identity of the node that the subject runs on, as it sees it.
-	local *node
 }
 
-// judgeSide asks the policies of one end about a connection with the other. learnt tells whether a name
-// that a rule allows stands for the other end's address.
-func (e *Engine) judgeSide(s subject, ingress bool, other *end, f *flow, learnt func(*peer) bool) *Side {
+// judgeSide asks the policies of one end about a connection with the other.
+func (e *Engine) judgeSide(s subject, ingress bool, other *end, f *flow) *Side {
 	rs := e.rulesFor(s.id, ingress)
 	side := &Side{Verdict: Allowed, Endpoint: s.name, Decision: ByDefault}
 	if len(rs.entries) == 0 {
 		return side
 	}
-	if o := e.decide(rs, other, f, learnt); o.entry != nil {
-		side.Verdict, side.Decision, side.Rule = o.verdict, o.decision, o.entry.refFor(o.peer)
+	if o := e.decide(rs, other, f); o.entry != nil {
+		side.Verdict, side.Decision = o.verdict, o.decision
+		if o.decision != ByHost {
+			side.Rule = o.entry.refFor(o.peer)
+		}
 		return side
 	}
 	switch {
 	case !rs.isolated:
-	case ingress && other.id.kind == identityHost && s.id.kind != identityHost:
+	case allowedHost(s.id, ingress, other):
 		side.Decision = ByHost
 	default:
 		side.Verdict, side.Decision, side.Isolating = Dropped, ByDefaultDeny, rs.isolating
 	}
 	return side
+}
+
+// allowedHost reports whether the connection comes from the pod's own node, which only a deny rule keeps
+// out: Cilium lets the kubelet's health checks pass.
+func allowedHost(subject *identity, ingress bool, other *end) bool {
+	return ingress && other.id.kind == identityHost && subject.kind != identityHost
 }
 
 // outcome is what a set of rules says; entry is nil if none matches.
@@ -42,67 +46,144 @@ type outcome struct {
 	decision Decision
 	entry    *boundEntry
 	peer     *peer
-	dns      *l7 // the DNS rules that the connection passed
+	proxied  *l7 // the requests that made Cilium redirect the connection to a proxy
 }
 
 // decide tries the rules in their order: tiers, within a tier priorities, and within a priority deny, allow
 // and pass. A pass skips the rest of its tier.
-func (e *Engine) decide(rs *ruleSet, other *end, f *flow, learnt func(*peer) bool) outcome {
-	var (
-		skip     types.Tier
-		allow    outcome // the first allow of the current priority, or the first with requests
-		request  bool    // whether a rule of the current priority lets the request through
-		tier     types.Tier
-		priority float64
-	)
-	for _, b := range rs.entries {
-		if allow.entry != nil && (b.tier != tier || b.priority != priority) {
-			break
-		}
-		if b.tier == skip {
+func (e *Engine) decide(rs *ruleSet, other *end, f *flow) outcome {
+	var skip types.Tier
+	for i, b := range rs.entries {
+		if b.tier == skip || !b.matchesPort(f) {
 			continue
 		}
-		if allow.entry != nil && b.verdict != types.Allow {
-			continue
-		}
-		port, ok := b.matchPort(f)
-		if !ok {
-			continue
-		}
-		peer, ok := e.match(b, other, learnt)
+		p, ok := e.match(b, other, f)
 		if !ok {
 			continue
 		}
 		switch b.verdict {
 		case types.Deny:
-			return outcome{verdict: Dropped, decision: ByDeny, entry: b, peer: peer}
+			return outcome{verdict: Dropped, decision: ByDeny, entry: b, peer: p}
 		case types.Pass:
 			skip = b.tier
 			continue
 		}
-		tier, priority = b.tier, b.priority
-		restricted := port != nil && port.l7 != nil
-		passes := !restricted || b.allowsRequest(f)
-		// Show the rule that decides: one that lets the request through rather than one that does not.
-		if allow.entry == nil || passes && !request {
-			allow.verdict, allow.decision, allow.entry, allow.peer = Allowed, ByAllow, b, peer
+		first := outcome{verdict: Allowed, decision: ByAllow, entry: b, peer: p}
+		if !f.request {
+			return first
 		}
-		if restricted && port.l7.dns != nil && allow.dns == nil {
-			allow.dns = port.l7
-		}
-		request = request || passes
+		return e.decideRequest(rs, i, skip, first, other, f)
 	}
-	if allow.entry != nil && !request {
-		allow.verdict, allow.decision = AppError, ByL7
-	}
-	return allow
+	return outcome{}
 }
 
-// allowsRequest reports whether one of the entry's ports that match lets the request through.
-func (e *entry) allowsRequest(f *flow) bool {
-	return slices.ContainsFunc(e.ports, func(p port) bool {
-		return p.matches(f) && (p.l7 == nil || p.l7.allows(f.probe))
-	})
+// decideRequest decides about a request (HTTP, DNS, a TLS server name) on a connection that first allows;
+// rules are those from the index at on.
+//
+// Among the rules of one priority a redirect to a proxy comes before a plain allow, so one rule with
+// requests is enough to have the proxy look at the connection. Envoy (HTTP, server names) then takes every
+// rule that covers the peer and the port as an alternative, also plain ones and those of later tiers; the
+// DNS proxy knows the rules for that very port only.
+func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outcome, other *end, f *flow) outcome {
+	level := rs.entries[at]
+	redirect, redirecting := (*port)(nil), first
+	end := len(rs.entries)
+	for i := at; i < len(rs.entries); i++ {
+		b := rs.entries[i]
+		if b.tier != level.tier || b.priority != level.priority || b.verdict != types.Allow {
+			end = i
+			break
+		}
+		if p := b.redirectFor(f); p != nil && (redirect == nil || p.l7.before(redirect.l7)) {
+			if by, ok := e.match(b, other, f); ok {
+				redirect, redirecting = p, outcome{entry: b, peer: by}
+			}
+		}
+	}
+	if redirect == nil {
+		return first
+	}
+	for i := at; i < end; i++ {
+		b := rs.entries[i]
+		if !b.passes(f, redirect, rs.isolated) {
+			continue
+		}
+		if by, ok := e.match(b, other, f); ok {
+			return outcome{verdict: Allowed, decision: ByAllow, entry: b, peer: by, proxied: redirect.l7}
+		}
+	}
+	refused := outcome{verdict: AppError, decision: ByL7, entry: redirecting.entry, peer: redirecting.peer, proxied: redirect.l7}
+	if redirect.l7.dns != nil {
+		return refused
+	}
+	for _, b := range rs.entries[end:] {
+		if b.tier == skip || b.tier == level.tier && b.priority == level.priority || !b.matchesPort(f) {
+			continue
+		}
+		by, ok := e.match(b, other, f)
+		switch {
+		case !ok:
+		case b.verdict == types.Pass:
+			skip = b.tier
+		case b.verdict == types.Deny:
+			return outcome{verdict: AppError, decision: ByDeny, entry: b, peer: by, proxied: redirect.l7}
+		case b.passes(f, redirect, rs.isolated):
+			return outcome{verdict: Allowed, decision: ByAllow, entry: b, peer: by, proxied: redirect.l7}
+		}
+	}
+	if other.id.kind == identityHost && level.ingress {
+		// The allow of the own node, in the last tier, holds at the proxy, too.
+		return outcome{verdict: Allowed, decision: ByHost, entry: redirecting.entry, peer: redirecting.peer, proxied: redirect.l7}
+	}
+	return refused
+}
+
+// matchesPort reports whether the rule has the flow's port.
+func (e *entry) matchesPort(f *flow) bool {
+	if e.allPorts {
+		return true
+	}
+	for i := range e.ports {
+		if e.ports[i].matches(f) {
+			return true
+		}
+	}
+	return false
+}
+
+// redirectFor returns the rule's port that sends the flow to a proxy, if any does.
+func (e *entry) redirectFor(f *flow) *port {
+	var found *port
+	for i := range e.ports {
+		if p := &e.ports[i]; p.l7 != nil && p.matches(f) && (found == nil || p.l7.before(found.l7)) {
+			found = p
+		}
+	}
+	return found
+}
+
+// passes reports whether the rule lets the request of the flow through the proxy of redirect. Where
+// nothing puts the endpoint into default deny, rules with requests are there for the record only.
+func (e *entry) passes(f *flow, redirect *port, isolated bool) bool {
+	dns := redirect.l7.dns != nil
+	if e.allPorts {
+		return !dns
+	}
+	for i := range e.ports {
+		p := &e.ports[i]
+		switch {
+		case !p.matches(f):
+		case p.l7 == nil:
+			if !dns || p.from == redirect.from && p.to == redirect.to && p.name == redirect.name {
+				return true
+			}
+		case !isolated && p.l7.sni == nil:
+			return true
+		case p.l7.allows(f.probe):
+			return true
+		}
+	}
+	return false
 }
 
 // refFor returns the place of the peer in the rule, or of the rule where it names none.
