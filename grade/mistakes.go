@@ -24,6 +24,7 @@ type mistake struct {
 type repair struct {
 	mistake mistake
 	state   *State
+	unless  *State // where the check must not pass: what would help as well without undoing the mistake
 	object  *manifest.Object
 	field   string // "spec.ingress[0].from[1]"
 	message string
@@ -45,7 +46,7 @@ func recognize(in mistakeInput) []Finding {
 	}
 	if in.passes != nil {
 		for fix := range repairs {
-			if in.passes(fix.state) {
+			if in.passes(fix.state) && (fix.unless == nil || !in.passes(fix.unless)) {
 				return []Finding{fix.finding()}
 			}
 		}

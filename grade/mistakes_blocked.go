@@ -2,6 +2,7 @@ package grade
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/labs"
 )
 
 // Mistakes that keep a connection out which was to be allowed.
@@ -148,26 +150,41 @@ func selectorText(s *metav1.LabelSelector) string {
 
 // servicePorts: a rule with the number that the Service listens on, until it names the pod's.
 func (r *recognizer) servicePorts(p *networkPolicy, yield func(repair) bool) bool {
-	if r.server.app == nil {
-		return true
-	}
 	for at, port := range p.spec.ports() {
-		for _, svc := range r.server.app.Ports {
-			if svc.Port == svc.TargetPort || port.Port == nil || port.Port.IntValue() != svc.Port {
-				continue
-			}
+		if port.Port == nil {
+			continue
+		}
+		for app, svc := range r.servicesAt(port.Port.IntValue()) {
 			s := p.spec.clone()
 			target := intstr.FromInt32(int32(svc.TargetPort))
 			s.rule(at).ports[at.item].Port = &target
 			if !yield(repair{
 				mistake: servicePort, state: r.with(p, s), object: p.Object, field: at.String(),
-				message: fmt.Sprintf("%s names port %d. That is the port of the Service %s; its pods listen on another.", p.Ref(), svc.Port, r.server.app.Service),
+				message: fmt.Sprintf("%s names port %d. That is the port of the Service %s; its pods listen on another.", p.Ref(), svc.Port, app.Service),
 			}) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// servicesAt goes through the ports of services that are n for clients and another number for the pods: of
+// the server or, where that is not known, of all apps.
+func (r *recognizer) servicesAt(n int) iter.Seq2[*labs.App, labs.Port] {
+	return func(yield func(*labs.App, labs.Port) bool) {
+		for i := range r.lab.Apps {
+			app := &r.lab.Apps[i]
+			if r.server.known() && r.server.app != app {
+				continue
+			}
+			for _, port := range app.Ports {
+				if port.Port == n && port.TargetPort != n && !yield(app, port) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // dnsProtocols: port 53 for one protocol, until the other is there as well.
@@ -260,16 +277,16 @@ func (r *recognizer) misplaced(p *networkPolicy, yield func(repair) bool) bool {
 	return true
 }
 
-// reversedRules: a policy of this task with its rules in one direction, until they are in the other.
+// reversedRules: a policy with its rules in one direction, until they are in the other. It would help as well
+// to take away a policy that isolates; that is not the mistake.
 func (r *recognizer) reversedRules(p *networkPolicy, yield func(repair) bool) bool {
-	if !p.owned {
-		return true
-	}
 	for _, d := range directions {
 		if len(p.spec.rules[d]) == 0 || len(p.spec.rules[!d]) > 0 {
 			continue
 		}
-		if !yield(r.reversed(p, d, fmt.Sprintf("%s has rules for %s only: connections that %s the pods it selects.", p.Ref(), d, comesOrGoes(d)))) {
+		fix := r.reversed(p, d, fmt.Sprintf("%s has rules for %s only: connections that %s the pods it selects.", p.Ref(), d, comesOrGoes(d)))
+		fix.unless = r.without(p)
+		if !yield(fix) {
 			return false
 		}
 	}
@@ -362,7 +379,7 @@ func (r *recognizer) missing() []Finding {
 		return []Finding{f}
 	}
 	if r.lookUp() {
-		if side.direction != egress || r.allowsPort53() {
+		if side.direction != egress || !r.meantToSpeak() || r.allowsPort53() {
 			return nil
 		}
 		return set(dnsForgotten, "%s closes the egress of %s, and no policy lets it look up names.", f.Policy, r.client.name)
@@ -376,6 +393,17 @@ func (r *recognizer) missing() []Finding {
 	}
 	return set(ingressForgotten, "%s may go out to %s, but %s closes the ingress of %s and no policy lets %s in.",
 		r.client.name, r.server.name, f.Policy, r.server.name, r.client.name)
+}
+
+// meantToSpeak reports whether the client's egress was isolated on purpose, and not by a policy that lists
+// both directions and may have been meant for one.
+func (r *recognizer) meantToSpeak() bool {
+	for _, p := range r.policies {
+		if selectsSubject(p, r.client) && p.spec.isolates(egress) && (len(p.spec.rules[egress]) > 0 || !p.spec.isolates(ingress)) {
+			return true
+		}
+	}
+	return false
 }
 
 // allowsPort53 reports whether some policy of the client has an egress rule that covers DNS for some peer.

@@ -34,7 +34,7 @@ func (r *recognizer) open(yield func(repair) bool) {
 	}
 	steps := []func(*networkPolicy, func(repair) bool) bool{
 		r.openEverything, r.emptyRules, r.splitRules, r.splitPeers, r.forgottenTypes, r.deadSubjects,
-		r.misplaced, r.reversedIsolation, r.emptyPeers, r.leftover, r.missingPorts, r.wholeNamespaces,
+		r.misplaced, r.reversedIsolation, r.emptyPeers, r.leftover, r.servicePorts, r.missingPorts, r.wholeNamespaces,
 	}
 	for _, step := range steps {
 		for _, p := range r.policies {
@@ -57,8 +57,12 @@ func (r *recognizer) leftovers(yield func(repair) bool) {
 	}
 }
 
-// openEverything: a policy with an empty rule on top of those that close, until it is gone.
+// openEverything: a policy with an empty rule on top of those that close, until it is gone. One for some pods
+// that an earlier task left was rather meant to close them: see emptyRules.
 func (r *recognizer) openEverything(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.owned && !isEmpty(&p.spec.subject) {
+		return true
+	}
 	for _, d := range directions {
 		for i, rule := range p.spec.rules[d] {
 			if len(rule.peers)+len(rule.ports) == 0 && !yield(repair{
@@ -259,9 +263,9 @@ func (r *recognizer) superseded(p *networkPolicy) bool {
 	return false
 }
 
-// missingPorts: a rule with peers and no ports, until it has those that the invariant excepts.
+// missingPorts: a rule of this task with peers and no ports, until it has those that the invariant excepts.
 func (r *recognizer) missingPorts(p *networkPolicy, yield func(repair) bool) bool {
-	if r.invariant == nil || len(r.invariant.ExceptPorts) == 0 {
+	if !p.owned || r.invariant == nil || len(r.invariant.ExceptPorts) == 0 {
 		return true
 	}
 	var ports []networkingv1.NetworkPolicyPort
@@ -295,7 +299,7 @@ func (r *recognizer) wholeNamespaces(p *networkPolicy, yield func(repair) bool) 
 		return true
 	}
 	for at, peer := range p.spec.peers() {
-		if peer.NamespaceSelector == nil || peer.PodSelector != nil {
+		if peer.NamespaceSelector == nil || peer.PodSelector != nil || !r.peerSelects(p, nil, peer.NamespaceSelector, r.peer(at.d)) {
 			continue
 		}
 		if !yield(repair{

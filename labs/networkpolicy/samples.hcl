@@ -16,126 +16,126 @@ sample "nothing-handed-in" {
 
 sample "empty-rule-instead-of-none" {
   path        = "samples/empty-rule-instead-of-none"
-  score       = 0
+  score       = 40
   description = "\"ingress: [{}]\" where there must be no rule: an empty rule has no condition and lets everybody in."
 }
 
 sample "selects-all-pods" {
   path        = "samples/selects-all-pods"
-  score       = 0
+  score       = 93
   description = "The deny policy of task 2 selects every pod of the namespace, not just the backend."
 }
 
 sample "both-policy-types" {
   path        = "samples/both-policy-types"
-  score       = 0
+  score       = 81
   description = "policyTypes lists Egress too, so the backend can no longer open a connection."
 }
 
 sample "deployment-label" {
   path        = "samples/deployment-label"
-  score       = 0
+  score       = 70
   description = "The policies select by the Deployment's label, which no pod carries."
 }
 
 sample "service-port" {
   path        = "samples/service-port"
-  score       = 0
+  score       = 50
   description = "The rules name port 80 of the Service instead of 8080 of the pod."
 }
 
 sample "label-typo" {
   path        = "samples/label-typo"
-  score       = 0
+  score       = 87
   description = "The peer is app=fronted: a selector that selects nothing is no error to Kubernetes."
 }
 
 sample "no-ports" {
   path        = "samples/no-ports"
-  score       = 0
+  score       = 95
   description = "The right peers on every port: everything works, and more than was asked for."
 }
 
 sample "allow-all" {
   path        = "samples/allow-all"
-  score       = 0
+  score       = 12
   description = "An extra policy that opens everything, put there to make it work."
 }
 
 sample "delete-forgotten" {
   path        = "samples/delete-forgotten"
-  score       = 0
+  score       = 98
   description = "The rule for the frontend is superseded in task 4, and never deleted."
 }
 
 sample "namespace-label-missing" {
   path        = "samples/namespace-label-missing"
-  score       = 0
+  score       = 75
   description = "The policy selects the namespace by a label that nobody put on it."
 }
 
 sample "wrong-namespace" {
   path        = "samples/wrong-namespace"
-  score       = 0
+  score       = 75
   description = "The policies for the monitoring pods stand in the namespace of the clients, where there is no backend."
 }
 
 sample "and-or-peers" {
   path        = "samples/and-or-peers"
-  score       = 0
+  score       = 85
   description = "One dash too many: namespace OR pod, two peers instead of one."
 }
 
 sample "narrowed-by-another-policy" {
   path        = "samples/narrowed-by-another-policy"
-  score       = 0
+  score       = 85
   description = "The narrow policy is added beside the broad one instead of replacing it: policies add up."
 }
 
 sample "any-namespace" {
   path        = "samples/any-namespace"
-  score       = 0
+  score       = 85
   description = "\"namespaceSelector: {}\" with the pods' label: lets in another team's agent."
 }
 
 sample "policy-types-forgotten" {
   path        = "samples/policy-types-forgotten"
-  score       = 0
+  score       = 88
   description = "\"egress: []\" without policyTypes: by default that policy is about ingress."
 }
 
 sample "ingress-instead-of-egress" {
   path        = "samples/ingress-instead-of-egress"
-  score       = 0
+  score       = 85
   description = "The frontend's way out is written as an ingress rule of the frontend."
 }
 
 sample "service-ip" {
   path        = "samples/service-ip"
-  score       = 0
+  score       = 85
   description = "An ipBlock with the Services' addresses: they are gone before a policy looks."
 }
 
 sample "forgot-dns" {
   path        = "samples/forgot-dns"
-  score       = 0
+  score       = 79
   description = "Task 9 is left out: no name resolves once egress is isolated."
 }
 
 sample "dns-label-missing" {
   path        = "samples/dns-label-missing"
-  score       = 0
+  score       = 79
   description = "The DNS policy is right, but kube-system does not carry the label."
 }
 
 sample "dns-udp-only" {
   path        = "samples/dns-udp-only"
-  score       = 0
+  score       = 98
   description = "DNS over UDP only, which works until an answer is long."
 }
 
 sample "dns-tcp-only" {
   path        = "samples/dns-tcp-only"
-  score       = 0
+  score       = 88
   description = "DNS over TCP only: look-ups begin with UDP and never get there."
 }
