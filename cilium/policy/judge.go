@@ -19,6 +19,7 @@ type judgement struct {
 	probe   *Probe
 	explain bool
 	source  point
+	via     *service // the service that is being connected to
 }
 
 // point is one end of a probe, before it is known how the other end sees it.
@@ -271,13 +272,13 @@ func (j *judgement) connect(target point, port int) Result {
 	if s, ok := subjectOf(&j.source); ok {
 		r.Egress = e.judgeSide(s, false, &dest, &f)
 		if j.explain {
-			e.explain(r.Egress, s, false, &dest, &f, &j.source)
+			(&explanation{e: e, subject: &j.source, who: s, other: &dest, peer: &target, f: &f, via: j.via, dialed: j.probe.Port}).explain(r.Egress)
 		}
 	}
 	if s, ok := subjectOf(&target); ok {
 		r.Ingress = e.judgeSide(s, true, &source, &f)
 		if j.explain {
-			e.explain(r.Ingress, s, true, &source, &f, &target)
+			(&explanation{e: e, ingress: true, subject: &target, who: s, other: &source, peer: &j.source, f: &f, via: j.via, dialed: j.probe.Port}).explain(r.Ingress)
 		}
 	}
 	for _, side := range []*Side{r.Egress, r.Ingress} {
@@ -334,6 +335,8 @@ func (j *judgement) service(s *service, byName bool) Result {
 		return r
 	}
 	results := make([]Result, len(backends))
+	j.via = s
+	defer func() { j.via = nil }()
 	for i, b := range backends {
 		target := point{}
 		if b.pod != nil {
