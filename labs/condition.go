@@ -35,7 +35,7 @@ func Condition(expr string) (cel.Program, error) {
 	if t := ast.OutputType(); t != cel.BoolType && t != cel.DynType {
 		return nil, conditionError("the result is " + t.String() + ", not a bool")
 	}
-	return env.Program(ast, cel.CostLimit(ConditionCostLimit), cel.EvalOptions(cel.OptOptimize))
+	return env.Program(ast, cel.CostLimit(ConditionCostLimit), cel.InterruptCheckFrequency(100))
 }
 
 // CheckCondition says what is wrong with a CEL expression.

@@ -29,7 +29,7 @@ func Shipped() []string {
 }
 
 // Open finds a lab: the directory of that name or, if there is none, the lab that ships under it. It
-// returns the lab's files, for Load with dir ".", and what to call it in messages. An empty name is the
+// returns the lab's files and what to call it in messages, both for Load. An empty name is the
 // current directory.
 func Open(nameOrDir string) (fs.FS, string, error) {
 	if nameOrDir == "" {

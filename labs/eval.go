@@ -19,10 +19,11 @@ type scope struct {
 	diags *Diagnostics
 	funcs map[string]function.Function
 
-	vars   map[string]cty.Value
-	locals map[string]*hcl.Attribute
-	decls  map[string]map[string]*decl // "namespace", "app", "external" → label
-	labels map[string][]string         // the labels of decls in the order of the files
+	vars     map[string]cty.Value
+	declared []*variable // as in the files
+	locals   map[string]*hcl.Attribute
+	decls    map[string]map[string]*decl // "namespace", "app", "external" → label
+	labels   map[string][]string         // the labels of decls in the order of the files
 
 	// What has been evaluated: "local.x", "app.backend". A value that could not be had, which has been
 	// reported, is unknown, and so is everything made of it.
@@ -73,7 +74,6 @@ func (s *scope) eval(expr hcl.Expression, in *each) cty.Value {
 	if diags.HasErrors() {
 		return cty.DynamicVal
 	}
-	v, _ = v.UnmarkDeep()
 	if problem := tooLarge(v); problem != "" {
 		s.errorf(expr.Range(), "Value too large", "The result %s.", problem)
 		return cty.DynamicVal
@@ -306,37 +306,43 @@ func stepName(step hcl.Traverser) (string, bool) {
 
 // tooLarge says in what respect a value exceeds what a lab can sensibly hold.
 func tooLarge(v cty.Value) string {
-	nodes, bytes, problem := 0, 0, ""
-	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
-		nodes++
-		if v.IsNull() || !v.IsKnown() {
-			return false, nil
-		}
-		switch v.Type() {
-		case cty.String:
-			bytes += len(v.AsString())
-		case cty.Number:
-			if f := v.AsBigFloat(); f.IsInf() {
-				problem = "is an infinite number"
-			} else if f.MantExp(nil) > 1024 || f.MantExp(nil) < -1024 {
-				problem = "is a number out of range"
-			}
-		}
-		if nodes > maxValueNodes {
-			problem = fmt.Sprintf("has more than %d parts", maxValueNodes)
-		}
-		if bytes > maxValueBytes {
-			problem = fmt.Sprintf("has more than %d bytes of text", maxValueBytes)
-		}
-		if problem != "" {
-			return false, errStop
-		}
-		return true, nil
-	})
-	return problem
+	var size valueSize
+	size.add(v)
+	switch {
+	case size.badNumber:
+		return "is a number out of range"
+	case size.nodes > maxValueNodes:
+		return fmt.Sprintf("has more than %d parts", maxValueNodes)
+	case size.bytes > maxValueBytes:
+		return fmt.Sprintf("has more than %d bytes of text", maxValueBytes)
+	}
+	return ""
 }
 
-var errStop = fmt.Errorf("stop")
+type valueSize struct {
+	nodes, bytes int
+	badNumber    bool
+}
+
+func (s *valueSize) add(v cty.Value) {
+	s.nodes++
+	if s.nodes > maxValueNodes || v.IsNull() || !v.IsKnown() {
+		return
+	}
+	switch t := v.Type(); {
+	case t == cty.String:
+		s.bytes += len(v.AsString())
+	case t == cty.Number:
+		f := v.AsBigFloat()
+		exp := f.MantExp(nil)
+		s.badNumber = s.badNumber || f.IsInf() || exp > 1024 || exp < -1024
+	case v.CanIterateElements():
+		for it := v.ElementIterator(); it.Next(); {
+			_, e := it.Element()
+			s.add(e)
+		}
+	}
+}
 
 func stringMapValue(m map[string]string) cty.Value {
 	if len(m) == 0 {
@@ -370,8 +376,9 @@ func goValue(v cty.Value) any {
 	case t.IsObjectType() || t.IsMapType():
 		m := map[string]any{}
 		for it := v.ElementIterator(); it.Next(); {
-			k, e := it.Element()
-			m[k.AsString()] = goValue(e)
+			if k, e := it.Element(); k.AsString() != refAttr {
+				m[k.AsString()] = goValue(e)
+			}
 		}
 		return m
 	case t.IsTupleType() || t.IsListType() || t.IsSetType():

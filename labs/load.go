@@ -3,6 +3,7 @@ package labs
 import (
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -21,8 +22,9 @@ type LoadOptions struct {
 	ToolVersion string
 }
 
-// Load reads the lab in dir of fsys, "." for all of it; messages call it what Lab.Dir is set to later.
-// All problems of all files are returned at once; with an error among them there is no lab.
+// Load reads the lab at the root of fsys. Dir is what messages call it: the directory as the user named
+// it, "" or "." for the current one. All problems of all files are returned at once; with an error among
+// them there is no lab.
 func Load(fsys fs.FS, dir string, opts LoadOptions) (lab *Lab, diags *Diagnostics) {
 	diags = newDiagnostics()
 	defer func() {
@@ -36,16 +38,8 @@ func Load(fsys fs.FS, dir string, opts LoadOptions) (lab *Lab, diags *Diagnostic
 		}
 	}()
 
-	if dir != "" && dir != "." {
-		sub, err := fs.Sub(fsys, dir)
-		if err != nil {
-			diags.add(errorDiag(nil, "Cannot read the lab", fmt.Sprintf("%v.", err)))
-			return nil, diags
-		}
-		fsys = sub
-	}
-	src := newSource(fsys)
-	files, parsed := parseDir(src, ".")
+	src := newSource(fsys, dir)
+	files, parsed := parseDir(src)
 	diags.merge(parsed)
 	if len(files) == 0 {
 		return nil, diags
@@ -56,6 +50,7 @@ func Load(fsys fs.FS, dir string, opts LoadOptions) (lab *Lab, diags *Diagnostic
 	given := s.variables(blocks["variable"], opts)
 	s.collectLocals(blocks["locals"])
 	s.collectDecls(blocks)
+	s.validate()
 
 	lab = s.decode(blocks, opts)
 	lab.FS, lab.Dir = fsys, dir
@@ -187,7 +182,7 @@ func (s *scope) fillAddresses(lab *Lab) {
 // startOfFile is the range of what is missing from the lab as a whole.
 func (s *scope) startOfFile() *hcl.Range {
 	for _, name := range sortedKeys(s.diags.files) {
-		if name == "lab.hcl" || len(s.diags.files) == 1 {
+		if path.Base(name) == "lab.hcl" || len(s.diags.files) == 1 {
 			return &hcl.Range{Filename: name, Start: hcl.InitialPos, End: hcl.InitialPos}
 		}
 	}

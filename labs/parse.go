@@ -17,7 +17,7 @@ import (
 const (
 	maxFileBytes  = 1 << 20 // one file of the lab
 	maxFiles      = 5000    // files that belong to a lab
-	maxNesting    = 200     // brackets and operators within each other in an expression
+	maxNesting    = 1000    // brackets and operators within each other in an expression
 	maxInstances  = 1000    // instances of one for_each
 	maxValueNodes = 20000   // values within one value
 	maxValueBytes = 1 << 20 // bytes of the strings within one value
@@ -25,10 +25,10 @@ const (
 	maxHCLBytes   = 1 << 18 // one .hcl file
 )
 
-// parseDir parses every .hcl file directly in dir: together they are the lab.
-func parseDir(src *source, dir string) ([]*hcl.File, *Diagnostics) {
+// parseDir parses every .hcl file directly in the lab directory: together they are the lab.
+func parseDir(src *source) ([]*hcl.File, *Diagnostics) {
 	diags := newDiagnostics()
-	entries, err := fs.ReadDir(src.fs, dir)
+	entries, err := fs.ReadDir(src.fs, ".")
 	if err != nil {
 		diags.add(errorDiag(nil, "Cannot read the lab", fmt.Sprintf("The lab directory cannot be read: %v.", err)))
 		return nil, diags
@@ -40,8 +40,8 @@ func parseDir(src *source, dir string) ([]*hcl.File, *Diagnostics) {
 			continue
 		}
 		found = true
-		name := e.Name()
-		data, err := src.read(name, maxHCLBytes)
+		name := src.display(e.Name())
+		data, err := src.read(e.Name(), maxHCLBytes)
 		if err != nil {
 			diags.add(errorDiag(nil, "Cannot read a lab file", fmt.Sprintf("%s: %v.", name, err)))
 			continue
@@ -100,9 +100,8 @@ func firstInvalidUTF8(data []byte, name string) (hcl.Range, bool) {
 // checkNesting refuses a file whose expressions nest so deeply that parsing them, which is recursive,
 // could exhaust the stack; that cannot be recovered from.
 func checkNesting(data []byte, name string) *hcl.Diagnostic {
-	// Most files are far below the limit; only what may be above it is worth a scan of its tokens.
-	if n := bytes.Count(data, []byte("(")) + bytes.Count(data, []byte("[")) + bytes.Count(data, []byte("{")) +
-		bytes.Count(data, []byte("!")) + bytes.Count(data, []byte("-")) + bytes.Count(data, []byte("?")); n <= maxNesting {
+	// Scanning a file takes as long as parsing it; only what may nest deeply is worth it.
+	if nestingBytes(data) <= maxNesting {
 		return nil
 	}
 	tokens, _ := hclsyntax.LexConfig(data, name, hcl.InitialPos)
@@ -142,4 +141,30 @@ func checkNesting(data []byte, name string) *hcl.Diagnostic {
 		}
 	}
 	return nil
+}
+
+// nestingBytes counts the bytes that can open a level of nesting; a dash within a name cannot, nor can
+// a comment.
+func nestingBytes(data []byte) int {
+	n := 0
+	for line := range bytes.Lines(data) {
+		if trimmed := bytes.TrimLeft(line, " \t"); len(trimmed) > 0 && trimmed[0] == '#' && !bytes.ContainsRune(line, '{') {
+			continue // in a heredoc it is text, which nests only by ${ and %{
+		}
+		for i, c := range line {
+			switch c {
+			case '(', '[', '{', '!', '?':
+				n++
+			case '-':
+				if i == 0 || !isWordByte(line[i-1]) {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+func isWordByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
 }

@@ -32,7 +32,6 @@ type ref struct {
 	kind refKind
 	name string // the namespace, app, external, node or DNS name
 	port Port   // for refPort
-	addr string // for refExternal: an address in its range
 }
 
 const refAttr = "@ref"
@@ -279,7 +278,9 @@ func (s *scope) target(it item, how addressing) (Target, bool) {
 			return t, false
 		}
 		t.Via = how.via
-		t.IP = r.addr
+		if ext.Host == "" {
+			t.Via = ViaIP
+		}
 		if t.Protocol == "" {
 			t.Protocol = ext.Protocol
 		}

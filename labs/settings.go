@@ -279,9 +279,7 @@ func (s *scope) sample(n *node, lab *Lab) {
 		Description: n.str("description", ""),
 		Range:       n.block.DefRange,
 	}
-	if sample.Name == "" {
-		s.errorf(n.nameRange(), "Invalid name", "A sample needs a name.")
-	}
+	n.checkName()
 	for _, old := range lab.Samples {
 		if old.Name == sample.Name {
 			s.duplicate(n, "sample", old.Range.Filename, old.Range.Start.Line)

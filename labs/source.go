@@ -15,13 +15,17 @@ import (
 // source gives access to the lab directory and to nothing else. It remembers what was read: those files
 // are the lab, and its digest covers them.
 type source struct {
-	fs   fs.FS // rooted at the lab directory
+	fs   fs.FS  // rooted at the lab directory
+	dir  string // what the user calls it
 	data map[string][]byte
 }
 
-func newSource(fsys fs.FS) *source {
-	return &source{fs: fsys, data: map[string][]byte{}}
+func newSource(fsys fs.FS, dir string) *source {
+	return &source{fs: fsys, dir: dir, data: map[string][]byte{}}
 }
+
+// display is a file's name in messages: a path that the user can open.
+func (s *source) display(name string) string { return path.Join(s.dir, name) }
 
 // clean checks a path that a lab file names, relative to the lab directory, and returns it in the form
 // that fs.FS takes.
@@ -51,7 +55,7 @@ func (s *source) stat(name string) (fs.FileInfo, error) {
 			return nil, plainError(err)
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
-			return nil, errors.New("symbolic links are not followed in a lab")
+			return nil, errLink
 		}
 		if dir == name {
 			return info, nil
@@ -73,16 +77,21 @@ func (s *source) read(name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.IsDir() {
+	return s.load(name, info, limit)
+}
+
+// load reads a file that has been looked at.
+func (s *source) load(name string, info fs.FileInfo, limit int64) ([]byte, error) {
+	switch {
+	case info.IsDir():
 		return nil, errors.New("it is a directory")
-	}
-	if !info.Mode().IsRegular() {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, errLink
+	case !info.Mode().IsRegular():
 		return nil, errors.New("it is not a regular file")
-	}
-	if info.Size() > limit {
+	case info.Size() > limit:
 		return nil, fmt.Errorf("it has %d bytes, more than %d", info.Size(), limit)
-	}
-	if len(s.data) >= maxFiles {
+	case len(s.data) >= maxFiles:
 		return nil, fmt.Errorf("the lab has more than %d files", maxFiles)
 	}
 	data, err := fs.ReadFile(s.fs, name)
@@ -93,6 +102,8 @@ func (s *source) read(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
+var errLink = errors.New("symbolic links are not followed in a lab")
+
 // walk reads the file, or all files below the directory, so that they count as part of the lab.
 func (s *source) walk(name string) error {
 	info, err := s.stat(name)
@@ -100,18 +111,31 @@ func (s *source) walk(name string) error {
 		return err
 	}
 	if !info.IsDir() {
-		_, err := s.read(name, maxFileBytes)
+		_, err := s.load(name, info, maxFileBytes)
 		return err
 	}
 	return fs.WalkDir(s.fs, name, func(p string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return plainError(err)
 		}
+		if strings.HasPrefix(e.Name(), ".") && p != name { // .DS_Store and the like are no part of a lab
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
 		if e.IsDir() {
 			return nil
 		}
-		if _, err := s.read(p, maxFileBytes); err != nil {
-			return fmt.Errorf("%s: %w", p, err)
+		if _, ok := s.data[p]; ok {
+			return nil
+		}
+		info, err := e.Info()
+		if err == nil {
+			_, err = s.load(p, info, maxFileBytes)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", p, plainError(err))
 		}
 		return nil
 	})

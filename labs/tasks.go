@@ -61,9 +61,7 @@ func (s *scope) hints(n *node) []Hint {
 		if c.has("text") && strings.TrimSpace(h.Text) == "" {
 			s.errorf(c.rng("text"), "Empty hint", "The hint %q says nothing.", h.Name)
 		}
-		if h.Name == "" {
-			s.errorf(c.nameRange(), "Invalid name", "A hint needs a name.")
-		}
+		c.checkName()
 		if slices.ContainsFunc(hints, func(old Hint) bool { return old.Name == h.Name }) {
 			s.errorf(c.nameRange(), "Duplicate hint", "There is a hint %q already.", h.Name)
 		}
@@ -422,9 +420,7 @@ func (s *scope) invariant(n *node) Invariant {
 	if len(inv.Protocols) == 0 {
 		inv.Protocols = slices.Clone(transport)
 	}
-	if inv.Name == "" {
-		s.errorf(n.labelRange(), "Invalid name", "An invariant needs a name.")
-	}
+	n.checkName()
 	return inv
 }
 
@@ -456,6 +452,7 @@ func (s *scope) object(n *node) ObjectAssertion {
 		Message:   n.str("message", ""),
 		Range:     n.block.DefRange,
 	}
+	n.checkName()
 	if n.has("kind") {
 		s.checkKind(a.Kind, n.rng("kind"))
 	}

@@ -55,11 +55,7 @@ func (s *scope) variables(blocks hcl.Blocks, opts LoadOptions) map[string]string
 			s.vars[v.name] = cty.DynamicVal
 		}
 	}
-	for _, v := range order {
-		if v.set {
-			s.validate(v)
-		}
-	}
+	s.declared = order
 	return given
 }
 
@@ -77,17 +73,29 @@ func (s *scope) variable(b *hcl.Block, spec *blockSpec) *variable {
 			v.typ, v.optional = typ, defaults
 		}
 	}
-	if a := content.Attributes["description"]; a != nil {
-		s.eval(a.Expr, nil)
+	if value, ok := s.constant(content.Attributes["description"]); ok && value.Type() != cty.String {
+		s.errorf(v.node.rng("description"), "Wrong type", "description takes a string; this is %s.", describe(value))
 	}
 	if a := content.Attributes["default"]; a != nil {
 		v.node.broken["default"] = true
-		value := s.eval(a.Expr, nil)
-		if value.IsKnown() || value.IsNull() {
+		if value, ok := s.constant(a); ok {
 			s.setVariable(v, value, a.Expr.Range(), "The default")
 		}
 	}
 	return v
+}
+
+// constant evaluates an attribute of a variable block, which cannot refer to anything.
+func (s *scope) constant(a *hcl.Attribute) (cty.Value, bool) {
+	if a == nil {
+		return cty.NilVal, false
+	}
+	if refs := a.Expr.Variables(); len(refs) > 0 {
+		s.errorf(refs[0].SourceRange(), "Not a constant", "%s of a variable cannot refer to anything: variables are set before all else. Use a local value for what is computed.", a.Name)
+		return cty.NilVal, false
+	}
+	v := s.eval(a.Expr, nil)
+	return v, v.IsKnown()
 }
 
 // setVariable converts a value to the variable's type.
@@ -236,11 +244,16 @@ func (s *scope) readVarFile(name string) (map[string]cty.Value, map[string]hcl.R
 	return values, ranges
 }
 
-// validate runs the validation blocks of a variable.
-func (s *scope) validate(v *variable) {
-	for _, c := range v.node.children("validation") {
-		if c.has("condition") && !c.bool("condition", true) {
-			s.errorf(c.rng("condition"), "Invalid value for a variable", "The variable %q: %s", v.name, c.str("error_message", "its value is not valid."))
+// validate runs the validation blocks of the variables that have a value.
+func (s *scope) validate() {
+	for _, v := range s.declared {
+		if !v.set {
+			continue
+		}
+		for _, c := range v.node.children("validation") {
+			if c.has("condition") && !c.bool("condition", true) {
+				s.errorf(c.rng("condition"), "Invalid value for a variable", "The variable %q: %s", v.name, c.str("error_message", "its value is not valid."))
+			}
 		}
 	}
 }

@@ -1,11 +1,15 @@
 package labs
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/hashicorp/hcl/v2"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,40 +19,83 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 )
 
-// manifests reads the manifest files that an attribute names. It reports what is wrong with them.
+// manifests reads the manifest files that an attribute names. It reports what is wrong with them, at the
+// place in the manifest.
 func (s *scope) manifests(n *node, attr string, refsOnly bool) ([]*manifest.Object, bool) {
-	var files []manifest.File
-	ok := !n.broken[attr]
-	for i, name := range n.strs(attr) {
-		clean, err := s.src.clean(name)
-		if err != nil {
-			s.errorf(n.elementRange(attr, i), "Outside the lab directory", "%q: %v.", name, err)
-			ok = false
-			continue
-		}
-		if err := s.src.walk(clean); err != nil {
-			s.errorf(n.elementRange(attr, i), "Cannot read a file of the lab", "%q: %v.", name, err)
-			ok = false
-			continue
-		}
-		read, err := manifest.ReadFS(s.src.fs, clean, manifest.DefaultLimits())
-		if err != nil {
-			s.errorf(n.elementRange(attr, i), "Invalid manifest", "%q: %v.", name, err)
-			ok = false
-			continue
-		}
-		files = append(files, read...)
-	}
 	parse := manifest.Parse
 	if refsOnly {
 		parse = manifest.ParseRefs
 	}
-	objs, problems := parse(files, manifest.DefaultLimits())
-	for _, p := range problems {
-		s.errorf(n.rng(attr), "Invalid manifest", "%s.", strings.TrimSuffix(p.String(), "."))
-		ok = false
+	ok := !n.broken[attr]
+	var all []*manifest.Object
+	for i, name := range n.strs(attr) {
+		at := n.elementRange(attr, i)
+		clean, err := s.src.clean(name)
+		if err != nil {
+			s.errorf(at, "Outside the lab directory", "%q: %v.", name, err)
+			ok = false
+			continue
+		}
+		if err := s.src.walk(clean); err != nil {
+			s.errorf(at, "Cannot read a file of the lab", "%q: %v.", name, err)
+			ok = false
+			continue
+		}
+		files, err := manifest.ReadFS(s.src.fs, clean, manifest.DefaultLimits())
+		if err != nil {
+			s.errorf(at, "Invalid manifest", "%q: %v.", name, err)
+			ok = false
+			continue
+		}
+		for i := range files {
+			if files[i].Name != clean { // of a directory: relative to it
+				files[i].Name = path.Join(clean, files[i].Name)
+			}
+		}
+		objs, problems := parse(files, manifest.DefaultLimits())
+		for _, p := range problems {
+			s.manifestProblem(p, files, at)
+			ok = false
+		}
+		if len(objs) == 0 && len(problems) == 0 {
+			s.errorf(at, "No manifest", "%q holds no object.", name)
+			ok = false
+		}
+		all = append(all, objs...)
 	}
-	return objs, ok
+	return all, ok
+}
+
+// manifestProblem reports a problem of a manifest with the line it stands on.
+func (s *scope) manifestProblem(p manifest.Problem, files []manifest.File, at hcl.Range) {
+	detail := p
+	detail.File, detail.Line = "", 0
+	text := strings.TrimSuffix(strings.TrimPrefix(detail.String(), ": "), ".") + "."
+	i := slices.IndexFunc(files, func(f manifest.File) bool { return f.Name == p.File })
+	if i < 0 || p.Line < 1 {
+		s.errorf(at, "Invalid manifest", "%s: %s", p.File, text)
+		return
+	}
+	data := files[i].Data
+	name := s.src.display(p.File)
+	s.diags.files[name] = &hcl.File{Bytes: data}
+	start := 0
+	for range p.Line - 1 {
+		next := bytes.IndexByte(data[start:], '\n')
+		if next < 0 {
+			break
+		}
+		start += next + 1
+	}
+	end := len(data)
+	if next := bytes.IndexByte(data[start:], '\n'); next >= 0 {
+		end = start + next
+	}
+	s.errorf(hcl.Range{
+		Filename: name,
+		Start:    hcl.Pos{Line: p.Line, Column: 1, Byte: start},
+		End:      hcl.Pos{Line: p.Line, Column: 1 + utf8.RuneCount(data[start:end]), Byte: end},
+	}, "Invalid manifest", "%s", text)
 }
 
 // workload is what an app is made of: a pod template and where it stands.
