@@ -127,7 +127,7 @@ func (c *compiler) ciliumPeers(p part, l3 types.Selectors) []peer {
 	byLabels := func(key string, selectors []api.EndpointSelector) {
 		for i := range selectors {
 			sel, _ := l3[next].(*types.LabelSelector)
-			peers = append(peers, peer{path: index(p.path+"."+key, i), kind: peerLabels, selector: sel, text: selectors[i].LabelSelector})
+			peers = append(peers, peer{path: index(p.path+"."+key, i), kind: peerLabels, selector: sel, text: selectors[i].LabelSelector, allPods: selectsAllPods(sel)})
 			next++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
@@ -24,6 +25,9 @@ type Engine struct {
 	// matched remembers which peer of an entry selects an identity by its labels, by entry and identity:
 	// 0 is not known yet, 1 none, n+2 the peer n.
 	matched []atomic.Int32
+
+	imagineOnce sync.Once
+	imagination *imagination // for Prove
 }
 
 // boundEntry is an entry in an engine: with the peers that only the cluster and the other objects tell.
@@ -80,10 +84,7 @@ func New(c *Cluster, policies []*Policy, names map[string][]string) *Engine {
 	for i := range e.entries {
 		e.entries[i].index = i
 	}
-	for d := range e.rules {
-		e.rules[d] = make([]atomic.Pointer[ruleSet], len(c.ids.list))
-	}
-	e.matched = make([]atomic.Int32, len(e.entries)*len(c.ids.list))
+	e.makeCaches()
 	if len(names) > 0 {
 		e.names = make(map[string][]netip.Addr, len(names))
 		for name, addrs := range names {
@@ -97,6 +98,14 @@ func New(c *Cluster, policies []*Policy, names map[string][]string) *Engine {
 		}
 	}
 	return e
+}
+
+// makeCaches makes room for what the engine finds out as it goes.
+func (e *Engine) makeCaches() {
+	for d := range e.rules {
+		e.rules[d] = make([]atomic.Pointer[ruleSet], len(e.c.ids.list))
+	}
+	e.matched = make([]atomic.Int32, len(e.entries)*len(e.c.ids.list))
 }
 
 // rank orders the verdicts of one priority: deny before allow before pass.
@@ -194,7 +203,7 @@ func (e *Engine) match(b *boundEntry, other *end, f *flow) (*peer, bool) {
 	if n == 0 {
 		n = 1
 		for i := range b.peers {
-			if p := &b.peers[i]; p.kind == peerLabels && p.selector.Matches(other.id.labels) {
+			if p := &b.peers[i]; p.kind == peerLabels && (p.allPods && other.id.kind == identityPod || p.selector.Matches(other.id.labels)) {
 				n = int32(i) + 2
 				break
 			}
@@ -211,7 +220,11 @@ func (e *Engine) match(b *boundEntry, other *end, f *flow) (*peer, bool) {
 			if !outside && !p.anyone {
 				continue
 			}
-			if other.addr.IsValid() && p.contains(other.addr) || !other.addr.IsValid() && p.prefix.Bits() == 0 && outside {
+			if other.addr.IsValid() {
+				if p.contains(other.addr) {
+					return p, true
+				}
+			} else if outside && p.containsAll() {
 				return p, true
 			}
 		case peerFQDN:

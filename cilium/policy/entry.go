@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
+	"github.com/cilium/cilium/pkg/labels"
 	"github.com/cilium/cilium/pkg/policy/api"
 	"github.com/cilium/cilium/pkg/policy/types"
 
@@ -68,12 +69,12 @@ type peer struct {
 	// by labels
 	selector *types.LabelSelector
 	text     *slimv1.LabelSelector // what selector was made from
+	allPods  bool                  // see selectsAllPods
 
 	// by address
 	prefix  netip.Prefix
 	except  []netip.Prefix
 	anyone  bool // pods and nodes too, not only addresses outside
-	exact   bool // a node or pod at this very address counts (an EndpointSlice's)
 	entity  api.Entity
 	fqdn    *regexp.Regexp // by name
 	pattern string         // as written
@@ -138,6 +139,13 @@ func (p *port) matches(f *flow) bool {
 	return p.from <= f.port && f.port <= p.to
 }
 
+// selectsAllPods reports whether a selector that should ask for labels selects every pod, whatever its
+// labels. Cilium looks each pod up twice, by its own identity and by one that stands for the whole
+// cluster and has no label but this; a selector with negative terms only selects that one, too.
+func selectsAllPods(s *types.LabelSelector) bool {
+	return s.Matches(labels.LabelArray{reserved(labels.IDNameAggregateCluster)})
+}
+
 // contains reports whether the address is in the range and in none of its exceptions.
 func (p *peer) contains(a netip.Addr) bool {
 	if !p.prefix.Contains(a) {
@@ -149,6 +157,16 @@ func (p *peer) contains(a netip.Addr) bool {
 		}
 	}
 	return true
+}
+
+// containsAll reports whether the range is all of IPv4, of which an outside peer without an address is part.
+func (p *peer) containsAll() bool {
+	for _, x := range p.except {
+		if x.Bits() == 0 {
+			return false
+		}
+	}
+	return p.prefix.Bits() == 0 && p.prefix.Addr().Is4()
 }
 
 const (

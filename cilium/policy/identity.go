@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	ciliumio "github.com/cilium/cilium/pkg/k8s/apis/cilium.io"
@@ -41,6 +43,18 @@ func newIdentities() *identities {
 	return &identities{byKey: map[string]*identity{}, relevant: map[string]bool{}}
 }
 
+// extend returns a list that begins with the same identities and can grow by append.
+func (ids *identities) extend() *identities {
+	return &identities{list: slices.Clip(ids.list), relevant: maps.Clone(ids.relevant)}
+}
+
+// append adds an identity that is not there yet.
+func (ids *identities) append(kind identityKind, array labels.LabelArray) *identity {
+	id := &identity{index: len(ids.list), labels: array, kind: kind}
+	ids.list = append(ids.list, id)
+	return id
+}
+
 func (ids *identities) add(kind identityKind, array labels.LabelArray) *identity {
 	array.Sort()
 	var key strings.Builder
@@ -48,8 +62,7 @@ func (ids *identities) add(kind identityKind, array labels.LabelArray) *identity
 	if id, ok := ids.byKey[key.String()]; ok {
 		return id
 	}
-	id := &identity{index: len(ids.list), labels: array, kind: kind}
-	ids.list = append(ids.list, id)
+	id := ids.append(kind, array)
 	ids.byKey[key.String()] = id
 	return id
 }
@@ -60,27 +73,35 @@ func (ids *identities) pod(podLabels map[string]string, namespace string, namesp
 	return ids.add(identityPod, ids.podLabels(podLabels, namespace, namespaceLabels, serviceAccount, cluster))
 }
 
+// podLabels are the labels of a pod's identity.
 func (ids *identities) podLabels(podLabels map[string]string, namespace string, namespaceLabels map[string]string, serviceAccount, cluster string) labels.LabelArray {
-	array := make(labels.LabelArray, 0, len(podLabels)+len(namespaceLabels)+3)
-	add := func(key, value string) {
-		if ids.keeps(key) {
-			array = append(array, labels.NewLabel(key, value, labels.LabelSourceK8s))
-		}
+	array := ids.ownLabels(podLabels, serviceAccount)
+	for k, v := range namespaceLabels {
+		array = ids.appendKept(array, ciliumio.PodNamespaceMetaLabelsPrefix+k, v)
 	}
+	array = ids.appendKept(array, ciliumio.PodNamespaceLabel, namespace)
+	return ids.appendKept(array, ciliumio.PolicyLabelCluster, cluster)
+}
+
+// ownLabels are those of a pod's labels that have nothing to do with its namespace and cluster.
+func (ids *identities) ownLabels(podLabels map[string]string, serviceAccount string) labels.LabelArray {
+	array := make(labels.LabelArray, 0, len(podLabels)+6)
 	for k, v := range podLabels {
 		if !strings.HasPrefix(k, ciliumio.LabelPrefix) && k != ciliumio.PodNamespaceLabel {
-			add(k, v)
+			array = ids.appendKept(array, k, v)
 		}
 	}
-	for k, v := range namespaceLabels {
-		add(ciliumio.PodNamespaceMetaLabelsPrefix+k, v)
-	}
-	add(ciliumio.PodNamespaceLabel, namespace)
 	if serviceAccount != "" {
-		add(ciliumio.PolicyLabelServiceAccount, serviceAccount)
+		array = ids.appendKept(array, ciliumio.PolicyLabelServiceAccount, serviceAccount)
 	}
-	add(ciliumio.PolicyLabelCluster, cluster)
 	return array
+}
+
+func (ids *identities) appendKept(array labels.LabelArray, key, value string) labels.LabelArray {
+	if !ids.keeps(key) {
+		return array
+	}
+	return append(array, labels.NewLabel(key, value, labels.LabelSourceK8s))
 }
 
 // keeps reports whether a label is part of an identity. Cilium's filter looks at the key only.

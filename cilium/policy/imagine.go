@@ -3,41 +3,57 @@ package policy
 import (
 	"fmt"
 	"maps"
+	"math"
+	"net/netip"
 	"slices"
 	"strings"
 
 	ciliumio "github.com/cilium/cilium/pkg/k8s/apis/cilium.io"
 	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
-	"github.com/cilium/cilium/pkg/policy/api"
 	"github.com/cilium/cilium/pkg/policy/types"
 )
 
-// selection is one selector that some policy has, of subjects or peers.
-type selection struct {
-	selector *types.LabelSelector
-	text     *slimv1.LabelSelector
-}
-
-func addSelection(list []selection, seen map[string]bool, text *slimv1.LabelSelector) []selection {
-	if text == nil {
-		return list
-	}
-	s := types.NewLabelSelector(api.EndpointSelector{LabelSelector: text})
-	key := text.String()
-	if seen[key] {
-		return list
-	}
-	seen[key] = true
-	return append(list, selection{selector: s, text: text})
-}
-
-// imagination makes up the pods that the policies can tell apart.
+// imagination is everything that the policies of an engine can tell apart: pods that are not in the
+// cluster, addresses and ports. It is made once an engine and not changed afterwards.
 type imagination struct {
-	p    *prover
-	c    *Cluster
-	kept map[string]bool // the sets of selectors that some pod made up already matches
+	engine    *Engine // of the cluster with the imagined pods
+	pods      []imaginedPod
+	ports     map[string][]int // by protocol
+	addresses []netip.Addr
 
-	podValues, namespaceValues values
+	selectors       []*types.LabelSelector
+	podValues       values
+	namespaceValues values
+	kept            map[string]bool // what tells apart the pods made so far
+}
+
+// imaginedPod is a pod that stands for all that the policies cannot tell from it.
+type imaginedPod struct {
+	pod             *pod
+	namespaceLabels map[string]string
+	newNamespace    bool
+	signature       string   // which selectors match it
+	likePods        []string // pods of the cluster whose labels it has, as far as selectors look
+	likeNamespaces  []string // namespaces of the cluster whose labels its own has, likewise
+}
+
+func (x *imaginedPod) String() string {
+	where := "in namespace " + x.pod.namespace
+	if x.newNamespace {
+		where = "in a namespace that is not in the cluster, with " + describeLabels(x.namespaceLabels)
+	}
+	return fmt.Sprintf("stands for any pod with %s %s", describeLabels(x.pod.labels), where)
+}
+
+// imagine returns the engine's imagination.
+func (e *Engine) imagine() *imagination {
+	e.imagineOnce.Do(func() {
+		im := &imagination{kept: map[string]bool{}, podValues: values{}, namespaceValues: values{}}
+		im.collect(e)
+		im.imaginePods(e)
+		e.imagination = im
+	})
+	return e.imagination
 }
 
 // absent stands for a label that is not there, and fresh for a value that no policy mentions.
@@ -60,110 +76,197 @@ func (v values) add(key string, list ...string) {
 	}
 }
 
-func (im *imagination) run() {
-	im.podValues, im.namespaceValues = values{}, values{}
-	namespaces := map[string]map[string]string{}
-	for name, l := range im.c.namespaces {
-		namespaces[name] = l
+// collect gathers the selectors, addresses and ports that the policies mention.
+func (im *imagination) collect(e *Engine) {
+	protocols := []string{protoTCP, protoUDP, protoSCTP, protoICMP, protoICMPv6}
+	im.ports = map[string][]int{protoICMP: {0, 8, math.MaxUint8}, protoICMPv6: {0, 128, math.MaxUint8}}
+	for _, protocol := range protocols[:3] {
+		im.ports[protocol] = []int{1, math.MaxUint16}
 	}
+	seen := map[string]bool{}
+	addSelector := func(s *types.LabelSelector, text *slimv1.LabelSelector) {
+		if s != nil && text != nil && !seen[s.Key()] {
+			seen[s.Key()] = true
+			im.selectors = append(im.selectors, s)
+			im.mention(text)
+		}
+	}
+	for i := range e.entries {
+		b := &e.entries[i]
+		addSelector(b.subject, b.subjectText)
+		for j := range b.peers {
+			p := &b.peers[j]
+			addSelector(p.selector, p.text)
+			if p.kind == peerCIDR {
+				im.addresses = append(im.addresses, edges(p.prefix)...)
+				for _, except := range p.except {
+					im.addresses = append(im.addresses, edges(except)...)
+				}
+			}
+		}
+		for j := range b.ports {
+			p := &b.ports[j]
+			for _, protocol := range protocols {
+				if p.name == "" && (p.protocol == protocol || p.protocol == "" && protocol != protoICMP && protocol != protoICMPv6) {
+					im.ports[protocol] = append(im.ports[protocol], int(p.from)-1, int(p.from), int(p.to), int(p.to)+1)
+				}
+			}
+		}
+	}
+	for _, addrs := range e.names {
+		im.addresses = append(im.addresses, addrs...)
+	}
+	slices.SortFunc(im.addresses, netip.Addr.Compare)
+	im.addresses = slices.Compact(im.addresses)
+	for protocol, list := range im.ports {
+		least, most := 1, math.MaxUint16
+		if protocol == protoICMP || protocol == protoICMPv6 {
+			least, most = 0, math.MaxUint8
+		}
+		list = slices.DeleteFunc(list, func(n int) bool { return n < least || n > most })
+		slices.Sort(list)
+		im.ports[protocol] = slices.Compact(list)
+	}
+}
+
+// edges returns the first and last address of a range and their neighbours outside it.
+func edges(p netip.Prefix) []netip.Addr {
+	if !p.IsValid() {
+		return nil
+	}
+	first := p.Masked().Addr()
+	bits := first.AsSlice()
+	for i := p.Bits(); i < len(bits)*8; i++ {
+		bits[i/8] |= 1 << (7 - i%8)
+	}
+	last, _ := netip.AddrFromSlice(bits)
+	return slices.DeleteFunc([]netip.Addr{first.Prev(), first, last, last.Next()}, func(a netip.Addr) bool { return !a.IsValid() })
+}
+
+// mention notes the keys and values that a selector looks at.
+func (im *imagination) mention(s *slimv1.LabelSelector) {
 	note := func(key string, list ...string) {
 		key = keyOf(key)
+		l, ofNamespace := namespaceLabel(key)
 		switch {
-		case key == ciliumio.PodNamespaceLabel:
-			for _, name := range list {
-				if namespaces[name] == nil {
-					namespaces[name] = map[string]string{labelMetadataName: name}
-				}
-			}
 		case key == ciliumio.PolicyLabelCluster:
+		case key == ciliumio.PodNamespaceLabel, ofNamespace && l == labelMetadataName:
+			im.namespaceValues.add(labelMetadataName, list...)
+		case ofNamespace:
+			im.namespaceValues.add(l, list...)
 		default:
-			if l, ok := namespaceLabel(key); ok {
-				if l == labelMetadataName {
-					for _, name := range list {
-						if namespaces[name] == nil {
-							namespaces[name] = map[string]string{labelMetadataName: name}
-						}
-					}
-					return
-				}
-				im.namespaceValues.add(l, list...)
-				return
-			}
 			im.podValues.add(key, list...)
 		}
 	}
-	for _, s := range im.p.selectors {
-		for k, v := range s.text.MatchLabels {
-			note(k, v)
-		}
-		for _, r := range s.text.MatchExpressions {
-			note(r.Key, r.Values...)
+	for k, v := range s.MatchLabels {
+		note(k, v)
+	}
+	for _, r := range s.MatchExpressions {
+		note(r.Key, r.Values...)
+	}
+}
+
+// imaginePods makes the pods, and the engine in which they are.
+func (im *imagination) imaginePods(e *Engine) {
+	c := *e.c
+	c.ids = e.c.ids.extend()
+	namespaces := maps.Clone(c.namespaces)
+	for _, name := range im.namespaceValues[labelMetadataName] {
+		if name != absent && name != fresh && namespaces[name] == nil {
+			namespaces[name] = map[string]string{labelMetadataName: name}
 		}
 	}
-	newNamespaces := im.newNamespaces()
+	delete(im.namespaceValues, labelMetadataName)
+	newNamespaces := combinations(im.namespaceValues)
+	if newNamespaces == nil {
+		newNamespaces = im.modest(im.namespaceValues, e)
+	}
 	pods := combinations(im.podValues)
 	if pods == nil || len(pods)*(len(namespaces)+len(newNamespaces)) > maxCombinations {
-		pods = im.modest(im.podValues)
+		pods = im.modest(im.podValues, e)
 	}
 	for _, name := range slices.Sorted(maps.Keys(namespaces)) {
-		if slices.Contains(im.p.q.ExceptNamespaces, name) {
+		im.inNamespace(&c, name, namespaces[name], e.c.namespaces[name] == nil, pods)
+	}
+	for i, labels := range newNamespaces {
+		labels = maps.Clone(labels)
+		labels[labelMetadataName] = fmt.Sprintf("any-namespace-%d", i+1)
+		im.inNamespace(&c, labels[labelMetadataName], labels, true, pods)
+	}
+	im.engine = &Engine{c: &c, policies: e.policies, entries: e.entries, names: e.names}
+	im.engine.makeCaches()
+}
+
+// inNamespace makes the pods of one namespace that differ to the policies.
+func (im *imagination) inNamespace(c *Cluster, namespace string, namespaceLabels map[string]string, isNew bool, pods []map[string]string) {
+	var likeNamespaces []string
+	if isNew {
+		for _, name := range slices.Sorted(maps.Keys(c.namespaces)) {
+			if im.namespaceValues.include(namespaceLabels, c.namespaces[name]) {
+				likeNamespaces = append(likeNamespaces, name)
+			}
+		}
+	}
+	base := c.ids.podLabels(nil, namespace, namespaceLabels, "", c.cfg.ClusterName)
+	var key strings.Builder
+	for _, labels := range pods {
+		account := "default"
+		if a, ok := labels[ciliumio.PolicyLabelServiceAccount]; ok {
+			account = a
+			labels = maps.Clone(labels)
+			delete(labels, ciliumio.PolicyLabelServiceAccount)
+		}
+		array := append(base[:len(base):len(base)], c.ids.ownLabels(labels, account)...)
+		var likePods []string
+		for _, p := range c.pods {
+			if (isNew || p.namespace == namespace) && im.podValues.include(labels, p.labels) {
+				likePods = append(likePods, p.ref)
+			}
+		}
+		key.Reset()
+		for _, s := range im.selectors {
+			if s.Matches(array) {
+				key.WriteByte('1')
+			} else {
+				key.WriteByte('0')
+			}
+		}
+		signature := key.String()
+		fmt.Fprint(&key, " ", likePods)
+		if isNew {
+			fmt.Fprint(&key, " ", likeNamespaces)
+		} else {
+			fmt.Fprint(&key, " in ", namespace)
+		}
+		if im.kept[key.String()] {
 			continue
 		}
-		for _, l := range pods {
-			im.pod(name, namespaces[name], l, im.c.namespaces[name] == nil)
-		}
-	}
-	for i, nl := range newNamespaces {
-		name := fmt.Sprintf("any-namespace-%d", i+1)
-		nl = maps.Clone(nl)
-		nl[labelMetadataName] = name
-		for _, l := range pods {
-			im.pod(name, nl, l, true)
-		}
-	}
-}
-
-// newNamespaces returns the labels of namespaces that are not in the cluster, without those that have the
-// labels of an excepted one: what the policy lets in there is what its labels mean.
-func (im *imagination) newNamespaces() []map[string]string {
-	list := combinations(im.namespaceValues)
-	if list == nil {
-		list = im.modest(im.namespaceValues)
-	}
-	return slices.DeleteFunc(list, func(l map[string]string) bool {
-		return slices.ContainsFunc(im.p.q.ExceptNamespaces, func(name string) bool {
-			return sameLabels(im.namespaceValues, l, im.c.namespaces[name])
+		im.kept[key.String()] = true
+		x := &pod{namespace: namespace, name: fmt.Sprintf("any-pod-%d", len(im.pods)+1), labels: labels, account: account, node: &node{}}
+		x.ref = namespace + "/" + x.name
+		x.id = c.ids.append(identityPod, array)
+		im.pods = append(im.pods, imaginedPod{
+			pod: x, namespaceLabels: namespaceLabels, newNamespace: isNew, signature: signature,
+			likePods: likePods, likeNamespaces: likeNamespaces,
 		})
-	})
+	}
 }
 
-// sameLabels reports whether two sets of labels agree in all keys that count, and have one of them at least.
-func sameLabels(keys values, a, b map[string]string) bool {
+// include reports whether labels have every label of those of something real that selectors look at, and
+// whether there is one.
+func (v values) include(labels, of map[string]string) bool {
 	some := false
-	for key := range keys {
-		x, inA := a[key]
-		y, inB := b[key]
-		if inA != inB || x != y {
+	for key := range v {
+		want, ok := of[key]
+		if !ok {
+			continue
+		}
+		if got, has := labels[key]; !has || got != want {
 			return false
 		}
-		some = some || inA
+		some = true
 	}
 	return some
-}
-
-// likeExcepted reports whether a made-up pod has the labels of an excepted pod, in the same namespace or in
-// a new one with the same labels.
-func (im *imagination) likeExcepted(x *pod, namespaceLabels map[string]string, newNamespace bool) bool {
-	for _, ref := range im.p.q.ExceptPods {
-		y := im.p.e.c.podByName[ref]
-		if y == nil || !sameLabels(im.podValues, x.labels, y.labels) {
-			continue
-		}
-		if x.namespace == y.namespace || newNamespace && sameLabels(im.namespaceValues, namespaceLabels, im.c.namespaces[y.namespace]) {
-			return true
-		}
-	}
-	return false
 }
 
 // combinations returns every choice of one value for each key; nil if there are too many.
@@ -193,11 +296,14 @@ func combinations(v values) []map[string]string {
 }
 
 // modest returns fewer combinations: what each selector asks for, alone and with one further label.
-func (im *imagination) modest(v values) []map[string]string {
+func (im *imagination) modest(v values, e *Engine) []map[string]string {
 	bases := []map[string]string{{}}
-	for _, s := range im.p.selectors {
+	add := func(s *slimv1.LabelSelector) {
+		if s == nil {
+			return
+		}
 		l := map[string]string{}
-		set := func(key string, value string) {
+		set := func(key, value string) {
 			key = keyOf(key)
 			if ns, ok := namespaceLabel(key); ok {
 				key = ns
@@ -206,10 +312,10 @@ func (im *imagination) modest(v values) []map[string]string {
 				l[key] = value
 			}
 		}
-		for k, value := range s.text.MatchLabels {
+		for k, value := range s.MatchLabels {
 			set(k, value)
 		}
-		for _, r := range s.text.MatchExpressions {
+		for _, r := range s.MatchExpressions {
 			switch {
 			case r.Operator == slimv1.LabelSelectorOpIn && len(r.Values) > 0:
 				set(r.Key, r.Values[0])
@@ -219,6 +325,12 @@ func (im *imagination) modest(v values) []map[string]string {
 		}
 		bases = append(bases, l)
 	}
+	for i := range e.entries {
+		add(e.entries[i].subjectText)
+		for j := range e.entries[i].peers {
+			add(e.entries[i].peers[j].text)
+		}
+	}
 	out := bases
 	for _, base := range bases {
 		for _, key := range slices.Sorted(maps.Keys(v)) {
@@ -226,6 +338,9 @@ func (im *imagination) modest(v values) []map[string]string {
 				continue
 			}
 			for _, value := range v[key][1:] {
+				if len(out) >= maxCombinations {
+					return out
+				}
 				l := maps.Clone(base)
 				l[key] = value
 				out = append(out, l)
@@ -235,38 +350,13 @@ func (im *imagination) modest(v values) []map[string]string {
 	return out
 }
 
-// pod adds a pod to the cluster unless the policies cannot tell it from one made up before.
-func (im *imagination) pod(namespace string, namespaceLabels, podLabels map[string]string, newNamespace bool) {
-	account := "default"
-	if a, ok := podLabels[ciliumio.PolicyLabelServiceAccount]; ok {
-		account = a
-		podLabels = maps.Clone(podLabels)
-		delete(podLabels, ciliumio.PolicyLabelServiceAccount)
+func describeLabels(labels map[string]string) string {
+	if len(labels) == 0 {
+		return "no labels"
 	}
-	array := im.c.ids.podLabels(podLabels, namespace, namespaceLabels, account, im.c.cfg.ClusterName)
-	var signature strings.Builder
-	for _, s := range im.p.selectors {
-		if s.selector.Matches(array) {
-			signature.WriteByte('1')
-		} else {
-			signature.WriteByte('0')
-		}
+	var terms []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		terms = append(terms, k+"="+labels[k])
 	}
-	if im.kept[signature.String()] {
-		return
-	}
-	x := &pod{namespace: namespace, name: fmt.Sprintf("any-pod-%d", len(im.kept)+1), labels: podLabels, account: account, node: &node{}}
-	x.ref = namespace + "/" + x.name
-	if im.p.excepted(x) || im.likeExcepted(x, namespaceLabels, newNamespace) {
-		return
-	}
-	im.kept[signature.String()] = true
-	im.c.namespaces[namespace] = namespaceLabels
-	im.c.pods = append(im.c.pods, x)
-	im.c.podByName[x.ref] = x
-	where := "in namespace " + namespace
-	if newNamespace {
-		where = fmt.Sprintf("in a namespace that is not in the cluster, with %s", describeLabels(namespaceLabels))
-	}
-	im.p.imagined[x.ref] = fmt.Sprintf("stands for any pod with %s %s", describeLabels(podLabels), where)
+	return strings.Join(terms, ", ")
 }

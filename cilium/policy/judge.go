@@ -447,7 +447,11 @@ func (e *Engine) teaches(source *point, name string) bool {
 			target := podPoint(d)
 			f := flow{protocol: protocol, port: 53, to: d, probe: &probe, request: true, from: source}
 			dest := e.seenBy(&target, source)
-			if o := e.decide(rs, &dest, &f); o.verdict == Allowed && o.proxied != nil && o.proxied.dns != nil {
+			if o := e.decide(rs, &dest, &f); o.verdict != Allowed || o.proxied == nil || o.proxied.dns == nil {
+				continue
+			}
+			self := e.seenBy(source, &target)
+			if s, _ := subjectOf(&target); e.judgeSide(s, true, &self, &f).Verdict == Allowed {
 				return true
 			}
 		}

@@ -96,7 +96,8 @@ func (c *compiler) networkPolicyPeer(path string, p *networkingv1.NetworkPolicyP
 // labelPeer is a peer selected by labels; several selectors must all match.
 func labelPeer(path string, selectors ...*slimv1.LabelSelector) peer {
 	es := api.NewESFromK8sLabelSelector(labels.LabelSourceK8sKeyPrefix, selectors...)
-	return peer{path: path, kind: peerLabels, selector: types.NewLabelSelector(es), text: es.LabelSelector}
+	s := types.NewLabelSelector(es)
+	return peer{path: path, kind: peerLabels, selector: s, text: es.LabelSelector, allPods: selectsAllPods(s)}
 }
 
 func (c *compiler) networkPolicyPorts(path string, ports []networkingv1.NetworkPolicyPort) []port {

@@ -2,11 +2,9 @@ package policy
 
 import (
 	"fmt"
-	"maps"
-	"math"
-	"net/netip"
 	"slices"
-	"strings"
+
+	"github.com/cilium/cilium/pkg/policy/types"
 )
 
 // Reach is a question to Prove: can anything connect to (or be reached from) these pods?
@@ -59,16 +57,24 @@ func (e *Engine) Prove(q Reach) (*Result, error) {
 			return nil, fmt.Errorf("there is no pod %q in the cluster%s", name, suggest(name, e.c.podNames()))
 		}
 	}
-	p := prover{e: e, q: q, ingress: ingress, protocols: q.Protocols}
+	im := e.imagine()
+	p := prover{e: im.engine, q: q, ingress: ingress, im: im, protocols: q.Protocols}
 	if len(p.protocols) == 0 {
 		p.protocols = []string{protoTCP, protoUDP, protoSCTP}
 	}
-	p.collect()
-	if r, err := p.search(e, names, p.clusterPeers(e.c)); r != nil || err != nil {
-		return r, err
+	peers := append(p.clusterPeers(), p.imaginedPeers()...)
+	for _, name := range names {
+		subject := e.c.podByName[name]
+		for i := range peers {
+			if peers[i].pod == subject {
+				continue
+			}
+			if r := p.connects(podPoint(subject), &peers[i]); r != nil {
+				return r, nil
+			}
+		}
 	}
-	wider, peers := p.imagine()
-	return p.search(wider, names, peers)
+	return nil, nil
 }
 
 // maxCombinations bounds the label combinations that Prove tries.
@@ -76,144 +82,161 @@ const maxCombinations = 50_000
 
 // prover looks for one counterexample.
 type prover struct {
-	e         *Engine
+	e         *Engine // of the cluster with the imagined pods
+	im        *imagination
 	q         Reach
 	ingress   bool
 	protocols []string
-
-	ports     map[string][]int // by protocol
-	addresses []netip.Addr
-	selectors []selection
-	imagined  map[string]string // what a pod that is not in the cluster stands for
 }
 
-// search judges every peer against every subject on every port.
-func (p *prover) search(e *Engine, subjects, peers []string) (*Result, error) {
-	for _, subject := range subjects {
-		for _, peer := range peers {
-			if peer == subject {
+// candidate is a peer that might connect; what says what it stands for if it is not in the cluster.
+type candidate struct {
+	point
+	what string
+}
+
+// connects returns a connection between the two that gets through and that q rules out.
+func (p *prover) connects(subject point, peer *candidate) *Result {
+	source, target := &subject, &peer.point
+	if p.ingress {
+		source, target = target, source
+	}
+	sides := [2]struct {
+		rules *ruleSet
+		other end
+	}{}
+	if s, ok := subjectOf(source); ok {
+		sides[dirEgress].rules, sides[dirEgress].other = p.e.rulesFor(s.id, false), p.e.seenBy(target, source)
+	}
+	if s, ok := subjectOf(target); ok {
+		sides[dirIngress].rules, sides[dirIngress].other = p.e.rulesFor(s.id, true), p.e.seenBy(source, target)
+	}
+	f := flow{to: target.pod, probe: &Probe{}, from: source}
+	for _, side := range sides {
+		if side.rules != nil && !p.e.mayPass(side.rules, &side.other, &f) {
+			return nil
+		}
+	}
+	for _, protocol := range p.protocols {
+		icmp := protocol == protoICMP || protocol == protoICMPv6
+		for _, port := range p.portsOf(protocol, target.pod) {
+			if !icmp && slices.Contains(p.q.ExceptPorts, port) {
 				continue
 			}
-			for _, protocol := range p.protocols {
-				for _, port := range p.portsFor(e, protocol, subject, peer) {
-					probe := Probe{From: peer, To: subject, Protocol: protocol}
-					if !p.ingress {
-						probe.From, probe.To = subject, peer
-					}
-					if protocol == protoICMP || protocol == protoICMPv6 {
-						probe.ICMPType = &port
-					} else if probe.Port = port; slices.Contains(p.q.ExceptPorts, port) {
-						continue
-					}
-					r, err := e.Judge(probe)
-					if err != nil {
-						return nil, err
-					}
-					if r.Verdict == Allowed {
-						if what := p.imagined[peer]; what != "" {
-							r.Reason = what
-						}
-						return &r, nil
-					}
-				}
+			f.protocol, f.port = protocol, uint16(port)
+			passes := true
+			for dir, side := range sides {
+				passes = passes && (side.rules == nil || p.e.passes(side.rules, dir == dirIngress, &side.other, &f))
+			}
+			if !passes {
+				continue
+			}
+			probe := Probe{From: source.name, To: target.name, Protocol: protocol, Port: port}
+			if icmp {
+				probe.Port, probe.ICMPType = 0, &port
+			}
+			j := judgement{e: p.e, probe: &probe, source: *source}
+			r := j.connect(*target, port)
+			r.Reason = peer.what
+			return &r
+		}
+	}
+	return nil
+}
+
+// mayPass reports whether, on some port, the rules could let the two connect.
+func (e *Engine) mayPass(rs *ruleSet, other *end, f *flow) bool {
+	if !rs.isolated || other.id.kind == identityHost {
+		return true
+	}
+	for _, b := range rs.entries {
+		if b.verdict == types.Allow {
+			if _, ok := e.match(b, other, f); ok {
+				return true
 			}
 		}
 	}
-	return nil, nil
+	return false
 }
 
-// excepted reports whether q lets the pod connect.
+// passes is judgeSide without an account of it.
+func (e *Engine) passes(rs *ruleSet, ingress bool, other *end, f *flow) bool {
+	if o := e.decide(rs, other, f); o.entry != nil {
+		return o.verdict == Allowed
+	}
+	return !rs.isolated || ingress && other.id.kind == identityHost
+}
+
+// excepted reports whether q lets a pod of the cluster connect.
 func (p *prover) excepted(x *pod) bool {
 	return slices.Contains(p.q.ExceptNamespaces, x.namespace) || slices.Contains(p.q.ExceptPods, x.ref)
 }
 
 // clusterPeers are the peers that are there: pods, nodes, and what is outside.
-func (p *prover) clusterPeers(c *Cluster) []string {
-	var peers []string
+func (p *prover) clusterPeers() []candidate {
+	c := p.e.c
+	var peers []candidate
 	for _, x := range c.pods {
 		if !p.excepted(x) && !x.hostNetwork {
-			peers = append(peers, x.ref)
+			peers = append(peers, candidate{point: podPoint(x)})
 		}
 	}
-	peers = append(peers, "entity:world", "entity:remote-node")
+	peers = append(peers, candidate{point: point{name: "entity:world", world: true}}, candidate{point: point{name: "entity:remote-node", entity: "remote-node"}})
+	apiOnNode := slices.ContainsFunc(c.nodes, func(n *node) bool { return n.apiServer })
 	if !p.ingress {
-		peers = append(peers, "entity:host")
+		peers = append(peers, candidate{point: point{name: "entity:host", entity: "host"}})
 	}
-	if len(c.apiServers) > 0 || slices.ContainsFunc(c.nodes, func(n *node) bool { return n.apiServer }) {
-		// The API server's node may be the subject's own, which always gets in.
-		if !p.ingress || !slices.ContainsFunc(c.nodes, func(n *node) bool { return n.apiServer }) {
-			peers = append(peers, "entity:kube-apiserver")
-		}
+	// The API server's node may be the subject's own, which always gets in.
+	if !apiOnNode && len(c.apiServers) > 0 || apiOnNode && !p.ingress {
+		peers = append(peers, candidate{point: point{name: "entity:kube-apiserver", entity: "kube-apiserver"}})
 	}
-	for _, a := range p.addresses {
+	for _, a := range p.im.addresses {
 		if o := c.owners[a]; o.pod == nil && o.node == nil && o.service == nil {
-			peers = append(peers, "ip:"+a.String())
+			peers = append(peers, candidate{point: p.e.addressPoint(a)})
 		}
 	}
 	return peers
 }
 
-// collect gathers what the policies tell apart.
-func (p *prover) collect() {
-	p.ports = map[string][]int{}
-	all := []string{protoTCP, protoUDP, protoSCTP, protoICMP, protoICMPv6}
-	for _, protocol := range all {
-		p.ports[protocol] = []int{1, math.MaxUint16}
-	}
-	p.ports[protoICMP] = []int{8, 0, 255}
-	p.ports[protoICMPv6] = []int{128, 0, 255}
+// imaginedPeers are the peers that might be there: one for each set of selectors, unless excepted.
+func (p *prover) imaginedPeers() []candidate {
+	var peers []candidate
 	seen := map[string]bool{}
-	for i := range p.e.entries {
-		b := &p.e.entries[i]
-		p.selectors = addSelection(p.selectors, seen, b.subjectText)
-		for j := range b.peers {
-			x := &b.peers[j]
-			switch x.kind {
-			case peerLabels:
-				p.selectors = addSelection(p.selectors, seen, x.text)
-			case peerCIDR:
-				p.addresses = append(p.addresses, edges(x.prefix)...)
-				for _, except := range x.except {
-					p.addresses = append(p.addresses, edges(except)...)
-				}
-			}
+	for i := range p.im.pods {
+		x := &p.im.pods[i]
+		if seen[x.signature] || p.imaginedExcepted(x) {
+			continue
 		}
-		for j := range b.ports {
-			x := &b.ports[j]
-			if x.name != "" {
-				continue
-			}
-			for _, protocol := range all {
-				if x.protocol == protocol || x.protocol == "" && protocol != protoICMP && protocol != protoICMPv6 {
-					p.ports[protocol] = append(p.ports[protocol], int(x.from)-1, int(x.from), int(x.to), int(x.to)+1)
-				}
-			}
-		}
+		seen[x.signature] = true
+		peers = append(peers, candidate{point: podPoint(x.pod), what: x.String()})
 	}
-	for _, addrs := range p.e.names {
-		p.addresses = append(p.addresses, addrs...)
-	}
-	slices.SortFunc(p.addresses, netip.Addr.Compare)
-	p.addresses = slices.Compact(p.addresses)
-	for protocol, list := range p.ports {
-		limit, least := math.MaxUint16, 1
-		if protocol == protoICMP || protocol == protoICMPv6 {
-			limit, least = 255, 0
-		}
-		list = slices.DeleteFunc(list, func(n int) bool { return n < least || n > limit })
-		slices.Sort(list)
-		p.ports[protocol] = slices.Compact(list)
-	}
+	return peers
 }
 
-// portsFor returns the ports to try on a destination: those that policies mention and, first, those that
-// it declares.
-func (p *prover) portsFor(e *Engine, protocol, subject, peer string) []int {
-	dest := e.c.podByName[peer]
-	if p.ingress {
-		dest = e.c.podByName[subject]
+// imaginedExcepted reports whether an imagined pod counts as excepted: it is in an excepted namespace, or a
+// new one with its labels; or it has the labels of an excepted pod, there or in a new namespace like that.
+func (p *prover) imaginedExcepted(x *imaginedPod) bool {
+	if slices.Contains(p.q.ExceptNamespaces, x.pod.namespace) {
+		return true
 	}
-	ports := p.ports[protocol]
+	for _, name := range p.q.ExceptNamespaces {
+		if x.newNamespace && slices.Contains(x.likeNamespaces, name) {
+			return true
+		}
+	}
+	for _, ref := range p.q.ExceptPods {
+		y := p.e.c.podByName[ref]
+		if y != nil && slices.Contains(x.likePods, ref) && (x.pod.namespace == y.namespace || x.newNamespace && slices.Contains(x.likeNamespaces, y.namespace)) {
+			return true
+		}
+	}
+	return false
+}
+
+// portsOf returns the ports to try on a destination: first those that it declares, then those that
+// policies mention.
+func (p *prover) portsOf(protocol string, dest *pod) []int {
+	ports := p.im.ports[protocol]
 	if dest == nil {
 		return ports
 	}
@@ -227,53 +250,4 @@ func (p *prover) portsFor(e *Engine, protocol, subject, peer string) []int {
 		return ports
 	}
 	return append(declared, ports...)
-}
-
-// edges returns the first and last address of a range and their neighbours outside it.
-func edges(p netip.Prefix) []netip.Addr {
-	if !p.IsValid() {
-		return nil
-	}
-	first := p.Masked().Addr()
-	last := lastAddr(p)
-	var list []netip.Addr
-	for _, a := range []netip.Addr{first.Prev(), first, last, last.Next()} {
-		if a.IsValid() {
-			list = append(list, a)
-		}
-	}
-	return list
-}
-
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 1 << (7 - i%8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
-}
-
-// imagine returns an engine for a cluster that has the imagined pods, too, and the pods' names.
-func (p *prover) imagine() (*Engine, []string) {
-	c := p.e.c.clone()
-	c.ids = &identities{byKey: map[string]*identity{}, relevant: maps.Clone(c.ids.relevant)}
-	p.imagined = map[string]string{}
-	im := imagination{p: p, c: c, kept: map[string]bool{}}
-	im.run()
-	c.identify()
-	wider := New(c, p.e.policies, nil)
-	wider.names = p.e.names
-	return wider, slices.Sorted(maps.Keys(p.imagined))
-}
-
-func describeLabels(labels map[string]string) string {
-	if len(labels) == 0 {
-		return "no labels"
-	}
-	var terms []string
-	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		terms = append(terms, k+"="+labels[k])
-	}
-	return strings.Join(terms, ", ")
 }
