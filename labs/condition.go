@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 
@@ -29,8 +30,12 @@ func Condition(expr string) (cel.Program, error) {
 		return nil, err
 	}
 	ast, issues := env.Compile(expr)
-	if err := issues.Err(); err != nil {
-		return nil, err
+	if issues.Err() != nil {
+		var problems []string
+		for _, e := range issues.Errors() {
+			problems = append(problems, fmt.Sprintf("line %d, column %d: %s", e.Location.Line(), e.Location.Column()+1, e.Message))
+		}
+		return nil, conditionError(strings.Join(problems, "; "))
 	}
 	if t := ast.OutputType(); t != cel.BoolType && t != cel.DynType {
 		return nil, conditionError("the result is " + t.String() + ", not a bool")
@@ -44,10 +49,7 @@ func CheckCondition(expr string) (err error) {
 		return conditionError("it is longer than 16 KiB")
 	}
 	_, err = Condition(expr)
-	if err != nil {
-		return conditionError(strings.TrimSpace(err.Error()))
-	}
-	return nil
+	return err
 }
 
 type conditionError string

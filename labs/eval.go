@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 )
@@ -18,6 +19,8 @@ type scope struct {
 	src   *source
 	diags *Diagnostics
 	funcs map[string]function.Function
+	// partial says that a file did not parse: what is missing may stand there.
+	partial bool
 
 	vars     map[string]cty.Value
 	declared []*variable // as in the files
@@ -69,13 +72,18 @@ func (s *scope) eval(expr hcl.Expression, in *each) cty.Value {
 	v, diags := expr.Value(ctx)
 	for _, d := range diags {
 		d.EvalContext = nil // the values are long; the snippet says enough
+		if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallUnknownDiagExtra](d); ok {
+			// HCL's suggestion is whichever near name its map yields first.
+			name := call.CalledFunctionName()
+			d.Detail = fmt.Sprintf("There is no function %q.%s", name, didYouMean(name, sortedKeys(s.funcs)))
+		}
 	}
 	s.diags.add(diags...)
 	if diags.HasErrors() {
 		return cty.DynamicVal
 	}
 	if problem := tooLarge(v); problem != "" {
-		s.errorf(expr.Range(), "Value too large", "The result %s.", problem)
+		s.errorf(expr.Range(), "Value out of bounds", "The result %s.", problem)
 		return cty.DynamicVal
 	}
 	return v
@@ -100,6 +108,10 @@ func (s *scope) context(expr hcl.Expression, in *each) (*hcl.EvalContext, bool) 
 // reference evaluates what a traversal refers to and puts it into roots.
 func (s *scope) reference(tr hcl.Traversal, in *each, roots map[string]map[string]cty.Value) bool {
 	root := tr.RootName()
+	if root == "each" && in == nil {
+		s.errorf(tr.SourceRange(), "No for_each", "each.key and each.value exist only in a block with for_each, and in the blocks within it.")
+		return false
+	}
 	names, known := s.names(root, in)
 	if !known {
 		rng := tr.SourceRange()
@@ -128,26 +140,31 @@ func (s *scope) reference(tr hcl.Traversal, in *each, roots map[string]map[strin
 		return false
 	}
 	if !slices.Contains(names, name) {
-		what, list := root, ""
-		switch root {
-		case "var":
-			what = "variable"
-		case "local":
-			what = "local value"
-		case "each":
-			list = " It has each.key and each.value."
-		}
-		if len(names) > 0 && len(names) <= 12 && list == "" {
-			list = fmt.Sprintf(" There is %s.", oneOf(names))
-		}
-		rng := hcl.RangeBetween(tr[0].SourceRange(), tr[1].SourceRange())
-		s.errorf(rng, "Unknown "+what, "The lab has no %s %q.%s%s", what, name, didYouMean(name, names), list)
+		s.unknownName(root, name, names, hcl.RangeBetween(tr[0].SourceRange(), tr[1].SourceRange()))
 		return false
 	}
 	if !s.load(root, name, in, tr.SourceRange(), roots) {
 		return false
 	}
 	return s.checkSteps(root, name, roots[root][name], tr)
+}
+
+func (s *scope) unknownName(root, name string, names []string, rng hcl.Range) {
+	what := root
+	switch root {
+	case "var":
+		what = "variable"
+	case "local":
+		what = "local value"
+	case "each":
+		s.errorf(rng, "Unknown reference", "There is each.key and each.value, and no each.%s.", name)
+		return
+	}
+	hint := didYouMean(name, names)
+	if hint == "" && len(names) > 0 && len(names) <= 12 {
+		hint = fmt.Sprintf(" There is %s.", oneOf(names))
+	}
+	s.errorf(rng, "Unknown "+what, "The lab has no %s %q.%s", what, name, hint)
 }
 
 var referenceRoots = []string{"var", "local", "namespace", "app", "external", "each"}
@@ -162,9 +179,6 @@ func (s *scope) names(root string, in *each) ([]string, bool) {
 	case "namespace", "app", "external":
 		return s.labels[root], true
 	case "each":
-		if in == nil {
-			return nil, false
-		}
 		return []string{"key", "value"}, true
 	}
 	return nil, false

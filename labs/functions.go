@@ -36,9 +36,9 @@ func functions(src *source, depth int) map[string]function.Function {
 		"element":         stdlib.ElementFunc,
 		"flatten":         stdlib.FlattenFunc,
 		"floor":           stdlib.FloorFunc,
-		"format":          bounded(stdlib.FormatFunc),
-		"formatlist":      bounded(stdlib.FormatListFunc),
-		"indent":          bounded(stdlib.IndentFunc),
+		"format":          bounded(stdlib.FormatFunc, maxCallBytes),
+		"formatlist":      bounded(stdlib.FormatListFunc, maxCallBytes),
+		"indent":          bounded(stdlib.IndentFunc, maxCallBytes),
 		"index":           stdlib.IndexFunc,
 		"int":             stdlib.IntFunc,
 		"join":            stdlib.JoinFunc,
@@ -57,11 +57,11 @@ func functions(src *source, depth int) map[string]function.Function {
 		"range":           stdlib.RangeFunc,
 		"regex":           stdlib.RegexFunc,
 		"regexall":        stdlib.RegexAllFunc,
-		"regexreplace":    bounded(stdlib.RegexReplaceFunc),
-		"replace":         bounded(stdlib.ReplaceFunc),
+		"regexreplace":    bounded(stdlib.RegexReplaceFunc, maxCallBytes),
+		"replace":         bounded(stdlib.ReplaceFunc, maxCallBytes),
 		"reverse":         stdlib.ReverseListFunc,
 		"setintersection": stdlib.SetIntersectionFunc,
-		"setproduct":      bounded(stdlib.SetProductFunc),
+		"setproduct":      bounded(stdlib.SetProductFunc, maxCallItems),
 		"setsubtract":     stdlib.SetSubtractFunc,
 		"setunion":        stdlib.SetUnionFunc,
 		"signum":          stdlib.SignumFunc,
@@ -107,7 +107,7 @@ func functions(src *source, depth int) map[string]function.Function {
 }
 
 // bounded refuses calls whose result could be out of all proportion to the arguments.
-func bounded(f function.Function) function.Function {
+func bounded(f function.Function, limit float64) function.Function {
 	params := f.Params()
 	for i := range params {
 		params[i].AllowDynamicType = true
@@ -133,7 +133,7 @@ func bounded(f function.Function) function.Function {
 				size *= float64(arg.LengthInt() + 1)
 			}
 		}
-		if size > maxCallSize {
+		if size > limit {
 			return errors.New("the result could be too large for a lab")
 		}
 		return nil
@@ -152,8 +152,11 @@ func bounded(f function.Function) function.Function {
 	})
 }
 
-// maxCallSize bounds the product of the sizes of a bounded function's arguments.
-const maxCallSize = 1 << 28
+// These bound the product of the sizes of a bounded function's arguments.
+const (
+	maxCallBytes = 1 << 24
+	maxCallItems = 1 << 15
+)
 
 // longWidth reports a %-verb with a width or precision of more than three digits.
 func longWidth(s string) bool {
@@ -331,10 +334,22 @@ func templateError(diags hcl.Diagnostics) string {
 		if d.Severity != hcl.DiagError {
 			continue
 		}
+		detail := strings.TrimRight(d.Detail, ".")
 		if d.Subject == nil {
-			return d.Detail
+			return detail
 		}
-		return fmt.Sprintf("%s line %d: %s", d.Subject.Filename, d.Subject.Start.Line, d.Detail)
+		// A template within a template: the innermost problem is the one to mend.
+		if _, inner, ok := cutLast(detail, `Invalid value for "path" parameter: `); ok {
+			return inner
+		}
+		return fmt.Sprintf("%s line %d: %s", d.Subject.Filename, d.Subject.Start.Line, detail)
 	}
 	return ""
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }

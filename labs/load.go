@@ -46,6 +46,7 @@ func Load(fsys fs.FS, dir string, opts LoadOptions) (lab *Lab, diags *Diagnostic
 	}
 
 	s := newScope(src, diags)
+	s.partial = diags.HasErrors()
 	blocks := s.collect(files)
 	given := s.variables(blocks["variable"], opts)
 	s.collectLocals(blocks["locals"])
@@ -153,7 +154,7 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 			}
 		}
 	}
-	if len(blocks["lab"]) == 0 {
+	if len(blocks["lab"]) == 0 && !s.partial {
 		s.diags.add(errorDiag(s.startOfFile(), "No lab block", `A lab begins with its name: lab "NAME" { … }.`))
 	}
 	each("lab", func(n *node) { s.lab(n, lab, opts) })
@@ -164,7 +165,7 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	each("task", func(n *node) { s.task(n, lab) })
 	each("starter", func(n *node) { lab.Starter = s.submissionPath(n) })
 	each("sample", func(n *node) { s.sample(n, lab) })
-	s.checkTasks(lab, len(blocks["task"]) > 0)
+	s.checkTasks(lab, len(blocks["task"]) > 0 || s.partial)
 	return lab
 }
 
@@ -201,7 +202,7 @@ func (s *scope) checkApps() {
 	for _, name := range s.order["app"] {
 		app, n := s.apps[name], s.appNodes[name]
 		if n.has("namespace") && !n.given("manifests") && !slices.Contains(declared, app.Namespace) {
-			s.errorf(n.rng("namespace"), "Unknown namespace", "The lab has no namespace %q.%s Declare it: namespace %q {}.", app.Namespace, didYouMean(app.Namespace, declared), app.Namespace)
+			s.errorf(n.rng("namespace"), "Unknown namespace", "The lab has no namespace %q.%s", app.Namespace, declareNamespace(app.Namespace, declared))
 		}
 		if app.Service == "" {
 			continue

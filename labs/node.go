@@ -121,7 +121,7 @@ func (n *node) fill() {
 		}
 		if v.IsNull() {
 			if spec.required {
-				n.s.errorf(attr.Expr.Range(), "Missing value", "%s of a %s block is required; it is null here.", spec.name, n.spec.typ)
+				n.s.errorf(attr.Expr.Range(), "Missing value", "%s of %s block is required; it is null here.", spec.name, article(n.spec.typ))
 				n.broken[spec.name] = true
 			}
 			continue
@@ -168,6 +168,16 @@ func typeName(t cty.Type) string {
 		return "a list of numbers"
 	case stringMap:
 		return "a map of strings"
+	case cty.DynamicPseudoType:
+		return "null"
+	}
+	switch {
+	case t.IsTupleType(), t.IsListType():
+		return "a list"
+	case t.IsSetType():
+		return "a set"
+	case t.IsObjectType(), t.IsMapType():
+		return "a map"
 	}
 	return t.FriendlyName()
 }
@@ -340,7 +350,7 @@ func (n *node) children(typ string) []*node {
 			continue
 		}
 		if spec.once && first != nil {
-			n.s.errorf(b.DefRange, "Block repeated", "A %s block has at most one %s block; there is one on line %d.", n.spec.typ, typ, first.DefRange.Start.Line)
+			n.s.errorf(b.DefRange, "Block repeated", "There is at most one %s block in %s; one is on line %d.", typ, article(n.spec.typ), first.DefRange.Start.Line)
 			continue
 		}
 		first = b

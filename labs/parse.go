@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -71,7 +72,21 @@ func parseFile(data []byte, name string) (*hcl.File, hcl.Diagnostics) {
 	}
 	// A byte order mark is what Windows editors put first; HCL refuses it.
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	return hclsyntax.ParseConfig(data, name, hcl.InitialPos)
+	f, diags := hclsyntax.ParseConfig(data, name, hcl.InitialPos)
+	return f, withoutEchoes(diags)
+}
+
+// withoutEchoes drops what an unclosed string causes on every line behind it.
+func withoutEchoes(diags hcl.Diagnostics) hcl.Diagnostics {
+	const echo = "Invalid multi-line string"
+	seen := false
+	return slices.DeleteFunc(diags, func(d *hcl.Diagnostic) bool {
+		if d.Summary != echo {
+			return false
+		}
+		defer func() { seen = true }()
+		return seen
+	})
 }
 
 // firstInvalidUTF8 finds the first byte that is not UTF-8.

@@ -187,7 +187,10 @@ func describe(v cty.Value) string {
 	if !v.IsNull() && v.IsKnown() && v.Type() == cty.String {
 		return fmt.Sprintf("the string %q", shorten(v.AsString(), 60))
 	}
-	return v.Type().FriendlyName()
+	if !v.IsNull() && v.IsKnown() && v.Type() == cty.Number {
+		return "the number " + numberText(v)
+	}
+	return typeName(v.Type())
 }
 
 func shorten(s string, n int) string {
@@ -492,9 +495,17 @@ func (s *scope) namespaceName(it item, attr string) (string, bool) {
 		if s.knownNamespace(name) {
 			return name, true
 		}
-		s.errorf(it.rng, "Unknown namespace", "The lab has no namespace %q.%s Declare it: namespace %q {}.", name, didYouMean(name, s.namespaceNamesKnown()), name)
+		s.errorf(it.rng, "Unknown namespace", "The lab has no namespace %q.%s", name, declareNamespace(name, s.namespaceNamesKnown()))
 		return "", false
 	}
 	s.errorf(it.rng, "Not a namespace", "%s takes a namespace (namespace.NAME, or its name in quotes); this is %s.", attr, describe(it.val))
 	return "", false
+}
+
+// declareNamespace helps with the name of a namespace that does not exist.
+func declareNamespace(name string, known []string) string {
+	if hint := didYouMean(name, known); hint != "" {
+		return hint
+	}
+	return fmt.Sprintf(" Declare it: namespace %q {}.", name)
 }

@@ -82,7 +82,7 @@ func (s *scope) setup(n *node) []Setup {
 	for _, c := range n.children("label") {
 		name := c.block.Labels[0]
 		if !s.knownNamespace(name) {
-			s.errorf(c.labelRange(), "Unknown namespace", "The lab has no namespace %q.%s", name, didYouMean(name, s.namespaceNamesKnown()))
+			s.errorf(c.labelRange(), "Unknown namespace", "The lab has no namespace %q.%s", name, declareNamespace(name, s.namespaceNamesKnown()))
 		}
 		list = append(list, Setup{Action: "label", Namespace: name, Labels: c.checkLabels("labels"), Range: c.block.DefRange})
 	}
@@ -163,7 +163,7 @@ func (s *scope) expect(n *node) (Expectation, bool) {
 				e.To = []Target{t}
 			}
 		}
-	} else {
+	} else if !n.bad { // else "to" may have been misspelt
 		s.errorf(n.block.DefRange, "No target", "Say where the connection goes: to = app.NAME, or dns = \"NAME\" for a query.")
 	}
 	if how.http != nil {
@@ -465,7 +465,7 @@ func (s *scope) object(n *node) ObjectAssertion {
 	}
 	if n.has("condition") {
 		if err := CheckCondition(a.Condition); err != nil {
-			s.errorf(n.rng("condition"), "Invalid condition", "The CEL expression does not compile: %v", err)
+			s.errorf(n.rng("condition"), "Invalid condition", "The CEL expression does not compile: %s.", strings.TrimSuffix(err.Error(), "."))
 		}
 	}
 	return a

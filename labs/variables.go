@@ -49,7 +49,7 @@ func (s *scope) variables(blocks hcl.Blocks, opts LoadOptions) map[string]string
 	for _, v := range order {
 		s.vars[v.name] = v.value
 		if !v.set {
-			if !v.node.broken["default"] {
+			if !v.node.broken["default"] && !v.node.broken["type"] {
 				s.errorf(v.node.block.DefRange, "No value for a variable", "The variable %q has no default. Set it: --var %s=VALUE, or --var-file FILE with a line %s = VALUE.", v.name, v.name, v.name)
 			}
 			s.vars[v.name] = cty.DynamicVal
@@ -69,6 +69,7 @@ func (s *scope) variable(b *hcl.Block, spec *blockSpec) *variable {
 	if a := content.Attributes["type"]; a != nil {
 		typ, defaults, diags := typeexpr.TypeConstraintWithDefaults(a.Expr)
 		s.diags.add(diags...)
+		v.node.broken["type"] = diags.HasErrors()
 		if !diags.HasErrors() {
 			v.typ, v.optional = typ, defaults
 		}

@@ -1,0 +1,7 @@
+lab "syntax" {
+  title = "unclosed
+}
+task "t" {
+  objective "o" {
+    points = = 1
+  }

@@ -1,0 +1,3 @@
+lab "utf8" {
+  title = "café"
+}

@@ -1,0 +1,3 @@
+in-file = "text"
+unknown = 1
+titel   = local.x
