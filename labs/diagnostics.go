@@ -131,7 +131,11 @@ func warningDiag(rng *hcl.Range, summary, detail string) *hcl.Diagnostic {
 
 // didYouMean is ` Did you mean "x"?` for the nearest of the names, or what there is to choose from.
 func didYouMean(given string, names []string) string {
-	best, distance := "", max(2, len(given)/4)+1 // with more edits it is another word
+	most := max(2, len(given)/4) // with more edits it is another word
+	if len(given) < 4 {
+		most = 1
+	}
+	best, distance := "", most+1
 	for _, name := range names {
 		if n := levenshtein.Distance(given, name, nil); n < distance && n < len(name) {
 			best, distance = name, n
