@@ -33,6 +33,7 @@ type finding struct {
 	field   string
 	message string
 	hint    string
+	rule    bool // a CRD's CEL rule
 	unknown bool // an unknown field, which does not keep the rest from being checked
 }
 

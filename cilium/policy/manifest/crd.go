@@ -41,7 +41,14 @@ func loadSchema(name string) *schema {
 	return s
 }
 
+// prepare readies a schema and those in it for use: patterns to compile, and the formats left out that
+// CRDs may name but the API server does not check.
 func (s *schema) prepare() {
+	switch s.Format {
+	case "cidr", "date-time", "int32", "int64":
+	default:
+		s.Format = ""
+	}
 	if s.Pattern != "" {
 		s.pattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(s.Pattern) })
 	}

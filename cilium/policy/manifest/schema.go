@@ -93,7 +93,12 @@ func (c *checker) check(s *schema, key, n *yaml.Node) {
 	}
 	if !s.allows(got) {
 		c.misfits = append(c.misfits, n)
-		c.addHint(key, field.TypeInvalid(nil, got, fmt.Sprintf("%s in body must be of type %s: %q", c.where(), s.wantedType(), got)), typeHint(n, got, s.wantedType()))
+		want, is := s.wantedType(), got
+		if s.Format != "" && got != "string" && got != "array" && got != "null" {
+			// In this case the API server speaks of the formats, not of the types.
+			want, is = s.Format, map[string]string{"integer": "int64", "number": "float64"}[got]
+		}
+		c.addHint(key, field.TypeInvalid(nil, is, fmt.Sprintf("%s in body must be of type %s: %q", c.where(), want, is)), typeHint(n, got, s.wantedType()))
 		return
 	}
 	switch got {
@@ -109,6 +114,7 @@ func (c *checker) check(s *schema, key, n *yaml.Node) {
 	for _, r := range s.Rules {
 		if holds, ok := celRules[r.Rule]; ok && !holds(n) {
 			c.add(key, field.Invalid(nil, describe(n, got), r.Message))
+			c.findings[len(c.findings)-1].rule = true
 		}
 	}
 }
@@ -140,14 +146,14 @@ func (c *checker) object(s *schema, key, n *yaml.Node) {
 		if child == nil {
 			child = s.Values
 		}
-		if isNull(v) && !(child != nil && (child.Anything || child.Default != nil)) {
+		if child != nil && isNull(v) && !child.Anything && child.Default == nil {
 			return // dropped before validation
 		}
-		present[name] = true
-		properties++
 		c.path.pushKey(name)
 		switch {
 		case child != nil:
+			present[name] = true
+			properties++
 			c.check(child, k, v)
 		case s.Properties != nil || s.Values == nil && s.Type == "object":
 			c.unknownField(s, name, k)
@@ -261,7 +267,7 @@ func (c *checker) number(s *schema, key, n *yaml.Node) {
 		c.invalid(key, shown, "%s in body should be greater than or equal to %d", c.where(), *s.Minimum)
 	}
 	if s.Format == "int32" && (v > math.MaxInt32 || v < math.MinInt32) {
-		c.invalid(key, shown, "Checked value must be of type integer with format int32 in body")
+		c.invalid(key, "", "Checked value must be of type integer with format int32 in %s", c.where())
 	}
 }
 
