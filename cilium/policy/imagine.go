@@ -10,6 +10,7 @@ import (
 
 	ciliumio "github.com/cilium/cilium/pkg/k8s/apis/cilium.io"
 	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
+	"github.com/cilium/cilium/pkg/labels"
 	"github.com/cilium/cilium/pkg/policy/types"
 )
 
@@ -181,9 +182,13 @@ func (im *imagination) imaginePods(e *Engine) {
 	if newNamespaces == nil {
 		newNamespaces = im.modest(im.namespaceValues, e)
 	}
-	pods := combinations(im.podValues)
-	if pods == nil || len(pods)*(len(namespaces)+len(newNamespaces)) > maxCombinations {
-		pods = im.modest(im.podValues, e)
+	labels := combinations(im.podValues)
+	if labels == nil || len(labels)*(len(namespaces)+len(newNamespaces)) > maxCombinations {
+		labels = im.modest(im.podValues, e)
+	}
+	pods := make([]podKind, len(labels))
+	for i, l := range labels {
+		pods[i] = im.podKind(&c, l)
 	}
 	for _, name := range slices.Sorted(maps.Keys(namespaces)) {
 		im.inNamespace(&c, name, namespaces[name], e.c.namespaces[name] == nil, pods)
@@ -197,8 +202,32 @@ func (im *imagination) imaginePods(e *Engine) {
 	im.engine.makeCaches()
 }
 
+// podKind is what imagined pods of several namespaces have in common.
+type podKind struct {
+	labels  map[string]string
+	account string
+	array   labels.LabelArray // of their identities
+	like    []*pod            // the pods of the cluster whose labels they have
+}
+
+func (im *imagination) podKind(c *Cluster, labels map[string]string) podKind {
+	kind := podKind{labels: labels, account: "default"}
+	if a, ok := labels[ciliumio.PolicyLabelServiceAccount]; ok {
+		kind.account = a
+		kind.labels = maps.Clone(labels)
+		delete(kind.labels, ciliumio.PolicyLabelServiceAccount)
+	}
+	kind.array = c.ids.ownLabels(kind.labels, kind.account)
+	for _, p := range c.pods {
+		if im.podValues.include(kind.labels, p.labels) {
+			kind.like = append(kind.like, p)
+		}
+	}
+	return kind
+}
+
 // inNamespace makes the pods of one namespace that differ to the policies.
-func (im *imagination) inNamespace(c *Cluster, namespace string, namespaceLabels map[string]string, isNew bool, pods []map[string]string) {
+func (im *imagination) inNamespace(c *Cluster, namespace string, namespaceLabels map[string]string, isNew bool, pods []podKind) {
 	var likeNamespaces []string
 	if isNew {
 		for _, name := range slices.Sorted(maps.Keys(c.namespaces)) {
@@ -208,18 +237,14 @@ func (im *imagination) inNamespace(c *Cluster, namespace string, namespaceLabels
 		}
 	}
 	base := c.ids.podLabels(nil, namespace, namespaceLabels, "", c.cfg.ClusterName)
+	array := make(labels.LabelArray, 0, 16)
 	var key strings.Builder
-	for _, labels := range pods {
-		account := "default"
-		if a, ok := labels[ciliumio.PolicyLabelServiceAccount]; ok {
-			account = a
-			labels = maps.Clone(labels)
-			delete(labels, ciliumio.PolicyLabelServiceAccount)
-		}
-		array := append(base[:len(base):len(base)], c.ids.ownLabels(labels, account)...)
+	for i := range pods {
+		kind := &pods[i]
+		array = append(append(array[:0], base...), kind.array...)
 		var likePods []string
-		for _, p := range c.pods {
-			if (isNew || p.namespace == namespace) && im.podValues.include(labels, p.labels) {
+		for _, p := range kind.like {
+			if isNew || p.namespace == namespace {
 				likePods = append(likePods, p.ref)
 			}
 		}
@@ -232,19 +257,21 @@ func (im *imagination) inNamespace(c *Cluster, namespace string, namespaceLabels
 			}
 		}
 		signature := key.String()
-		fmt.Fprint(&key, " ", likePods)
+		for _, ref := range likePods {
+			key.WriteString(" " + ref)
+		}
 		if isNew {
-			fmt.Fprint(&key, " ", likeNamespaces)
+			key.WriteString(" in " + strings.Join(likeNamespaces, " "))
 		} else {
-			fmt.Fprint(&key, " in ", namespace)
+			key.WriteString(" at " + namespace)
 		}
 		if im.kept[key.String()] {
 			continue
 		}
 		im.kept[key.String()] = true
-		x := &pod{namespace: namespace, name: fmt.Sprintf("any-pod-%d", len(im.pods)+1), labels: labels, account: account, node: &node{}}
+		x := &pod{namespace: namespace, name: fmt.Sprintf("any-pod-%d", len(im.pods)+1), labels: kind.labels, account: kind.account, node: &node{}}
 		x.ref = namespace + "/" + x.name
-		x.id = c.ids.append(identityPod, array)
+		x.id = c.ids.append(identityPod, slices.Clone(array))
 		im.pods = append(im.pods, imaginedPod{
 			pod: x, namespaceLabels: namespaceLabels, newNamespace: isNew, signature: signature,
 			likePods: likePods, likeNamespaces: likeNamespaces,
