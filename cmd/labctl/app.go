@@ -39,12 +39,18 @@ func newApp() *app {
 func findTerminal(f *os.File) terminal {
 	t := terminal{width: pipeWidth}
 	fd := int(f.Fd())
-	if !term.IsTerminal(fd) {
+	t.is = term.IsTerminal(fd)
+	// https://no-color.org and https://bixense.com/clicolors; a dumb terminal shows no colours either.
+	switch {
+	case os.Getenv("NO_COLOR") != "":
+	case os.Getenv("CLICOLOR_FORCE") != "" && os.Getenv("CLICOLOR_FORCE") != "0":
+		t.color = true
+	default:
+		t.color = t.is && os.Getenv("TERM") != "dumb"
+	}
+	if !t.is {
 		return t
 	}
-	t.is = true
-	// https://no-color.org: set to anything but the empty string; a dumb terminal shows no colours either.
-	t.color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	if w, _, err := term.GetSize(fd); err == nil && w > 0 {
 		t.width = w
 	}

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 
+	"github.com/labctl/labctl/grade/report"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -109,7 +109,7 @@ func viewTask(task *labs.Task) taskView {
 func (a *app) showLab(v *labView) {
 	fmt.Fprintf(a.out, "%s (%s)\n", v.Title, v.Name)
 	if v.Description != "" {
-		fmt.Fprintf(a.out, "\n%s\n", ansi.Wordwrap(strings.TrimSpace(v.Description), a.terminal.width, ""))
+		fmt.Fprintf(a.out, "\n%s\n", strings.Join(report.Wrap(strings.TrimSpace(v.Description), a.terminal.width), "\n"))
 	}
 	fmt.Fprintln(a.out)
 	width := 0

@@ -3,7 +3,8 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/report"
 )
 
 func newTestCommand(app *app) *cobra.Command {
@@ -33,14 +34,19 @@ Exit code: 0 all hold, 1 some do not.`,
 			if err != nil {
 				return err
 			}
-			rep, err := offline.TestLab(cmd.Context(), lab, eng)
+			rep, err := grade.TestLab(cmd.Context(), lab, eng)
 			if err != nil {
 				return err
 			}
 			if output.json() {
-				return app.writeJSON(rep)
+				err = app.writeJSON(rep)
+			} else {
+				err = report.Test(app.out, rep, app.style())
 			}
-			return nil
+			if err == nil && !rep.Passed {
+				return statusError(exitBelowMark)
+			}
+			return err
 		},
 	}
 	labFlags.register(cmd)

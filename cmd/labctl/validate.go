@@ -6,7 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
-	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -49,7 +49,11 @@ Exit code: 0 valid, perhaps with warnings; 2 the lab has errors.`,
 				if err != nil {
 					return err
 				}
-				diags.Add(offline.Lint(cmd.Context(), lab, eng)...)
+				warnings, err := grade.Lint(cmd.Context(), lab, eng)
+				if err != nil {
+					return err
+				}
+				diags.Add(warnings...)
 			}
 			if err := app.writeValidation(diags, output.json()); err != nil {
 				return err

@@ -15,6 +15,7 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/report"
+	"github.com/labctl/labctl/labs"
 )
 
 // settle is how long a burst of changes (an editor writes, renames and removes to save one file) has to
@@ -47,15 +48,11 @@ With -o json each grading prints its report on one line.`,
 			if err != nil {
 				return err
 			}
-			eng, err := engine.open(lab)
+			w, err := newWatch(app, lab, &engine, submission)
 			if err != nil {
 				return err
 			}
-			grader, err := grade.NewGrader(lab)
-			if err != nil {
-				return err
-			}
-			w := &watch{app: app, grader: grader, engine: eng, submission: submission, opts: opts, json: output.json()}
+			w.opts, w.json = opts, output.json()
 			return w.run(cmd.Context())
 		},
 	}
@@ -77,6 +74,18 @@ type watch struct {
 	json       bool
 
 	last map[string]grade.ObjectiveStatus // by "task/objective", of the grading before
+}
+
+func newWatch(app *app, lab *labs.Lab, engine *engineFlags, submission string) (*watch, error) {
+	eng, err := engine.open(lab)
+	if err != nil {
+		return nil, err
+	}
+	grader, err := grade.NewGrader(lab)
+	if err != nil {
+		return nil, err
+	}
+	return &watch{app: app, grader: grader, engine: eng, submission: submission}, nil
 }
 
 func (w *watch) run(ctx context.Context) error {

@@ -124,7 +124,7 @@ func appPort(t *labs.Target, app *labs.App, port string) error {
 	case port == "" && len(app.Ports) == 0:
 		return fmt.Errorf("the app %s has no port: say which number, as in %[1]s:80", app.Name)
 	case port == "":
-		return fmt.Errorf("the app %s has the ports %s: say which, as in %[1]s:%d", app.Name, strings.Join(have, ", "), app.Ports[0].Port)
+		return fmt.Errorf("the app %[1]s has the ports %[2]s: say which, as in %[1]s:%[3]d", app.Name, strings.Join(have, ", "), app.Ports[0].Port)
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {

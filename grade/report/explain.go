@@ -32,9 +32,9 @@ func Explanation(w io.Writer, e *flow.Explanation, style Style) error {
 	for _, f := range e.Flips {
 		p.line("  - ", flip(f)+": "+p.verdict(f.Verdict))
 	}
-	if e.Verdict == labs.Allowed && len(e.Flips) == 0 {
+	if len(e.Needs) == 0 && len(e.Flips) == 0 {
 		p.blank()
-		p.line("", "No policy that is in force could be taken away to stop it.")
+		p.line("", "Taking away any one policy changes nothing.")
 	}
 	_, err := io.WriteString(w, p.b.String())
 	return err

@@ -38,10 +38,11 @@ type page struct {
 // lines indented as far as prefix reaches.
 func (p *page) line(prefix, text string) {
 	hang := strings.Repeat(" ", ansi.StringWidth(prefix))
+	room := 0
 	if p.Width > 0 {
-		text = ansi.Wordwrap(text, max(p.Width-len(hang), minText), "")
+		room = max(p.Width-len(hang), minText)
 	}
-	for i, l := range strings.Split(text, "\n") {
+	for i, l := range Wrap(text, room) {
 		if i > 0 {
 			prefix = hang
 		}
@@ -57,7 +58,7 @@ func (p *page) row(prefix, text, right string) {
 	}
 	hang := strings.Repeat(" ", ansi.StringWidth(prefix))
 	room := max(width-len(hang)-ansi.StringWidth(right)-2, minText)
-	for i, l := range strings.Split(ansi.Wordwrap(text, room, ""), "\n") {
+	for i, l := range Wrap(text, room) {
 		if i > 0 {
 			p.b.WriteString(strings.TrimRight(hang+l, " ") + "\n")
 			continue
@@ -65,6 +66,29 @@ func (p *page) row(prefix, text, right string) {
 		gap := max(width-len(hang)-ansi.StringWidth(l)-ansi.StringWidth(right), 2)
 		p.b.WriteString(prefix + l + strings.Repeat(" ", gap) + right + "\n")
 	}
+}
+
+// Wrap cuts text into lines of at most width columns, between words only: names of files and policies stay
+// whole, so that they can be copied. Width 0 cuts at line feeds alone.
+func Wrap(text string, width int) []string {
+	var lines []string
+	for _, paragraph := range strings.Split(text, "\n") {
+		line, used := "", 0
+		for i, word := range strings.Split(paragraph, " ") {
+			n := ansi.StringWidth(word)
+			switch {
+			case i == 0:
+				line, used = word, n
+			case width > 0 && used+1+n > width:
+				lines = append(lines, line)
+				line, used = word, n
+			default:
+				line, used = line+" "+word, used+1+n
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 func (p *page) blank() { p.b.WriteByte('\n') }

@@ -41,28 +41,47 @@ func (p *page) task(number int, t *grade.TaskReport, findings []grade.Finding) {
 	for _, h := range t.Hints {
 		p.line("    ", p.dim(fmt.Sprintf("hint %s taken: −%s", h.Name, plainPoints(h.Cost))))
 	}
-	told := map[string]bool{}
+	v := taskView{page: p, task: t.Name, findings: findings, told: map[string]bool{}}
 	for i := range t.Objectives {
-		p.objective(&t.Objectives[i], findings, told)
+		v.objective(&t.Objectives[i])
 	}
 }
 
-// objective writes one objective; told holds what was said in this task already, and need not be again.
-func (p *page) objective(o *grade.ObjectiveReport, findings []grade.Finding, told map[string]bool) {
+// taskView writes a task's objectives and remembers what it said, so as not to say it again.
+type taskView struct {
+	*page
+	task     string
+	findings []grade.Finding
+	told     map[string]bool
+}
+
+// reasonsTold is how many different reasons an objective's misses are explained with; further misses are
+// only listed, and -o json has everything.
+const reasonsTold = 3
+
+const (
+	objectiveIndent = "    "
+	checkIndent     = "        "
+	detailIndent    = "          "
+)
+
+func (v *taskView) objective(o *grade.ObjectiveReport) {
 	title := o.Title
 	if title == "" {
 		title = o.Name
 	}
 	if o.Bonus {
-		title += p.dim(" (bonus)")
+		title += v.dim(" (bonus)")
 	}
-	earned := p.dim("hidden")
+	earned := v.dim("hidden")
 	if o.Points != nil {
 		earned = points(*o.Points, o.Max)
 	}
-	p.row("    "+StatusMark(o.Status, p.Style)+" ", title, earned)
-	if len(o.BlockedBy) > 0 {
-		p.line("        ", p.dim("counts once "+strings.Join(o.BlockedBy, ", ")+" is met"))
+	v.row(objectiveIndent+StatusMark(o.Status, v.Style)+" ", title, earned)
+	if o.Status == grade.Blocked {
+		// What it asks is moot until then.
+		v.line(checkIndent, v.dim("counts once "+strings.Join(o.BlockedBy, ", ")+" is met"))
+		return
 	}
 	var missed []*grade.Check
 	for i := range o.Checks {
@@ -70,13 +89,18 @@ func (p *page) objective(o *grade.ObjectiveReport, findings []grade.Finding, tol
 			missed = append(missed, c)
 		}
 	}
-	for len(missed) > 0 {
+	for reasons := 0; len(missed) > 0; reasons++ {
 		// Checks that missed for one and the same reason are told together.
 		n := 1
 		for n < len(missed) && sameReason(missed[0], missed[n]) {
 			n++
 		}
-		p.checks(missed[:n], findings, told)
+		for _, c := range missed[:n] {
+			v.line(checkIndent, v.asked(c))
+		}
+		if reasons < reasonsTold {
+			v.reason(o.Name, missed[0])
+		}
 		missed = missed[n:]
 	}
 }
@@ -87,69 +111,82 @@ func sameReason(a, b *grade.Check) bool {
 		a.Mistake == b.Mistake && a.Hint == b.Hint && a.Because == b.Because && a.Error == b.Error
 }
 
-// checks writes checks that missed for the same reason.
-func (p *page) checks(same []*grade.Check, findings []grade.Finding, told map[string]bool) {
-	const indent = "        "
-	c := same[0]
-	for _, c := range same {
-		p.line(indent, p.asked(c))
-	}
+// reason writes why a check missed.
+func (v *taskView) reason(objective string, c *grade.Check) {
 	if c.Error != "" {
-		p.line(indent+"  ", p.yellow("could not be checked: ")+c.Error)
+		v.line(detailIndent, v.yellow("could not be checked: ")+c.Error)
 	}
-	if c.Because != "" {
-		p.line(indent+"  ", c.Because)
+	if c.Because != "" && v.first("because", objective, c.Because) {
+		v.line(detailIndent, c.Because)
 	}
-	if c.Why != nil {
-		why := strings.Join(c.Why.Text, "\n")
-		if told[why] && len(same) == 1 {
-			why = p.dim("for the same reason as above")
-		} else {
-			told[why] = true
+	if c.Why != nil && len(c.Why.Text) > 0 {
+		text := c.Why.Text
+		if !v.first("why", text...) {
+			text = []string{v.dim("for the same reason as above")}
 		}
-		for i, text := range strings.Split(why, "\n") {
-			prefix := indent + "  "
+		for i, sentence := range text {
+			label := "        "
 			if i == 0 {
-				prefix += p.dim("why     ")
-			} else {
-				prefix += "        "
+				label = v.dim("why     ")
 			}
-			p.line(prefix, text)
+			v.line(detailIndent+label, sentence)
 		}
 	}
-	p.mistake(indent+"  ", c, findings, told)
+	v.mistake(objective, c)
 }
 
-func (p *page) mistake(indent string, c *grade.Check, findings []grade.Finding, told map[string]bool) {
+// mistake names the classic mistake behind a miss, in full where it was found first.
+func (v *taskView) mistake(objective string, c *grade.Check) {
 	if c.Mistake == "" && c.Hint == "" {
 		return
 	}
-	key := "mistake\x00" + c.Mistake + "\x00" + c.Hint
-	title := c.Mistake
-	var message, at string
-	if i := slices.IndexFunc(findings, func(f grade.Finding) bool { return f.ID == c.Mistake && f.Hint == c.Hint }); i >= 0 {
-		title, message, at = findings[i].Title, findings[i].Message, grade.Place(findings[i].File, findings[i].Line)
+	text, again := c.Mistake, !v.first("mistake", c.Mistake, c.Hint)
+	i := slices.IndexFunc(v.findings, func(f grade.Finding) bool {
+		return f.ID == c.Mistake && f.Task == v.task && f.Objective == objective
+	})
+	if i < 0 {
+		again = true
+		i = slices.IndexFunc(v.findings, func(f grade.Finding) bool { return f.ID == c.Mistake })
 	}
-	if told[key] {
-		if title != "" {
-			p.line(indent+p.yellow("mistake "), title+p.dim(" (as above)"))
+	if i >= 0 {
+		f := &v.findings[i]
+		switch {
+		case !again:
+			text = v.finding(f)
+		case f.Task == v.task:
+			text = f.Title + v.dim(" (as above)")
+		default:
+			text = f.Title + v.dim(" (as in "+f.Task+")")
 		}
-		return
 	}
-	told[key] = true
-	if title != "" {
-		text := p.bold(title)
-		if message != "" {
-			text += ": " + message
-		}
-		if at != "" && !strings.Contains(message, at) {
-			text += p.dim(" (" + at + ")")
-		}
-		p.line(indent+p.yellow("mistake "), text)
+	if text != "" {
+		v.line(detailIndent+v.yellow("mistake "), text)
 	}
-	if c.Hint != "" {
-		p.line(indent+p.cyan("hint    "), c.Hint)
+	if c.Hint != "" && !again {
+		v.line(detailIndent+v.cyan("hint    "), c.Hint)
 	}
+}
+
+// first reports whether something is said for the first time in the task.
+func (v *taskView) first(kind string, what ...string) bool {
+	key := kind + "\x00" + strings.Join(what, "\x00")
+	if v.told[key] {
+		return false
+	}
+	v.told[key] = true
+	return true
+}
+
+// finding is a mistake in a line: its name, what is meant, and where it stands.
+func (p *page) finding(f *grade.Finding) string {
+	text := p.bold(f.Title)
+	if f.Message != "" {
+		text += ": " + f.Message
+	}
+	if at := grade.Place(f.File, f.Line); at != "" && !strings.Contains(f.Message, at) {
+		text += p.dim(" (" + at + ")")
+	}
+	return text
 }
 
 // asked is one check in a line: what, expected and found.
@@ -178,14 +215,14 @@ func (p *page) findings(r *grade.Report) {
 		for _, o := range t.Objectives {
 			for _, c := range o.Checks {
 				if !c.Passed && c.Mistake != "" {
-					shown[c.Mistake+"\x00"+c.Hint] = true
+					shown[c.Mistake] = true
 				}
 			}
 		}
 	}
 	head := false
 	for _, f := range r.Findings {
-		if shown[f.ID+"\x00"+f.Hint] {
+		if shown[f.ID] {
 			continue
 		}
 		if !head {
@@ -193,15 +230,7 @@ func (p *page) findings(r *grade.Report) {
 			p.line("", p.bold("Also noticed"))
 			head = true
 		}
-		at := grade.Place(f.File, f.Line)
-		text := f.Title
-		if f.Message != "" {
-			text += ": " + f.Message
-		}
-		if at != "" && !strings.Contains(f.Message, at) {
-			text += p.dim(" (" + at + ")")
-		}
-		p.line(p.yellow("  → "), text)
+		p.line(p.yellow("  → "), p.finding(&f))
 		if f.Hint != "" {
 			p.line("    ", p.cyan("hint  ")+f.Hint)
 		}

@@ -115,9 +115,43 @@ func sampleReport() *grade.Report {
 			},
 		},
 		Findings: []grade.Finding{
-			{ID: "pod-labels", Title: "A label that no pod has", Message: "app=front selects no pod of the lab.", Hint: "Compare the selector with the labels of the running pods.", File: "02/allow.yaml", Line: 12, Task: "frontend"},
+			{ID: "pod-labels", Title: "A label that no pod has", Message: "app=front selects no pod of the lab.", Hint: "Compare the selector with the labels of the running pods.", File: "02/allow.yaml", Line: 12, Task: "frontend", Objective: "reaches"},
 			{ID: "no-effect", Title: "A step without effect", Message: "Deleting NetworkPolicy default/none changes nothing.", File: "03/delete/none.yaml", Line: 1, Task: "last"},
 		},
+	}
+}
+
+func TestTest(t *testing.T) {
+	t.Parallel()
+	lab := grade.LabReport{Name: "networkpolicy", Title: "Kubernetes NetworkPolicy fundamentals"}
+	starter := grade.SampleResult{Name: "starter", Want: 70, Got: 10, Passed: true}
+	for name, r := range map[string]*grade.TestReport{
+		"passed": {
+			Lab: lab, Engine: "offline", Passed: true, Starter: starter,
+			Samples:  []grade.SampleResult{{Name: "solution", Want: 100, Got: 100, Passed: true}},
+			Mutation: grade.MutationResult{Mutants: 10, Killed: 7, Equivalent: 2, Invalid: 1},
+		},
+		"failed": {
+			Lab: lab, Engine: "offline", Starter: grade.SampleResult{Name: "starter", Want: 70, Got: 100},
+			Samples: []grade.SampleResult{
+				{Name: "forgot-dns", Want: 60, Got: 66.67},
+				{Name: "gone", Error: "samples/gone: no such directory"},
+			},
+			Mutation: grade.MutationResult{Mutants: 10, Killed: 9, Survivors: []grade.Mutant{{
+				Message: "drop the peer spec.ingress[0].from[1]", Object: "NetworkPolicy default/allow", File: "02/policy.yaml", Line: 9,
+				Flow: grade.ChangedFlow{Task: "frontend", From: "frontend", To: "backend:8080", Before: labs.Allowed, After: labs.Dropped},
+			}}},
+		},
+		"skipped": {Lab: lab, Engine: "offline", Starter: starter, Mutation: grade.MutationResult{Skipped: "no sample is a solution"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			if err := Test(&out, r, Style{Width: 100}); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "test-"+name+".golden", out.Bytes())
+		})
 	}
 }
 

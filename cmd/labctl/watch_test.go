@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestWatch changes a submission under a running watch and ends it with Ctrl-C.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	answers := t.TempDir()
+	if err := os.CopyFS(answers, os.DirFS(filepath.Join("testdata", "shop", "samples", "wrong"))); err != nil {
+		t.Fatal(err)
+	}
+	lines := startWatch(t, answers)
+	lines.until("✗ open/frontend")
+	lines.until("Score 8 of 16 points, 50%; pass mark 70%: not passed")
+
+	right, err := os.ReadFile(filepath.Join("testdata", "shop", "samples", "solution", "open", "policy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := filepath.Join(answers, "open", "policy.yaml")
+	write(t, policy, right)
+	// Only what changed is told.
+	if line := lines.next(); line != "✓ open/frontend" {
+		t.Errorf("after the file was mended: %q", line)
+	}
+	lines.until("Score 16 of 16 points, 100%; pass mark 70%: passed")
+
+	// A file that is refused is told, and waited on.
+	write(t, policy, []byte("kind: Secret\n"))
+	lines.until("open/policy.yaml:1")
+	write(t, policy, right)
+	lines.until("Score 16 of 16 points, 100%; pass mark 70%: passed")
+
+	// A folder that is made later is watched too.
+	if err := os.MkdirAll(filepath.Join(answers, "open", "delete"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * settle)
+	write(t, filepath.Join(answers, "open", "delete", "all.yaml"), []byte("kind: NetworkPolicy\nmetadata:\n  name: backend-deny\n"))
+	lines.until("Score ")
+
+	if code := lines.interrupt(); code != exitInterrupted {
+		t.Errorf("exit code %d after Ctrl-C, want %d", code, exitInterrupted)
+	}
+	if got := lines.stderr.String(); !strings.Contains(got, "labctl: interrupted") {
+		t.Errorf("standard error: %q", got)
+	}
+}
+
+func write(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// watched is a running `labctl watch` and what it prints.
+type watched struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	stdout chan string
+	stderr *bytes.Buffer
+}
+
+func startWatch(t *testing.T, submission string, args ...string) *watched {
+	t.Helper()
+	shop := filepath.Join("testdata", "shop")
+	cmd := exec.Command("labctl", append([]string{"watch", shop, "--submission", submission}, args...)...)
+	w := &watched{t: t, cmd: cmd, stdout: make(chan string, 100), stderr: &bytes.Buffer{}}
+	cmd.Stderr = w.stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // ended already, if all went well
+	go func() {
+		defer close(w.stdout)
+		for in := bufio.NewScanner(stdout); in.Scan(); {
+			w.stdout <- in.Text()
+		}
+	}()
+	return w
+}
+
+// next returns the next line.
+func (w *watched) next() string {
+	w.t.Helper()
+	select {
+	case line, ok := <-w.stdout:
+		if !ok {
+			w.t.Fatal("watch ended: ", w.stderr.String())
+		}
+		return line
+	case <-time.After(20 * time.Second):
+		w.t.Fatal("no line within 20 s")
+	}
+	return ""
+}
+
+// until skips lines up to one that contains text.
+func (w *watched) until(text string) {
+	w.t.Helper()
+	for !strings.Contains(w.next(), text) {
+	}
+}
+
+// interrupt presses Ctrl-C and returns the exit code.
+func (w *watched) interrupt() int {
+	w.t.Helper()
+	if err := w.cmd.Process.Signal(os.Interrupt); err != nil {
+		w.t.Fatal(err)
+	}
+	for range w.stdout { // drained before Wait, which closes the pipe
+	}
+	var failed *exec.ExitError
+	if err := w.cmd.Wait(); !errors.As(err, &failed) {
+		w.t.Fatal("ended without an exit code: ", err)
+	}
+	return failed.ExitCode()
+}
+
+// TestWatchJSON prints one report a line.
+func TestWatchJSON(t *testing.T) {
+	t.Parallel()
+	lines := startWatch(t, filepath.Join("testdata", "shop", "samples", "solution"), "-o", "json")
+	if line := lines.next(); !strings.HasPrefix(line, `{"format_version":1,"lab":{"name":"shop"`) || !strings.HasSuffix(line, "}") {
+		t.Errorf("not a report on one line: %q", line)
+	}
+	if code := lines.interrupt(); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+}
+
+// TestWatchOnTerminal draws the whole report anew.
+func TestWatchOnTerminal(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	app := &app{out: &out, err: io.Discard, terminal: terminal{is: true, color: true, width: 80}, now: func() time.Time {
+		return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	}}
+	var labFlags labFlags
+	lab, err := labFlags.load(filepath.Join("testdata", "shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWatch(app, lab, &engineFlags{semantics: "cilium"}, filepath.Join("testdata", "shop", "samples", "wrong"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := w.grade(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	screens := strings.Split(out.String(), clearScreen)
+	if len(screens) != 3 || screens[0] != "" {
+		t.Fatalf("want two screens, each cleared first, got %q", out.String())
+	}
+	if screens[1] != screens[2] {
+		t.Error("the same submission gives another screen")
+	}
+	for _, want := range []string{"\x1b[31m✗\x1b[0m The frontend reaches the backend", "03:04:05  watching "} {
+		if !strings.Contains(screens[2], want) {
+			t.Errorf("%q is not in:\n%s", want, screens[2])
+		}
+	}
+}

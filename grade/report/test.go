@@ -1,0 +1,62 @@
+package report
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/labctl/labctl/grade"
+)
+
+// Test writes the outcome of testing a lab, for its author.
+func Test(w io.Writer, r *grade.TestReport, style Style) error {
+	p := &page{Style: style}
+	p.line("", p.bold(r.Lab.Title)+p.dim(fmt.Sprintf(" · %s · %s engine", r.Lab.Name, r.Engine)))
+	p.blank()
+	p.line("", p.bold("Samples"))
+	p.sample(&r.Starter, fmt.Sprintf("%s%%, must stay below the pass mark of %s%%", number(r.Starter.Got), number(r.Starter.Want)))
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		text := number(s.Got) + "%"
+		if !s.Passed {
+			text = fmt.Sprintf("%s%%, but declares %s%%", number(s.Got), number(s.Want))
+		}
+		p.sample(s, text)
+	}
+	p.blank()
+	p.mutation(&r.Mutation)
+	p.blank()
+	if r.Passed {
+		p.line("", p.green("The lab grades as it declares."))
+	} else {
+		p.line("", p.red("The lab does not grade as it declares."))
+	}
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
+func (p *page) sample(s *grade.SampleResult, text string) {
+	mark := p.green("✓")
+	if !s.Passed {
+		mark = p.red("✗")
+	}
+	if s.Error != "" {
+		text = s.Error
+	}
+	p.line("  "+mark+" ", fmt.Sprintf("%-28s %s", s.Name, text))
+}
+
+func (p *page) mutation(m *grade.MutationResult) {
+	p.line("", p.bold("Mutants of the solution"))
+	if m.Skipped != "" {
+		p.line("  "+p.red("✗")+" ", "none were made: "+m.Skipped)
+		return
+	}
+	p.line("  ", fmt.Sprintf("%d made: %d noticed, %d change no connection of the lab, %d not valid, %d survive",
+		m.Mutants, m.Killed, m.Equivalent, m.Invalid, len(m.Survivors)))
+	for i := range m.Survivors {
+		s := &m.Survivors[i]
+		p.line("  "+p.red("✗")+" ", fmt.Sprintf("%s, in %s (%s)", s.Message, s.Object, grade.Place(s.File, s.Line)))
+		p.line("      ", fmt.Sprintf("at the end of %s, %s → %s was %s and is now %s: no objective notices",
+			s.Flow.Task, s.Flow.From, s.Flow.To, word(s.Flow.Before), word(s.Flow.After)))
+	}
+}
