@@ -13,8 +13,8 @@ import (
 // app is what every command works with: the streams, the terminal behind them, the logger, the clock.
 type app struct {
 	in       io.Reader
-	out, err io.Writer
-	terminal terminal // behind out
+	out, err io.Writer // results; messages and logs
+	terminal terminal  // behind out
 	level    slog.LevelVar
 	now      func() time.Time
 }
@@ -30,7 +30,7 @@ type terminal struct {
 const pipeWidth = 100
 
 func newApp() *app {
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now}
+	a := &app{in: os.Stdin, out: &checkedWriter{to: os.Stdout}, err: os.Stderr, now: time.Now}
 	a.level.Set(slog.LevelWarn)
 	a.terminal = findTerminal(os.Stdout)
 	return a
@@ -64,4 +64,19 @@ func (a *app) log() *slog.Logger {
 		Level:        charmlog.Level(a.level.Level()),
 		ReportCaller: false,
 	}))
+}
+
+// checkedWriter remembers that a write failed: a result that did not get out is a failure, whichever
+// command it was that did not look.
+type checkedWriter struct {
+	to  io.Writer
+	err error
+}
+
+func (w *checkedWriter) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
 }

@@ -48,6 +48,10 @@ type failureBody struct {
 
 // end says what err has to say and returns the code that the process ends with.
 func (a *app) end(cmd *cobra.Command, err error) int {
+	if out, ok := a.out.(*checkedWriter); ok && out.err != nil {
+		fmt.Fprintf(a.err, "labctl: write the result: %v\n", out.err)
+		return exitInfra
+	}
 	if err == nil {
 		return exitPassed
 	}

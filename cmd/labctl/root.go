@@ -20,7 +20,7 @@ connections it lets through, with Cilium's own rule model, and says which rule d
   labctl grade networkpolicy --submission answers/ --offline`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRun: func(*cobra.Command, []string) {
 			if verbose {
 				app.level.Set(slog.LevelDebug)

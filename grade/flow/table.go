@@ -28,9 +28,35 @@ type Cell struct {
 	Verdict labs.Verdict `json:"verdict"`
 }
 
-// From lists the rows' names in order, To the columns'.
-func (t *Table) From() []string { return names(t.Cells, func(c Cell) string { return c.From }) }
-func (t *Table) To() []string   { return names(t.Cells, func(c Cell) string { return c.To }) }
+// From lists the rows' names in order.
+func (t *Table) From() []string {
+	var rows []string
+	for _, c := range t.Cells {
+		if !slices.Contains(rows, c.From) {
+			rows = append(rows, c.From)
+		}
+	}
+	return rows
+}
+
+// To lists the columns' names in order. No row has them all (nothing connects to itself), so each that a
+// row adds goes behind the one before it in that row.
+func (t *Table) To() []string {
+	var columns []string
+	row, at := "", 0
+	for _, c := range t.Cells {
+		if c.From != row {
+			row, at = c.From, 0
+		}
+		i := slices.Index(columns, c.To)
+		if i < 0 {
+			i = at
+			columns = slices.Insert(columns, i, c.To)
+		}
+		at = i + 1
+	}
+	return columns
+}
 
 // Verdict returns the verdict of a cell, or "" where the table has none: a connection that makes no sense.
 func (t *Table) Verdict(from, to string) labs.Verdict {
@@ -40,16 +66,6 @@ func (t *Table) Verdict(from, to string) labs.Verdict {
 		}
 	}
 	return ""
-}
-
-func names(cells []Cell, name func(Cell) string) []string {
-	var all []string
-	for _, c := range cells {
-		if n := name(c); !slices.Contains(all, n) {
-			all = append(all, n)
-		}
-	}
-	return all
 }
 
 // at puts a state in force. Policies that the engine does not take are a refused submission.

@@ -22,20 +22,20 @@ func Table(w io.Writer, t *flow.Table, style Style) error {
 		p.blank()
 	}
 	from, to := t.From(), t.To()
-	heads := to
-	if left := widest(from); style.Width > 0 && left+total(heads) > style.Width {
+	heads, left := to, widest(from)
+	if style.Width > 0 && left+total(heads) > style.Width {
 		heads = make([]string, len(to))
 		for i := range to {
-			heads[i] = fmt.Sprintf("%2d", i+1)
+			heads[i] = fmt.Sprintf("%-2d", i+1)
 		}
 	}
-	p.tableRow(widest(from), "", heads, heads)
+	p.tableRow(left, "", heads, heads)
 	for _, f := range from {
 		cells := make([]string, len(to))
 		for i := range to {
 			cells[i] = p.cell(t.Verdict(f, to[i]))
 		}
-		p.tableRow(widest(from), f, cells, heads)
+		p.tableRow(left, f, cells, heads)
 	}
 	p.blank()
 	if len(to) > 0 && heads[0] != to[0] {
