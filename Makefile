@@ -32,16 +32,16 @@ cross: ## build for linux and macOS, amd64 and arm64, without cgo, into dist/
 	done
 
 quickstart: build ## grade a wrong and a right submission of the tutorial lab, without a cluster
-	@printf '\n$$ labctl grade networkpolicy --submission $(SAMPLES)/forgot-dns --offline\n\n'
-	@$(BIN) grade networkpolicy --submission $(SAMPLES)/forgot-dns --offline; \
+	@printf '\n$$ labctl grade networkpolicy --submission $(SAMPLES)/service-port --offline\n\n'
+	@$(BIN) grade networkpolicy --submission $(SAMPLES)/service-port --offline; \
 	code=$$?; echo "exit code $$code"; [ $$code -eq 1 ] # a wrong answer must not pass
 	@printf '\n$$ labctl grade networkpolicy --submission $(SAMPLES)/solution --offline\n\n'
 	@$(BIN) grade networkpolicy --submission $(SAMPLES)/solution --offline; \
 	code=$$?; echo "exit code $$code"; [ $$code -eq 0 ]
 
 N ?= 300
-oracle: ## compare with Cilium's full engine on N=300 random clusters
-	cd cilium/policy/oracle && $(GO) test -count=1 -timeout 60m -run TestOracle . -args -n $(N)
+oracle: build ## compare bin/labctl with Cilium's full engine on N=300 random clusters
+	cd cilium/policy/oracle && $(GO) run . -n $(N) -labctl ../../../$(BIN)
 
 e2e: ## run every command as a process, offline (nothing in this version needs a cluster)
 	$(GO) test -count=1 -run TestScripts ./cmd/labctl

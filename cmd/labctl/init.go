@@ -30,25 +30,8 @@ current directory, whose name it takes. Files that exist are never overwritten.`
 			if err != nil {
 				return err
 			}
-			files := labs.Skeleton(filepath.Base(abs))
-			names := slices.Sorted(maps.Keys(files))
-			if err := refuseOverwriting(dir, names); err != nil {
+			if err := app.writeFiles(dir, labs.Skeleton(filepath.Base(abs)), output.json()); err != nil || output.json() {
 				return err
-			}
-			for _, name := range names {
-				path := filepath.Join(dir, filepath.FromSlash(name))
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-					return err
-				}
-				if err := os.WriteFile(path, files[name], 0o644); err != nil {
-					return err
-				}
-			}
-			if output.json() {
-				return app.writeJSON(map[string]any{"format_version": 1, "directory": dir, "files": names})
-			}
-			for _, name := range names {
-				fmt.Fprintln(app.out, "wrote", filepath.Join(dir, filepath.FromSlash(name)))
 			}
 			fmt.Fprintf(app.out, "\nNext: labctl validate %s, then labctl test %s\n", dir, dir)
 			return nil
@@ -56,6 +39,30 @@ current directory, whose name it takes. Files that exist are never overwritten.`
 	}
 	output.register(cmd)
 	return cmd
+}
+
+// writeFiles writes files (by slash-separated name) into dir and says so. If one exists, none is written.
+func (a *app) writeFiles(dir string, files map[string][]byte, asJSON bool) error {
+	names := slices.Sorted(maps.Keys(files))
+	if err := refuseOverwriting(dir, names); err != nil {
+		return err
+	}
+	for _, name := range names {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, files[name], 0o644); err != nil {
+			return err
+		}
+	}
+	if asJSON {
+		return a.writeJSON(map[string]any{"format_version": 1, "directory": dir, "files": names})
+	}
+	for _, name := range names {
+		fmt.Fprintln(a.out, "wrote", filepath.Join(dir, filepath.FromSlash(name)))
+	}
+	return nil
 }
 
 func refuseOverwriting(dir string, names []string) error {

@@ -37,6 +37,7 @@ connections it lets through, with Cilium's own rule model, and says which rule d
 	cmd.AddCommand(
 		newLabsCommand(app),
 		newShowCommand(app),
+		newStartCommand(app),
 		newHintCommand(app),
 		newGradeCommand(app),
 		newWatchCommand(app),

@@ -133,7 +133,10 @@ func (a *app) showLab(v *labView) {
 
 func (a *app) showTask(lab *labs.Lab, t *taskView) {
 	fmt.Fprintf(a.out, "%s\n\n", t.Title)
-	if text := strings.TrimSpace(t.Instructions); text != "" {
+	text := strings.TrimSpace(t.Instructions)
+	// Instructions may begin with the title as their heading; once is enough.
+	text = strings.TrimSpace(strings.TrimPrefix(text, "# "+t.Title+"\n"))
+	if text != "" {
 		fmt.Fprintf(a.out, "%s\n\n", text)
 	}
 	fmt.Fprintln(a.out, "Graded:")
