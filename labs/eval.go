@@ -21,6 +21,8 @@ type scope struct {
 	funcs map[string]function.Function
 	// partial says that a file did not parse: what is missing may stand there.
 	partial bool
+	// blocks and connections count against maxBlocks and maxConnections.
+	blocks, connections int
 
 	vars     map[string]cty.Value
 	declared []*variable // as in the files

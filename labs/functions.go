@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -84,7 +86,7 @@ func functions(src *source, depth int) map[string]function.Function {
 		"trimsuffix":      stdlib.TrimSuffixFunc,
 		"upper":           stdlib.UpperFunc,
 		"values":          stdlib.ValuesFunc,
-		"yamldecode":      ctyyaml.YAMLDecodeFunc,
+		"yamldecode":      yamlDecodeFunc,
 		"yamlencode":      ctyyaml.YAMLEncodeFunc,
 		"zipmap":          stdlib.ZipmapFunc,
 
@@ -157,6 +159,26 @@ const (
 	maxCallBytes = 1 << 24
 	maxCallItems = 1 << 15
 )
+
+// yamlDecodeFunc refuses documents whose aliases could make them explode ("billion laughs").
+var yamlDecodeFunc = function.New(&function.Spec{
+	Params: []function.Parameter{{Name: "src", Type: cty.String}},
+	Type: func(args []cty.Value) (cty.Type, error) {
+		if !args[0].IsKnown() {
+			return cty.DynamicPseudoType, nil
+		}
+		text := args[0].AsString()
+		// So many aliases can at most multiply a document so often: three to a level, level upon level.
+		aliases := len(yamlAlias.FindAllStringIndex(text, -1))
+		if float64(len(text))*math.Pow(3, float64(aliases)/3) > maxCallBytes {
+			return cty.NilType, function.NewArgErrorf(0, "the document has too many aliases (*NAME); write it out")
+		}
+		return ctyyaml.YAMLDecodeFunc.ReturnTypeForValues(args)
+	},
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return ctyyaml.YAMLDecodeFunc.Call(args) },
+})
+
+var yamlAlias = regexp.MustCompile(`(^|[\s\[\]{},:?-])\*[^\s*]`)
 
 // longWidth reports a %-verb with a width or precision of more than three digits.
 func longWidth(s string) bool {
@@ -294,7 +316,7 @@ func templateFileFunc(src *source, depth int) function.Function {
 		if !vars.Type().IsObjectType() && !vars.Type().IsMapType() {
 			return cty.NilVal, function.NewArgErrorf(1, "the variables are a map: { name = value }")
 		}
-		if d := checkNesting([]byte(text), name); d != nil {
+		if d := checkTokens([]byte(text), name); d != nil {
 			return cty.NilVal, function.NewArgErrorf(0, "%s: %s", name, d.Detail)
 		}
 		expr, diags := hclsyntax.ParseTemplate([]byte(text), name, hcl.InitialPos)

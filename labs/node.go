@@ -33,6 +33,9 @@ func (s *scope) instances(block *hcl.Block, spec *blockSpec, in *each) ([]*node,
 	content, diags := block.Body.Content(spec.hclSchema())
 	s.diags.add(diags...)
 
+	if s.blocks > maxBlocks {
+		return nil, false
+	}
 	base := node{s: s, spec: spec, block: block, each: in, bad: diags.HasErrors()}
 	if len(block.Labels) > 0 {
 		base.name = block.Labels[0]
@@ -42,6 +45,7 @@ func (s *scope) instances(block *hcl.Block, spec *blockSpec, in *each) ([]*node,
 
 	forEach := content.Attributes["for_each"]
 	if forEach == nil {
+		s.countBlocks(block, 1)
 		n := base
 		n.fill()
 		return []*node{&n}, true
@@ -53,6 +57,9 @@ func (s *scope) instances(block *hcl.Block, spec *blockSpec, in *each) ([]*node,
 	keys, values, problem := forEachItems(v)
 	if problem != "" {
 		s.errorf(forEach.Expr.Range(), "Invalid for_each", "for_each takes a map, or a set or list of strings; %s.", problem)
+		return nil, false
+	}
+	if !s.countBlocks(block, len(keys)) {
 		return nil, false
 	}
 	var nodes []*node
@@ -67,6 +74,16 @@ func (s *scope) instances(block *hcl.Block, spec *blockSpec, in *each) ([]*node,
 		nodes = append(nodes, &n)
 	}
 	return nodes, true
+}
+
+// countBlocks bounds the instances that for_each within for_each makes.
+func (s *scope) countBlocks(block *hcl.Block, n int) bool {
+	before := s.blocks
+	s.blocks += n
+	if before <= maxBlocks && s.blocks > maxBlocks {
+		s.errorf(block.DefRange, "Too many blocks", "With these the lab has %d blocks, more than %d.", s.blocks, maxBlocks)
+	}
+	return s.blocks <= maxBlocks
 }
 
 // forEachItems lists the instances that the value of a for_each asks for.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -16,14 +17,16 @@ import (
 // Limits of a lab's own files. A lab is written by hand; what is larger is a mistake, or an attack on
 // whoever runs a lab from elsewhere.
 const (
-	maxFileBytes  = 1 << 20 // one file of the lab
-	maxFiles      = 5000    // files that belong to a lab
-	maxNesting    = 1000    // brackets and operators within each other in an expression
-	maxInstances  = 1000    // instances of one for_each
-	maxValueNodes = 20000   // values within one value
-	maxValueBytes = 1 << 20 // bytes of the strings within one value
-	maxTemplates  = 8       // templatefile within templatefile
-	maxHCLBytes   = 1 << 18 // one .hcl file
+	maxFileBytes   = 1 << 20 // one file of the lab
+	maxFiles       = 5000    // files that belong to a lab
+	maxNesting     = 1000    // brackets and operators within each other in an expression
+	maxBlocks      = 20000   // instances of blocks in the lab
+	maxConnections = 100000  // pairs of a source and a target in the lab
+	maxInstances   = 1000    // instances of one for_each
+	maxValueNodes  = 20000   // values within one value
+	maxValueBytes  = 1 << 20 // bytes of the strings within one value
+	maxTemplates   = 8       // templatefile within templatefile
+	maxHCLBytes    = 1 << 18 // one .hcl file
 )
 
 // parseDir parses every .hcl file directly in the lab directory: together they are the lab.
@@ -67,7 +70,7 @@ func parseFile(data []byte, name string) (*hcl.File, hcl.Diagnostics) {
 		return nil, hcl.Diagnostics{errorDiag(&rng, "Not UTF-8",
 			"Lab files are UTF-8 text; this byte is not. Save the file as UTF-8.")}
 	}
-	if d := checkNesting(data, name); d != nil {
+	if d := checkTokens(data, name); d != nil {
 		return nil, hcl.Diagnostics{d}
 	}
 	// A byte order mark is what Windows editors put first; HCL refuses it.
@@ -112,11 +115,11 @@ func firstInvalidUTF8(data []byte, name string) (hcl.Range, bool) {
 	return hcl.Range{Filename: name, Start: pos, End: end}, true
 }
 
-// checkNesting refuses a file whose expressions nest so deeply that parsing them, which is recursive,
-// could exhaust the stack; that cannot be recovered from.
-func checkNesting(data []byte, name string) *hcl.Diagnostic {
+// checkTokens refuses a file whose expressions nest so deeply that parsing them, which is recursive,
+// could exhaust the stack, which cannot be recovered from; and numbers that would take ages to write out.
+func checkTokens(data []byte, name string) *hcl.Diagnostic {
 	// Scanning a file takes as long as parsing it; only what may nest deeply is worth it.
-	if nestingBytes(data) <= maxNesting {
+	if nestingBytes(data) <= maxNesting && !longNumber.Match(data) {
 		return nil
 	}
 	tokens, _ := hclsyntax.LexConfig(data, name, hcl.InitialPos)
@@ -149,6 +152,10 @@ func checkNesting(data []byte, name string) *hcl.Diagnostic {
 			}
 		}
 		last = t.Type
+		if t.Type == hclsyntax.TokenNumberLit && longNumber.Match(t.Bytes) {
+			rng := t.Range
+			return errorDiag(&rng, "Number out of range", "A number has at most 100 digits and an exponent of at most three.")
+		}
 		if depth > maxNesting {
 			rng := t.Range
 			return errorDiag(&rng, "Nested too deeply",
@@ -157,6 +164,8 @@ func checkNesting(data []byte, name string) *hcl.Diagnostic {
 	}
 	return nil
 }
+
+var longNumber = regexp.MustCompile(`[0-9]{101}|[0-9][eE][+-]?[0-9]{4}`)
 
 // nestingBytes counts the bytes that can open a level of nesting; a dash within a name cannot, nor can
 // a comment.

@@ -296,8 +296,13 @@ func (s *scope) target(it item, how addressing) (Target, bool) {
 			s.errorf(it.rng, "Not a connection", "dns(%q) is a DNS query; it takes neither http nor icmp.", r.name)
 			return t, false
 		}
-		if t.Protocol == "" {
+		switch t.Protocol {
+		case "":
 			t.Protocol = "UDP"
+		case "UDP", "TCP":
+		default:
+			s.errorf(it.rng, "Wrong protocol", "DNS goes over UDP or TCP, not %s.", t.Protocol)
+			return t, false
 		}
 		t.Port = 53
 		return t, true

@@ -30,6 +30,9 @@ func (s *scope) task(n *node, lab *Lab) {
 			s.duplicate(n, "task", old.Range.Filename, old.Range.Start.Line)
 		}
 	}
+	if t.Name == "delete" {
+		s.errorf(n.nameRange(), "Reserved name", "A folder \"delete\" of a submission holds what was deleted, so no task can have that name.")
+	}
 	t.Hints = s.hints(n)
 	for _, c := range n.children("setup") {
 		t.Setup = append(t.Setup, s.setup(c)...)
@@ -166,6 +169,7 @@ func (s *scope) expect(n *node) (Expectation, bool) {
 	} else if !n.bad { // else "to" may have been misspelt
 		s.errorf(n.block.DefRange, "No target", "Say where the connection goes: to = app.NAME, or dns = \"NAME\" for a query.")
 	}
+	s.countConnections(n, len(e.From)*len(e.To))
 	if how.http != nil {
 		switch e.Verdict {
 		case Dropped, Rejected, Denied, DNSFailed:
@@ -185,6 +189,15 @@ func (n *node) httpStatusGiven() bool {
 		}
 	}
 	return false
+}
+
+// countConnections bounds what a lab asks for.
+func (s *scope) countConnections(n *node, pairs int) {
+	before := s.connections
+	s.connections += pairs
+	if before <= maxConnections && s.connections > maxConnections {
+		s.errorf(n.block.DefRange, "Too many connections", "With this block the lab asks for %d connections, more than %d.", s.connections, maxConnections)
+	}
 }
 
 // addressing decodes how the targets of an expect or matrix block are reached.
@@ -310,10 +323,8 @@ func (s *scope) matrix(n *node) Matrix {
 		Otherwise: Verdict(n.oneOf("otherwise", string(Denied), string(Denied), string(Dropped), string(Rejected))),
 		Range:     n.block.DefRange,
 	}
+	s.countConnections(n, len(m.From)*len(m.To))
 	s.matrixAllow(n, how, &m)
-	if len(m.From)*len(m.To) > maxInstances {
-		s.errorf(n.block.DefRange, "Matrix too large", "The table has %d cells, more than %d.", len(m.From)*len(m.To), maxInstances)
-	}
 	return m
 }
 
@@ -330,7 +341,10 @@ func (s *scope) matrixAllow(n *node, how addressing, m *Matrix) {
 		s.errorf(rng, "Invalid allow", "allow is a list of cells, each [FROM, TO] or { from = FROM, to = TO }; this is %s.", describe(v))
 		return
 	}
-	tableComplete := !n.broken["from"] && !n.broken["to"] && len(m.From) > 0 && len(m.To) > 0
+	// With a source or target that was refused, whatever is allowed may be meant to be in the table.
+	fromItems, fromKnown := n.items("from")
+	toItems, toKnown := n.items("to")
+	tableComplete := fromKnown && toKnown && len(m.From) == len(fromItems) && len(m.To) == len(toItems) && len(m.From)*len(m.To) > 0
 	i := 0
 	for it := v.ElementIterator(); it.Next(); i++ {
 		_, cell := it.Element()

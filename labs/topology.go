@@ -3,6 +3,8 @@ package labs
 import (
 	"net/netip"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/zclconf/go-cty/cty"
 )
@@ -40,7 +42,7 @@ func (s *scope) app(n *node) cty.Value {
 		Name:      n.name,
 		Namespace: "default",
 		Labels:    n.checkLabels("labels"),
-		Replicas:  n.int("replicas", 0, 100, 1),
+		Replicas:  n.int("replicas", 1, 100, 1),
 		Image:     n.str("image", ""),
 		Command:   n.strs("command"),
 		Args:      n.strs("args"),
@@ -55,6 +57,9 @@ func (s *scope) app(n *node) cty.Value {
 			s.errorf(n.rng("service"), "Invalid name", "%q cannot be the name of a service: %s.", app.Service, problem)
 		}
 	}
+	if n.has("image") && (app.Image == "" || strings.ContainsFunc(app.Image, unicode.IsSpace)) {
+		s.errorf(n.rng("image"), "Invalid image", "%q cannot be the name of an image.", app.Image)
+	}
 	if n.has("node") {
 		if problem := checkDNSName(app.Node); problem != "" {
 			s.errorf(n.rng("node"), "Invalid name", "%q cannot be the name of a node: %s.", app.Node, problem)
@@ -67,8 +72,10 @@ func (s *scope) app(n *node) cty.Value {
 	}
 	complete := !n.bad && !n.broken["namespace"] && !n.broken["name"]
 	if n.has("namespace") {
-		items, _ := n.items("namespace")
+		items, known := n.items("namespace")
 		switch {
+		case !known:
+			complete = false
 		case len(items) != 1:
 			s.errorf(n.rng("namespace"), "Not a namespace", "namespace takes one namespace.")
 			complete = false

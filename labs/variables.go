@@ -177,7 +177,7 @@ func (s *scope) parseVar(name, text string, typ cty.Type) (cty.Value, bool) {
 		s.errorf(rng, "Invalid value", "The value of %q is no UTF-8 text, or too long.", name)
 		return cty.DynamicVal, false
 	}
-	if d := checkNesting(data, source); d != nil {
+	if d := checkTokens(data, source); d != nil {
 		s.diags.add(d)
 		return cty.DynamicVal, false
 	}

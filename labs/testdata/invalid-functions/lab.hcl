@@ -13,7 +13,7 @@ locals {
   badnet   = cidrsubnet("10.0.0.0/8", 30, 1)
   badin    = cidrcontains("10.0.0.0/8", "x")
   badnode  = node("Not A Node!")
-  number   = 1e999999
+  number   = pow(10, 300) * pow(10, 300)
   yaml     = yamldecode("a: [")
   json     = jsondecode("{")
   regex    = regex("(", "x")
