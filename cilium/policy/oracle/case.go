@@ -43,6 +43,7 @@ type Probe struct {
 	ICMPType *int       `json:"icmp_type,omitempty"`
 	HTTP     *HTTPProbe `json:"http,omitempty"`
 	DNSQuery string     `json:"dns_query,omitempty"`
+	TLSSNI   string     `json:"tls_sni,omitempty"`
 }
 
 // HTTPProbe is the request that goes with a Probe.

@@ -60,6 +60,9 @@ var (
 	dnsNames = []string{"example.com", "api.example.com", "www.example.com", "db.example.org", "deep.api.example.com", "example.org"}
 )
 
+// controlPlane is the label of the nodes that run the API server.
+const controlPlane = "node-role.kubernetes.io/control-plane"
+
 type containerPort struct {
 	name     string
 	number   int
@@ -67,6 +70,9 @@ type containerPort struct {
 }
 
 type pod struct {
+	kind            string // Pod, or the workload that makes it
+	owner           string // the workload's name
+	hostNetwork     bool
 	namespace, name string
 	labels          map[string]string
 	serviceAccount  string
@@ -196,13 +202,16 @@ func (g *generator) cluster() *cluster {
 	}
 	for i := range 1 + g.IntN(2) {
 		n := &node{name: fmt.Sprintf("node-%d", i+1), ips: []string{fmt.Sprintf("172.18.0.%d", i+2)}, labels: map[string]string{"kubernetes.io/os": "linux"}}
+		if i == 0 && g.chance(0.5) {
+			n.labels[controlPlane] = ""
+		}
 		if c.dual {
 			n.ips = append(n.ips, fmt.Sprintf("fc00:f853::%d", i+2))
 		}
 		c.nodes = append(c.nodes, n)
 	}
 	for i := range 4 + g.IntN(5) {
-		c.pods = append(c.pods, g.pod(i, pick(g, c.namespaces).name))
+		c.pods = append(c.pods, g.pods(i)...)
 	}
 	for i := range g.IntN(4) {
 		c.services = append(c.services, g.service(i))
@@ -245,6 +254,53 @@ func (g *generator) pod(i int, ns string) *pod {
 		p.ports = append(p.ports, containerPort{number: g.number()})
 	}
 	return p
+}
+
+// pods draws a pod or the pods of a workload. A workload's have no address in the manifests.
+func (g *generator) pods(i int) []*pod {
+	p := g.pod(i, pick(g, g.c.namespaces).name)
+	replicas, first := 1, 1
+	switch g.weighted(20, 2, 2, 2, 1) {
+	case 0:
+		p.kind = "Pod"
+		if g.chance(0.06) {
+			p.hostNetwork = true
+			for _, n := range g.c.nodes {
+				if n.name == p.node {
+					p.ips = n.ips
+				}
+			}
+		}
+		return []*pod{p}
+	case 1:
+		p.kind = "Deployment"
+	case 2:
+		p.kind, replicas = "Deployment", 2
+	case 3:
+		p.kind, replicas, first = "StatefulSet", 1+g.IntN(2), 0
+	case 4:
+		p.kind = "DaemonSet"
+	}
+	p.owner, p.ips = p.name, nil
+	if p.kind == "DaemonSet" {
+		var out []*pod
+		for _, n := range g.c.nodes {
+			one := *p
+			one.name, one.node = p.owner+"-"+n.name, n.name
+			out = append(out, &one)
+		}
+		return out
+	}
+	if p.kind == "Deployment" && replicas == 1 {
+		return []*pod{p}
+	}
+	var out []*pod
+	for k := range replicas {
+		one := *p
+		one.name = fmt.Sprintf("%s-%d", p.owner, first+k)
+		out = append(out, &one)
+	}
+	return out
 }
 
 func (g *generator) podIPs(i int) []string {
@@ -298,7 +354,7 @@ func (g *generator) dns() {
 	g.c.namespaces = append(g.c.namespaces, &namespace{name: "kube-system", labels: map[string]string{}})
 	for i := range 1 + g.IntN(2) {
 		server := &pod{
-			namespace: "kube-system", name: fmt.Sprintf("coredns-%d", i), node: pick(g, g.c.nodes).name,
+			kind: "Pod", namespace: "kube-system", name: fmt.Sprintf("coredns-%d", i), node: pick(g, g.c.nodes).name,
 			labels:         map[string]string{"k8s-app": "kube-dns"},
 			serviceAccount: "coredns",
 			ips:            []string{fmt.Sprintf("10.0.0.%d", 200+i)},
@@ -332,6 +388,33 @@ func (c *cluster) userPods() []*pod {
 		}
 	}
 	return out
+}
+
+// spec is the pod's spec as its manifest or its workload's has it.
+func (p *pod) spec() object {
+	container := object{"name": "main", "image": "registry.k8s.io/pause:3.10"}
+	var ports []any
+	for _, port := range p.ports {
+		entry := object{"containerPort": port.number}
+		if port.name != "" {
+			entry["name"] = port.name
+		}
+		if port.protocol != "" {
+			entry["protocol"] = port.protocol
+		}
+		ports = append(ports, entry)
+	}
+	if ports != nil {
+		container["ports"] = ports
+	}
+	spec := object{"nodeName": p.node, "containers": []any{container}}
+	if p.hostNetwork {
+		spec["hostNetwork"] = true
+	}
+	if p.serviceAccount != "" {
+		spec["serviceAccountName"] = p.serviceAccount
+	}
+	return spec
 }
 
 func meta(ns, name string, labels map[string]string) object {
@@ -375,32 +458,39 @@ func (c *cluster) manifests() []object {
 		out = append(out, object{"apiVersion": "v1", "kind": "Node", "metadata": meta("", n.name, n.labels),
 			"status": object{"addresses": addresses}})
 	}
-	for _, p := range c.pods {
-		container := object{"name": "main", "image": "registry.k8s.io/pause:3.10"}
-		var ports []any
-		for _, port := range p.ports {
-			entry := object{"containerPort": port.number}
-			if port.name != "" {
-				entry["name"] = port.name
+	for i, p := range c.pods {
+		spec := p.spec()
+		if p.kind == "Pod" {
+			var ips []any
+			for _, ip := range p.ips {
+				ips = append(ips, object{"ip": ip})
 			}
-			if port.protocol != "" {
-				entry["protocol"] = port.protocol
+			out = append(out, object{"apiVersion": "v1", "kind": "Pod", "metadata": meta(p.namespace, p.name, p.labels),
+				"spec": spec, "status": object{"podIP": p.ips[0], "podIPs": ips, "phase": "Running"}})
+			continue
+		}
+		if i > 0 && c.pods[i-1].owner == p.owner {
+			continue // the workload has been written
+		}
+		labels := strings2any(p.labels)
+		labels["owner"] = p.owner
+		workload := object{"selector": object{"matchLabels": object{"owner": p.owner}}, "template": object{"metadata": object{"labels": labels}, "spec": spec}}
+		switch p.kind {
+		case "DaemonSet":
+			delete(spec, "nodeName")
+		case "StatefulSet":
+			workload["serviceName"] = p.owner
+			fallthrough
+		default:
+			replicas := 0
+			for _, q := range c.pods {
+				if q.owner == p.owner {
+					replicas++
+				}
 			}
-			ports = append(ports, entry)
+			workload["replicas"] = replicas
 		}
-		if ports != nil {
-			container["ports"] = ports
-		}
-		spec := object{"nodeName": p.node, "containers": []any{container}}
-		if p.serviceAccount != "" {
-			spec["serviceAccountName"] = p.serviceAccount
-		}
-		var ips []any
-		for _, ip := range p.ips {
-			ips = append(ips, object{"ip": ip})
-		}
-		out = append(out, object{"apiVersion": "v1", "kind": "Pod", "metadata": meta(p.namespace, p.name, p.labels),
-			"spec": spec, "status": object{"podIP": p.ips[0], "podIPs": ips, "phase": "Running"}})
+		out = append(out, object{"apiVersion": "apps/v1", "kind": p.kind, "metadata": meta(p.namespace, p.owner, nil), "spec": workload})
 	}
 	for _, s := range c.services {
 		var ports []any

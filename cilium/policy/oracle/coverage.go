@@ -67,6 +67,8 @@ func (c *coverage) side(direction string, p *Probe, s *side) {
 	switch {
 	case s.redirect == toEnvoy && p.HTTP != nil:
 		seen["HTTP request judged: "+s.verdict] = true
+	case s.redirect == toEnvoy && p.TLSSNI != "":
+		seen["TLS server name judged: "+s.verdict] = true
 	case s.redirect == toDNSProxy && p.DNSQuery != "":
 		seen["DNS query judged: "+s.verdict] = true
 	}
@@ -133,6 +135,8 @@ func (r ruleInfo) features() []string {
 	}
 	for _, rule := range e.L4 {
 		switch {
+		case len(rule.ServerNames) > 0:
+			out = append(out, "server names")
 		case rule.Rules == nil:
 		case len(rule.Rules.HTTP) > 0:
 			out = append(out, "HTTP rules")

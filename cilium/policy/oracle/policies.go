@@ -31,6 +31,14 @@ func (g *generator) policies() []object {
 			out = append(out, g.clusterPolicy(name, priority))
 		}
 	}
+	if len(out) > 1 && g.chance(0.03) { // applied again under the same name: the later one counts
+		last := out[len(out)-1]
+		for _, other := range out[:len(out)-1] {
+			if kindOf(other) == kindOf(last) {
+				last["metadata"] = cloneValue(other["metadata"])
+			}
+		}
+	}
 	return out
 }
 
@@ -225,7 +233,7 @@ func (g *generator) cidrRule(strict bool) object {
 // cidr draws from the pool, or the address of a pod: which no CIDR ever selects.
 func (g *generator) cidr(pool []string) string {
 	if g.chance(0.1) {
-		for _, ip := range pick(g, g.c.pods).ips {
+		for _, ip := range pick(g, g.c.pods).ips { // a workload's pods have none
 			if isV4(ip) == isV4(pool[0]) {
 				if isV4(ip) {
 					return ip + "/32"
@@ -282,6 +290,14 @@ func (g *generator) ciliumRule(clusterwide bool) object {
 		if g.chance(0.2) {
 			rule["egressDeny"] = g.ciliumRules(func() object { return g.deny(g.ciliumEgress()) })
 		}
+	}
+	if g.chance(0.12) { // as the documentation shows it: a rule that lets names be looked up, and one for the names
+		egress, _ := rule["egress"].([]any)
+		names := object{"toFQDNs": g.fqdns()}
+		if g.chance(0.5) {
+			g.ports(names, true)
+		}
+		rule["egress"] = append(egress, g.dnsRule(), names)
 	}
 	if g.chance(0.25) {
 		posture := object{}
@@ -546,8 +562,11 @@ func (g *generator) icmpField() object {
 }
 
 func (g *generator) portRule(egress bool) object {
-	if g.chance(0.22) {
+	switch {
+	case g.chance(0.28):
 		return g.httpRule()
+	case g.chance(0.04):
+		return object{"ports": []any{object{"port": "443", "protocol": "TCP"}}, "serverNames": list(some(g, serverNames, 1+g.IntN(2)))}
 	}
 	var ports []any
 	for range 1 + g.weighted(4, 2) {
@@ -571,6 +590,8 @@ func (g *generator) portRule(egress bool) object {
 	}
 	return object{"ports": ports}
 }
+
+var serverNames = []string{"example.com", "*.example.com", "**.example.com", "api.example.com", "*", "Shop.Example.com"}
 
 func (g *generator) httpRule() object {
 	var ports []any
@@ -607,9 +628,13 @@ func (g *generator) httpRule() object {
 // deny turns an allow rule into a deny rule: no L7 rules and no FQDNs there.
 func (g *generator) deny(rule object) object {
 	delete(rule, "toFQDNs")
+	if g.chance(0.95) { // Cilium does not resolve these
+		delete(rule, "toServices")
+	}
 	if ports, ok := rule["toPorts"].([]any); ok {
 		for _, p := range ports {
 			delete(p.(object), "rules")
+			delete(p.(object), "serverNames")
 		}
 	}
 	return rule

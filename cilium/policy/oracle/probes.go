@@ -57,9 +57,19 @@ func (g *generator) probe(ports []int) Probe {
 		p.From, p.To = pick(g, []string{"node:" + pick(g, g.c.nodes).name, "entity:host", "entity:remote-node", "entity:kube-apiserver", "entity:world"}), to.ref()
 	case 7:
 		// an address that belongs to somebody
-		p.From, p.To = from.ref(), "ip:"+pick(g, pick(g, g.c.pods).ips)
-		if g.chance(0.3) {
-			p.To = "ip:" + pick(g, pick(g, g.c.nodes).ips)
+		owned := g.owned()
+		p.From, p.To = from.ref(), "ip:"+pick(g, owned)
+		switch {
+		case g.chance(0.2):
+			p.From, p.To = p.To, to.ref()
+		case g.chance(0.3):
+			svc := pick(g, g.c.services)
+			if svc.clusterIP == "None" {
+				break
+			}
+			port := pick(g, svc.ports)
+			p.To, p.Port, p.Protocol = "ip:"+svc.clusterIP, port.port, port.protocol
+			return p
 		}
 	default:
 		p.From, p.To = from.ref(), pick(g, g.c.pods).ref()
@@ -84,6 +94,18 @@ func (g *generator) dnsQuery(p Probe) Probe {
 	return p
 }
 
+// owned lists the addresses of pods and nodes.
+func (g *generator) owned() []string {
+	var out []string
+	for _, p := range g.c.pods {
+		out = append(out, p.ips...)
+	}
+	for _, n := range g.c.nodes {
+		out = append(out, n.ips...)
+	}
+	return out
+}
+
 func (g *generator) outside() string {
 	if g.c.dual && g.chance(0.3) {
 		return pick(g, outsideV6)
@@ -102,7 +124,7 @@ func (g *generator) name() string {
 }
 
 func (g *generator) port(p *Probe, ports []int) {
-	switch g.weighted(20, 4, 1, 2, 5) {
+	switch g.weighted(20, 4, 1, 2, 7, 1) {
 	case 0:
 		p.Protocol = "TCP"
 		if g.chance(0.3) {
@@ -123,7 +145,7 @@ func (g *generator) port(p *Probe, ports []int) {
 		return
 	case 4:
 		p.Protocol = "TCP"
-		p.Port = pick(g, []int{80, 8080, 80, 8080, 8085})
+		p.Port = pick(g, append([]int{80, 8080, 8080, 8085}, g.hot...))
 		p.HTTP = &HTTPProbe{Method: pick(g, []string{"GET", "POST", "HEAD", "PUT"}), Path: pick(g, []string{"/", "/public", "/public/a", "/v1/items", "/admin", "/publicity"})}
 		if g.chance(0.3) {
 			p.HTTP.Host = pick(g, []string{"shop.example.com", "other.test"})
@@ -131,6 +153,10 @@ func (g *generator) port(p *Probe, ports []int) {
 		if g.chance(0.3) {
 			p.HTTP.Headers = map[string]string{pick(g, []string{"X-Token", "x-token"}): pick(g, []string{"abc", "xyz"})}
 		}
+		return
+	case 5:
+		p.Protocol, p.Port = "TCP", 443
+		p.TLSSNI = pick(g, []string{"example.com", "api.example.com", "deep.api.example.com", "shop.example.com", "other.test", "API.example.com"})
 		return
 	}
 	p.Port = pick(g, g.hot)

@@ -101,14 +101,20 @@ func (e *endpoint) passes(to redirect, ingress bool, peer identity.NumericIdenti
 		ok, err := e.dns.CheckAllowed(e.id, restore.MakeV2PortProto(port, proto), peer, netip.Addr{}, p.DNSQuery)
 		return ok && err == nil
 	case toEnvoy:
-		if p.HTTP == nil {
-			return true
-		}
 		policies := e.egress
 		if ingress {
 			policies = e.ingress
 		}
-		return envoyAllows(policies, peer, port, p.HTTP)
+		rules := envoyRules(policies, port)
+		switch {
+		case p.TLSSNI != "":
+			return rules.allow(func(r envoyRule) int { return r.verdictSNI(peer, p.TLSSNI) })
+		case p.HTTP != nil:
+			// The connection must pass without a server name, then the request.
+			return rules.allow(func(r envoyRule) int { return r.verdictSNI(peer, "") }) &&
+				(!rules.haveHTTP() || rules.allow(func(r envoyRule) int { return r.verdictHTTP(peer, p.HTTP) }))
+		}
+		return true // a connection alone: it is the proxy that answers
 	}
 	return true
 }
@@ -125,15 +131,20 @@ const (
 	rankDeny
 )
 
-// envoyAllows decides an HTTP request as Cilium's Envoy filter does (cilium/network_policy.cc of
-// cilium/proxy): the rules of every range that holds the port, and the wildcard port's, are alternatives
-// in the order of their precedence; a pass goes on behind its tier.
-func envoyAllows(policies []*cilium.PortNetworkPolicy, peer identity.NumericIdentity, port uint16, request *HTTPProbe) bool {
-	var rules []envoyRule
-	initialized := false
+// envoyPort is what Envoy knows of a port: no list at all if no policy mentions it.
+type envoyPort struct {
+	rules []envoyRule
+	known bool
+}
+
+// envoyRules puts the rules of a port together as Cilium's Envoy filter does (cilium/network_policy.cc
+// of cilium/proxy): those of every range that holds the port and those of the wildcard port are
+// alternatives in the order of their precedence.
+func envoyRules(policies []*cilium.PortNetworkPolicy, port uint16) envoyPort {
+	var out envoyPort
 	add := func(p *cilium.PortNetworkPolicy) {
-		if initialized && (len(p.Rules) == 0) != (len(rules) == 0) {
-			rules = append(rules, envoyRule{&cilium.PortNetworkPolicyRule{}, rankAllow}) // no rules: everything
+		if out.known && (len(p.Rules) == 0) != (len(out.rules) == 0) {
+			out.rules = append(out.rules, envoyRule{&cilium.PortNetworkPolicyRule{}, rankAllow}) // no rules: everything
 		}
 		for _, r := range p.Rules {
 			rank := rankAllow
@@ -143,9 +154,9 @@ func envoyAllows(policies []*cilium.PortNetworkPolicy, peer identity.NumericIden
 			case r.GetDeny():
 				rank = rankDeny
 			}
-			rules = append(rules, envoyRule{r, rank})
+			out.rules = append(out.rules, envoyRule{r, rank})
 		}
-		initialized = true
+		out.known = true
 	}
 	for _, p := range policies {
 		if p.Port != 0 && uint32(port) >= p.Port && uint32(port) <= max(p.Port, p.EndPort) {
@@ -157,57 +168,79 @@ func envoyAllows(policies []*cilium.PortNetworkPolicy, peer identity.NumericIden
 			add(p)
 		}
 	}
-	if !initialized {
-		return true // no HTTP rules on the port: the network layer has decided
+	slices.SortStableFunc(out.rules, func(a, b envoyRule) int {
+		return cmp.Or(cmp.Compare(b.Precedence, a.Precedence), cmp.Compare(b.rank, a.rank))
+	})
+	return out
+}
+
+func (p envoyPort) haveHTTP() bool {
+	return slices.ContainsFunc(p.rules, func(r envoyRule) bool { return r.GetHttpRules() != nil })
+}
+
+// allow goes through the rules in their order: the first that allows or denies decides, a pass goes on
+// behind its tier. verdict is -1 for a rule that does not match.
+func (p envoyPort) allow(verdict func(envoyRule) int) bool {
+	if !p.known {
+		return false
 	}
-	if !slices.ContainsFunc(rules, func(r envoyRule) bool { return r.GetHttpRules() != nil }) {
+	if len(p.rules) == 0 {
 		return true
 	}
-	slices.SortStableFunc(rules, func(a, b envoyRule) int {
-		if c := cmp.Compare(b.Precedence, a.Precedence); c != 0 {
-			return c
-		}
-		return cmp.Compare(b.rank, a.rank)
-	})
-	verdict, precedence := -1, uint32(0)
-	for i := 0; i < len(rules); {
-		r := rules[i]
-		if verdict >= 0 && r.Precedence < precedence {
-			break
-		}
-		switch got := r.verdict(peer, request); got {
+	for i := 0; i < len(p.rules); {
+		r := p.rules[i]
+		switch verdict(r) {
 		case rankPass:
-			if verdict < 0 || precedence < r.Precedence {
-				j := i + 1
-				for j < len(rules) && rules[j].Precedence >= r.GetPassPrecedence() {
-					j++
-				}
-				i = j
-				continue
+			for i++; i < len(p.rules) && p.rules[i].Precedence >= r.GetPassPrecedence(); i++ {
 			}
+			continue
 		case rankDeny:
 			return false
 		case rankAllow:
-			verdict, precedence = got, r.Precedence
+			return true
 		}
 		i++
 	}
-	return verdict == rankAllow
+	return false
 }
 
-func (r envoyRule) verdict(peer identity.NumericIdentity, request *HTTPProbe) int {
+func (r envoyRule) verdict(peer identity.NumericIdentity) int {
 	if len(r.RemotePolicies) > 0 && !slices.Contains(r.RemotePolicies, uint32(peer)) {
 		return -1
 	}
-	if http := r.GetHttpRules(); r.rank == rankAllow && http != nil {
-		for _, rule := range http.HttpRules {
-			if requestMatches(rule, request) {
-				return rankAllow
-			}
+	return r.rank
+}
+
+func (r envoyRule) verdictHTTP(peer identity.NumericIdentity, request *HTTPProbe) int {
+	verdict := r.verdict(peer)
+	if http := r.GetHttpRules(); verdict == rankAllow && http != nil {
+		if !slices.ContainsFunc(http.HttpRules, func(rule *cilium.HttpNetworkPolicyRule) bool { return requestMatches(rule, request) }) {
+			return -1
 		}
+	}
+	return verdict
+}
+
+func (r envoyRule) verdictSNI(peer identity.NumericIdentity, name string) int {
+	if len(r.ServerNames) > 0 && !slices.ContainsFunc(r.ServerNames, func(pattern string) bool { return serverNameMatches(pattern, name) }) {
 		return -1
 	}
-	return r.rank
+	return r.verdict(peer)
+}
+
+// serverNameMatches matches a name as Envoy's SniPattern does.
+func serverNameMatches(pattern, name string) bool {
+	pattern, name = strings.ToLower(pattern), strings.ToLower(name)
+	switch {
+	case name == "":
+		return false
+	case pattern == "*":
+		pattern = "**"
+	case !strings.Contains(pattern, "*"):
+		return pattern == name
+	}
+	re, err := regexp.Compile("^(?:" + strings.NewReplacer(".", "[.]", "**", "[-a-z0-9_]+([.][-a-z0-9_]+)*", "*", "[-a-z0-9_]*").Replace(pattern) + ")$")
+	return err == nil && re.MatchString(name)
 }
 
 // requestMatches matches a request against the header matchers that Cilium made of an HTTP rule.

@@ -77,6 +77,9 @@ func newFull(c *Case) (*full, error) {
 		f.repo.ReplaceByResource(l.entries, l.resource)
 	}
 	for i, p := range w.pods {
+		if p.id == nil {
+			continue
+		}
 		p.endpoint, err = f.newEndpoint(uint64(i+1), p)
 		if err != nil {
 			return nil, fmt.Errorf("policy of %s: %w", p.ref, err)

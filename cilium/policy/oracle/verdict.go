@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -32,6 +33,14 @@ type target struct {
 	addr netip.Addr               // an address outside
 }
 
+// podTarget is a pod, or its node where it has no network of its own.
+func podTarget(p *podState) target {
+	if p.id == nil {
+		return target{node: p.node}
+	}
+	return target{pod: p}
+}
+
 func (w *world) address(addr netip.Addr) target {
 	if p := w.byIP[addr]; p != nil {
 		return target{pod: p}
@@ -48,7 +57,7 @@ func (w *world) target(text string) (target, error) {
 	switch {
 	case !ok:
 		if p := w.byRef[text]; p != nil {
-			return target{pod: p}, nil
+			return podTarget(p), nil
 		}
 	case kind == "ip":
 		addr, err := netip.ParseAddr(value)
@@ -79,10 +88,17 @@ func (f *full) identityFor(t target, from *podState, learnt []string) identity.N
 	case t.pod != nil:
 		return t.pod.id.ID
 	case t.node != "":
-		if t.node == from.node {
-			return identity.ReservedIdentityHost
+		return f.nodeIdentity(t.node == from.node, f.apiNodes[t.node])
+	case t.id == identity.ReservedIdentityHost:
+		return f.nodeIdentity(true, f.apiNodes[from.node])
+	case t.id == identity.ReservedIdentityKubeAPIServer:
+		// The API server is on the first node that runs one, on another node if none is known to.
+		for _, node := range slices.Sorted(maps.Keys(f.nodes)) {
+			if f.apiNodes[node] {
+				return f.nodeIdentity(node == from.node, true)
+			}
 		}
-		return identity.ReservedIdentityRemoteNode
+		return t.id
 	case t.addr.IsValid():
 		var names []string
 		for _, name := range f.namesOf(t.addr) {
@@ -93,6 +109,18 @@ func (f *full) identityFor(t target, from *podState, learnt []string) identity.N
 		return f.external(t.addr, names).ID
 	}
 	return t.id
+}
+
+func (f *full) nodeIdentity(own, apiServer bool) identity.NumericIdentity {
+	switch {
+	case own && apiServer:
+		return f.apiHost.ID
+	case own:
+		return identity.ReservedIdentityHost
+	case apiServer:
+		return identity.ReservedIdentityKubeAPIServer
+	}
+	return identity.ReservedIdentityRemoteNode
 }
 
 var protocols = map[string]u8proto.U8proto{
@@ -123,6 +151,9 @@ func (f *full) Judge(p *Probe) (expected, error) {
 	to, err := f.target(p.To)
 	if err != nil {
 		return expected{}, err
+	}
+	if s := f.vips[to.addr]; s != nil {
+		return f.backendsOf(p, from, s, learnt), nil
 	}
 	return f.connect(p, from, to, p.Port, learnt), nil
 }
@@ -176,6 +207,10 @@ func (f *full) service(p *Probe, from target, s *serviceState, learnt []string) 
 	if from.pod != nil && f.lookup(from.pod, name) == unanswered {
 		return expected{verdict: dnsFailed}
 	}
+	return f.backendsOf(p, from, s, learnt)
+}
+
+func (f *full) backendsOf(p *Probe, from target, s *serviceState, learnt []string) expected {
 	var all []expected
 	for _, port := range s.svc.Spec.Ports {
 		if int(port.Port) != p.Port || string(port.Protocol) != p.Protocol {
@@ -232,7 +267,7 @@ func (f *full) backends(s *serviceState, portName string) []backend {
 					number = int(n)
 				}
 			}
-			out = append(out, backend{target{pod: pod}, number})
+			out = append(out, backend{podTarget(pod), number})
 		}
 	}
 	return out

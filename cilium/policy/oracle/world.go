@@ -86,6 +86,7 @@ type world struct {
 	byRef    map[string]*podState
 	byIP     map[netip.Addr]*podState
 	nodes    map[string][]netip.Addr
+	apiNodes map[string]bool // the nodes that run the API server
 	nodeOf   map[netip.Addr]string
 	services map[string]*serviceState
 	vips     map[netip.Addr]*serviceState
@@ -93,6 +94,7 @@ type world struct {
 
 	ids      identity.IdentityMap
 	byLabels map[string]*identity.Identity
+	apiHost  *identity.Identity
 	nextPod  identity.NumericIdentity
 	nextCIDR identity.NumericIdentity
 	named    ciliumtypes.NamedPortMultiMap
@@ -104,13 +106,14 @@ type world struct {
 
 func newWorld(c *Case) (*world, error) {
 	w := &world{
-		byRef: map[string]*podState{}, byIP: map[netip.Addr]*podState{}, nodes: map[string][]netip.Addr{}, nodeOf: map[netip.Addr]string{},
+		byRef: map[string]*podState{}, byIP: map[netip.Addr]*podState{}, nodes: map[string][]netip.Addr{}, apiNodes: map[string]bool{}, nodeOf: map[netip.Addr]string{},
 		services: map[string]*serviceState{}, vips: map[netip.Addr]*serviceState{}, dns: map[string][]netip.Addr{},
 		byLabels: map[string]*identity.Identity{}, outside: map[string]*identity.Identity{},
 		nextPod: 1000, nextCIDR: identity.IdentityScopeLocal + 100,
 	}
 	namespaces := map[string]*slimcorev1.Namespace{}
 	var eps []slimdiscoveryv1.EndpointSlice
+	var workloads []object
 	for _, obj := range c.Cluster {
 		switch kindOf(obj) {
 		case "Namespace":
@@ -123,6 +126,9 @@ func newWorld(c *Case) (*world, error) {
 			var n slimcorev1.Node
 			if err := decode(obj, &n); err != nil {
 				return nil, err
+			}
+			if _, ok := n.Labels[controlPlane]; ok {
+				w.apiNodes[n.Name] = true
 			}
 			for _, a := range n.Status.Addresses {
 				addr, err := netip.ParseAddr(a.Address)
@@ -138,18 +144,11 @@ func newWorld(c *Case) (*world, error) {
 			if err := decode(obj, &p.pod); err != nil {
 				return nil, err
 			}
-			p.ref, p.node = p.pod.Namespace+"/"+p.pod.Name, p.pod.Spec.NodeName
-			for _, ip := range p.pod.Status.PodIPs {
-				addr, err := netip.ParseAddr(ip.IP)
-				if err != nil {
-					return nil, err
-				}
-				p.ips = append(p.ips, addr)
-				w.byIP[addr] = p
-				w.dual = w.dual || addr.Is6()
+			if err := w.addPod(p); err != nil {
+				return nil, err
 			}
-			w.pods = append(w.pods, p)
-			w.byRef[p.ref] = p
+		case "Deployment", "StatefulSet", "DaemonSet":
+			workloads = append(workloads, obj)
 		case "Service":
 			s := &serviceState{}
 			if err := decode(obj, &s.svc); err != nil {
@@ -167,6 +166,12 @@ func newWorld(c *Case) (*world, error) {
 			eps = append(eps, slice)
 		}
 	}
+	for _, obj := range workloads {
+		if err := w.workload(obj); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(w.pods, func(a, b *podState) int { return strings.Compare(a.ref, b.ref) })
 	for _, slice := range eps {
 		if s := w.services[slice.Namespace+"/"+slice.Labels["kubernetes.io/service-name"]]; s != nil {
 			s.slices = append(s.slices, slice)
@@ -191,6 +196,13 @@ func newWorld(c *Case) (*world, error) {
 	}
 	option.Config.EnableIPv6 = w.dual
 	w.ids = identity.ListReservedIdentities()
+	// The agent of a node that runs the API server gives its host this label too. The engine here serves the
+	// agents of all nodes, so that host needs a number of its own, one that is not aggregated.
+	w.apiHost = identity.NewIdentity(99, labels.Labels{
+		labels.IDNameHost:          labels.NewLabel(labels.IDNameHost, "", labels.LabelSourceReserved),
+		labels.IDNameKubeAPIServer: labels.NewLabel(labels.IDNameKubeAPIServer, "", labels.LabelSourceReserved),
+	})
+	w.ids[w.apiHost.ID] = w.apiHost.LabelArray
 	named := ciliumtypes.NewNamedPortMultiMap()
 	w.named = named
 	for _, p := range w.pods {
@@ -219,10 +231,93 @@ func newWorld(c *Case) (*world, error) {
 		for _, l := range k8s.NamedPortsIdentityLabels(ports) {
 			kept[l.Key] = l
 		}
-		p.ports, p.id = ports, w.identity(kept, &w.nextPod)
+		p.ports = ports
+		if p.pod.Spec.HostNetwork {
+			continue // no endpoint of its own: it is its node
+		}
+		p.id = w.identity(kept, &w.nextPod)
 		named.Update(p.id.ID, nil, ports)
 	}
 	return w, nil
+}
+
+func (w *world) addPod(p *podState) error {
+	p.ref, p.node = p.pod.Namespace+"/"+p.pod.Name, p.pod.Spec.NodeName
+	for _, ip := range p.pod.Status.PodIPs {
+		addr, err := netip.ParseAddr(ip.IP)
+		if err != nil {
+			return err
+		}
+		p.ips = append(p.ips, addr)
+		if !p.pod.Spec.HostNetwork {
+			w.byIP[addr] = p
+		}
+		w.dual = w.dual || addr.Is6()
+	}
+	w.pods = append(w.pods, p)
+	w.byRef[p.ref] = p
+	return nil
+}
+
+// workload adds the pods of a workload, named and labelled as labctl's documentation says and as the
+// controllers do.
+func (w *world) workload(obj object) error {
+	var set struct {
+		Metadata slimmetav1.ObjectMeta `json:"metadata"`
+		Spec     struct {
+			Replicas *int `json:"replicas"`
+			Template struct {
+				Metadata slimmetav1.ObjectMeta `json:"metadata"`
+				Spec     slimcorev1.PodSpec    `json:"spec"`
+			} `json:"template"`
+		} `json:"spec"`
+	}
+	if err := decode(obj, &set); err != nil {
+		return err
+	}
+	add := func(name, node string, extra map[string]string) error {
+		p := &podState{pod: slimcorev1.Pod{ObjectMeta: set.Spec.Template.Metadata, Spec: *set.Spec.Template.Spec.DeepCopy()}}
+		p.pod.Name, p.pod.Namespace = name, set.Metadata.Namespace
+		p.pod.Labels = maps.Clone(p.pod.Labels)
+		if p.pod.Labels == nil {
+			p.pod.Labels = map[string]string{}
+		}
+		maps.Copy(p.pod.Labels, extra)
+		if node != "" {
+			p.pod.Spec.NodeName = node
+		}
+		return w.addPod(p)
+	}
+	replicas := 1
+	if set.Spec.Replicas != nil {
+		replicas = *set.Spec.Replicas
+	}
+	name := set.Metadata.Name
+	switch kindOf(obj) {
+	case "DaemonSet":
+		for _, node := range slices.Sorted(maps.Keys(w.nodes)) {
+			if err := add(name+"-"+node, node, nil); err != nil {
+				return err
+			}
+		}
+	case "StatefulSet":
+		for i := range replicas {
+			one := fmt.Sprintf("%s-%d", name, i)
+			if err := add(one, "", map[string]string{"statefulset.kubernetes.io/pod-name": one, "apps.kubernetes.io/pod-index": fmt.Sprint(i)}); err != nil {
+				return err
+			}
+		}
+	default:
+		if replicas == 1 {
+			return add(name, "", nil)
+		}
+		for i := range replicas {
+			if err := add(fmt.Sprintf("%s-%d", name, i+1), "", nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // identity allocates an identity for labels, once.
