@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // converter writes a tree of nodes as JSON, the way sigs.k8s.io/yaml does, and notes what is wrong with
@@ -20,10 +18,10 @@ type converter struct {
 	path     fieldPath
 	nodes    int
 	depth    int
-	open     []*yaml.Node // aliases being expanded
+	open     []*node // aliases being expanded
 	findings []finding
 	stopped  bool // a limit was hit
-	leaveOut []*yaml.Node
+	leaveOut []*node
 	typeMeta typeMeta // what the object is said to be by the list around it
 }
 
@@ -37,18 +35,18 @@ type finding struct {
 	unknown bool // an unknown field, which does not keep the rest from being checked
 }
 
-func (c *converter) report(n *yaml.Node, message, hint string) {
+func (c *converter) report(n *node, message, hint string) {
 	c.findings = append(c.findings, finding{line: c.doc.line(n), field: c.path.String(), message: message, hint: hint})
 }
 
-func (c *converter) stop(n *yaml.Node, message string) {
+func (c *converter) stop(n *node, message string) {
 	if !c.stopped {
 		c.stopped = true
 		c.findings = append(c.findings, finding{line: c.doc.line(n), message: message})
 	}
 }
 
-func (c *converter) value(n *yaml.Node) {
+func (c *converter) value(n *node) {
 	if c.stopped {
 		return
 	}
@@ -62,12 +60,12 @@ func (c *converter) value(n *yaml.Node) {
 	}
 	c.depth++
 	defer func() { c.depth-- }()
-	switch n.Kind {
-	case yaml.MappingNode:
+	switch n.kind {
+	case mappingNode:
 		c.mapping(n)
-	case yaml.SequenceNode:
+	case sequenceNode:
 		c.buf = append(c.buf, '[')
-		for i, item := range n.Content {
+		for i, item := range n.content {
 			if i > 0 {
 				c.buf = append(c.buf, ',')
 			}
@@ -80,13 +78,13 @@ func (c *converter) value(n *yaml.Node) {
 			c.path.pop()
 		}
 		c.buf = append(c.buf, ']')
-	case yaml.AliasNode:
+	case aliasNode:
 		if !c.enter(n) {
 			return
 		}
-		c.value(n.Alias)
+		c.value(n.alias)
 		c.open = c.open[:len(c.open)-1]
-	case yaml.ScalarNode:
+	case scalarNode:
 		c.scalar(n)
 	default:
 		c.stop(n, "the parser returned a value of unknown kind")
@@ -94,18 +92,18 @@ func (c *converter) value(n *yaml.Node) {
 }
 
 // enter notes that the alias n is being expanded, and refuses one that contains itself.
-func (c *converter) enter(n *yaml.Node) bool {
+func (c *converter) enter(n *node) bool {
 	for _, o := range c.open {
-		if o == n.Alias {
-			c.stop(n, fmt.Sprintf("the alias *%s contains itself", n.Value))
+		if o == n.alias {
+			c.stop(n, fmt.Sprintf("the alias *%s contains itself", n.value))
 			return false
 		}
 	}
-	c.open = append(c.open, n.Alias)
+	c.open = append(c.open, n.alias)
 	return true
 }
 
-func (c *converter) mapping(n *yaml.Node) {
+func (c *converter) mapping(n *node) {
 	c.buf = append(c.buf, '{')
 	keys := keySet{}
 	first := true
@@ -123,9 +121,9 @@ func (c *converter) mapping(n *yaml.Node) {
 			c.buf = c.buf[:len(c.buf)-1]
 		}
 	}
-	var merges []*yaml.Node
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
+	var merges []*node
+	for i := 0; i+1 < len(n.content); i += 2 {
+		k, v := n.content[i], n.content[i+1]
 		if isMergeKey(k) {
 			merges = append(merges, v)
 			continue
@@ -134,7 +132,7 @@ func (c *converter) mapping(n *yaml.Node) {
 		if !ok {
 			continue
 		}
-		if line, dup := keys.add(key, k.Line); dup {
+		if line, dup := keys.add(key, k.line); dup {
 			c.path.pushKey(key)
 			c.report(k, fmt.Sprintf("the key %q occurs twice in the same mapping, first on line %d", key, c.doc.offset+line), "keep one of the two")
 			c.path.pop()
@@ -148,7 +146,7 @@ func (c *converter) mapping(n *yaml.Node) {
 	c.buf = append(c.buf, '}')
 }
 
-func (c *converter) entry(key string, v *yaml.Node, first bool) bool {
+func (c *converter) entry(key string, v *node, first bool) bool {
 	if len(c.leaveOut) > 0 && slices.Contains(c.leaveOut, resolveAlias(v)) {
 		return first
 	}
@@ -164,27 +162,27 @@ func (c *converter) entry(key string, v *yaml.Node, first bool) bool {
 }
 
 // merge adds the keys of a "<<" value that the mapping does not have itself.
-func (c *converter) merge(m *yaml.Node, keys *keySet, first bool) bool {
+func (c *converter) merge(m *node, keys *keySet, first bool) bool {
 	if c.nodes++; c.nodes > c.lim.Nodes {
 		c.stop(m, fmt.Sprintf("the document has more than %d values once its aliases are expanded", c.lim.Nodes))
 	}
 	if c.stopped {
 		return first
 	}
-	switch m.Kind {
-	case yaml.AliasNode:
+	switch m.kind {
+	case aliasNode:
 		if !c.enter(m) {
 			return first
 		}
-		first = c.merge(m.Alias, keys, first)
+		first = c.merge(m.alias, keys, first)
 		c.open = c.open[:len(c.open)-1]
-	case yaml.SequenceNode:
-		for _, item := range m.Content {
+	case sequenceNode:
+		for _, item := range m.content {
 			first = c.merge(item, keys, first)
 		}
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(m.Content); i += 2 {
-			k, v := m.Content[i], m.Content[i+1]
+	case mappingNode:
+		for i := 0; i+1 < len(m.content); i += 2 {
+			k, v := m.content[i], m.content[i+1]
 			if isMergeKey(k) {
 				first = c.merge(v, keys, first)
 				continue
@@ -193,7 +191,7 @@ func (c *converter) merge(m *yaml.Node, keys *keySet, first bool) bool {
 			if !ok {
 				continue
 			}
-			if _, dup := keys.add(key, k.Line); !dup {
+			if _, dup := keys.add(key, k.line); !dup {
 				first = c.entry(key, v, first)
 			}
 		}
@@ -203,23 +201,23 @@ func (c *converter) merge(m *yaml.Node, keys *keySet, first bool) bool {
 	return first
 }
 
-func isMergeKey(k *yaml.Node) bool {
-	return k.Kind == yaml.ScalarNode && k.Value == "<<" && (k.Tag == "!!merge" || k.Tag == "tag:yaml.org,2002:merge")
+func isMergeKey(k *node) bool {
+	return k.kind == scalarNode && k.value == "<<" && k.tag == mergeTag
 }
 
 // key returns the JSON key that k becomes. Numbers and booleans become their text, as for the API server.
-func (c *converter) key(k *yaml.Node) (string, bool) {
-	if k.Kind == yaml.AliasNode {
-		k = k.Alias
+func (c *converter) key(k *node) (string, bool) {
+	if k.kind == aliasNode {
+		k = k.alias
 	}
-	if k.Kind != yaml.ScalarNode {
+	if k.kind != scalarNode {
 		c.report(k, "a key must be a string, not a list or mapping", "a value that begins with { or [ must be quoted")
 		return "", false
 	}
 	kind, text, ok := resolveScalar(k)
 	switch {
 	case !ok:
-		c.report(k, fmt.Sprintf("the key %s is not a string", k.Value), "quote it")
+		c.report(k, fmt.Sprintf("the key %s is not a string", k.value), "quote it")
 		return "", false
 	case kind == scalarNull:
 		c.report(k, "a key must be a string, not null", "quote it")
@@ -228,10 +226,10 @@ func (c *converter) key(k *yaml.Node) (string, bool) {
 	return text, true
 }
 
-func (c *converter) scalar(n *yaml.Node) {
+func (c *converter) scalar(n *node) {
 	kind, text, ok := resolveScalar(n)
 	if !ok {
-		c.report(n, fmt.Sprintf("%s cannot be expressed in JSON, which Kubernetes uses", n.Value), "quote it if it is text")
+		c.report(n, fmt.Sprintf("%s cannot be expressed in JSON, which Kubernetes uses", n.value), "quote it if it is text")
 		c.buf = append(c.buf, "null"...)
 		return
 	}
@@ -243,27 +241,24 @@ func (c *converter) scalar(n *yaml.Node) {
 }
 
 // resolveScalar is resolvePlain for any scalar: quoted, tagged, or read from JSON.
-func resolveScalar(n *yaml.Node) (kind scalarKind, text string, ok bool) {
-	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-		if n.Style&yaml.TaggedStyle == 0 {
-			return scalarString, n.Value, true
+func resolveScalar(n *node) (kind scalarKind, text string, ok bool) {
+	switch n.tag {
+	case "":
+		if n.quoted {
+			return scalarString, n.value, true
 		}
-	} else if n.Style&yaml.TaggedStyle == 0 {
-		if n.Tag == jsonNumberTag {
-			return scalarNumber, n.Value, true
-		}
-		return resolvePlain(n.Value)
-	}
-	switch n.Tag {
+		return resolvePlain(n.value)
+	case jsonNumberTag:
+		return scalarNumber, n.value, true
 	case "!!bool", "!!int", "!!float", "!!null":
-		kind, text, ok = resolvePlain(n.Value)
-		want := map[string]scalarKind{"!!bool": scalarBool, "!!int": scalarNumber, "!!float": scalarNumber, "!!null": scalarNull}[n.Tag]
+		kind, text, ok = resolvePlain(n.value)
+		want := map[string]scalarKind{"!!bool": scalarBool, "!!int": scalarNumber, "!!float": scalarNumber, "!!null": scalarNull}[n.tag]
 		return kind, text, ok && kind == want
 	case "!!binary":
-		data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.Value), ""))
+		data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.value), ""))
 		return scalarString, string(data), err == nil && utf8.Valid(data)
 	}
-	return scalarString, n.Value, true
+	return scalarString, n.value, true
 }
 
 // keySet finds keys that occur twice: by comparing for the few keys that mappings usually have.

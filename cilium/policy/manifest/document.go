@@ -16,11 +16,11 @@ import (
 
 // document is one parsed YAML or JSON document of a file.
 type document struct {
-	root   *yaml.Node // the value itself, not the document node
-	offset int        // lines of the file before the text that root was parsed from
+	root   *node // the value itself, not the document node
+	offset int   // lines of the file before the text that root was parsed from
 }
 
-func (d document) line(n *yaml.Node) int { return d.offset + n.Line }
+func (d document) line(n *node) int { return d.offset + n.line }
 
 // syntaxError is text that is neither YAML nor JSON.
 type syntaxError struct {
@@ -116,6 +116,9 @@ func yamlDocuments(c chunk) (docs []document, failed *syntaxError) {
 			failed = &syntaxError{line: c.offset + 1, message: fmt.Sprintf("the YAML parser gave up: %v", r)}
 		}
 	}()
+	if root := blockDocument(c.text); root != nil {
+		return []document{{root: root, offset: c.offset}}, nil
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(c.text))
 	for {
 		var n yaml.Node
@@ -129,8 +132,8 @@ func yamlDocuments(c chunk) (docs []document, failed *syntaxError) {
 		if n.Kind != yaml.DocumentNode || len(n.Content) == 0 {
 			continue
 		}
-		root := n.Content[0]
-		if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		root := fromYAML(n.Content[0], map[*yaml.Node]*node{})
+		if isNull(root) {
 			continue
 		}
 		docs = append(docs, document{root: root, offset: c.offset})
@@ -228,7 +231,7 @@ func (r *jsonReader) lineAt(offset int64) int {
 // maxJSONDepth is encoding/json's own.
 const maxJSONDepth = 10000
 
-func (r *jsonReader) value(depth int) (*yaml.Node, error) {
+func (r *jsonReader) value(depth int) (*node, error) {
 	t, err := r.dec.Token()
 	if err != nil {
 		if depth > 0 && errors.Is(err, io.EOF) {
@@ -239,12 +242,12 @@ func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 	if depth > maxJSONDepth {
 		return nil, errors.New("nested too deeply")
 	}
-	n := &yaml.Node{Line: r.lineAt(r.dec.InputOffset())}
+	n := &node{line: r.lineAt(r.dec.InputOffset())}
 	switch t := t.(type) {
 	case json.Delim:
-		n.Kind = yaml.MappingNode
+		n.kind = mappingNode
 		if t == '[' {
-			n.Kind = yaml.SequenceNode
+			n.kind = sequenceNode
 		}
 		for r.dec.More() {
 			// An object's key is read as a value, too.
@@ -252,7 +255,7 @@ func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 			if err != nil {
 				return nil, err
 			}
-			n.Content = append(n.Content, child)
+			n.content = append(n.content, child)
 		}
 		if _, err := r.dec.Token(); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -262,17 +265,14 @@ func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 		}
 		return n, nil
 	case string:
-		n.Value, n.Style, n.Tag = t, yaml.DoubleQuotedStyle, "!!str"
+		n.value, n.quoted = t, true
 	case json.Number:
-		n.Value, n.Tag = t.String(), jsonNumberTag
+		n.value, n.tag = t.String(), jsonNumberTag
 	case bool:
-		n.Value = strconv.FormatBool(t)
+		n.value = strconv.FormatBool(t)
 	case nil:
-		n.Value = "null"
+		n.value = "null"
 	}
-	n.Kind = yaml.ScalarNode
+	n.kind = scalarNode
 	return n, nil
 }
-
-// jsonNumberTag marks a number that stands in the text as JSON already.
-const jsonNumberTag = "!!json-number"

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -90,7 +89,7 @@ func addFields(s *schema, t reflect.Type, open map[reflect.Type]*schema) {
 }
 
 // checkGo is check for the schema of a Go type: types and unknown fields, as encoding/json reports them.
-func (c *checker) checkGo(s *schema, key, n *yaml.Node, got string) {
+func (c *checker) checkGo(s *schema, key, n *node, got string) {
 	if got == "null" {
 		return
 	}
@@ -109,7 +108,7 @@ func (c *checker) checkGo(s *schema, key, n *yaml.Node, got string) {
 	switch got {
 	case "object":
 		c.parents = append(c.parents, s)
-		eachField(n, func(name string, k, v *yaml.Node) {
+		eachField(n, func(name string, k, v *node) {
 			child := s.Properties[name]
 			if child == nil {
 				child = s.Values
@@ -124,7 +123,7 @@ func (c *checker) checkGo(s *schema, key, n *yaml.Node, got string) {
 		})
 		c.parents = c.parents[:len(c.parents)-1]
 	case "array":
-		for i, item := range n.Content {
+		for i, item := range n.content {
 			c.path.pushIndex(i)
 			c.check(s.Items, item, item)
 			c.path.pop()
@@ -136,7 +135,7 @@ func (c *checker) checkGo(s *schema, key, n *yaml.Node, got string) {
 	}
 }
 
-func (c *checker) typeError(key, n *yaml.Node, got string, s *schema, message string) {
+func (c *checker) typeError(key, n *node, got string, s *schema, message string) {
 	c.misfits = append(c.misfits, n)
 	c.findings = append(c.findings, finding{
 		line: c.doc.line(key), field: c.path.String(), message: strings.TrimPrefix(message, "json: "), hint: typeHint(n, got, s.wantedType()),

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/agext/levenshtein"
-	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -70,23 +69,23 @@ func didYouMean(name string, known []string) string {
 }
 
 // typeHint explains a value of the wrong type by the way YAML is written.
-func typeHint(n *yaml.Node, got, want string) string {
-	plain := n.Kind == yaml.ScalarNode && n.Style == 0
+func typeHint(n *node, got, want string) string {
+	plain := n.kind == scalarNode && !n.quoted
 	switch {
 	case want == "string" && got == "boolean" && plain:
-		return fmt.Sprintf("YAML reads a bare %s as a boolean: quote it, %q", n.Value, n.Value)
+		return fmt.Sprintf("YAML reads a bare %s as a boolean: quote it, %q", n.value, n.value)
 	case want == "string" && (got == "integer" || got == "number") && plain:
-		return fmt.Sprintf("YAML reads a bare %s as a number: quote it, %q", n.Value, n.Value)
+		return fmt.Sprintf("YAML reads a bare %s as a number: quote it, %q", n.value, n.value)
 	case want == "integer" && got == "string":
-		if _, err := strconv.Atoi(n.Value); err == nil {
-			return "write the number without quotes: " + n.Value
+		if _, err := strconv.Atoi(n.value); err == nil {
+			return "write the number without quotes: " + n.value
 		}
-	case want == "boolean" && got == "string" && (n.Value == "true" || n.Value == "false"):
-		return "write it without quotes: " + n.Value
+	case want == "boolean" && got == "string" && (n.value == "true" || n.value == "false"):
+		return "write it without quotes: " + n.value
 	case want == "array" && got == "object":
 		return `a list is wanted: begin each item with "- "`
 	case want == "array":
-		return `a list is wanted: write [` + n.Value + `] or begin each item with "- "`
+		return `a list is wanted: write [` + n.value + `] or begin each item with "- "`
 	case want == "integer,string":
 		return "a number or a name is wanted"
 	case want == "object" && got == "array":

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -74,7 +73,7 @@ func (p *parser) document(d document, inherited typeMeta) {
 			r.add("", fmt.Sprintf("the object cannot be read: %v", e), "")
 		}
 	}()
-	if d.root.Kind != yaml.MappingNode {
+	if d.root.kind != mappingNode {
 		r.add("", "not a Kubernetes object: expected a mapping with apiVersion, kind and metadata", "")
 		return
 	}
@@ -119,7 +118,7 @@ func (r *report) name() string {
 }
 
 // listItems returns the items of a List, and for a NetworkPolicyList and its like what the items are.
-func listItems(root *yaml.Node) (items *yaml.Node, item typeMeta) {
+func listItems(root *node) (items *node, item typeMeta) {
 	kind, isString := stringField(root, "kind")
 	if !isString || !strings.HasSuffix(kind, "List") {
 		return nil, typeMeta{}
@@ -134,10 +133,10 @@ func listItems(root *yaml.Node) (items *yaml.Node, item typeMeta) {
 	return resolveAlias(items), item
 }
 
-func (p *parser) list(d document, r *report, items *yaml.Node, item typeMeta) {
+func (p *parser) list(d document, r *report, items *node, item typeMeta) {
 	switch {
-	case items.Kind == yaml.SequenceNode:
-		for _, n := range items.Content {
+	case items.kind == sequenceNode:
+		for _, n := range items.content {
 			p.document(document{root: n, offset: d.offset}, item)
 		}
 	case !isNull(items):
@@ -146,10 +145,10 @@ func (p *parser) list(d document, r *report, items *yaml.Node, item typeMeta) {
 	// The other keys of the list only have to be unambiguous.
 	c := converter{doc: d, lim: p.lim}
 	wrapper := *d.root
-	wrapper.Content = slices.Clone(wrapper.Content)
-	for i := 0; i+1 < len(wrapper.Content); i += 2 {
-		if wrapper.Content[i].Value == "items" {
-			wrapper.Content[i+1] = &yaml.Node{Kind: yaml.ScalarNode, Value: "null"}
+	wrapper.content = slices.Clone(wrapper.content)
+	for i := 0; i+1 < len(wrapper.content); i += 2 {
+		if wrapper.content[i].value == "items" {
+			wrapper.content[i+1] = &node{kind: scalarNode, value: "null"}
 		}
 	}
 	c.value(&wrapper)
@@ -318,7 +317,7 @@ func (p *parser) value(r *report, k kind) {
 }
 
 // decodeWithout decodes an object without the values that do not fit, so that the rest can be checked.
-func decodeWithout(d document, lim Limits, misfits []*yaml.Node, v any) bool {
+func decodeWithout(d document, lim Limits, misfits []*node, v any) bool {
 	c := converter{doc: d, lim: lim, leaveOut: misfits}
 	c.value(d.root)
 	return json.UnmarshalCaseSensitivePreserveInts(c.buf, v) == nil
@@ -381,10 +380,10 @@ func (r *report) addError(e *field.Error, hint string) {
 	pos := positions{root: r.doc.root, offset: r.doc.offset}
 	n, line := pos.find(e.Field)
 	if bad, ok := e.BadValue.(string); ok && n != nil {
-		if n = resolveAlias(n); n.Kind == yaml.MappingNode {
-			eachField(n, func(name string, key, value *yaml.Node) {
-				if name == bad || resolveAlias(value).Value == bad {
-					line = key.Line + pos.offset
+		if n = resolveAlias(n); n.kind == mappingNode {
+			eachField(n, func(name string, key, value *node) {
+				if name == bad || resolveAlias(value).value == bad {
+					line = key.line + pos.offset
 				}
 			})
 		}
@@ -398,12 +397,12 @@ func (r *report) has(path string) bool {
 }
 
 // stringField returns the value of a top-level key, if it is a string.
-func stringField(root *yaml.Node, name string) (string, bool) {
+func stringField(root *node, name string) (string, bool) {
 	_, v := lookup(root, name, 0)
 	if v == nil {
 		return "", false
 	}
-	if v = resolveAlias(v); v.Kind != yaml.ScalarNode {
+	if v = resolveAlias(v); v.kind != scalarNode {
 		return "", false
 	}
 	kind, text, ok := resolveScalar(v)

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,11 +102,160 @@ func TestParseTypical(t *testing.T) {
 	}
 }
 
-func BenchmarkParse(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Parse([]File{{Name: "a.yaml", Data: []byte(typical)}}, Limits{}); len(err) > 0 {
-			b.Fatal(err)
+// Forms of one and the same text.
+func TestParseForms(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"CRLF":            strings.ReplaceAll(typical, "\n", "\r\n"),
+		"byte order mark": "\xef\xbb\xbf" + typical,
+		"no line end":     strings.TrimSuffix(typical, "\n"),
+		"directive":       "%YAML 1.1\n---\n" + typical,
+		"list":            "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(strings.TrimPrefix(typical, "# lets the frontend in\n"), "\n", "\n  "),
+		"merge keys":      "x: &base\n  app: backend\n---\n" + typical,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			objects, problems := Parse([]File{{Name: "a.yaml", Data: []byte(text)}}, Limits{})
+			if name == "merge keys" {
+				problems = nil // the first document is no object
+			}
+			if err := problems.Err(); err != nil {
+				t.Fatal(err)
+			}
+			if len(objects) != 1 || objects[0].Ref().String() != "NetworkPolicy default/allow-frontend" {
+				t.Fatalf("got %v", objects)
+			}
+			np := objects[0].Value.(*networkingv1.NetworkPolicy)
+			if got := np.Spec.Ingress[0].Ports[0].Port.IntValue(); got != 8080 {
+				t.Errorf("port is %d", got)
+			}
+			line := objects[0].LineOf("spec.ingress[0].ports[0].port")
+			if got := strings.Split(text, "\n")[line-1]; !strings.Contains(got, "port: 8080") {
+				t.Errorf("line %d is %q", line, got)
+			}
+		})
+	}
+}
+
+func TestParseMergesAndAliases(t *testing.T) {
+	t.Parallel()
+	text := `apiVersion: v1
+kind: Namespace
+metadata:
+  name: x
+  annotations: &a {a: "1", b: "2"}
+  labels:
+    <<: *a
+    b: "3"
+`
+	objects, problems := Parse([]File{{Name: "a.yaml", Data: []byte(text)}}, Limits{})
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	o := objects[0]
+	if o.Labels["a"] != "1" || o.Labels["b"] != "3" || len(o.Labels) != 2 {
+		t.Errorf("labels are %v", o.Labels)
+	}
+	if got := o.LineOf("metadata.labels.a"); got != 5 {
+		t.Errorf("the merged label is on line %d", got)
+	}
+}
+
+func TestParseLimits(t *testing.T) {
+	t.Parallel()
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	for c := 'b'; c <= 'j'; c++ {
+		p := string(c - 1)
+		bomb += string(c) + ": &" + string(c) + " [" + strings.TrimSuffix(strings.Repeat("*"+p+",", 10), ",") + "]\n"
+	}
+	deep := "a: " + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + "\n"
+	for _, tt := range []struct{ name, text, want string }{
+		{"an alias bomb", "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n" + bomb, "more than 500000 values"},
+		{"a deep document", deep, "nested more than 64 levels deep"},
+		{"a deep JSON document", `{"a": ` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "}", "max depth"},
+		{"many documents", strings.Repeat("---\na: b\n", 20001), "more than 20000 objects"},
+		{"UTF-16", "\xff\xfea\x00", "not UTF-8 but UTF-16"},
+		{"Latin-1", "a: b\nc: \xe9\n", "a.yaml:2: the file is not UTF-8"},
+		{"bad JSON", `{"a": 1,}`, "a.yaml:1: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, problems := Parse([]File{{Name: "a.yaml", Data: []byte(tt.text)}}, Limits{})
+			if !strings.Contains(problems.Error(), tt.want) {
+				t.Errorf("got %.300v, want %q", problems, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseJSONErrorLine(t *testing.T) {
+	t.Parallel()
+	_, problems := Parse([]File{{Name: "a.json", Data: []byte("{\n \"a\": 1,\n \"b\" 2\n}\n")}}, Limits{})
+	if len(problems) != 1 || problems[0].Line != 3 || !strings.Contains(problems[0].Message, "not valid JSON") {
+		t.Errorf("got %v", problems)
+	}
+}
+
+func TestParseRefs(t *testing.T) {
+	t.Parallel()
+	text := "kind: NetworkPolicy\nmetadata: {name: a, namespace: ns}\nspec: nonsense\n---\nkind: Namespace\nmetadata: {name: b}\n---\nkind: NetworkPolicy\nmetadata: {}\n"
+	objects, problems := ParseRefs([]File{{Name: "a.yaml", Data: []byte(text)}}, Limits{})
+	if len(objects) != 2 || objects[0].Ref().String() != "NetworkPolicy ns/a" || objects[1].Ref().String() != "Namespace b" {
+		t.Errorf("got %v", objects)
+	}
+	if len(problems) != 1 || problems[0].Field != "metadata.name" {
+		t.Errorf("problems %v", problems)
+	}
+}
+
+func TestParseDefaults(t *testing.T) {
+	t.Parallel()
+	text := "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {podSelector: {}, egress: [{ports: [{port: 53}]}]}\n"
+	objects, problems := Parse([]File{{Name: "a.yaml", Data: []byte(text)}}, Limits{})
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	np := objects[0].Value.(*networkingv1.NetworkPolicy)
+	if len(np.Spec.PolicyTypes) != 2 || *np.Spec.Egress[0].Ports[0].Protocol != "TCP" || np.Namespace != "default" {
+		t.Errorf("decoded %+v", np)
+	}
+}
+
+// FuzzParse: whatever the text, Parse returns, and what it returns is consistent.
+func FuzzParse(f *testing.F) {
+	files, err := ReadPath("testdata", Limits{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		f.Add(file.Data)
+		for _, c := range splitDocuments(file.Data) {
+			f.Add(c.text)
 		}
 	}
+	f.Add([]byte(typical))
+	f.Add([]byte("? a\n: b\n"))
+	f.Add([]byte("a: |\n  text\n--- !!binary aGk=\n...\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		lim := Limits{Nodes: 10000, Documents: 100}
+		lines := strings.Count(string(data), "\n") + 1
+		objects, problems := Parse([]File{{Name: "a.yaml", Data: data}}, lim)
+		for _, p := range problems {
+			if p.Line < 0 || p.Line > lines+1 || p.Message == "" {
+				t.Fatalf("problem %+v in %d lines", p, lines)
+			}
+			if strings.Contains(p.Message, "cannot be read: ") || strings.Contains(p.Message, "gave up") {
+				t.Fatalf("a panic was caught: %v", p)
+			}
+		}
+		for _, o := range objects {
+			if o.Kind == "" || o.Name == "" || Known(o.Kind) && o.Value == nil && o.APIVersion == "v1" || !json.Valid(o.JSON) {
+				t.Fatalf("object %+v", o)
+			}
+			if l := o.LineOf("spec.ingress[0].from[1]"); l < 1 || l > lines {
+				t.Fatalf("line %d of %d", l, lines)
+			}
+		}
+		ParseRefs([]File{{Name: "a.yaml", Data: data}}, lim)
+	})
 }

@@ -3,13 +3,11 @@ package manifest
 import (
 	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // positions is the parsed text of an object, in which the line of a field is looked up when asked for.
 type positions struct {
-	root   *yaml.Node
+	root   *node
 	offset int
 }
 
@@ -34,9 +32,9 @@ func (p positions) lineOf(path string) int {
 
 // find returns the node at path and the line of its key, or of the nearest node around it; the node is
 // nil if path does not exist.
-func (p positions) find(path string) (*yaml.Node, int) {
+func (p positions) find(path string) (*node, int) {
 	n := p.root
-	line := n.Line + p.offset
+	line := n.line + p.offset
 	for depth := 0; path != "" && depth < 1000; depth++ {
 		n = resolveAlias(n)
 		var elem string
@@ -46,7 +44,7 @@ func (p positions) find(path string) (*yaml.Node, int) {
 			return nil, line
 		}
 		n = value
-		line = key.Line + p.offset
+		line = key.line + p.offset
 	}
 	return n, line
 }
@@ -71,46 +69,46 @@ func nextElem(path string) (elem, rest string) {
 }
 
 // child returns the value of a mapping's key or a list's item, and the node whose line it stands on.
-func child(n *yaml.Node, elem string) (key, value *yaml.Node) {
+func child(n *node, elem string) (key, value *node) {
 	name := elem
 	if strings.HasPrefix(elem, "[") && strings.HasSuffix(elem, "]") {
 		name = elem[1 : len(elem)-1]
-		if n.Kind == yaml.SequenceNode {
+		if n.kind == sequenceNode {
 			i, err := strconv.Atoi(name)
-			if err != nil || i < 0 || i >= len(n.Content) {
+			if err != nil || i < 0 || i >= len(n.content) {
 				return nil, nil
 			}
-			return n.Content[i], n.Content[i]
+			return n.content[i], n.content[i]
 		}
 	}
-	if n.Kind != yaml.MappingNode {
+	if n.kind != mappingNode {
 		return nil, nil
 	}
 	return lookup(n, name, 0)
 }
 
 // lookup finds a key of a mapping, then of the mappings merged into it.
-func lookup(n *yaml.Node, name string, depth int) (key, value *yaml.Node) {
+func lookup(n *node, name string, depth int) (key, value *node) {
 	if depth > 100 {
 		return nil, nil
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k := resolveAlias(n.Content[i])
-		if k.Value == name && !isMergeKey(k) {
-			return n.Content[i], n.Content[i+1]
+	for i := 0; i+1 < len(n.content); i += 2 {
+		k := resolveAlias(n.content[i])
+		if k.value == name && !isMergeKey(k) {
+			return n.content[i], n.content[i+1]
 		}
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if !isMergeKey(n.Content[i]) {
+	for i := 0; i+1 < len(n.content); i += 2 {
+		if !isMergeKey(n.content[i]) {
 			continue
 		}
-		m := resolveAlias(n.Content[i+1])
-		merged := []*yaml.Node{m}
-		if m.Kind == yaml.SequenceNode {
-			merged = m.Content
+		m := resolveAlias(n.content[i+1])
+		merged := []*node{m}
+		if m.kind == sequenceNode {
+			merged = m.content
 		}
 		for _, m := range merged {
-			if m = resolveAlias(m); m.Kind == yaml.MappingNode {
+			if m = resolveAlias(m); m.kind == mappingNode {
 				if k, v := lookup(m, name, depth+1); v != nil {
 					return k, v
 				}
@@ -120,9 +118,9 @@ func lookup(n *yaml.Node, name string, depth int) (key, value *yaml.Node) {
 	return nil, nil
 }
 
-func resolveAlias(n *yaml.Node) *yaml.Node {
-	for i := 0; n.Kind == yaml.AliasNode && n.Alias != nil && i < 100; i++ {
-		n = n.Alias
+func resolveAlias(n *node) *node {
+	for i := 0; n.kind == aliasNode && n.alias != nil && i < 100; i++ {
+		n = n.alias
 	}
 	return n
 }

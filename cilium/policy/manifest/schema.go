@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -77,11 +76,11 @@ type checker struct {
 	path     fieldPath
 	parents  []*schema
 	findings []finding
-	misfits  []*yaml.Node // the values of a type that does not fit
+	misfits  []*node // the values of a type that does not fit
 }
 
 // check reports what in n does not fit s. key is the node on whose line n stands.
-func (c *checker) check(s *schema, key, n *yaml.Node) {
+func (c *checker) check(s *schema, key, n *node) {
 	n = resolveAlias(n)
 	if s.Anything {
 		return
@@ -137,11 +136,11 @@ func (s *schema) allows(got string) bool {
 	return s.Type == "" || s.Type == got
 }
 
-func (c *checker) object(s *schema, key, n *yaml.Node) {
+func (c *checker) object(s *schema, key, n *node) {
 	present := map[string]bool{}
 	properties := 0
 	c.parents = append(c.parents, s)
-	eachField(n, func(name string, k, v *yaml.Node) {
+	eachField(n, func(name string, k, v *node) {
 		child := s.Properties[name]
 		if child == nil {
 			child = s.Values
@@ -175,7 +174,7 @@ func (c *checker) object(s *schema, key, n *yaml.Node) {
 	}
 }
 
-func (c *checker) alternatives(s *schema, key *yaml.Node, present map[string]bool) {
+func (c *checker) alternatives(s *schema, key *node, present map[string]bool) {
 	count := func(alts []alternative) (n int) {
 		for _, a := range alts {
 			if !slices.ContainsFunc(a.Required, func(name string) bool { return !present[name] }) {
@@ -206,31 +205,31 @@ func namesOf(alts []alternative) string {
 	return strings.Join(names, ", ")
 }
 
-func (c *checker) array(s *schema, key, n *yaml.Node) {
-	if s.MinItems != nil && len(n.Content) < *s.MinItems {
-		c.invalid(key, len(n.Content), "%s in body should have at least %d items", c.where(), *s.MinItems)
+func (c *checker) array(s *schema, key, n *node) {
+	if s.MinItems != nil && len(n.content) < *s.MinItems {
+		c.invalid(key, len(n.content), "%s in body should have at least %d items", c.where(), *s.MinItems)
 	}
-	if s.MaxItems != nil && len(n.Content) > *s.MaxItems {
-		c.add(key, field.TooMany(nil, len(n.Content), *s.MaxItems))
+	if s.MaxItems != nil && len(n.content) > *s.MaxItems {
+		c.add(key, field.TooMany(nil, len(n.content), *s.MaxItems))
 	}
 	if s.Items == nil {
 		return
 	}
 	seen := map[string]bool{}
-	for i, item := range n.Content {
+	for i, item := range n.content {
 		c.path.pushIndex(i)
 		c.check(s.Items, item, item)
-		if it := resolveAlias(item); s.ListType == "set" && it.Kind == yaml.ScalarNode {
-			if seen[it.Value] {
-				c.add(item, field.Duplicate(nil, it.Value))
+		if it := resolveAlias(item); s.ListType == "set" && it.kind == scalarNode {
+			if seen[it.value] {
+				c.add(item, field.Duplicate(nil, it.value))
 			}
-			seen[it.Value] = true
+			seen[it.value] = true
 		}
 		c.path.pop()
 	}
 }
 
-func (c *checker) string(s *schema, key, n *yaml.Node) {
+func (c *checker) string(s *schema, key, n *node) {
 	_, text, _ := resolveScalar(n)
 	length := utf8.RuneCountInString(text)
 	if s.MaxLength != nil && length > *s.MaxLength {
@@ -250,7 +249,7 @@ func (c *checker) string(s *schema, key, n *yaml.Node) {
 	}
 }
 
-func (c *checker) number(s *schema, key, n *yaml.Node) {
+func (c *checker) number(s *schema, key, n *node) {
 	_, text, _ := resolveScalar(n)
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil {
@@ -272,26 +271,26 @@ func (c *checker) number(s *schema, key, n *yaml.Node) {
 }
 
 // missing reports a required property that is not there, on the line of the object that lacks it.
-func (c *checker) missing(name string, key *yaml.Node) {
+func (c *checker) missing(name string, key *node) {
 	c.path.pushKey(name)
 	c.add(key, field.Required(nil, ""))
 	c.path.pop()
 }
 
-func (c *checker) unknownField(s *schema, name string, k *yaml.Node) {
+func (c *checker) unknownField(s *schema, name string, k *node) {
 	c.findings = append(c.findings, finding{
 		line: c.doc.line(k), field: c.path.String(), unknown: true,
 		message: fmt.Sprintf("unknown field %q", name), hint: unknownFieldHint(name, s, c.parents),
 	})
 }
 
-func (c *checker) invalid(key *yaml.Node, value any, format string, args ...any) {
+func (c *checker) invalid(key *node, value any, format string, args ...any) {
 	c.add(key, field.Invalid(nil, value, fmt.Sprintf(format, args...)))
 }
 
-func (c *checker) add(key *yaml.Node, e *field.Error) { c.addHint(key, e, "") }
+func (c *checker) add(key *node, e *field.Error) { c.addHint(key, e, "") }
 
-func (c *checker) addHint(key *yaml.Node, e *field.Error, hint string) {
+func (c *checker) addHint(key *node, e *field.Error, hint string) {
 	c.findings = append(c.findings, finding{line: c.doc.line(key), field: c.path.String(), message: e.ErrorBody(), hint: hint})
 }
 
@@ -299,11 +298,11 @@ func (c *checker) addHint(key *yaml.Node, e *field.Error, hint string) {
 func (c *checker) where() string { return c.path.String() }
 
 // jsonType is the type of the JSON that n becomes: object, array, string, integer, number, boolean, null.
-func jsonType(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
+func jsonType(n *node) string {
+	switch n.kind {
+	case mappingNode:
 		return "object"
-	case yaml.SequenceNode:
+	case sequenceNode:
 		return "array"
 	}
 	switch kind, text, _ := resolveScalar(n); kind {
@@ -320,50 +319,50 @@ func jsonType(n *yaml.Node) string {
 	return "string"
 }
 
-func isNull(n *yaml.Node) bool {
+func isNull(n *node) bool {
 	n = resolveAlias(n)
-	return n.Kind == yaml.ScalarNode && jsonType(n) == "null"
+	return n.kind == scalarNode && jsonType(n) == "null"
 }
 
-func describe(n *yaml.Node, jsonType string) any {
-	if n.Kind == yaml.ScalarNode {
-		return n.Value
+func describe(n *node, jsonType string) any {
+	if n.kind == scalarNode {
+		return n.value
 	}
 	return jsonType
 }
 
 // eachField calls f for every key of a mapping as the JSON has it: with merged keys, and the first of two
 // equal ones.
-func eachField(n *yaml.Node, f func(name string, key, value *yaml.Node)) {
+func eachField(n *node, f func(name string, key, value *node)) {
 	seen := map[string]bool{}
-	var walk func(n *yaml.Node, depth int)
-	walk = func(n *yaml.Node, depth int) {
+	var walk func(n *node, depth int)
+	walk = func(n *node, depth int) {
 		n = resolveAlias(n)
 		if depth > 100 {
 			return
 		}
-		if n.Kind == yaml.SequenceNode {
-			for _, m := range n.Content {
+		if n.kind == sequenceNode {
+			for _, m := range n.content {
 				walk(m, depth+1)
 			}
 			return
 		}
-		if n.Kind != yaml.MappingNode {
+		if n.kind != mappingNode {
 			return
 		}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			k := resolveAlias(n.Content[i])
-			if isMergeKey(k) || k.Kind != yaml.ScalarNode {
+		for i := 0; i+1 < len(n.content); i += 2 {
+			k := resolveAlias(n.content[i])
+			if isMergeKey(k) || k.kind != scalarNode {
 				continue
 			}
 			if _, name, _ := resolveScalar(k); !seen[name] {
 				seen[name] = true
-				f(name, n.Content[i], n.Content[i+1])
+				f(name, n.content[i], n.content[i+1])
 			}
 		}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if isMergeKey(n.Content[i]) {
-				walk(n.Content[i+1], depth+1)
+		for i := 0; i+1 < len(n.content); i += 2 {
+			if isMergeKey(n.content[i]) {
+				walk(n.content[i+1], depth+1)
 			}
 		}
 	}
