@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"io"
 	"log/slog"
 	"strconv"
 
@@ -23,32 +22,32 @@ func (c *compiler) ciliumPolicy(v *manifest.CiliumNetworkPolicy) {
 		return
 	}
 	if v.Spec != nil {
-		c.ciliumRule("spec", v.Spec.DeepCopy())
+		c.ciliumRule("spec", v.Spec)
 	}
 	for i, r := range v.Specs {
 		if path := "specs[" + strconv.Itoa(i) + "]"; r == nil {
 			c.problem(path, "the rule is empty")
 		} else {
-			c.ciliumRule(path, r.DeepCopy())
+			c.ciliumRule(path, r)
 		}
 	}
 }
 
-// ciliumRule compiles one rule. It may change r.
-func (c *compiler) ciliumRule(path string, r *api.Rule) {
+// ciliumRule compiles one rule.
+func (c *compiler) ciliumRule(path string, written *api.Rule) {
 	before := len(c.problems)
-	c.refuseUnmodelled(path, r)
+	c.refuseUnmodelled(path, written)
+	r := written.DeepCopy() // Sanitize changes it
 	if err := r.Sanitize(); err != nil {
-		c.problem(path, "%v", err)
+		c.problem(blame(path, written), "%v", err)
 	}
 	if len(c.problems) > before {
 		return
 	}
-	written := ruleParts(path, r)
-	r = ciliumutils.ParseToCiliumRule(slog.New(slog.NewTextHandler(io.Discard, nil)), c.cfg.ClusterName, c.obj.Namespace, c.obj.Name, "", r)
+	r = ciliumutils.ParseToCiliumRule(slog.New(slog.DiscardHandler), c.cfg.ClusterName, c.obj.Namespace, c.obj.Name, "", r)
 	entries := policyutils.RulesToPolicyEntries(api.Rules{r})
 	parts := ruleParts(path, r)
-	if len(entries) != len(parts) || len(parts) != len(written) {
+	if len(entries) != len(parts) {
 		c.problem(path, "the rule has %d parts and became %d entries", len(parts), len(entries))
 		return
 	}
@@ -85,9 +84,33 @@ func (c *compiler) ciliumRule(path string, r *api.Rule) {
 	}
 }
 
+// blame returns the path of the part of a rule that Cilium does not take, or of the rule if each part is
+// right by itself.
+func blame(path string, r *api.Rule) string {
+	for _, p := range ruleParts(path, r) {
+		one := &api.Rule{EndpointSelector: r.EndpointSelector, NodeSelector: r.NodeSelector}
+		switch i := p.index; {
+		case p.in != nil && !p.deny:
+			one.Ingress = r.Ingress[i : i+1]
+		case p.in != nil:
+			one.IngressDeny = r.IngressDeny[i : i+1]
+		case !p.deny:
+			one.Egress = r.Egress[i : i+1]
+		default:
+			one.EgressDeny = r.EgressDeny[i : i+1]
+		}
+		if one.DeepCopy().Sanitize() != nil {
+			return p.path
+		}
+	}
+	return path
+}
+
 // part is one item of a rule's ingress, ingressDeny, egress or egressDeny.
 type part struct {
 	path  string
+	index int // in its list
+	deny  bool
 	in    *api.IngressCommonRule
 	out   *api.EgressCommonRule
 	fqdns []api.FQDNSelector
@@ -105,16 +128,16 @@ func (p *part) services() []api.Service {
 func ruleParts(path string, r *api.Rule) []part {
 	var parts []part
 	for i := range r.Ingress {
-		parts = append(parts, part{path: index(path+".ingress", i), in: &r.Ingress[i].IngressCommonRule, ports: len(r.Ingress[i].ToPorts)})
+		parts = append(parts, part{path: index(path+".ingress", i), index: i, in: &r.Ingress[i].IngressCommonRule, ports: len(r.Ingress[i].ToPorts)})
 	}
 	for i := range r.IngressDeny {
-		parts = append(parts, part{path: index(path+".ingressDeny", i), in: &r.IngressDeny[i].IngressCommonRule, ports: len(r.IngressDeny[i].ToPorts)})
+		parts = append(parts, part{path: index(path+".ingressDeny", i), index: i, deny: true, in: &r.IngressDeny[i].IngressCommonRule, ports: len(r.IngressDeny[i].ToPorts)})
 	}
 	for i := range r.Egress {
-		parts = append(parts, part{path: index(path+".egress", i), out: &r.Egress[i].EgressCommonRule, fqdns: r.Egress[i].ToFQDNs, ports: len(r.Egress[i].ToPorts)})
+		parts = append(parts, part{path: index(path+".egress", i), index: i, out: &r.Egress[i].EgressCommonRule, fqdns: r.Egress[i].ToFQDNs, ports: len(r.Egress[i].ToPorts)})
 	}
 	for i := range r.EgressDeny {
-		parts = append(parts, part{path: index(path+".egressDeny", i), out: &r.EgressDeny[i].EgressCommonRule, ports: len(r.EgressDeny[i].ToPorts)})
+		parts = append(parts, part{path: index(path+".egressDeny", i), index: i, deny: true, out: &r.EgressDeny[i].EgressCommonRule, ports: len(r.EgressDeny[i].ToPorts)})
 	}
 	return parts
 }

@@ -120,6 +120,9 @@ func NewCluster(objs []*manifest.Object, cfg Config) (*Cluster, manifest.Problem
 	return b.c, nil
 }
 
+// dnsService is the service that the pods' resolver asks.
+const dnsService = "kube-system/kube-dns"
+
 // builder fills a Cluster.
 type builder struct {
 	c          *Cluster
@@ -277,7 +280,7 @@ func (c *Cluster) identify() {
 		s.resolve(c)
 	}
 	c.dns = nil
-	if s := c.services["kube-system/kube-dns"]; s != nil {
+	if s := c.services[dnsService]; s != nil {
 		for _, be := range s.endpoints {
 			if be.pod != nil {
 				c.dns = append(c.dns, be.pod)

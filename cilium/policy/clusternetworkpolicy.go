@@ -22,14 +22,14 @@ func (c *compiler) clusterNetworkPolicy(v *policyv1alpha2.ClusterNetworkPolicy) 
 	var subjectText *slimv1.LabelSelector
 	switch {
 	case spec.Subject.Namespaces != nil:
-		subjectText = k8sSelector(namespaceSelector(spec.Subject.Namespaces))
+		subjectText = podsOfNamespaces(spec.Subject.Namespaces)
 	case spec.Subject.Pods != nil:
-		subjectText = labelPeer("", namespaceSelector(&spec.Subject.Pods.NamespaceSelector), slimSelector(&spec.Subject.Pods.PodSelector)).text
+		subjectText = namespacedPods(spec.Subject.Pods)
 	default:
 		c.problem("spec.subject", "the policy selects neither namespaces nor pods")
 		return
 	}
-	subject := types.NewLabelSelector(api.NewESFromK8sLabelSelector("", subjectText))
+	subject := newSelector(subjectText)
 	newEntry := func(in bool, path string, i int, action policyv1alpha2.ClusterNetworkPolicyRuleAction) *entry {
 		e := &entry{
 			path: path, ingress: in, tier: tier, priority: float64(spec.Priority) + float64(i)/100,
@@ -69,9 +69,9 @@ func (c *compiler) clusterNetworkPolicy(v *policyv1alpha2.ClusterNetworkPolicy) 
 			e := newEntry(true, index(path+".from", j), i, r.Action)
 			switch {
 			case from.Pods != nil:
-				e.peers = []peer{c.namespacedPods(e.path, from.Pods)}
+				e.peers = []peer{c.podPeer(e.path, from.Pods)}
 			case from.Namespaces != nil:
-				e.peers = []peer{labelPeer(e.path, namespaceSelector(from.Namespaces))}
+				e.peers = []peer{labelPeer(e.path, podsOfNamespaces(from.Namespaces))}
 			case !failClosed(e):
 				continue
 			}
@@ -96,9 +96,9 @@ func (c *compiler) clusterNetworkPolicy(v *policyv1alpha2.ClusterNetworkPolicy) 
 			e := newEntry(false, index(path+".to", j), i, r.Action)
 			switch {
 			case to.Pods != nil:
-				e.peers = []peer{c.namespacedPods(e.path, to.Pods)}
+				e.peers = []peer{c.podPeer(e.path, to.Pods)}
 			case to.Namespaces != nil:
-				e.peers = []peer{labelPeer(e.path, namespaceSelector(to.Namespaces))}
+				e.peers = []peer{labelPeer(e.path, podsOfNamespaces(to.Namespaces))}
 			case to.Nodes != nil:
 				c.notModelled(e.path+".nodes", "a peer of nodes by their labels (which Cilium leaves off by default)")
 			case to.Networks != nil:
@@ -120,8 +120,16 @@ func (c *compiler) clusterNetworkPolicy(v *policyv1alpha2.ClusterNetworkPolicy) 
 	}
 }
 
-func (c *compiler) namespacedPods(path string, p *policyv1alpha2.NamespacedPod) peer {
-	return labelPeer(path, namespaceSelector(&p.NamespaceSelector), inCluster(slimSelector(&p.PodSelector), c.cfg.ClusterName))
+func (c *compiler) podPeer(path string, p *policyv1alpha2.NamespacedPod) peer {
+	pods := namespacedPods(p)
+	inCluster(pods, c.cfg.ClusterName)
+	return labelPeer(path, pods)
+}
+
+func namespacedPods(p *policyv1alpha2.NamespacedPod) *slimv1.LabelSelector {
+	pods := k8sSelector(slimSelector(&p.PodSelector))
+	addNamespaceSelector(pods, &p.NamespaceSelector)
+	return pods
 }
 
 // domainNames makes e a rule of names, and adds the rule that lets the names be looked up, as Cilium does:

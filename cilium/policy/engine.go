@@ -25,6 +25,8 @@ type Engine struct {
 	// matched remembers which peer of an entry selects an identity by its labels, by entry and identity:
 	// 0 is not known yet, 1 none, n+2 the peer n.
 	matched []atomic.Int32
+	// resolves remembers whether pods of an identity can look up every name; see resolvesAll.
+	resolves []atomic.Uint32
 
 	imagineOnce sync.Once
 	imagination *imagination // for Prove
@@ -42,6 +44,7 @@ type boundEntry struct {
 type ruleSet struct {
 	entries   []*boundEntry
 	isolated  bool      // without a match the traffic is denied
+	dns       bool      // some rule looks at DNS queries
 	isolating []RuleRef // the policies that say so
 }
 
@@ -106,6 +109,7 @@ func (e *Engine) makeCaches() {
 		e.rules[d] = make([]atomic.Pointer[ruleSet], len(e.c.ids.list))
 	}
 	e.matched = make([]atomic.Int32, len(e.entries)*len(e.c.ids.list))
+	e.resolves = make([]atomic.Uint32, len(e.c.ids.list))
 }
 
 // rank orders the verdicts of one priority: deny before allow before pass.
@@ -251,12 +255,13 @@ func (e *Engine) rulesFor(id *identity, ingress bool) *ruleSet {
 				continue
 			}
 			rs.entries = append(rs.entries, b)
+			rs.dns = rs.dns || b.teaches()
 			if !b.defaultDeny {
 				continue
 			}
 			rs.isolated = true
 			if b.policy != last && !slices.ContainsFunc(rs.isolating, func(r RuleRef) bool { return r.Policy == b.policy.ref }) {
-				rs.isolating = append(rs.isolating, *b.policy.refTo(""))
+				rs.isolating = append(rs.isolating, *b.policy.wholeRef())
 			}
 			last = b.policy
 		}

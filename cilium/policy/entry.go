@@ -20,6 +20,9 @@ type Policy struct {
 	object  *manifest.Object
 	entries []*entry
 	group   *cidrGroup
+
+	wholeOnce sync.Once
+	whole     *RuleRef
 }
 
 // Ref returns the name of the policy.
@@ -55,6 +58,12 @@ type entry struct {
 func (e *entry) ruleRef() *RuleRef {
 	e.refOnce.Do(func() { e.ref = e.policy.refTo(e.path) })
 	return e.ref
+}
+
+// wholeRef returns where the policy stands.
+func (p *Policy) wholeRef() *RuleRef {
+	p.wholeOnce.Do(func() { p.whole = p.refTo("") })
+	return p.whole
 }
 
 func (p *Policy) refTo(path string) *RuleRef {
@@ -137,6 +146,16 @@ func (p *port) matches(f *flow) bool {
 		return true
 	}
 	return p.from <= f.port && f.port <= p.to
+}
+
+// teaches reports whether the rule looks at DNS queries, from which Cilium learns the addresses of names.
+func (e *entry) teaches() bool {
+	for i := range e.ports {
+		if l := e.ports[i].l7; l != nil && l.dns != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // selectsAllPods reports whether a selector that should ask for labels selects every pod, whatever its

@@ -314,9 +314,7 @@ func (j *judgement) service(s *service, byName bool) Result {
 	}
 	r := Result{Probe: *j.probe, Verdict: Allowed}
 	if byName {
-		if look := j.lookUp(s.name + "." + s.namespace + ".svc.cluster.local"); look != nil && look.Verdict != Allowed {
-			r.Verdict, r.DNS = DNSFailed, look
-			r.Reason = fmt.Sprintf("%s cannot look up the name %s", j.source.name, look.DNSQuery)
+		if !j.e.resolvesAll(&j.source) && j.noName(&r, s.name+"."+s.namespace+".svc.cluster.local") {
 			return r
 		}
 	}
@@ -366,17 +364,52 @@ func worst(p Probe, results []Result) Result {
 	return r
 }
 
-// lookUp judges a DNS query for the name from the source; nil where no query is made: the source is no
-// pod, or the cluster has no DNS. It goes over UDP, and over TCP if that gets no answer.
-func (j *judgement) lookUp(name string) *Result {
-	if j.source.pod == nil || j.source.node != nil || len(j.e.c.dns) == 0 {
-		return nil
+// noName judges a look-up of the name from the source, and reports whether it fails, with r saying so.
+func (j *judgement) noName(r *Result, name string) bool {
+	look := j.lookUp(name)
+	if look.Verdict == Allowed {
+		return false
 	}
+	r.Verdict, r.DNS, r.Reason = DNSFailed, look, fmt.Sprintf("%s cannot look up the name %s", j.source.name, name)
+	return true
+}
+
+// resolvesAll reports whether every name that there is can be looked up from the source: because no query is
+// made (the source is no pod, or the cluster has no DNS), or because its queries get through and no rule
+// looks at them.
+func (e *Engine) resolvesAll(source *point) bool {
+	if source.pod == nil || source.node != nil || len(e.c.dns) == 0 {
+		return true
+	}
+	if slices.Contains(e.c.dns, source.pod) {
+		return false // it may ask itself; its like cannot be taken for it
+	}
+	const unknown, no, yes = 0, 1, 2
+	cached := &e.resolves[source.pod.id.index]
+	if n := cached.Load(); n != unknown {
+		return n == yes
+	}
+	answer := uint32(yes)
+	if e.rulesFor(source.pod.id, false).dns {
+		answer = no
+	} else {
+		j := judgement{e: e, probe: &Probe{}, source: *source}
+		if j.lookUp("").Verdict != Allowed {
+			answer = no
+		}
+	}
+	cached.Store(answer)
+	return answer == yes
+}
+
+// lookUp judges a DNS query for the name from the source. It goes over UDP, and over TCP if that gets no
+// answer.
+func (j *judgement) lookUp(name string) *Result {
 	var first *Result
 	for _, protocol := range []string{protoUDP, protoTCP} {
-		probe := Probe{From: j.probe.From, To: "svc:kube-system/kube-dns", Port: 53, Protocol: protocol, DNSQuery: strings.TrimSuffix(name, ".")}
+		probe := Probe{From: j.probe.From, To: "svc:" + dnsService, Port: 53, Protocol: protocol, DNSQuery: strings.TrimSuffix(name, ".")}
 		query := judgement{e: j.e, probe: &probe, explain: j.explain, source: j.source}
-		r := query.service(j.e.c.services["kube-system/kube-dns"], false)
+		r := query.service(j.e.c.services[dnsService], false)
 		if r.Verdict == Allowed {
 			return &r
 		}
@@ -390,9 +423,7 @@ func (j *judgement) lookUp(name string) *Result {
 // name judges a connection to every address of a name outside the cluster.
 func (j *judgement) name(name string) Result {
 	r := Result{Probe: *j.probe, Verdict: Allowed}
-	if look := j.lookUp(name); look != nil && look.Verdict != Allowed {
-		r.Verdict, r.DNS = DNSFailed, look
-		r.Reason = fmt.Sprintf("%s cannot look up the name %s", j.source.name, name)
+	if !j.e.resolvesAll(&j.source) && j.noName(&r, name) {
 		return r
 	}
 	addrs := j.e.names[queryName(name)]

@@ -35,7 +35,7 @@ func (c *compiler) networkPolicy(np *networkingv1.NetworkPolicy) {
 		egress = len(spec.Egress) > 0 || typed(networkingv1.PolicyTypeEgress)
 	}
 	subjectText := inNamespace(slimSelector(&spec.PodSelector), c.obj.Namespace)
-	subject := types.NewLabelSelector(api.NewESFromK8sLabelSelector("", subjectText))
+	subject := newSelector(subjectText)
 	newEntry := func(in bool, path string) *entry {
 		return &entry{path: path, ingress: in, defaultDeny: true, verdict: types.Allow, tier: types.Normal, subject: subject, subjectText: subjectText}
 	}
@@ -82,22 +82,24 @@ func (c *compiler) networkPolicyPeer(path string, p *networkingv1.NetworkPolicyP
 		}
 		return out
 	}
-	pods := slimSelector(p.PodSelector)
-	if pods == nil {
-		pods = &slimv1.LabelSelector{}
-	}
-	pods = inCluster(pods, c.cfg.ClusterName)
+	pods := k8sSelector(slimSelector(p.PodSelector))
+	inCluster(pods, c.cfg.ClusterName)
 	if p.NamespaceSelector == nil {
-		return labelPeer(path, inNamespace(pods, c.obj.Namespace))
+		pods.MatchLabels[keyPodNamespace] = c.obj.Namespace
+	} else {
+		addNamespaceSelector(pods, p.NamespaceSelector)
 	}
-	return labelPeer(path, namespaceSelector(p.NamespaceSelector), k8sSelector(pods))
+	return labelPeer(path, pods)
 }
 
-// labelPeer is a peer selected by labels; several selectors must all match.
-func labelPeer(path string, selectors ...*slimv1.LabelSelector) peer {
-	es := api.NewESFromK8sLabelSelector(labels.LabelSourceK8sKeyPrefix, selectors...)
-	s := types.NewLabelSelector(es)
-	return peer{path: path, kind: peerLabels, selector: s, text: es.LabelSelector, allPods: selectsAllPods(s)}
+// labelPeer is a peer selected by labels, whose keys say where the labels come from.
+func labelPeer(path string, text *slimv1.LabelSelector) peer {
+	s := newSelector(text)
+	return peer{path: path, kind: peerLabels, selector: s, text: text, allPods: selectsAllPods(s)}
+}
+
+func newSelector(text *slimv1.LabelSelector) *types.LabelSelector {
+	return types.NewLabelSelector(api.EndpointSelector{LabelSelector: text})
 }
 
 func (c *compiler) networkPolicyPorts(path string, ports []networkingv1.NetworkPolicyPort) []port {
@@ -138,53 +140,68 @@ func slimSelector(s *metav1.LabelSelector) *slimv1.LabelSelector {
 	return out
 }
 
-// with returns the selector with one more label to match.
-func with(s *slimv1.LabelSelector, key, value string) *slimv1.LabelSelector {
-	out := &slimv1.LabelSelector{MatchLabels: make(map[string]string, len(s.MatchLabels)+2), MatchExpressions: s.MatchExpressions}
-	for k, v := range s.MatchLabels {
-		out.MatchLabels[k] = v
+// Keys of identity labels that have their place in selectors.
+const (
+	keyPodNamespace    = labels.LabelSourceK8sKeyPrefix + ciliumio.PodNamespaceLabel
+	keyCluster         = labels.LabelSourceK8sKeyPrefix + ciliumio.PolicyLabelCluster
+	keyNamespaceLabels = labels.LabelSourceK8sKeyPrefix + ciliumio.PodNamespaceMetaLabelsPrefix
+)
+
+// k8sSelector returns a new selector with the keys marked as Kubernetes labels; nil selects all.
+func k8sSelector(s *slimv1.LabelSelector) *slimv1.LabelSelector {
+	if s == nil {
+		return &slimv1.LabelSelector{MatchLabels: map[string]string{}}
 	}
-	out.MatchLabels[key] = value
+	out := &slimv1.LabelSelector{MatchLabels: make(map[string]string, len(s.MatchLabels)+2)}
+	for k, v := range s.MatchLabels {
+		out.MatchLabels[labels.LabelSourceK8sKeyPrefix+k] = v
+	}
+	for _, r := range s.MatchExpressions {
+		r.Key = labels.LabelSourceK8sKeyPrefix + r.Key
+		out.MatchExpressions = append(out.MatchExpressions, r)
+	}
 	return out
 }
 
-// k8sSelector returns the selector with its keys marked as Kubernetes labels.
-func k8sSelector(s *slimv1.LabelSelector) *slimv1.LabelSelector {
-	return api.NewESFromK8sLabelSelector(labels.LabelSourceK8sKeyPrefix, s).LabelSelector
-}
-
-// inNamespace restricts a pod selector to the namespace, and marks its keys as Kubernetes labels.
+// inNamespace returns the selector for pods of the namespace only.
 func inNamespace(s *slimv1.LabelSelector, namespace string) *slimv1.LabelSelector {
-	return k8sSelector(with(s, ciliumio.PodNamespaceLabel, namespace))
+	out := k8sSelector(s)
+	out.MatchLabels[keyPodNamespace] = namespace
+	return out
 }
 
-// inCluster restricts a pod selector to the cluster unless it names one itself.
-func inCluster(s *slimv1.LabelSelector, cluster string) *slimv1.LabelSelector {
-	if s.MatchLabels[ciliumio.PolicyLabelCluster] != "" {
-		return s
+// inCluster restricts a selector of k8sSelector to the cluster unless it names one itself.
+func inCluster(s *slimv1.LabelSelector, cluster string) {
+	if s.MatchLabels[keyCluster] != "" {
+		return
 	}
 	for _, r := range s.MatchExpressions {
-		if r.Key == ciliumio.PolicyLabelCluster {
-			return s
+		if r.Key == keyCluster {
+			return
 		}
 	}
-	return with(s, ciliumio.PolicyLabelCluster, cluster)
+	s.MatchLabels[keyCluster] = cluster
 }
 
-// namespaceSelector turns a selector of namespaces into one of their pods. The empty one selects the pods
-// of every namespace, and nothing that is not a pod.
-func namespaceSelector(s *metav1.LabelSelector) *slimv1.LabelSelector {
-	out := &slimv1.LabelSelector{MatchLabels: make(map[string]string, len(s.MatchLabels))}
+// addNamespaceSelector restricts a selector of pods to those in namespaces that s selects. The empty s
+// selects the pods of every namespace, and nothing that is not a pod.
+func addNamespaceSelector(pods *slimv1.LabelSelector, s *metav1.LabelSelector) {
 	for k, v := range s.MatchLabels {
-		out.MatchLabels[ciliumio.PodNamespaceMetaLabelsPrefix+k] = v
+		pods.MatchLabels[keyNamespaceLabels+k] = v
 	}
 	for _, r := range s.MatchExpressions {
-		out.MatchExpressions = append(out.MatchExpressions, slimv1.LabelSelectorRequirement{
-			Key: ciliumio.PodNamespaceMetaLabelsPrefix + r.Key, Operator: slimv1.LabelSelectorOperator(r.Operator), Values: r.Values,
+		pods.MatchExpressions = append(pods.MatchExpressions, slimv1.LabelSelectorRequirement{
+			Key: keyNamespaceLabels + r.Key, Operator: slimv1.LabelSelectorOperator(r.Operator), Values: r.Values,
 		})
 	}
-	if len(out.MatchLabels) == 0 && len(out.MatchExpressions) == 0 {
-		out.MatchExpressions = []slimv1.LabelSelectorRequirement{{Key: ciliumio.PodNamespaceLabel, Operator: slimv1.LabelSelectorOpExists}}
+	if len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0 {
+		pods.MatchExpressions = append(pods.MatchExpressions, slimv1.LabelSelectorRequirement{Key: keyPodNamespace, Operator: slimv1.LabelSelectorOpExists})
 	}
-	return out
+}
+
+// podsOfNamespaces selects all pods in namespaces that s selects.
+func podsOfNamespaces(s *metav1.LabelSelector) *slimv1.LabelSelector {
+	pods := k8sSelector(nil)
+	addNamespaceSelector(pods, s)
+	return pods
 }

@@ -27,7 +27,8 @@ type service struct {
 	ips       []netip.Addr
 	ports     []corev1.ServicePort
 	slices    []slice
-	endpoints []backend // every endpoint, without ports
+	endpoints []backend   // every endpoint, without ports
+	behind    [][]backend // the endpoints of each of ports, with their ports
 }
 
 // slice is what one EndpointSlice says.
@@ -123,6 +124,17 @@ func (b *builder) endpointSlice(o *manifest.Object, v *discoveryv1.EndpointSlice
 
 // resolve finds the service's endpoints.
 func (s *service) resolve(c *Cluster) {
+	s.findEndpoints(c)
+	s.behind = make([][]backend, len(s.ports))
+	if s.headless {
+		return
+	}
+	for i := range s.ports {
+		s.behind[i] = s.findBackends(&s.ports[i])
+	}
+}
+
+func (s *service) findEndpoints(c *Cluster) {
 	s.endpoints = nil
 	if len(s.selector) > 0 {
 		for _, p := range c.pods {
@@ -161,19 +173,9 @@ func (p *pod) addr(v6 bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// port returns the service's port with that number and protocol.
-func (s *service) port(port int, protocol string) *corev1.ServicePort {
-	for i := range s.ports {
-		if int(s.ports[i].Port) == port && (string(s.ports[i].Protocol) == protocol || s.ports[i].Protocol == "" && protocol == "TCP") {
-			return &s.ports[i]
-		}
-	}
-	return nil
-}
-
 // backends returns where connections to a port of the service end up. A headless service has no port of
 // its own: its name gives the pods' addresses, and the connection goes to the port that was dialed.
-// known is false if the service does not have the port.
+// known is false if the service does not have the port. The list is shared.
 func (s *service) backends(port int, protocol string) (list []backend, known bool) {
 	if s.headless {
 		list = slices.Clone(s.endpoints)
@@ -182,38 +184,45 @@ func (s *service) backends(port int, protocol string) (list []backend, known boo
 		}
 		return list, true
 	}
-	sp := s.port(port, protocol)
-	if sp == nil {
-		return nil, false
+	for i := range s.ports {
+		if int(s.ports[i].Port) == port && protocolOf(s.ports[i].Protocol) == protocol {
+			return s.behind[i], true
+		}
 	}
-	if len(s.selector) == 0 {
-		for _, sl := range s.slices {
-			for _, p := range sl.ports {
-				if p.Port == nil || p.Name != nil && *p.Name != sp.Name || p.Name == nil && sp.Name != "" {
-					continue
-				}
-				if p.Protocol != nil && string(*p.Protocol) != protocol {
-					continue
-				}
-				for _, a := range sl.addrs {
-					for _, e := range s.endpoints {
-						if e.addr == a {
-							list = append(list, backend{pod: e.pod, addr: a, port: int(*p.Port)})
-							break
-						}
-					}
+	return nil, false
+}
+
+// protocolOf is the protocol of a port that may leave it out.
+func protocolOf(p corev1.Protocol) string {
+	return cmpOr(string(p), protoTCP)
+}
+
+// findBackends returns the endpoints that have the port.
+func (s *service) findBackends(sp *corev1.ServicePort) []backend {
+	var list []backend
+	protocol := protocolOf(sp.Protocol)
+	if len(s.selector) > 0 {
+		for _, e := range s.endpoints {
+			if e.port = targetPort(sp, e.pod, protocol); e.port > 0 {
+				list = append(list, e)
+			}
+		}
+		return list
+	}
+	for _, sl := range s.slices {
+		for _, p := range sl.ports {
+			named := p.Name != nil && *p.Name == sp.Name || p.Name == nil && sp.Name == ""
+			if p.Port == nil || !named || p.Protocol != nil && protocolOf(*p.Protocol) != protocol {
+				continue
+			}
+			for _, a := range sl.addrs {
+				if i := slices.IndexFunc(s.endpoints, func(e backend) bool { return e.addr == a }); i >= 0 {
+					list = append(list, backend{pod: s.endpoints[i].pod, addr: a, port: int(*p.Port)})
 				}
 			}
 		}
-		return list, true
 	}
-	for _, e := range s.endpoints {
-		e.port = targetPort(sp, e.pod, protocol)
-		if e.port > 0 {
-			list = append(list, e)
-		}
-	}
-	return list, true
+	return list
 }
 
 // targetPort returns the pod's port behind the service's, or 0 if the pod has no port of that name.
@@ -234,7 +243,7 @@ func targetPort(sp *corev1.ServicePort, p *pod, protocol string) int {
 func (s *service) portList() string {
 	var list []string
 	for _, p := range s.ports {
-		list = append(list, strconv.Itoa(int(p.Port))+"/"+cmpOr(string(p.Protocol), "TCP"))
+		list = append(list, strconv.Itoa(int(p.Port))+"/"+protocolOf(p.Protocol))
 	}
 	if len(list) == 0 {
 		return "none"

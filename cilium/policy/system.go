@@ -14,7 +14,7 @@ import (
 // WithSystem returns the cluster with what every kind cluster has: two CoreDNS pods in kube-system with
 // the kube-dns service before them. A cluster whose objects have a kube-dns service is returned as it is.
 func (c *Cluster) WithSystem() *Cluster {
-	if c.services["kube-system/kube-dns"] != nil {
+	if c.services[dnsService] != nil {
 		return c
 	}
 	objs := append(c.objects[:len(c.objects):len(c.objects)], systemObjects()...)

@@ -1,0 +1,91 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/cilium/cilium/pkg/policy/api"
+
+	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/policy/manifest"
+)
+
+func TestCompileRefuses(t *testing.T) {
+	t.Parallel()
+	const head = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata:\n  name: p\nspec:\n  endpointSelector: {}\n"
+	for _, c := range []struct {
+		name, yaml string
+		line       int
+		want       string
+	}{
+		{"groups", head + "  egress:\n  - {}\n  - toGroups:\n    - aws: {region: x}\n", 9, "toGroups (addresses that a cloud provider tells) is not modelled"},
+		{"authentication", head + "  ingress:\n  - authentication: {mode: required}\n    fromEndpoints: [{}]\n", 8, "mutual authentication (mode required)"},
+		{"listener", head + "  egress:\n  - toPorts:\n    - ports: [{port: \"80\", protocol: TCP}]\n      listener: {name: l, envoyConfig: {name: e, kind: CiliumEnvoyConfig}}\n", 10, "Envoy listener"},
+		{"TLS", head + "  egress:\n  - toPorts:\n    - ports: [{port: \"443\", protocol: TCP}]\n      terminatingTLS: {secret: {name: s}}\n      originatingTLS: {secret: {name: s}}\n", 10, "TLS interception is not modelled"},
+		{"nodes", head + "  ingress:\n  - fromNodes: [{}]\n", 8, "fromNodes"},
+		{"header from a secret", head + "  ingress:\n  - toPorts:\n    - ports: [{port: \"80\", protocol: TCP}]\n      rules:\n        http:\n        - headerMatches:\n          - name: X\n            secret: {name: s}\n", 14, "a header value from a Secret"},
+		{"toServices in a deny rule", head + "  egressDeny:\n  - toServices: [{k8sService: {serviceName: x}}]\n", 8, "toServices in a deny rule"},
+		{"two kinds of peers in a rule", head + "  ingress:\n  - fromEndpoints: [{}]\n  - fromEndpoints: [{}]\n    fromCIDR: [10.0.0.0/8]\n", 9, "is not supported yet"},
+		{"DNS rules on ingress", head + "  ingress:\n  - toPorts:\n    - ports: [{port: \"53\", protocol: UDP}]\n      rules: {dns: [{matchPattern: \"*\"}]}\n", 8, "DNS is not supported on ingress"},
+		{"an expression that is none", head + "  ingress:\n  - toPorts:\n    - ports: [{port: \"80\", protocol: TCP}]\n      rules: {http: [{path: \"(\"}]}\n", 8, "missing closing )"},
+		{
+			"nodes of a ClusterNetworkPolicy",
+			"apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {name: p}\nspec:\n  tier: Admin\n  priority: 1\n  subject: {namespaces: {}}\n  egress:\n  - action: Accept\n    to:\n    - nodes: {}\n",
+			11, "a peer of nodes",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p, problems := policy.Compile(parse(t, c.yaml)[0], policy.Config{})
+			if p != nil || len(problems) == 0 {
+				t.Fatal("the policy was taken")
+			}
+			if got := problems[0]; !strings.Contains(got.Message, c.want) || got.Line != c.line || got.File != "test.yaml" {
+				t.Errorf("got %s, want line %d and %q", got, c.line, c.want)
+			}
+		})
+	}
+}
+
+func TestCompileTakesEachPolicyAgain(t *testing.T) {
+	t.Parallel()
+	objs := parse(t, cnp("p", `{endpointSelector: {matchLabels: {app: db}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}], toPorts: [{ports: [{port: "HTTP"}]}]}]}`))
+	before := objs[0].Value.(*manifest.CiliumNetworkPolicy).Spec.DeepCopy()
+	for range 2 {
+		if _, problems := policy.Compile(objs[0], policy.Config{}); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+	}
+	if after := objs[0].Value.(*manifest.CiliumNetworkPolicy).Spec; !after.DeepEqual(before) {
+		t.Errorf("the object changed: %v", after)
+	}
+}
+
+func TestCompileContainsPanics(t *testing.T) {
+	t.Parallel()
+	// No parser should panic, but this policy has what the manifest package never lets through.
+	obj := &manifest.Object{Kind: "CiliumNetworkPolicy", Name: "p", Namespace: "default", File: "f.yaml", Value: &manifest.CiliumNetworkPolicy{
+		Spec: &api.Rule{EndpointSelector: api.WildcardEndpointSelector, Ingress: []api.IngressRule{{ToPorts: api.PortRules{{Rules: &api.L7Rules{HTTP: []api.PortRuleHTTP{{HeaderMatches: []*api.HeaderMatch{nil}}}}}}}}},
+	}}
+	p, problems := policy.Compile(obj, policy.Config{})
+	if p != nil || len(problems) != 1 || !strings.Contains(problems[0].Message, "cannot be evaluated") {
+		t.Errorf("got %v, %v", p, problems)
+	}
+}
+
+func TestCompileOther(t *testing.T) {
+	t.Parallel()
+	obj := parse(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}")[0]
+	if policy.IsPolicy(obj) {
+		t.Error("a Namespace is no policy")
+	}
+	if p, problems := policy.Compile(obj, policy.Config{}); p != nil || len(problems) != 1 {
+		t.Errorf("got %v, %v", p, problems)
+	}
+	obj = &manifest.Object{Kind: "NetworkPolicy", Value: &networkingv1.NetworkPolicy{}}
+	if _, problems := policy.Compile(obj, policy.Config{ClusterName: "another"}); len(problems) != 1 || !strings.Contains(problems[0].Message, "one cluster name a process") {
+		t.Errorf("got %v", problems)
+	}
+}
