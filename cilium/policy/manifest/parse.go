@@ -276,37 +276,40 @@ func (r *report) missingName(m *metav1.ObjectMeta) {
 func (p *parser) value(r *report, k kind) {
 	o := r.object
 	v := k.new()
+	c := checker{doc: r.doc, lim: p.lim}
+	if k.schema != nil {
+		// Cilium's types decode themselves, and not all of them survive what the schema refuses.
+		c.check(k.schema(), r.doc.root, r.doc.root)
+		if len(typeFindings(c.findings)) > 0 {
+			r.findings = append(r.findings, c.findings...)
+			p.metadataOnly(r, k, true)
+			return
+		}
+	}
 	strict, err := json.UnmarshalStrict(o.JSON, v)
-	var broken []finding // of a type that does not fit
-	if k.schema != nil || err != nil || len(strict) > 0 {
-		c := checker{doc: r.doc, lim: p.lim}
-		if k.schema != nil {
-			c.check(k.schema(), r.doc.root, r.doc.root)
-		} else {
-			c.check(schemaOf(reflect.TypeOf(v)), r.doc.root, r.doc.root)
-		}
-		r.findings = append(r.findings, c.findings...)
-		broken = typeFindings(c.findings)
-		if len(c.findings) == 0 {
-			// The decoder knows better than the schema.
-			for _, e := range append(strict, err) {
-				if e != nil {
-					r.add(strictField(e), strings.TrimPrefix(e.Error(), "json: "), "")
-				}
+	if k.schema == nil && (err != nil || len(strict) > 0) {
+		c.check(schemaOf(reflect.TypeOf(v)), r.doc.root, r.doc.root)
+	}
+	r.findings = append(r.findings, c.findings...)
+	if len(c.findings) == 0 {
+		for _, e := range append(strict, err) {
+			if e != nil { // the decoder knows better than the schema
+				r.add(strictField(e), strings.TrimPrefix(e.Error(), "json: "), "")
 			}
 		}
-		if err != nil {
-			v = k.new()
-			if !decodeWithout(r.doc, p.lim, c.misfits, v) {
-				p.metadataOnly(r, k, true)
-				return
-			}
+	}
+	if err != nil {
+		v = k.new()
+		if !decodeWithout(r.doc, p.lim, c.misfits, v) {
+			p.metadataOnly(r, k, true)
+			return
 		}
 	}
 	m := v.(metav1.ObjectMetaAccessor).GetObjectMeta().(*metav1.ObjectMeta)
 	o.Name, o.Namespace, o.Labels = m.Name, m.Namespace, m.Labels
 	p.checkMetadata(r, k, m)
 	if k.check != nil {
+		broken := typeFindings(c.findings)
 		for _, e := range k.check(v) {
 			if !slices.ContainsFunc(broken, func(f finding) bool { return related(f.field, e.Field) }) {
 				r.addError(e, fieldErrorHint(e))

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 )
@@ -235,11 +236,16 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(typical))
 	f.Add([]byte("? a\n: b\n"))
+	f.Add([]byte("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nspec:\n  ingress:\n  - icmps:\n    - fields:\n      -"))
 	f.Add([]byte("a: |\n  text\n--- !!binary aGk=\n...\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lim := Limits{Nodes: 10000, Documents: 100}
 		lines := strings.Count(string(data), "\n") + 1
+		start := time.Now()
 		objects, problems := Parse([]File{{Name: "a.yaml", Data: data}}, lim)
+		if took := time.Since(start); took > 3*time.Second {
+			t.Fatalf("took %v for %d bytes", took, len(data))
+		}
 		for _, p := range problems {
 			if p.Line < 0 || p.Line > lines+1 || p.Message == "" {
 				t.Fatalf("problem %+v in %d lines", p, lines)
