@@ -36,7 +36,6 @@ var (
 	stringList = cty.List(cty.String)
 	numberList = cty.List(cty.Number)
 	stringMap  = cty.Map(cty.String)
-	anyValue   = cty.NilType
 )
 
 // labSchema is the file: its attrs are empty, its blocks are those at the top level.
