@@ -2,6 +2,7 @@ package grade
 
 import (
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -68,6 +69,7 @@ func (fix *repair) finding() Finding {
 type recognizer struct {
 	mistakeInput
 	policies []*networkPolicy
+	flat     bool // nothing tells what was applied for which of several tasks
 	client   party
 	server   party
 }
@@ -76,7 +78,7 @@ type recognizer struct {
 type networkPolicy struct {
 	*manifest.Object
 	spec  spec
-	owned bool // it was applied in the task that is graded, or in a submission without tasks
+	owned bool // it was applied in the task that is graded, and so is meant for it
 }
 
 func newRecognizer(in mistakeInput) *recognizer {
@@ -86,23 +88,22 @@ func newRecognizer(in mistakeInput) *recognizer {
 			r.policies = append(r.policies, &networkPolicy{Object: o, spec: s, owned: r.fromThisTask(o)})
 		}
 	}
-	// What the student did last is the likeliest culprit.
-	for i, j := 0, len(r.policies)-1; i < j; i, j = i+1, j-1 {
-		r.policies[i], r.policies[j] = r.policies[j], r.policies[i]
-	}
+	slices.Reverse(r.policies) // what the student did last is the likeliest culprit
 	r.client, r.server = r.parties()
 	return r
 }
 
-// fromThisTask reports whether an object was applied in the task that is graded. In a flat submission,
-// where nothing tells tasks apart, everything was.
+// fromThisTask reports whether an object was applied in the task that is graded.
 func (r *recognizer) fromThisTask(o *manifest.Object) bool {
 	folder, _, nested := strings.Cut(o.File, "/")
-	if !nested {
-		return true
+	task := ""
+	if nested {
+		task = r.taskOfFolder(folder)
 	}
-	task := r.taskOfFolder(folder)
-	return task == "" || task == r.task.Name
+	if task == "" && len(r.lab.Tasks) > 1 {
+		r.flat = true
+	}
+	return task == r.task.Name || task == "" && !r.flat
 }
 
 // taskOfFolder returns the task that a folder of a submission belongs to; "" if it is no task's.
@@ -116,8 +117,11 @@ func (r *recognizer) taskOfFolder(folder string) string {
 	return ""
 }
 
-// attempted reports whether the student applied a policy in this task.
+// attempted reports whether the student applied a policy in this task, as far as can be told.
 func (r *recognizer) attempted() bool {
+	if r.flat {
+		return true
+	}
 	for _, p := range r.policies {
 		if p.owned {
 			return true

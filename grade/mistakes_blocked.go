@@ -201,7 +201,7 @@ func (r *recognizer) dnsProtocols(p *networkPolicy, yield func(repair) bool) boo
 		if protocolOf(port) == corev1.ProtocolTCP {
 			m, other = dnsOnlyTCP, corev1.ProtocolUDP
 			message = fmt.Sprintf("%s allows port 53 over TCP only.", p.Ref())
-			if port.Protocol == nil {
+			if !p.wrote().protocol(at) {
 				message = fmt.Sprintf("%s allows port 53 without saying for which protocol; that means TCP only.", p.Ref())
 			}
 		}
@@ -277,9 +277,12 @@ func (r *recognizer) misplaced(p *networkPolicy, yield func(repair) bool) bool {
 	return true
 }
 
-// reversedRules: a policy with its rules in one direction, until they are in the other. It would help as well
-// to take away a policy that isolates; that is not the mistake.
+// reversedRules: a policy of this task with its rules in one direction, until they are in the other. Where it
+// would help as well to take the policy away, because it isolates, that is not the mistake.
 func (r *recognizer) reversedRules(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.owned {
+		return true
+	}
 	for _, d := range directions {
 		if len(p.spec.rules[d]) == 0 || len(p.spec.rules[!d]) > 0 {
 			continue
@@ -379,12 +382,12 @@ func (r *recognizer) missing() []Finding {
 		return []Finding{f}
 	}
 	if r.lookUp() {
-		if side.direction != egress || !r.meantToSpeak() || r.allowsPort53() {
+		if side.direction != egress || !r.meantToSpeak() || r.triedDNS() {
 			return nil
 		}
 		return set(dnsForgotten, "%s closes the egress of %s, and no policy lets it look up names.", f.Policy, r.client.name)
 	}
-	if !side.otherAllows || r.speaksOf(side.direction) {
+	if r.flat || !side.otherAllows || r.speaksOf(side.direction) {
 		return nil
 	}
 	if side.direction == egress {
@@ -406,43 +409,48 @@ func (r *recognizer) meantToSpeak() bool {
 	return false
 }
 
-// allowsPort53 reports whether some policy of the client has an egress rule that covers DNS for some peer.
-func (r *recognizer) allowsPort53() bool {
+// triedDNS reports whether some policy of the client has an egress rule that may have been meant for DNS.
+func (r *recognizer) triedDNS() bool {
 	for _, p := range r.policies {
 		if !selectsSubject(p, r.client) {
 			continue
 		}
 		for _, rule := range p.spec.rules[egress] {
-			if len(rule.ports) == 0 {
-				return true
-			}
 			for _, port := range rule.ports {
 				if port.Port == nil || port.Port.Type == intstr.String || port.EndPort != nil || port.Port.IntValue() == 53 {
 					return true
 				}
+			}
+			if len(rule.ports) == 0 && (len(rule.peers) == 0 || slices.ContainsFunc(rule.peers, func(x networkingv1.NetworkPolicyPeer) bool {
+				// Not a rule for other pods, that is.
+				return x.IPBlock != nil || r.peerSelects(p, x.PodSelector, x.NamespaceSelector, r.server) ||
+					r.peerSelectsNobody(p, x.PodSelector, x.NamespaceSelector)
+			})) {
+				return true
 			}
 		}
 	}
 	return false
 }
 
-// speaksOf reports whether some policy has a rule about the connection's peer in that direction: then
-// something was tried, and it is not for us to say that it was forgotten.
+// speaksOf reports whether some policy has a rule about the connection's peer in that direction, or one for
+// this very pod in the other: then something was tried, and it is not for us to say that it was forgotten.
 func (r *recognizer) speaksOf(d direction) bool {
 	subject, peer := r.subject(d), r.peer(d)
 	for _, p := range r.policies {
 		if !selectsSubject(p, subject) {
 			continue
 		}
-		for _, rule := range p.spec.rules[d] {
-			for _, x := range rule.peers {
-				if x.IPBlock == nil && r.peerSelects(p, x.PodSelector, x.NamespaceSelector, peer) {
-					return true
-				}
+		for at, x := range p.spec.peers() {
+			if at.d != d && isEmpty(&p.spec.subject) {
+				continue
 			}
-			if len(rule.peers) == 0 {
+			if x.IPBlock == nil && r.peerSelects(p, x.PodSelector, x.NamespaceSelector, peer) {
 				return true
 			}
+		}
+		if slices.ContainsFunc(p.spec.rules[d], func(rule rule) bool { return len(rule.peers) == 0 }) {
+			return true
 		}
 	}
 	return false

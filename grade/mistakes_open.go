@@ -152,15 +152,18 @@ func (r *recognizer) splitPeers(p *networkPolicy, yield func(repair) bool) bool 
 // forgottenTypes: a direction that the policy mentions, or nothing at all, until policyTypes lists it.
 func (r *recognizer) forgottenTypes(p *networkPolicy, yield func(repair) bool) bool {
 	for _, d := range directions {
-		meant := p.spec.given[d] || p.owned && len(p.spec.types) == 0
-		if p.spec.isolates(d) || !meant {
+		if p.spec.isolates(d) {
+			continue
+		}
+		forgotten := !p.wrote().types()
+		if !p.spec.given[d] && !(forgotten && p.owned) {
 			continue
 		}
 		s := p.spec.clone()
 		s.types = append(s.types, d.policyType())
 		message := fmt.Sprintf("%s has no policyTypes, so it is about %s only and does not close %s.", p.Ref(), !d, d)
 		field := "spec"
-		if len(p.spec.types) > 0 {
+		if !forgotten {
 			message = fmt.Sprintf("%s has an empty %s section, but policyTypes does not list %s.", p.Ref(), d, d.policyType())
 			field = "spec.policyTypes"
 		}
@@ -185,7 +188,7 @@ func (r *recognizer) reversedIsolation(p *networkPolicy, yield func(repair) bool
 		return true
 	}
 	for _, d := range directions {
-		if len(p.spec.types) == 0 || !p.spec.isolates(d) || p.spec.isolates(!d) || !selectsSubject(p, r.subject(!d)) {
+		if !p.spec.isolates(d) || p.spec.isolates(!d) || !selectsSubject(p, r.subject(!d)) {
 			continue
 		}
 		if !yield(r.reversed(p, d, fmt.Sprintf("%s closes the %s of the pods it selects: connections that %s them.", p.Ref(), d, comesOrGoes(d)))) {
@@ -197,8 +200,8 @@ func (r *recognizer) reversedIsolation(p *networkPolicy, yield func(repair) bool
 
 // emptyPeers: a peer with an empty selector in a policy of this task, until it is gone.
 func (r *recognizer) emptyPeers(p *networkPolicy, yield func(repair) bool) bool {
-	if !p.owned {
-		return true
+	if !p.owned || r.invariant != nil && len(r.invariant.ExceptPorts) > 0 {
+		return true // about ports, not about peers
 	}
 	for at, peer := range p.spec.peers() {
 		field, what := "", ""

@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"encoding/json"
 	"fmt"
 	"iter"
 	"maps"
@@ -57,6 +58,34 @@ type spec struct {
 type rule struct {
 	peers []networkingv1.NetworkPolicyPeer
 	ports []networkingv1.NetworkPolicyPort
+}
+
+// written is what of a policy the student wrote down: in its value, the API server's defaults are filled in.
+type written struct {
+	Spec struct {
+		PolicyTypes     []string
+		Ingress, Egress []struct {
+			Ports []struct{ Protocol *string }
+		}
+	}
+}
+
+func (p *networkPolicy) wrote() *written {
+	var w written
+	_ = json.Unmarshal(p.JSON, &w) // it has been decoded once: this is about fields that are known to be valid
+	return &w
+}
+
+// types reports whether policyTypes is there, and not empty.
+func (w *written) types() bool { return len(w.Spec.PolicyTypes) > 0 }
+
+// protocol reports whether the port at a place names its protocol.
+func (w *written) protocol(at place) bool {
+	rules := w.Spec.Ingress
+	if at.d == egress {
+		rules = w.Spec.Egress
+	}
+	return at.rule < len(rules) && at.item < len(rules[at.rule].Ports) && rules[at.rule].Ports[at.item].Protocol != nil
 }
 
 func specOf(o *manifest.Object) (spec, bool) {

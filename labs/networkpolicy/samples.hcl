@@ -1,11 +1,23 @@
 # Submissions with the score that each must get: `labctl test` proves it after every change of the lab.
-# All but the first two are the solution with one mistake in it, the way students make it; as policies carry
-# over, a mistake in one task can cost points in later ones.
+# Those after "nothing-handed-in" are the solution with one mistake in it, the way students make it; as
+# policies carry over, a mistake in one task can cost points in later ones.
 
 sample "solution" {
   path        = "samples/solution"
   score       = 100
   description = "What the instructions ask for, filled in."
+}
+
+sample "another-way" {
+  path        = "samples/another-way"
+  score       = 100
+  description = "Other names, other selectors, other ways to write it down, the same connections: full marks."
+}
+
+sample "all-at-once" {
+  path        = "samples/all-at-once"
+  score       = 28
+  description = "The final policies in one file: only the tasks whose outcome still holds at the end count."
 }
 
 sample "nothing-handed-in" {
@@ -34,7 +46,7 @@ sample "both-policy-types" {
 
 sample "deployment-label" {
   path        = "samples/deployment-label"
-  score       = 70
+  score       = 75
   description = "The policies select by the Deployment's label, which no pod carries."
 }
 

@@ -1,0 +1,664 @@
+package grade_test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/labs"
+)
+
+// mistakeLab is the lab of the table below: its task "t" asks for what each case says; "first" comes before
+// it and asks for nothing.
+const mistakeLab = `
+lab "mistakes" { title = "Mistakes" }
+namespace "ops" {}
+namespace "other" {}
+app "api" { manifests = ["api.yaml"] }
+app "web" {
+  labels = { app = "web" }
+  port "http" { port = 8080 }
+}
+app "watch" {
+  namespace = namespace.ops.name
+  labels    = { app = "watch" }
+}
+app "log" {
+  namespace = namespace.ops.name
+  labels    = { app = "log" }
+}
+app "stranger" {
+  namespace = namespace.other.name
+  labels    = { app = "watch" }
+}
+external "internet" { host = "example.com" }
+submission { may_label = ["ops", "kube-system"] }
+task "first" {
+  objective "control" {
+    points = 0
+    expect "allowed" {
+      from = app.web
+      to   = app.web.port.http
+      via  = "ip"
+    }
+  }
+}
+task "t" {
+  objective "o" {
+    points = 1
+    CHECKS
+  }
+}
+`
+
+const apiManifests = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api, namespace: default, labels: {name: api-server}}
+spec:
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec: {containers: [{name: c, image: i, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api, namespace: default}
+spec: {selector: {app: api}, ports: [{name: http, port: 80, targetPort: 8080}]}
+`
+
+// Checks that the cases ask for.
+const (
+	webReachesAPI = `
+    expect "allowed" {
+      from = app.web
+      to   = app.api.port.http
+    }`
+	webReachesAPIByIP = `
+    expect "allowed" {
+      from = app.web
+      to   = app.api.port.http
+      via  = "ip"
+    }`
+	watchReachesAPI = `
+    expect "allowed" {
+      from = app.watch
+      to   = app.api.port.http
+    }`
+	onlyWatchReachesAPI = `
+    matrix {
+      from  = [app.watch, app.log, app.stranger]
+      to    = [app.api.port.http]
+      allow = [[app.watch, app.api.port.http]]
+    }`
+	nobodyReachesAPI = `
+    expect "denied" {
+      from = [app.web, app.watch]
+      to   = app.api.port.http
+    }`
+	webReachesNobody = `
+    expect "dropped" {
+      from = app.web
+      to   = [app.api.port.http, external.internet]
+      via  = "ip"
+    }`
+	apiReachesInternet = `
+    expect "allowed" {
+      from = app.api
+      to   = external.internet
+      via  = "ip"
+    }`
+	only8080 = `
+    invariant "port" {
+      to           = [app.api]
+      except_ports = [8080]
+    }`
+	dnsOverUDP = `
+    expect "allowed" {
+      from = app.web
+      to   = dns("example.com")
+    }`
+	dnsOverTCP = `
+    expect "allowed" {
+      from     = app.web
+      to       = dns("example.com")
+      protocol = "TCP"
+    }`
+)
+
+// np is a NetworkPolicy named "p" in default with the spec.
+func np(spec string) string { return policyIn("default", "p", spec) }
+
+func policyIn(namespace, name, spec string) string {
+	return "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " + name + ", namespace: " + namespace + "}\nspec: " + spec + "\n"
+}
+
+func label(namespace, labels string) string {
+	return "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + namespace + ", labels: {" + labels + "}}\n"
+}
+
+const (
+	closeAPI    = `{podSelector: {matchLabels: {app: api}}, policyTypes: [Ingress]}`
+	closeWeb    = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress]}`
+	webToAPI    = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: api}}}]}]}`
+	apiFromWeb  = `{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`
+	dnsForWeb   = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}]}`
+	opsLabelled = `purpose: ops`
+)
+
+// Every mistake has at least one submission that makes it and one that looks alike and does not.
+func TestRecognize(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		checks string
+		first  []string // manifests of the task before
+		task   []string // manifests of the task
+		want   []string // ids of findings, sorted
+	}{
+		{
+			name:   "and-or-peers: two items where one was meant",
+			checks: onlyWatchReachesAPI,
+			task: []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {purpose: ops}}}, {podSelector: {matchLabels: {app: watch}}}]}]}`)},
+			want: []string{"and-or-peers"},
+		},
+		{
+			name:   "and-or-peers: one item where two were meant",
+			checks: webReachesAPI + watchReachesAPI,
+			task: []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: web}}}]}]}`)},
+			want: []string{"and-or-peers"},
+		},
+		{
+			name:   "and-or-peers, not: two items that are both too broad",
+			checks: nobodyReachesAPI,
+			task: []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: watch}}},
+				{podSelector: {matchLabels: {app: web}}}]}]}`)},
+			want: nil,
+		},
+		{
+			name:   "selector-selects-nothing: typing error in a peer",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: wbe}}}]}]}`)},
+			want:   []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "selector-selects-nothing: typing error in the subject",
+			checks: nobodyReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: apii}}, policyTypes: [Ingress]}`)},
+			want:   []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "selector-selects-nothing: the namespace has another value",
+			checks: watchReachesAPI,
+			task: []string{label("ops", `purpose: opps`), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			want: []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "selector-selects-nothing, not: it selects somebody else",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "pod-label-vs-deployment-label",
+			checks: nobodyReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {name: api-server}}, policyTypes: [Ingress]}`)},
+			want:   []string{"pod-label-vs-deployment-label"},
+		},
+		{
+			name:   "pod-label-vs-deployment-label: in a peer",
+			checks: webReachesAPIByIP,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {name: api-server}}}]}]}`)},
+			want:   []string{"pod-label-vs-deployment-label"},
+		},
+		{
+			name:   "pod-label-vs-deployment-label, not: the Deployment has another value",
+			checks: nobodyReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {name: api}}, policyTypes: [Ingress]}`)},
+			want:   []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "namespace-label-missing",
+			checks: watchReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			want:   []string{"namespace-label-missing"},
+		},
+		{
+			name:   "namespace-label-missing, not: the label alone would not help",
+			checks: watchReachesAPI,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}],
+				ports: [{port: 9999}]}]}`)},
+			want: nil,
+		},
+		{
+			name:   "wrong-namespace: the client's instead of the server's",
+			checks: nobodyReachesAPI,
+			task:   []string{policyIn("ops", "p", closeAPI)},
+			want:   []string{"wrong-namespace"},
+		},
+		{
+			name:   "wrong-namespace, not: the policy is about pods of its namespace",
+			checks: nobodyReachesAPI,
+			task:   []string{policyIn("ops", "p", `{podSelector: {matchLabels: {app: watch}}, policyTypes: [Ingress]}`)},
+			want:   nil,
+		},
+		{
+			name:   "service-port-vs-target-port",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 80}]}]}`)},
+			want:   []string{"service-port-vs-target-port"},
+		},
+		{
+			name:   "service-port-vs-target-port, not: a port that is neither's",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8000}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "service-ip-in-ipblock",
+			checks: webReachesAPIByIP,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 10.96.0.17/32}}]}]}`)},
+			want:   []string{"service-ip-in-ipblock"},
+		},
+		{
+			name:   "service-ip-in-ipblock, not: a range for the internet beside a rule that is missing",
+			checks: webReachesAPIByIP,
+			task: []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [
+				{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}]}`)},
+			want: nil,
+		},
+		{
+			name:   "dns-forgotten",
+			checks: webReachesAPI,
+			task:   []string{np(webToAPI)},
+			want:   []string{"dns-forgotten"},
+		},
+		{
+			name:   "dns-forgotten, not: DNS is allowed, to the wrong pods",
+			checks: webReachesAPI,
+			task: []string{np(webToAPI), policyIn("default", "dns", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [
+				{to: [{podSelector: {}}], ports: [{port: 53, protocol: UDP}]}]}`)},
+			want: nil,
+		},
+		{
+			name:   "dns-only-tcp: protocol left out",
+			checks: dnsOverUDP,
+			task: []string{np(webToAPI), policyIn("default", "dns", `{podSelector: {}, policyTypes: [Egress], egress: [
+				{to: [{namespaceSelector: {}}], ports: [{port: 53}]}]}`)},
+			want: []string{"dns-only-tcp"},
+		},
+		{
+			name:   "dns-only-udp",
+			checks: dnsOverTCP,
+			task: []string{np(`{podSelector: {}, policyTypes: [Egress], egress: [
+				{to: [{namespaceSelector: {}}], ports: [{port: 53, protocol: UDP}]}]}`)},
+			want: []string{"dns-only-udp"},
+		},
+		{
+			name:   "dns-only-udp, not: the rule is about other pods",
+			checks: dnsOverTCP,
+			task: []string{np(closeWeb), policyIn("default", "dns", `{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], egress: [
+				{to: [{namespaceSelector: {}}], ports: [{port: 53, protocol: UDP}]}]}`)},
+			want: []string{"dns-forgotten"},
+		},
+		{
+			name:   "egress-side-forgotten",
+			checks: webReachesAPIByIP,
+			first:  []string{policyIn("default", "closed", closeWeb)},
+			task:   []string{np(apiFromWeb)},
+			want:   []string{"egress-side-forgotten"},
+		},
+		{
+			name:   "egress-side-forgotten, not: there is a rule, with another port",
+			checks: webReachesAPIByIP,
+			first:  []string{policyIn("default", "closed", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: api}}}], ports: [{port: 1}]}]}`)},
+			task:   []string{np(apiFromWeb)},
+			want:   nil,
+		},
+		{
+			name:   "ingress-side-forgotten",
+			checks: webReachesAPIByIP,
+			first:  []string{policyIn("default", "closed", closeAPI)},
+			task:   []string{np(webToAPI)},
+			want:   []string{"ingress-side-forgotten"},
+		},
+		{
+			name:   "ingress-side-forgotten, not: the server lets the client in, on another port",
+			checks: webReachesAPIByIP,
+			first:  []string{policyIn("default", "closed", `{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {}}], ports: [{port: 1}]}]}`)},
+			task:   []string{np(webToAPI)},
+			want:   nil,
+		},
+		{
+			name:   "policy-types-excess",
+			checks: apiReachesInternet,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Ingress, Egress], ingress: [{from: [{podSelector: {}}]}]}`)},
+			want:   []string{"policy-types-excess"},
+		},
+		{
+			name:   "policy-types-excess, not: closing everything, with a rule missing",
+			checks: apiReachesInternet,
+			task:   []string{np(`{podSelector: {}, policyTypes: [Ingress, Egress], egress: [{to: [{ipBlock: {cidr: 203.0.114.0/24}}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "policy-types-forgotten: empty egress section",
+			checks: webReachesNobody,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, egress: []}`)},
+			want:   []string{"policy-types-forgotten"},
+		},
+		{
+			name:   "policy-types-forgotten: nothing but the selector",
+			checks: webReachesNobody,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}}`)},
+			want:   []string{"policy-types-forgotten"},
+		},
+		{
+			name:   "policy-types-forgotten, not: there are egress rules, and they allow it",
+			checks: webReachesNobody,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, egress: [{to: [{podSelector: {matchLabels: {app: api}}}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "empty-vs-missing: an empty rule",
+			checks: nobodyReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Ingress], ingress: [{}]}`)},
+			want:   []string{"empty-vs-missing"},
+		},
+		{
+			name:   "empty-vs-missing: an empty namespaceSelector",
+			checks: onlyWatchReachesAPI,
+			task: []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [
+				{from: [{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: watch}}}]},
+				{from: [{namespaceSelector: {}}]}]}`)},
+			want: []string{"empty-vs-missing"},
+		},
+		{
+			name:   "empty-vs-missing: an empty podSelector closes too much",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {}, policyTypes: [Ingress]}`)},
+			want:   []string{"empty-vs-missing"},
+		},
+		{
+			name:   "empty-vs-missing, not: a rule that names its peer",
+			checks: nobodyReachesAPI,
+			task:   []string{np(apiFromWeb)},
+			want:   nil,
+		},
+		{
+			name:   "allows-everything",
+			checks: nobodyReachesAPI,
+			first:  []string{policyIn("default", "closed", closeAPI)},
+			task:   []string{np(`{podSelector: {}, ingress: [{}]}`)},
+			want:   []string{"allows-everything"},
+		},
+		{
+			name:   "allows-everything, not: it opens the other direction",
+			checks: nobodyReachesAPI,
+			task:   []string{np(`{podSelector: {}, policyTypes: [Egress], egress: [{}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "earlier-policy-still-in-force",
+			checks: onlyWatchReachesAPI,
+			first: []string{label("ops", opsLabelled), policyIn("default", "broad", `{podSelector: {matchLabels: {app: api}}, ingress: [
+				{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [
+				{from: [{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: watch}}}]}]}`)},
+			want: []string{"earlier-policy-still-in-force"},
+		},
+		{
+			name:   "earlier-policy-still-in-force, not: nothing was done in this task",
+			checks: onlyWatchReachesAPI,
+			first: []string{label("ops", opsLabelled), policyIn("default", "broad", `{podSelector: {matchLabels: {app: api}}, ingress: [
+				{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			want: nil,
+		},
+		{
+			name: "earlier-policy-still-in-force: an assertion about objects",
+			checks: `
+    object "gone" {
+      kind      = "NetworkPolicy"
+      condition = "objects.all(p, p.metadata.name != 'old')"
+    }`,
+			first: []string{policyIn("default", "old", apiFromWeb)},
+			task:  []string{np(`{podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}`)},
+			want:  []string{"earlier-policy-still-in-force"},
+		},
+		{
+			name:   "rule-split",
+			checks: nobodyButWeb,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [
+				{from: [{podSelector: {matchLabels: {app: web}}}]}, {ports: [{port: 8080}]}]}`)},
+			want: []string{"rule-split"},
+		},
+		{
+			name:   "rule-split, not: peers and ports in both rules",
+			checks: nobodyButWeb,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [
+				{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}]},
+				{from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: other}}, podSelector: {matchLabels: {app: watch}}}], ports: [{port: 8080}]}]}`)},
+			want: nil,
+		},
+		{
+			name:   "ports-missing",
+			checks: only8080,
+			task:   []string{np(apiFromWeb)},
+			want:   []string{"ports-missing"},
+		},
+		{
+			name:   "ports-missing, not: a port too many",
+			checks: only8080,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {}}], ports: [{port: 8080}, {port: 9090}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "whole-namespace",
+			checks: onlyWatchReachesAPI,
+			task:   []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			want:   []string{"whole-namespace"},
+		},
+		{
+			name:   "whole-namespace, not: the pods are named, and wrong",
+			checks: nobodyReachesAPI,
+			task: []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [
+				{from: [{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: watch}}}]}]}`)},
+			want: nil,
+		},
+		{
+			name:   "wrong-direction: rules",
+			checks: webReachesAPIByIP,
+			first:  []string{policyIn("default", "closed", closeWeb)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}]}]}`)},
+			want:   []string{"wrong-direction"},
+		},
+		{
+			name:   "wrong-direction: isolation",
+			checks: webReachesNobody,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}`)},
+			want:   []string{"wrong-direction"},
+		},
+		{
+			name:   "wrong-direction, not: a policy that isolates another direction on purpose",
+			checks: apiReachesInternet,
+			first:  []string{policyIn("default", "closed", `{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress]}`)},
+			task:   []string{np(apiFromWeb)},
+			want:   nil,
+		},
+		{
+			name:   "none: everything is right",
+			checks: webReachesAPI + nobodyButWeb,
+			task:   []string{np(apiFromWeb), policyIn("default", "out", webToAPI), policyIn("default", "dns", dnsForWeb)},
+			want:   nil,
+		},
+		{
+			name:   "none: nothing was handed in",
+			checks: nobodyReachesAPI + only8080 + webReachesNobody,
+			want:   nil,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			lab := mustLoad(fstest.MapFS{
+				"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", tt.checks, 1))},
+				"api.yaml": {Data: []byte(apiManifests)},
+			})
+			files := fstest.MapFS{"answers": {Mode: os.ModeDir}}
+			add := func(name string, manifests []string) {
+				if len(manifests) > 0 {
+					files["answers/"+name] = &fstest.MapFile{Data: []byte(strings.Join(manifests, "---\n"))}
+				}
+			}
+			add("first/a.yaml", tt.first)
+			add("t/a.yaml", tt.task)
+			report := gradeFS(t, lab, files, "answers")
+			if got := findingIDs(report); !slices.Equal(got, tt.want) {
+				t.Errorf("findings are %q, want %q", got, tt.want)
+				for _, f := range report.Findings {
+					t.Logf("%s: %s", f.ID, f.Message)
+				}
+				for _, c := range report.Tasks[1].Objectives[0].Checks {
+					t.Logf("%s %s → %s: expected %s, got %s %s", c.Kind, c.From, c.To, c.Expected, c.Verdict, c.Error)
+				}
+			}
+			for _, f := range report.Findings {
+				if f.File == "" || f.Line == 0 || f.Policy == "" || f.Hint == "" || f.Title == "" {
+					t.Errorf("the finding does not say what it is about: %+v", f)
+				}
+			}
+		})
+	}
+}
+
+const nobodyButWeb = `
+    expect "denied" {
+      from = [app.watch, app.stranger]
+      to   = app.api.port.http
+    }`
+
+// Each wrong submission of the tutorial is recognised by the mistake that it is named after, and by no other.
+func TestRecognizeTutorial(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"solution":                   "",
+		"another-way":                "",
+		"all-at-once":                "",
+		"nothing-handed-in":          "",
+		"empty-rule-instead-of-none": "empty-vs-missing",
+		"selects-all-pods":           "empty-vs-missing",
+		"both-policy-types":          "policy-types-excess",
+		"deployment-label":           "pod-label-vs-deployment-label",
+		"service-port":               "service-port-vs-target-port",
+		"label-typo":                 "selector-selects-nothing",
+		"no-ports":                   "ports-missing",
+		"allow-all":                  "allows-everything",
+		"delete-forgotten":           "earlier-policy-still-in-force",
+		"namespace-label-missing":    "namespace-label-missing",
+		"wrong-namespace":            "wrong-namespace",
+		"and-or-peers":               "and-or-peers",
+		"narrowed-by-another-policy": "earlier-policy-still-in-force",
+		"any-namespace":              "empty-vs-missing",
+		"policy-types-forgotten":     "policy-types-forgotten",
+		"ingress-instead-of-egress":  "wrong-direction",
+		"service-ip":                 "service-ip-in-ipblock",
+		"forgot-dns":                 "dns-forgotten",
+		"dns-label-missing":          "namespace-label-missing",
+		"dns-udp-only":               "dns-only-udp",
+		"dns-tcp-only":               "dns-only-tcp",
+	}
+	lab := mustLoad(os.DirFS("../labs/networkpolicy"))
+	for i := range lab.Samples {
+		sample := &lab.Samples[i]
+		t.Run(sample.Name, func(t *testing.T) {
+			t.Parallel()
+			id, listed := want[sample.Name]
+			if !listed {
+				t.Fatalf("say in this test by which mistake the sample is to be recognised")
+			}
+			got := slices.Compact(findingIDs(gradeFS(t, lab, lab.FS, sample.Path)))
+			if id == "" && len(got) > 0 || id != "" && !slices.Equal(got, []string{id}) {
+				t.Errorf("findings are %q, want %q", got, id)
+			}
+		})
+	}
+}
+
+// Every mistake has a section in docs/mistakes.md, and every section a mistake.
+func TestMistakesAreDocumented(t *testing.T) {
+	t.Parallel()
+	var inCode []string
+	sources, err := filepath.Glob("mistakes*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range sources {
+		for _, m := range regexp.MustCompile(`mistake\{"([a-z-]+)"`).FindAllStringSubmatch(read(t, name), -1) {
+			inCode = append(inCode, m[1])
+		}
+	}
+	var inDocs []string
+	for _, m := range regexp.MustCompile(`(?m)^### (.+)$`).FindAllStringSubmatch(read(t, "../docs/mistakes.md"), -1) {
+		inDocs = append(inDocs, m[1])
+	}
+	slices.Sort(inCode)
+	slices.Sort(inDocs)
+	if len(inCode) < 15 || !slices.Equal(inCode, inDocs) {
+		t.Errorf("the mistakes are %q, docs/mistakes.md describes %q", inCode, inDocs)
+	}
+	tests := read(t, "mistakes_test.go")
+	for _, id := range inCode {
+		if strings.Count(tests, `"`+id) < 2 {
+			t.Errorf("no test for %s", id)
+		}
+	}
+}
+
+func gradeFS(t *testing.T, lab *labs.Lab, fsys fs.FS, dir string) *grade.Report {
+	t.Helper()
+	engine, err := offline.New(lab, policy.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	submission, err := grade.ReadSubmissionFS(fsys, dir, lab, manifest.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := grade.Grade(context.Background(), lab, submission, engine, grade.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func findingIDs(report *grade.Report) []string {
+	var ids []string
+	for _, f := range report.Findings {
+		ids = append(ids, f.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
