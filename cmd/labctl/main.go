@@ -23,7 +23,7 @@ func run() int {
 
 	app := newApp()
 	root := newRootCommand(app)
-	root.SetArgs(goStyleFlags(os.Args[1:]))
+	root.SetArgs(spreadPaths(root, goStyleFlags(os.Args[1:])))
 	cmd, err := root.ExecuteContextC(ctx)
 	return app.end(cmd, err)
 }

@@ -44,6 +44,7 @@ connections it lets through, with Cilium's own rule model, and says which rule d
 		newExplainCommand(app),
 		newMatrixCommand(app),
 		newDiffCommand(app),
+		newProbeCommand(app),
 		newInitCommand(app),
 		newFmtCommand(app),
 		newValidateCommand(app),

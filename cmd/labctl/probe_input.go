@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
+)
+
+// probeInput reads the files of a probe; at most one of them is standard input.
+type probeInput struct {
+	stdin     io.Reader
+	stdinUsed string // by which flag
+}
+
+func (in *probeInput) useStdin(flag string) error {
+	if in.stdinUsed != "" {
+		return fmt.Errorf("standard input can be read once, not for %s and %s", in.stdinUsed, flag)
+	}
+	in.stdinUsed = flag
+	return nil
+}
+
+// objects reads the manifests and the policies. A problem with a policy, wherever it stands, is a
+// *grade.Refused; one with anything else of the manifests is a manifest.Problems.
+func (in *probeInput) objects(manifests, policies []string) ([]*manifest.Object, error) {
+	clusterFiles, err := in.files("--manifests", manifests)
+	if err != nil {
+		return nil, err
+	}
+	policyFiles, err := in.files("--policies", policies)
+	if err != nil {
+		return nil, err
+	}
+	objects, problems := manifest.Parse(clusterFiles, probeLimits)
+	fromPolicies, refused := manifest.Parse(policyFiles, probeLimits)
+	for _, o := range fromPolicies {
+		// What is in force is never guessed: a kind of policy that is not known would be left out.
+		if o.Value == nil && strings.HasSuffix(o.Kind, "Policy") {
+			refused = append(refused, manifest.Problem{
+				File: o.File, Line: o.LineOf("kind"), Object: o.Ref().String(), Field: "kind",
+				Message: fmt.Sprintf("%s %s is not modelled by the offline engine", o.APIVersion, o.Kind),
+			})
+		}
+	}
+	var unusable manifest.Problems
+	for _, p := range problems {
+		if kind, _, _ := strings.Cut(p.Object, " "); strings.HasSuffix(kind, "NetworkPolicy") || kind == "CiliumCIDRGroup" {
+			refused = append(refused, p)
+		} else {
+			unusable = append(unusable, p)
+		}
+	}
+	if len(unusable) > 0 {
+		return nil, append(unusable, refused...)
+	}
+	if len(refused) > 0 {
+		return nil, &grade.Refused{Problems: refused}
+	}
+	return append(objects, fromPolicies...), nil
+}
+
+// probeLimits are generous: what is probed is one's own.
+var probeLimits = manifest.Limits{Files: 100_000, Documents: 1_000_000, FileBytes: 1 << 30, TotalBytes: 1 << 31, Nodes: 50_000_000}
+
+// files reads what a flag names. The names that messages show begin with what the user wrote.
+func (in *probeInput) files(flag string, paths []string) ([]manifest.File, error) {
+	var all []manifest.File
+	for _, name := range splitPaths(paths) {
+		if name == "-" {
+			if err := in.useStdin(flag); err != nil {
+				return nil, err
+			}
+			files, err := manifest.ReadStream("-", in.stdin, probeLimits)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, files...)
+			continue
+		}
+		files, err := manifest.ReadPath(name, probeLimits)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			for i := range files {
+				files[i].Name = path.Join(filepath.ToSlash(name), files[i].Name)
+			}
+		}
+		all = append(all, files...)
+	}
+	return all, nil
+}
+
+// splitPaths cuts values at commas, but for a file whose name has one.
+func splitPaths(values []string) []string {
+	var paths []string
+	for _, v := range values {
+		if _, err := os.Stat(v); err == nil || !strings.Contains(v, ",") {
+			paths = append(paths, v)
+			continue
+		}
+		for p := range strings.SplitSeq(v, ",") {
+			if p = strings.TrimSpace(p); p != "" {
+				paths = append(paths, p)
+			}
+		}
+	}
+	return paths
+}
+
+// spreadPaths lets --manifests and --policies take several paths separated by spaces, which flags cannot
+// do by themselves: it repeats the flag before each. A path belongs to the last of the two flags before it.
+func spreadPaths(root *cobra.Command, args []string) []string {
+	cmd, _, err := root.Find(args)
+	if err != nil || cmd.Name() != "probe" {
+		return args
+	}
+	out := make([]string, 0, len(args))
+	last, wantsValue, seen := "", false, false
+	for i, arg := range args {
+		switch {
+		case arg == "--":
+			return append(out, args[i:]...)
+		case wantsValue:
+			wantsValue = false
+		case len(arg) > 1 && arg[0] == '-':
+			name, _, hasValue := strings.Cut(arg, "=")
+			if name == "--manifests" || name == "--policies" {
+				last = name
+			}
+			wantsValue = !hasValue && takesValue(cmd, name)
+		case !seen && arg == "probe":
+			seen = true
+		case last != "":
+			out = append(out, last)
+		}
+		out = append(out, arg)
+	}
+	return out
+}
+
+// takesValue reports whether the flag, as written, needs the next argument.
+func takesValue(cmd *cobra.Command, arg string) bool {
+	flags := cmd.Flags()
+	if name, ok := strings.CutPrefix(arg, "--"); ok {
+		f := flags.Lookup(name)
+		return f != nil && f.NoOptDefVal == ""
+	}
+	if len(arg) != 2 { // -ojson
+		return false
+	}
+	f := flags.ShorthandLookup(arg[1:])
+	return f != nil && f.NoOptDefVal == ""
+}
+
+// probeFile is what --probes names: docs/probe.md.
+type probeFile struct {
+	DNS    map[string][]string
+	Probes []policy.Probe
+}
+
+func (in *probeInput) probes(name string) (*probeFile, error) {
+	var data []byte
+	var err error
+	if name == "-" {
+		if err = in.useStdin("--probes"); err == nil {
+			data, err = io.ReadAll(in.stdin)
+		}
+	} else {
+		data, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--probes: %w", err)
+	}
+	file, err := parseProbes(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return file, nil
+}
+
+// parseProbes reads the probes one by one, so that an error names the one it is in.
+func parseProbes(data []byte) (*probeFile, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	at := func(what string, err error) error {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		line := 1 + bytes.Count(data[:min(int(dec.InputOffset()), len(data))], []byte("\n"))
+		return fmt.Errorf("line %d: %s: %s", line, what, strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		if err == nil {
+			err = errors.New(`want {"probes": [...]}`)
+		}
+		return nil, at("the file", err)
+	}
+	file, seen := &probeFile{}, map[string]bool{}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return nil, at("the file", err)
+		}
+		key := fmt.Sprint(t)
+		if seen[key] {
+			return nil, at(key, errors.New("occurs twice"))
+		}
+		seen[key] = true
+		switch key {
+		case "dns":
+			err = dec.Decode(&file.DNS)
+		case "format_version":
+			var v int
+			if err = dec.Decode(&v); err == nil && v != 1 {
+				err = fmt.Errorf("%d is not known, only 1 is", v)
+			}
+		case "probes":
+			if err := decodeProbes(dec, file, at); err != nil {
+				return nil, err
+			}
+		default:
+			err = errors.New(`not known: a probes file has "dns" and "probes"`)
+		}
+		if err != nil {
+			return nil, at(key, err)
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, at("the file", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, at("the file", errors.New("something follows the closing brace"))
+	}
+	if !seen["probes"] {
+		return nil, errors.New(`there are no "probes" in the file`)
+	}
+	return file, checkDNS(file.DNS)
+}
+
+func decodeProbes(dec *json.Decoder, file *probeFile, at func(string, error) error) error {
+	t, err := dec.Token()
+	if err != nil {
+		return at("probes", err)
+	}
+	if t == nil {
+		return nil
+	}
+	if t != json.Delim('[') {
+		return at("probes", errors.New("want a list"))
+	}
+	for i := 0; dec.More(); i++ {
+		var p policy.Probe
+		if err := dec.Decode(&p); err != nil {
+			return at(fmt.Sprintf("probes[%d]", i), err)
+		}
+		file.Probes = append(file.Probes, p)
+	}
+	if _, err := dec.Token(); err != nil {
+		return at("probes", err)
+	}
+	return nil
+}
+
+// usesIPv6 reports whether the cluster or a probe has an IPv6 address: Cilium tells the two families of
+// the world apart only where both are in use.
+func usesIPv6(objects []*manifest.Object, file *probeFile) bool {
+	isSix := func(s string) bool {
+		addr, err := netip.ParseAddr(s)
+		return err == nil && addr.Unmap().Is6()
+	}
+	for _, o := range objects {
+		switch v := o.Value.(type) {
+		case *corev1.Pod:
+			if isSix(v.Status.PodIP) || slices.ContainsFunc(v.Status.PodIPs, func(ip corev1.PodIP) bool { return isSix(ip.IP) }) {
+				return true
+			}
+		case *corev1.Node:
+			if slices.ContainsFunc(v.Status.Addresses, func(a corev1.NodeAddress) bool { return isSix(a.Address) }) {
+				return true
+			}
+		case *corev1.Service:
+			if isSix(v.Spec.ClusterIP) || slices.ContainsFunc(v.Spec.ClusterIPs, isSix) {
+				return true
+			}
+		}
+	}
+	for _, addrs := range file.DNS {
+		if slices.ContainsFunc(addrs, isSix) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(file.Probes, func(p policy.Probe) bool {
+		return isSix(strings.TrimPrefix(p.From, "ip:")) || isSix(strings.TrimPrefix(p.To, "ip:"))
+	})
+}
+
+// checkDNS makes sure that names have addresses.
+func checkDNS(dns map[string][]string) error {
+	names := make([]string, 0, len(dns))
+	for name := range dns {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, addr := range dns[name] {
+			if _, err := netip.ParseAddr(addr); err != nil {
+				return fmt.Errorf("dns: %q is no IP address (of %s)", addr, name)
+			}
+		}
+	}
+	return nil
+}
