@@ -35,7 +35,7 @@ func TestFormat(t *testing.T) {
 // What ships is formatted.
 func TestShippedFilesAreFormatted(t *testing.T) {
 	t.Parallel()
-	files, _ := filepath.Glob("*/lab.hcl")
+	files, _ := filepath.Glob("[ns]*/*.hcl") // networkpolicy and skeleton
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {

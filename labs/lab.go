@@ -43,7 +43,9 @@ const (
 	LayoutEither      Layout = "either"      // whichever the submission uses
 )
 
-// Cluster is a cluster block. Provider is its label; Settings holds the attributes of that provider.
+// Cluster is a cluster block. Provider is its label; Settings holds the attributes that it gives, checked,
+// under their names in docs/lab-language.md: string, int, bool, map[string]string. The port_mapping blocks
+// of kind are "port_mappings", a []map[string]any with all of their attributes.
 type Cluster struct {
 	Provider string // kind, gke, minikube, existing
 	Settings map[string]any
