@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -33,7 +34,7 @@ type Submission struct {
 // Step is what was done during one task.
 type Step struct {
 	Task      string // "" in a flat submission
-	Attempted bool   // its folder exists
+	Attempted bool   // it applies or deletes something
 	Apply     []*manifest.Object
 	Delete    []*manifest.Object // kind, namespace and name count
 }
@@ -41,7 +42,8 @@ type Step struct {
 // deleteFolder is the folder of a task that holds the manifests of what was deleted.
 const deleteFolder = "delete"
 
-// ReadSubmission reads the submission at a path: a directory, or one file of manifests. What the lab does
+// ReadSubmission reads the submission at a path: a directory, an archive of one (.zip, .tar, .tar.gz), or one
+// file of manifests. What the lab does
 // not take is a *Refused with every reason; a path that cannot be read is any other error.
 func ReadSubmission(name string, lab *labs.Lab, lim manifest.Limits) (*Submission, error) {
 	g, err := NewGrader(lab)
@@ -77,14 +79,8 @@ func (g *Grader) ReadSubmission(name string, lim manifest.Limits) (*Submission, 
 		return nil, fmt.Errorf("read the submission: %w", err)
 	}
 	if !info.IsDir() {
-		files, err := manifest.ReadPath(name, lim)
-		if err != nil {
-			return nil, unreadable(name, err)
-		}
-		for i := range files {
-			files[i].Name = path.Base(files[i].Name)
-		}
-		return g.flat(files, lim)
+		// A file is what its directory holds under its name.
+		return g.readFile(os.DirFS(filepath.Dir(name)), filepath.Base(name), lim)
 	}
 	// A root keeps symbolic links inside the directory.
 	root, err := os.OpenRoot(name)
@@ -103,14 +99,7 @@ func (g *Grader) ReadSubmissionFS(fsys fs.FS, dir string, lim manifest.Limits) (
 		return nil, fmt.Errorf("read the submission: %w", err)
 	}
 	if !info.IsDir() {
-		files, err := manifest.ReadFS(fsys, dir, lim)
-		if err != nil {
-			return nil, unreadable(dir, err)
-		}
-		for i := range files {
-			files[i].Name = path.Base(files[i].Name)
-		}
-		return g.flat(files, lim)
+		return g.readFile(fsys, dir, lim)
 	}
 	if fsys, err = fs.Sub(fsys, dir); err != nil {
 		return nil, fmt.Errorf("read the submission: %w", err)
@@ -147,6 +136,25 @@ func (g *Grader) ReadSubmissionStream(name string, r io.Reader, lim manifest.Lim
 		return nil, unreadable(name, err)
 	}
 	return g.flat(files, lim)
+}
+
+// readFile reads one file: an archive of a submission, or manifests.
+func (g *Grader) readFile(fsys fs.FS, name string, lim manifest.Limits) (*Submission, error) {
+	files, err := manifest.ReadFS(fsys, name, lim)
+	if err != nil {
+		return nil, unreadable(path.Base(name), err)
+	}
+	for i := range files {
+		files[i].Name = path.Base(files[i].Name)
+	}
+	if len(files) != 1 || !isArchive(name) {
+		return g.flat(files, lim)
+	}
+	unpacked, err := unpack(name, files[0].Data, lim)
+	if err != nil {
+		return nil, &Refused{Problems: manifest.Problems{{File: files[0].Name, Message: err.Error()}}}
+	}
+	return g.ReadSubmissionFS(unpacked, ".", lim)
 }
 
 // unreadable makes an error of reading into a refusal, unless the machine is to blame: what is too large,
@@ -214,7 +222,6 @@ func (g *Grader) checkpoints(folders []string, files []manifest.File, lim manife
 			})
 		default:
 			folderOf[i], taskOf[folder] = folder, i
-			sub.Steps[i].Attempted = true
 		}
 	}
 	in := make([]input, 0, len(files))
@@ -247,7 +254,7 @@ func (g *Grader) flat(files []manifest.File, lim manifest.Limits) (*Submission, 
 		}
 		return nil, &Refused{Problems: manifest.Problems{p}}
 	}
-	sub := &Submission{Layout: labs.LayoutFlat, Steps: []Step{{Attempted: len(files) > 0}}}
+	sub := &Submission{Layout: labs.LayoutFlat, Steps: make([]Step, 1)}
 	in := make([]input, len(files))
 	for i, f := range files {
 		in[i] = input{file: f, inStep: f.Name}
@@ -293,6 +300,10 @@ func (g *Grader) finish(sub *Submission, in []input, files []manifest.File, prob
 	for _, o := range removed {
 		s := &sub.Steps[stepOf[o.File]]
 		s.Delete = append(s.Delete, o)
+	}
+	for i := range sub.Steps {
+		s := &sub.Steps[i]
+		s.Attempted = len(s.Apply)+len(s.Delete) > 0
 	}
 
 	bad = g.replay(sub)

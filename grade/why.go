@@ -96,13 +96,21 @@ func refused(s *policy.Side, direction, at string) []string {
 		for i := range s.Isolating {
 			names[i] = ruleName(&s.Isolating[i])
 		}
-		text := []string{fmt.Sprintf("%s %s is dropped by default deny: %s selects it for %s, and no rule allows this connection.",
-			at, s.Endpoint, orPolicy(names), direction)}
+		selects := "selects"
+		if len(names) > 1 {
+			selects = "select"
+		}
+		text := []string{fmt.Sprintf("%s %s is dropped by default deny: %s %s it for %s, and no rule allows this connection.",
+			at, s.Endpoint, orPolicy(names), selects, direction)}
 		for i := range s.Near {
 			if i == nearShown {
 				break
 			}
-			text = append(text, fmt.Sprintf("%s does not match: %s", capital(ruleName(&s.Near[i].RuleRef)), sentence(s.Near[i].Why)))
+			if s.Near[i].Rule == "" { // the policy as a whole, which the reason names
+				text = append(text, sentence(s.Near[i].Why))
+				continue
+			}
+			text = append(text, fmt.Sprintf("%s does not match: %s.", ruleName(&s.Near[i].RuleRef), strings.TrimRight(s.Near[i].Why, ".")))
 		}
 		return text
 	}
@@ -148,10 +156,7 @@ func connection(p policy.Probe) string {
 	return s
 }
 
-func sentence(s string) string {
-	s = strings.TrimRight(strings.TrimSpace(s), ".")
-	return capital(s) + "."
-}
+func sentence(s string) string { return capital(strings.TrimRight(strings.TrimSpace(s), ".")) + "." }
 
 func capital(s string) string {
 	// A path of fields keeps its case.

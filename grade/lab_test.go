@@ -1,0 +1,189 @@
+package grade_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/labs"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// shop is the lab in testdata/lab, with its engine.
+var shop = sync.OnceValues(func() (*grade.Grader, *offline.Engine) {
+	lab := mustLoad(os.DirFS("testdata/lab"))
+	g, err := grade.NewGrader(lab)
+	if err != nil {
+		panic(err)
+	}
+	eng, err := offline.New(lab, policy.Config{})
+	if err != nil {
+		panic(err)
+	}
+	return g, eng
+})
+
+func mustLoad(fsys fs.FS) *labs.Lab {
+	lab, diags := labs.Load(fsys, ".", labs.LoadOptions{})
+	if lab == nil {
+		var b bytes.Buffer
+		_ = diags.WriteText(&b, 120, false)
+		panic(b.String())
+	}
+	return lab
+}
+
+// inline loads a lab from the text of its lab.hcl and its other files, as a txtar archive.
+func inline(t *testing.T, hcl, files string) (*labs.Lab, *offline.Engine) {
+	t.Helper()
+	fsys := archiveFS(txtar.Parse([]byte(files)), "")
+	fsys["lab.hcl"] = &fstest.MapFile{Data: []byte(hcl)}
+	lab, diags := labs.Load(fsys, ".", labs.LoadOptions{})
+	if lab == nil {
+		var b bytes.Buffer
+		_ = diags.WriteText(&b, 120, false)
+		t.Fatal(b.String())
+	}
+	eng, err := offline.New(lab, policy.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lab, eng
+}
+
+// archiveFS is the files of an archive below a directory.
+func archiveFS(a *txtar.Archive, dir string) fstest.MapFS {
+	fsys := fstest.MapFS{}
+	for _, f := range a.Files {
+		if name, ok := strings.CutPrefix(f.Name, dir); ok {
+			fsys[name] = &fstest.MapFile{Data: f.Data}
+		}
+	}
+	return fsys
+}
+
+// schema is docs/report.schema.json, which every report must satisfy.
+var schema = sync.OnceValue(func() *jsonschema.Schema {
+	return jsonschema.NewCompiler().MustCompile("../docs/report.schema.json")
+})
+
+// reportJSON returns a report as JSON, after holding it against the schema.
+func reportJSON(t *testing.T, r *grade.Report) []byte {
+	t.Helper()
+	text, err := r.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema().Validate(v); err != nil {
+		t.Errorf("the report does not satisfy docs/report.schema.json: %v\n%s", err, text)
+	}
+	return text
+}
+
+// TestSubmissions grades the submissions in testdata/submissions: txtar archives with the files below
+// submission/ and the golden outcome, report.json or refused. The archive's comment may hold options, a line
+// each: "tasks: a b", "hints: a/b", "reveal".
+func TestSubmissions(t *testing.T) {
+	t.Parallel()
+	cases, err := filepath.Glob("testdata/submissions/*.txtar")
+	if err != nil || len(cases) == 0 {
+		t.Fatal("no submissions", err)
+	}
+	for _, file := range cases {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			a, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var opts grade.Options
+			for line := range strings.Lines(string(a.Comment)) {
+				switch key, value, _ := strings.Cut(strings.TrimSpace(line), ":"); key {
+				case "tasks":
+					opts.Tasks = strings.Fields(value)
+				case "hints":
+					opts.Hints = strings.Fields(value)
+				case "reveal":
+					opts.Reveal = true
+				}
+			}
+			name, got := outcome(t, archiveFS(a, "submission/"), opts)
+			var want []byte
+			rest := a.Files[:0:0]
+			for _, f := range a.Files {
+				switch f.Name {
+				case name:
+					want = f.Data
+				case "report.json", "refused":
+				default:
+					rest = append(rest, f)
+				}
+			}
+			if *update {
+				a.Files = append(rest, txtar.File{Name: name, Data: got})
+				if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("%s differs (-want +got); -update accepts it:\n%s", name, diff)
+			}
+		})
+	}
+}
+
+// outcome grades a submission of the shop twice and returns the name and text of what came of it.
+func outcome(t *testing.T, fsys fs.FS, opts grade.Options) (name string, text []byte) {
+	t.Helper()
+	g, eng := shop()
+	once := func() (string, []byte) {
+		sub, err := g.ReadSubmissionFS(fsys, ".", manifest.Limits{})
+		if err == nil {
+			var r *grade.Report
+			if r, err = g.Grade(context.Background(), sub, eng, opts); err == nil {
+				return "report.json", reportJSON(t, r)
+			}
+		}
+		if _, ok := err.(*grade.Refused); !ok {
+			t.Fatal(err)
+		}
+		return "refused", []byte(err.Error() + "\n")
+	}
+	name, text = once()
+	if _, again := once(); !bytes.Equal(text, again) {
+		t.Errorf("the second time the outcome is another:\n%s", cmp.Diff(string(text), string(again)))
+	}
+	return name, text
+}
+
+// decode reads a report back from JSON.
+func decode(t *testing.T, text []byte) *grade.Report {
+	t.Helper()
+	r := new(grade.Report)
+	if err := json.Unmarshal(text, r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
