@@ -110,7 +110,7 @@ func (a *app) probe(ctx context.Context, o *probeOptions) error {
 }
 
 // newProbeEngine builds the cluster and puts the policies in force. Policies that are refused, by the
-// rules of the API server or because the engine does not model them, end in a *grade.Refused.
+// rules of the API server or because the engine does not model them, end in refusedPolicies.
 func newProbeEngine(objects []*manifest.Object, cfg policy.Config, dns map[string][]string) (*policy.Engine, error) {
 	var (
 		state    []*manifest.Object
@@ -127,7 +127,7 @@ func newProbeEngine(objects []*manifest.Object, cfg policy.Config, dns map[strin
 		policies = append(policies, p)
 	}
 	if len(refused) > 0 {
-		return nil, &grade.Refused{Problems: refused}
+		return nil, refusedPolicies{&grade.Refused{Problems: refused}}
 	}
 	cluster, problems := policy.NewCluster(state, cfg)
 	if len(problems) > 0 {
@@ -135,6 +135,15 @@ func newProbeEngine(objects []*manifest.Object, cfg policy.Config, dns map[strin
 	}
 	return policy.New(cluster, policies, dns), nil
 }
+
+// refusedPolicies ends the process as a refused submission does, in words that fit.
+type refusedPolicies struct{ *grade.Refused }
+
+func (r refusedPolicies) Error() string {
+	return "the policies are refused, nothing was judged:\n" + r.Problems.Error()
+}
+
+func (r refusedPolicies) Unwrap() error { return r.Refused }
 
 // checkProbes makes sure that every probe can be judged before any verdict is printed.
 func checkProbes(ctx context.Context, probes []policy.Probe, eng *policy.Engine) error {

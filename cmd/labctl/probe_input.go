@@ -35,8 +35,8 @@ func (in *probeInput) useStdin(flag string) error {
 	return nil
 }
 
-// objects reads the manifests and the policies. A problem with a policy, wherever it stands, is a
-// *grade.Refused; one with anything else of the manifests is a manifest.Problems.
+// objects reads the manifests and the policies. A problem with a policy, wherever it stands, ends in
+// refusedPolicies; one with anything else of the manifests in a manifest.Problems.
 func (in *probeInput) objects(manifests, policies []string) ([]*manifest.Object, error) {
 	clusterFiles, err := in.files("--manifests", manifests)
 	if err != nil {
@@ -69,7 +69,7 @@ func (in *probeInput) objects(manifests, policies []string) ([]*manifest.Object,
 		return nil, append(unusable, refused...)
 	}
 	if len(refused) > 0 {
-		return nil, &grade.Refused{Problems: refused}
+		return nil, refusedPolicies{&grade.Refused{Problems: refused}}
 	}
 	return append(objects, fromPolicies...), nil
 }
