@@ -198,7 +198,7 @@ func (s *scope) appService(n *node, app *App, w workload, objs []*manifest.Objec
 		for _, p := range svc.Spec.Ports {
 			port := Port{Name: p.Name, Port: int(p.Port), TargetPort: targetPort(p, w.template.Spec), Protocol: string(p.Protocol)}
 			if port.Name == "" {
-				port.Name = containerPortName(port.TargetPort, w.template.Spec)
+				port.Name = containerPortName(port, w.template.Spec)
 			}
 			if port.Protocol == "" {
 				port.Protocol = "TCP"
@@ -243,13 +243,13 @@ func targetPort(p corev1.ServicePort, pod corev1.PodSpec) int {
 }
 
 // containerPortName names a service's port that has no name of its own.
-func containerPortName(number int, pod corev1.PodSpec) string {
+func containerPortName(port Port, pod corev1.PodSpec) string {
 	for _, c := range pod.Containers {
 		for _, p := range c.Ports {
-			if int(p.ContainerPort) == number && p.Name != "" {
+			if int(p.ContainerPort) == port.TargetPort && p.Name != "" {
 				return p.Name
 			}
 		}
 	}
-	return fmt.Sprintf("port-%d", number)
+	return fmt.Sprintf("port-%d", port.Port)
 }
