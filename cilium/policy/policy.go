@@ -1,9 +1,3 @@
-// Package policy is the offline engine: Cilium's own rule model together with an evaluator that says,
-// for a cluster and the policies in force, what happens to a connection and which rule decided it.
-//
-// It sends no packet and needs no cluster. The model of the rules is Cilium's code (pkg/policy/api,
-// pkg/policy/types and their parsers); the nested module oracle compares the evaluator with Cilium's
-// full engine. What the model cannot express is refused by name, never guessed.
 package policy
 
 import "github.com/labctl/labctl/cilium/policy/manifest"
