@@ -21,6 +21,8 @@ var (
 		"A namespaceSelector looks at the labels of namespaces, and they have to be put there: compare with `kubectl get namespaces --show-labels`."}
 	selectsNothing = mistake{"selector-selects-nothing", "A selector that selects nothing",
 		"A selector that matches nothing is no error to Kubernetes. Compare every letter of it with `kubectl get pods --all-namespaces --show-labels`."}
+	ownNamespaceOnly = mistake{"own-namespace-only", "A podSelector alone looks in the policy's own namespace only",
+		"In which namespace do the pods live that the rule means, and how does a rule say so?"}
 	deploymentLabel = mistake{"pod-label-vs-deployment-label", "The Deployment's label instead of the pods'",
 		"A policy selects pods. A Deployment's own labels and those of the pods it makes are two things: look with `kubectl get pods --show-labels`."}
 	servicePort = mistake{"service-port-vs-target-port", "The Service's port instead of the pod's",
@@ -52,7 +54,7 @@ var (
 // blocked proposes repairs for a connection that did not come about, the most telling first.
 func (r *recognizer) blocked(yield func(repair) bool) {
 	steps := []func(*networkPolicy, func(repair) bool) bool{
-		r.unlabelledNamespaces, r.deadSelectors, r.servicePorts, r.dnsProtocols, r.ipBlocks,
+		r.unlabelledNamespaces, r.otherNamespaces, r.deadSelectors, r.servicePorts, r.dnsProtocols, r.ipBlocks,
 		r.misplaced, r.reversedRules, r.mergedPeers, r.excessTypes, r.selectsAll,
 	}
 	for _, step := range steps {
@@ -101,7 +103,7 @@ func (r *recognizer) deadSelectors(p *networkPolicy, yield func(repair) bool) bo
 			s := p.spec.clone()
 			s.subject = metav1.LabelSelector{MatchLabels: who.labels}
 			fix := repair{state: r.with(p, s), object: p.Object, field: "spec.podSelector"}
-			fix.mistake, fix.message = r.deadSelector(p, &p.spec.subject, who)
+			fix.mistake, fix.message = r.deadSelector(p, &p.spec.subject)
 			if !yield(fix) {
 				return false
 			}
@@ -115,9 +117,9 @@ func (r *recognizer) deadSelectors(p *networkPolicy, yield func(repair) bool) bo
 		s := p.spec.clone()
 		s.peer(at).PodSelector = &metav1.LabelSelector{MatchLabels: who.labels}
 		fix := repair{state: r.with(p, s), object: p.Object, field: at.String() + ".podSelector"}
-		fix.mistake, fix.message = r.deadSelector(p, peer.PodSelector, who)
-		if fix.mistake == selectsNothing && r.selectsSomebody(p, peer) {
-			continue // right for a pod elsewhere: the two selectors do not go together
+		fix.mistake, fix.message = r.deadSelector(p, peer.PodSelector)
+		if fix.mistake == selectsNothing && r.selectsElsewhere(peer) {
+			continue // there are such pods: the namespace is what is wrong
 		}
 		if !yield(fix) {
 			return false
@@ -126,17 +128,39 @@ func (r *recognizer) deadSelectors(p *networkPolicy, yield func(repair) bool) bo
 	return true
 }
 
-// selectsSomebody reports whether the two selectors of a peer each find somebody, if not the same.
-func (r *recognizer) selectsSomebody(p *networkPolicy, peer networkingv1.NetworkPolicyPeer) bool {
-	return peer.NamespaceSelector != nil && !r.selectsNoNamespace(peer.NamespaceSelector) &&
-		!r.peerSelectsNobody(p, peer.PodSelector, nil)
+// selectsElsewhere reports whether the lab has pods, in whatever namespace, that a peer's podSelector asks for.
+func (r *recognizer) selectsElsewhere(peer networkingv1.NetworkPolicyPeer) bool {
+	return slices.ContainsFunc(r.everybody(), func(who party) bool { return matches(peer.PodSelector, who.labels) })
+}
+
+// otherNamespaces: a podSelector for pods of another namespace than the policy's, until the peer names theirs.
+func (r *recognizer) otherNamespaces(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		who := r.peer(at.d)
+		if peer.NamespaceSelector != nil || isEmpty(peer.PodSelector) || !who.known() || who.namespace == p.Namespace ||
+			!matches(peer.PodSelector, who.labels) {
+			continue
+		}
+		s := p.spec.clone()
+		s.peer(at).NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}}
+		if !yield(repair{
+			mistake: ownNamespaceOnly, state: r.with(p, s), object: p.Object, field: at.String() + ".podSelector",
+			message: fmt.Sprintf("%s looks for pods with %s in its own namespace, %s.", p.Ref(), selectorText(peer.PodSelector), p.Namespace),
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // deadSelector says which mistake a selector that selects nothing is.
-func (r *recognizer) deadSelector(p *networkPolicy, s *metav1.LabelSelector, who party) (mistake, string) {
-	if workload := r.workloadLabels(who.app); !matches(s, who.labels) && matches(s, workload) && !isEmpty(s) {
-		return deploymentLabel, fmt.Sprintf("%s selects pods by %s. That is a label of the Deployment %s itself; no pod carries it.",
-			p.Ref(), words(s.MatchLabels), who.app.Name)
+func (r *recognizer) deadSelector(p *networkPolicy, s *metav1.LabelSelector) (mistake, string) {
+	for k := range r.lab.Apps {
+		app := &r.lab.Apps[k]
+		if !isEmpty(s) && matches(s, r.workloadLabels(app)) {
+			return deploymentLabel, fmt.Sprintf("%s selects pods by %s. That is a label of the Deployment %s itself; no pod carries it.",
+				p.Ref(), words(s.MatchLabels), app.Name)
+		}
 	}
 	return selectsNothing, fmt.Sprintf("%s asks for pods with %s, and there is none where it looks.", p.Ref(), selectorText(s))
 }
@@ -319,7 +343,8 @@ func (r *recognizer) reversed(p *networkPolicy, d direction, message string) rep
 func (r *recognizer) mergedPeers(p *networkPolicy, yield func(repair) bool) bool {
 	for at, peer := range p.spec.peers() {
 		if peer.NamespaceSelector == nil || peer.PodSelector == nil ||
-			!r.peerSelectsNobody(p, peer.PodSelector, peer.NamespaceSelector) || !r.selectsSomebody(p, peer) {
+			!r.peerSelectsNobody(p, peer.PodSelector, peer.NamespaceSelector) ||
+			r.selectsNoNamespace(peer.NamespaceSelector) || r.peerSelectsNobody(p, peer.PodSelector, nil) {
 			continue
 		}
 		s := p.spec.clone()

@@ -139,9 +139,6 @@ func (r *recognizer) selectsNoNamespace(s *metav1.LabelSelector) bool {
 
 // workloadLabels returns the labels of an app's Deployment (or the like), which selectors of pods do not see.
 func (r *recognizer) workloadLabels(app *labs.App) map[string]string {
-	if app == nil {
-		return nil
-	}
 	for _, name := range app.Manifests {
 		files, err := manifest.ReadFS(r.lab.FS, name, manifest.Limits{})
 		if err != nil {

@@ -1,8 +1,11 @@
 package grade_test
 
 import (
+	"bytes"
 	"context"
 	"io/fs"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -243,6 +246,24 @@ func TestRecognize(t *testing.T) {
 			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}],
 				ports: [{port: 9999}]}]}`)},
 			want: nil,
+		},
+		{
+			name:   "own-namespace-only",
+			checks: watchReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: watch}}}]}]}`)},
+			want:   []string{"own-namespace-only"},
+		},
+		{
+			name:   "own-namespace-only, not: the rule is about a pod of its namespace",
+			checks: watchReachesAPI,
+			task:   []string{np(apiFromWeb)},
+			want:   nil,
+		},
+		{
+			name:   "selector-selects-nothing, not: a peer for pods elsewhere beside a rule that is missing",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: watch}}}]}]}`)},
+			want:   nil,
 		},
 		{
 			name:   "wrong-namespace: the client's instead of the server's",
@@ -551,44 +572,47 @@ const nobodyButWeb = `
       to   = app.api.port.http
     }`
 
+// tutorialMistakes are the tutorial's samples, each with the mistake in it; "" for none.
+var tutorialMistakes = map[string]string{
+	"solution":                   "",
+	"another-way":                "",
+	"all-at-once":                "",
+	"nothing-handed-in":          "",
+	"empty-rule-instead-of-none": "empty-vs-missing",
+	"selects-all-pods":           "empty-vs-missing",
+	"both-policy-types":          "policy-types-excess",
+	"deployment-label":           "pod-label-vs-deployment-label",
+	"service-port":               "service-port-vs-target-port",
+	"label-typo":                 "selector-selects-nothing",
+	"no-ports":                   "ports-missing",
+	"allow-all":                  "allows-everything",
+	"delete-forgotten":           "earlier-policy-still-in-force",
+	"namespace-label-missing":    "namespace-label-missing",
+	"wrong-namespace":            "wrong-namespace",
+	"and-or-peers":               "and-or-peers",
+	"narrowed-by-another-policy": "earlier-policy-still-in-force",
+	"any-namespace":              "empty-vs-missing",
+	"pod-selector-only":          "own-namespace-only",
+	"policy-types-forgotten":     "policy-types-forgotten",
+	"ingress-instead-of-egress":  "wrong-direction",
+	"service-ip":                 "service-ip-in-ipblock",
+	"forgot-dns":                 "dns-forgotten",
+	"dns-label-missing":          "namespace-label-missing",
+	"dns-udp-only":               "dns-only-udp",
+	"dns-tcp-only":               "dns-only-tcp",
+}
+
 // Each wrong submission of the tutorial is recognised by the mistake that it is named after, and by no other.
 func TestRecognizeTutorial(t *testing.T) {
 	t.Parallel()
-	want := map[string]string{
-		"solution":                   "",
-		"another-way":                "",
-		"all-at-once":                "",
-		"nothing-handed-in":          "",
-		"empty-rule-instead-of-none": "empty-vs-missing",
-		"selects-all-pods":           "empty-vs-missing",
-		"both-policy-types":          "policy-types-excess",
-		"deployment-label":           "pod-label-vs-deployment-label",
-		"service-port":               "service-port-vs-target-port",
-		"label-typo":                 "selector-selects-nothing",
-		"no-ports":                   "ports-missing",
-		"allow-all":                  "allows-everything",
-		"delete-forgotten":           "earlier-policy-still-in-force",
-		"namespace-label-missing":    "namespace-label-missing",
-		"wrong-namespace":            "wrong-namespace",
-		"and-or-peers":               "and-or-peers",
-		"narrowed-by-another-policy": "earlier-policy-still-in-force",
-		"any-namespace":              "empty-vs-missing",
-		"policy-types-forgotten":     "policy-types-forgotten",
-		"ingress-instead-of-egress":  "wrong-direction",
-		"service-ip":                 "service-ip-in-ipblock",
-		"forgot-dns":                 "dns-forgotten",
-		"dns-label-missing":          "namespace-label-missing",
-		"dns-udp-only":               "dns-only-udp",
-		"dns-tcp-only":               "dns-only-tcp",
-	}
 	lab := mustLoad(os.DirFS("../labs/networkpolicy"))
 	for i := range lab.Samples {
 		sample := &lab.Samples[i]
 		t.Run(sample.Name, func(t *testing.T) {
 			t.Parallel()
-			id, listed := want[sample.Name]
+			id, listed := tutorialMistakes[sample.Name]
 			if !listed {
-				t.Fatalf("say in this test by which mistake the sample is to be recognised")
+				t.Fatalf("say in tutorialMistakes by which mistake the sample is to be recognised")
 			}
 			got := slices.Compact(findingIDs(gradeFS(t, lab, lab.FS, sample.Path)))
 			if id == "" && len(got) > 0 || id != "" && !slices.Equal(got, []string{id}) {
@@ -596,6 +620,81 @@ func TestRecognizeTutorial(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With several mistakes at once some may go unnamed, but none is named that was not made, and something is
+// named where points were lost. The submissions are the tutorial's samples, mixed task by task.
+func TestRecognizeMixtures(t *testing.T) {
+	t.Parallel()
+	lab := mustLoad(os.DirFS("../labs/networkpolicy"))
+	tasks := map[string]map[string]fstest.MapFS{} // by sample and folder
+	var wrong []string
+	for _, sample := range lab.Samples {
+		if id := tutorialMistakes[sample.Name]; id == "" && sample.Name != "solution" {
+			continue
+		} else if id != "" {
+			wrong = append(wrong, sample.Name)
+		}
+		tasks[sample.Name] = foldersOf(t, lab.FS, sample.Path)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		files, made := fstest.MapFS{"answers": {Mode: fs.ModeDir}}, map[string]bool{}
+		var recipe []string
+		mix := []string{wrong[random.IntN(len(wrong))], wrong[random.IntN(len(wrong))], wrong[random.IntN(len(wrong))]}
+		for _, folder := range slices.Sorted(maps.Keys(tasks["solution"])) {
+			right := tasks["solution"][folder]
+			from := "solution"
+			for _, name := range mix {
+				if !sameFiles(tasks[name][folder], right) && random.IntN(3) > 0 {
+					from = name
+				}
+			}
+			if from != "solution" {
+				made[tutorialMistakes[from]] = true
+				recipe = append(recipe, folder+" of "+from)
+			}
+			for name, file := range tasks[from][folder] {
+				files["answers/"+name] = file
+			}
+		}
+		report := gradeFS(t, lab, files, "answers")
+		for _, f := range report.Findings {
+			if !made[f.ID] {
+				t.Errorf("%q: falsely named %s: %s", recipe, f.ID, f.Message)
+			}
+		}
+		if report.Score.Points < report.Score.Max && len(report.Findings) == 0 {
+			t.Errorf("%q: scores %v%% and no mistake is named", recipe, report.Score.Percent)
+		}
+	}
+}
+
+// foldersOf returns the files of a submission by the folder at its top.
+func foldersOf(t *testing.T, fsys fs.FS, dir string) map[string]fstest.MapFS {
+	t.Helper()
+	folders := map[string]fstest.MapFS{}
+	err := fs.WalkDir(fsys, dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(fsys, name)
+		name = strings.TrimPrefix(name, dir+"/")
+		folder, _, _ := strings.Cut(name, "/")
+		if folders[folder] == nil {
+			folders[folder] = fstest.MapFS{}
+		}
+		folders[folder][name] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folders
+}
+
+func sameFiles(a, b fstest.MapFS) bool {
+	return maps.EqualFunc(a, b, func(x, y *fstest.MapFile) bool { return bytes.Equal(x.Data, y.Data) })
 }
 
 // Every mistake has a section in docs/mistakes.md, and every section a mistake.

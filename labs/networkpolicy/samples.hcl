@@ -110,6 +110,12 @@ sample "any-namespace" {
   description = "\"namespaceSelector: {}\" with the pods' label: lets in another team's agent."
 }
 
+sample "pod-selector-only" {
+  path        = "samples/pod-selector-only"
+  score       = 85
+  description = "The monitoring pods by podSelector alone, which looks in the policy's own namespace."
+}
+
 sample "policy-types-forgotten" {
   path        = "samples/policy-types-forgotten"
   score       = 88
