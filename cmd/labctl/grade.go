@@ -24,7 +24,8 @@ func newGradeCommand(app *app) *cobra.Command {
 
 LAB is the name of a lab that ships (see "labctl labs") or a directory with a lab; default the current
 directory. A submission is a directory with one folder a task, or one with manifests that are all in force
-at once, as the lab says; or a single file; or "-" for standard input.
+at once, as the lab says; or an archive of one (.zip, .tar, .tar.gz); or a single file; or "-" for standard
+input.
 
 Exit code: 0 passed, 1 below the pass mark, 2 wrong use or a lab in error, 3 a check could not be carried
 out, 4 the submission was refused.`,
@@ -103,7 +104,7 @@ func statusOf(code int) error {
 
 // registerSubmission adds --submission.
 func registerSubmission(cmd *cobra.Command, submission *string) {
-	cmd.Flags().StringVar(submission, "submission", "", "`PATH` of the submission: a directory, a file, or - for standard input")
+	cmd.Flags().StringVar(submission, "submission", "", "`PATH` of the submission: a directory, an archive of one (.zip, .tar, .tar.gz), a file, or - for standard input")
 }
 
 // registerTasks adds --task, completed with the tasks of the lab that the command line names.

@@ -49,6 +49,7 @@ connections it lets through, with Cilium's own rule model, and says which rule d
 		newFmtCommand(app),
 		newValidateCommand(app),
 		newTestCommand(app),
+		newProbeCommand(app),
 		newVersionCommand(app),
 	)
 	return cmd
