@@ -106,15 +106,17 @@ func blame(path string, r *api.Rule) string {
 	return path
 }
 
-// part is one item of a rule's ingress, ingressDeny, egress or egressDeny.
+// part is one item of a rule's ingress, ingressDeny, egress or egressDeny; in or out is set.
 type part struct {
-	path  string
-	index int // in its list
-	deny  bool
-	in    *api.IngressCommonRule
-	out   *api.EgressCommonRule
-	fqdns []api.FQDNSelector
-	ports int // toPorts items; icmps follow them in the entry
+	path    string
+	index   int // in its list
+	deny    bool
+	in      *api.IngressCommonRule
+	out     *api.EgressCommonRule
+	fqdns   []api.FQDNSelector
+	auth    *api.Authentication
+	toPorts api.PortRules // of an allow rule
+	ports   int           // toPorts items; icmps follow them in the entry
 }
 
 func (p *part) services() []api.Service {
@@ -126,18 +128,22 @@ func (p *part) services() []api.Service {
 
 // ruleParts lists the parts of a rule in the order in which they become entries.
 func ruleParts(path string, r *api.Rule) []part {
-	var parts []part
+	parts := make([]part, 0, len(r.Ingress)+len(r.IngressDeny)+len(r.Egress)+len(r.EgressDeny))
 	for i := range r.Ingress {
-		parts = append(parts, part{path: index(path+".ingress", i), index: i, in: &r.Ingress[i].IngressCommonRule, ports: len(r.Ingress[i].ToPorts)})
+		x := &r.Ingress[i]
+		parts = append(parts, part{path: index(path+".ingress", i), index: i, in: &x.IngressCommonRule, auth: x.Authentication, toPorts: x.ToPorts, ports: len(x.ToPorts)})
 	}
 	for i := range r.IngressDeny {
-		parts = append(parts, part{path: index(path+".ingressDeny", i), index: i, deny: true, in: &r.IngressDeny[i].IngressCommonRule, ports: len(r.IngressDeny[i].ToPorts)})
+		x := &r.IngressDeny[i]
+		parts = append(parts, part{path: index(path+".ingressDeny", i), index: i, deny: true, in: &x.IngressCommonRule, ports: len(x.ToPorts)})
 	}
 	for i := range r.Egress {
-		parts = append(parts, part{path: index(path+".egress", i), index: i, out: &r.Egress[i].EgressCommonRule, fqdns: r.Egress[i].ToFQDNs, ports: len(r.Egress[i].ToPorts)})
+		x := &r.Egress[i]
+		parts = append(parts, part{path: index(path+".egress", i), index: i, out: &x.EgressCommonRule, fqdns: x.ToFQDNs, auth: x.Authentication, toPorts: x.ToPorts, ports: len(x.ToPorts)})
 	}
 	for i := range r.EgressDeny {
-		parts = append(parts, part{path: index(path+".egressDeny", i), index: i, deny: true, out: &r.EgressDeny[i].EgressCommonRule, ports: len(r.EgressDeny[i].ToPorts)})
+		x := &r.EgressDeny[i]
+		parts = append(parts, part{path: index(path+".egressDeny", i), index: i, deny: true, out: &x.EgressCommonRule, ports: len(x.ToPorts)})
 	}
 	return parts
 }
@@ -166,7 +172,11 @@ func (c *compiler) ciliumPeers(p part, l3 types.Selectors) []peer {
 	byCIDR := func(key string, cidrs api.CIDRSlice, key2 string, rules api.CIDRRuleSlice) {
 		for i, s := range cidrs {
 			at := index(p.path+"."+key, i)
-			peers = append(peers, peer{path: at, kind: peerCIDR, prefix: c.prefix(at, string(s))})
+			prefix, err := parsePrefix(string(s))
+			if err != nil {
+				c.problem(at, "%v", err)
+			}
+			peers = append(peers, peer{path: at, kind: peerCIDR, prefix: prefix})
 			next++
 		}
 		for i := range rules {
@@ -199,7 +209,11 @@ func (c *compiler) ciliumPeers(p part, l3 types.Selectors) []peer {
 func (c *compiler) cidrRule(path string, r *api.CIDRRule) peer {
 	p := peer{path: path, kind: peerCIDR}
 	for i, s := range r.ExceptCIDRs {
-		p.except = append(p.except, c.prefix(index(path+".except", i), string(s)))
+		prefix, err := parsePrefix(string(s))
+		if err != nil {
+			c.problem(index(path+".except", i), "%v", err)
+		}
+		p.except = append(p.except, prefix)
 	}
 	switch {
 	case r.CIDRGroupRef != "":
@@ -207,7 +221,10 @@ func (c *compiler) cidrRule(path string, r *api.CIDRRule) peer {
 	case r.CIDRGroupSelector.LabelSelector != nil:
 		p.kind, p.groupBy = peerGroup, &groupRef{selector: plainKeys(r.CIDRGroupSelector.LabelSelector)}
 	default:
-		p.prefix = c.prefix(path+".cidr", string(r.Cidr))
+		var err error
+		if p.prefix, err = parsePrefix(string(r.Cidr)); err != nil {
+			c.problem(path+".cidr", "%v", err)
+		}
 	}
 	return p
 }
@@ -217,32 +234,31 @@ func (c *compiler) ciliumPorts(p part, rules api.PortRules) []port {
 	var out []port
 	for i := range rules {
 		r := &rules[i]
-		path := index(p.path+".toPorts", i)
+		path := func() string { return index(p.path+".toPorts", i) }
 		if i >= p.ports {
-			path = index(p.path+".icmps", i-p.ports)
+			path = func() string { return index(p.path+".icmps", i-p.ports) }
 		}
 		l := c.l7(path, r)
-		for j, pp := range r.Ports {
-			at := index(path+".ports", j)
-			if i >= p.ports {
-				at = index(path+".fields", j)
+		for _, pp := range r.Ports {
+			one, err := parsePort(pp)
+			if err != nil {
+				c.problem(path(), "%v", err)
 			}
-			cp := c.portOf(at, pp)
-			cp.l7 = l
-			out = append(out, cp)
+			one.l7 = l
+			out = append(out, one)
 		}
 	}
 	return out
 }
 
 // l7 compiles what a port rule asks of the requests; nil if nothing.
-func (c *compiler) l7(path string, r *api.PortRule) *l7 {
+func (c *compiler) l7(path func() string, r *api.PortRule) *l7 {
 	if len(r.ServerNames) > 0 {
 		out := &l7{}
 		for i, name := range r.ServerNames {
 			rule, err := newSNIRule(string(name))
 			if err != nil {
-				c.problem(index(path+".serverNames", i), "%v", err)
+				c.problem(index(path()+".serverNames", i), "%v", err)
 			}
 			out.sni = append(out.sni, rule)
 		}
@@ -257,7 +273,7 @@ func (c *compiler) l7(path string, r *api.PortRule) *l7 {
 		for i := range r.Rules.HTTP {
 			rule, err := newHTTPRule(&r.Rules.HTTP[i])
 			if err != nil {
-				c.problem(index(path+".rules.http", i), "%v", err)
+				c.problem(index(path()+".rules.http", i), "%v", err)
 			}
 			out.http = append(out.http, rule)
 		}
@@ -267,7 +283,7 @@ func (c *compiler) l7(path string, r *api.PortRule) *l7 {
 		for i := range r.Rules.DNS {
 			rule, err := newDNSRule(api.FQDNSelector(r.Rules.DNS[i]))
 			if err != nil {
-				c.problem(index(path+".rules.dns", i), "%v", err)
+				c.problem(index(path()+".rules.dns", i), "%v", err)
 			}
 			out.dns = append(out.dns, rule)
 		}

@@ -54,7 +54,7 @@ func (c *compiler) clusterNetworkPolicy(v *policyv1alpha2.ClusterNetworkPolicy) 
 	for i := range spec.Ingress {
 		r := &spec.Ingress[i]
 		path := "spec.ingress[" + strconv.Itoa(i) + "]"
-		ports := c.clusterPorts(path+".protocols", r.Protocols)
+		ports := clusterPorts(r.Protocols)
 		add := func(e *entry) {
 			e.ports, e.allPorts = ports, len(r.Protocols) == 0
 			c.add(e)
@@ -81,7 +81,7 @@ func (c *compiler) clusterNetworkPolicy(v *policyv1alpha2.ClusterNetworkPolicy) 
 	for i := range spec.Egress {
 		r := &spec.Egress[i]
 		path := "spec.egress[" + strconv.Itoa(i) + "]"
-		ports := c.clusterPorts(path+".protocols", r.Protocols)
+		ports := clusterPorts(r.Protocols)
 		add := func(e *entry) {
 			e.ports, e.allPorts = ports, len(r.Protocols) == 0
 			c.add(e)
@@ -104,7 +104,11 @@ func (c *compiler) clusterNetworkPolicy(v *policyv1alpha2.ClusterNetworkPolicy) 
 			case to.Networks != nil:
 				for k, s := range to.Networks {
 					at := index(e.path+".networks", k)
-					e.peers = append(e.peers, peer{path: at, kind: peerCIDR, prefix: c.prefix(at, string(s))})
+					prefix, err := parsePrefix(string(s))
+					if err != nil {
+						c.problem(at, "%v", err)
+					}
+					e.peers = append(e.peers, peer{path: at, kind: peerCIDR, prefix: prefix})
 				}
 			case to.DomainNames != nil:
 				if e.verdict != types.Allow {
@@ -154,20 +158,20 @@ func (c *compiler) domainNames(e *entry, names []policyv1alpha2.DomainName) {
 		look.dns = append(look.dns, rule)
 		e.peers = append(e.peers, peer{path: at, kind: peerFQDN, fqdn: rule.re, pattern: string(name)})
 	}
+	path := e.path + ".domainNames"
 	c.add(&entry{
-		path: e.path + ".domainNames", tier: e.tier, priority: e.priority, subject: e.subject, subjectText: e.subjectText,
-		peers: []peer{labelPeer(e.path+".domainNames", &slimv1.LabelSelector{MatchLabels: map[string]string{"any:k8s-app": "kube-dns"}})},
-		ports: []port{{path: e.path + ".domainNames", name: "dns", l7: look}, {path: e.path + ".domainNames", name: "dns-tcp", l7: look}},
+		path: path, tier: e.tier, priority: e.priority, subject: e.subject, subjectText: e.subjectText,
+		peers: []peer{labelPeer(path, &slimv1.LabelSelector{MatchLabels: map[string]string{"any:k8s-app": "kube-dns"}})},
+		ports: []port{{name: "dns", l7: look}, {name: "dns-tcp", l7: look}},
 	})
 }
 
-func (c *compiler) clusterPorts(path string, protocols []policyv1alpha2.ClusterNetworkPolicyProtocol) []port {
+func clusterPorts(protocols []policyv1alpha2.ClusterNetworkPolicyProtocol) []port {
 	var out []port
 	for i := range protocols {
 		p := &protocols[i]
-		at := index(path, i)
 		one := func(protocol string, dest *policyv1alpha2.Port) {
-			cp := port{path: at, protocol: protocol}
+			cp := port{protocol: protocol}
 			switch {
 			case dest == nil:
 			case dest.Range != nil:
@@ -185,9 +189,9 @@ func (c *compiler) clusterPorts(path string, protocols []policyv1alpha2.ClusterN
 		case p.SCTP != nil:
 			one(protoSCTP, p.SCTP.DestinationPort)
 		case p.DestinationNamedPort != "":
-			out = append(out, port{path: at, name: p.DestinationNamedPort})
+			out = append(out, port{name: p.DestinationNamedPort})
 		default:
-			out = append(out, port{path: at}) // no protocol named: TCP, UDP and SCTP
+			out = append(out, port{}) // no protocol named: TCP, UDP and SCTP
 		}
 	}
 	return out

@@ -80,49 +80,53 @@ func (c *compiler) add(e *entry) {
 	c.policy.entries = append(c.policy.entries, e)
 }
 
-// prefix parses an address range or a single address.
-func (c *compiler) prefix(field, s string) netip.Prefix {
+// parsePrefix parses an address range or a single address.
+func parsePrefix(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil {
-		return p.Masked()
+		return p.Masked(), nil
 	}
 	a, err := netip.ParseAddr(s)
 	if err != nil {
-		c.problem(field, "%q is neither an address range nor an address", s)
-		return netip.Prefix{}
+		return netip.Prefix{}, fmt.Errorf("%q is neither an address range nor an address", s)
 	}
-	return netip.PrefixFrom(a, a.BitLen())
+	return netip.PrefixFrom(a, a.BitLen()), nil
 }
 
-// portOf turns a port as Cilium's rules have it (a number, a name, or "0" for all) into ours.
-func (c *compiler) portOf(path string, pp api.PortProtocol) port {
-	p := port{path: path}
+// parsePort turns a port as Cilium's rules have it (a number, a name, or "0" for all) into ours.
+func parsePort(pp api.PortProtocol) (port, error) {
+	var p port
 	switch pp.Protocol {
 	case api.ProtoAny, "":
+	case api.ProtoTCP, api.ProtoUDP, api.ProtoSCTP, api.ProtoICMP:
+		p.protocol = string(pp.Protocol)
 	case api.ProtoICMPv6:
 		p.protocol = protoICMPv6
 	default:
-		p.protocol = string(pp.Protocol)
+		return p, fmt.Errorf("protocol %s is not modelled by the offline engine", pp.Protocol)
 	}
 	if iana.IsSvcName(pp.Port) {
 		p.name = strings.ToLower(pp.Port)
-		return p
+		return p, nil
 	}
 	n, err := strconv.ParseUint(pp.Port, 0, 16)
-	if err != nil && pp.Port != "" {
-		c.problem(path, "%q is not a port", pp.Port)
-		return p
+	if err != nil {
+		return p, fmt.Errorf("%q is not a port", pp.Port)
 	}
 	p.from, p.to = uint16(n), uint16(n)
 	if pp.EndPort > int32(n) && n > 0 {
 		p.to = uint16(pp.EndPort)
 	}
-	return p
+	return p, nil
 }
 
 func (c *compiler) cidrGroup(v *manifest.CiliumCIDRGroup) {
 	g := &cidrGroup{name: c.obj.Name, labels: v.Labels}
 	for i, s := range v.Spec.ExternalCIDRs {
-		g.prefixes = append(g.prefixes, c.prefix("spec.externalCIDRs["+strconv.Itoa(i)+"]", string(s)))
+		prefix, err := parsePrefix(string(s))
+		if err != nil {
+			c.problem(index("spec.externalCIDRs", i), "%v", err)
+		}
+		g.prefixes = append(g.prefixes, prefix)
 	}
 	c.policy.group = g
 }

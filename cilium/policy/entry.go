@@ -116,7 +116,6 @@ type cidrGroup struct {
 
 // port is one port (or range) of a rule with the requests it lets through.
 type port struct {
-	path     string
 	protocol string // TCP, UDP, SCTP, ICMP, ICMPv6; empty: TCP, UDP and SCTP
 	from, to uint16 // from 0: every port of the protocol
 	name     string // a named port; from and to do not count

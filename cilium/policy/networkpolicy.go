@@ -3,7 +3,6 @@ package policy
 import (
 	"strconv"
 
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -76,9 +75,17 @@ func (c *compiler) networkPolicy(np *networkingv1.NetworkPolicy) {
 
 func (c *compiler) networkPolicyPeer(path string, p *networkingv1.NetworkPolicyPeer) peer {
 	if b := p.IPBlock; b != nil {
-		out := peer{path: path, kind: peerCIDR, prefix: c.prefix(path+".ipBlock.cidr", b.CIDR), anyone: c.cfg.Semantics == Kubernetes}
+		out := peer{path: path, kind: peerCIDR, anyone: c.cfg.Semantics == Kubernetes}
+		var err error
+		if out.prefix, err = parsePrefix(b.CIDR); err != nil {
+			c.problem(path+".ipBlock.cidr", "%v", err)
+		}
 		for i, s := range b.Except {
-			out.except = append(out.except, c.prefix(index(path+".ipBlock.except", i), s))
+			prefix, err := parsePrefix(s)
+			if err != nil {
+				c.problem(index(path+".ipBlock.except", i), "%v", err)
+			}
+			out.except = append(out.except, prefix)
 		}
 		return out
 	}
@@ -110,18 +117,17 @@ func (c *compiler) networkPolicyPorts(path string, ports []networkingv1.NetworkP
 		if p.Protocol != nil {
 			pp.Protocol = api.L4Proto(*p.Protocol)
 		}
-		switch corev1.Protocol(pp.Protocol) {
-		case corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP:
-		default:
-			c.problem(index(path, i)+".protocol", "%q is not a protocol of network policies", pp.Protocol)
-		}
 		if p.Port != nil {
 			pp.Port = p.Port.String()
 		}
 		if p.EndPort != nil {
 			pp.EndPort = *p.EndPort
 		}
-		out = append(out, c.portOf(index(path, i), pp))
+		one, err := parsePort(pp)
+		if err != nil {
+			c.problem(index(path, i), "%v", err)
+		}
+		out = append(out, one)
 	}
 	return out
 }

@@ -7,30 +7,20 @@ import (
 // refuseUnmodelled notes every part of the rule that the engine has no model of. Evaluating the rest
 // would be a guess.
 func (c *compiler) refuseUnmodelled(path string, r *api.Rule) {
-	for i := range r.Ingress {
-		in := &r.Ingress[i]
-		at := index(path+".ingress", i)
-		c.refuseIngress(at, &in.IngressCommonRule)
-		c.refuseAuthentication(at, in.Authentication)
-		c.refusePorts(at, in.ToPorts)
-	}
-	for i := range r.IngressDeny {
-		c.refuseIngress(index(path+".ingressDeny", i), &r.IngressDeny[i].IngressCommonRule)
-	}
-	for i := range r.Egress {
-		out := &r.Egress[i]
-		at := index(path+".egress", i)
-		c.refuseEgress(at, &out.EgressCommonRule)
-		c.refuseAuthentication(at, out.Authentication)
-		c.refusePorts(at, out.ToPorts)
-	}
-	for i := range r.EgressDeny {
-		at := index(path+".egressDeny", i)
-		c.refuseEgress(at, &r.EgressDeny[i].EgressCommonRule)
-		if len(r.EgressDeny[i].ToServices) > 0 {
-			// Cilium never resolves these: with toPorts such a rule denies every destination.
-			c.notModelled(at+".toServices", "toServices in a deny rule (which Cilium does not resolve)")
+	for _, p := range ruleParts(path, r) {
+		if p.in != nil {
+			c.refuseIngress(p.path, p.in)
+		} else {
+			c.refuseEgress(p.path, p.out)
 		}
+		if p.deny && p.out != nil && len(p.out.ToServices) > 0 {
+			// Cilium never resolves these: with toPorts such a rule denies every destination.
+			c.notModelled(p.path+".toServices", "toServices in a deny rule (which Cilium does not resolve)")
+		}
+		if a := p.auth; a != nil && a.Mode != api.AuthenticationModeDisabled {
+			c.notModelled(p.path+".authentication", "mutual authentication (mode "+string(a.Mode)+")")
+		}
+		c.refusePorts(p.path, p.toPorts)
 	}
 }
 
@@ -58,15 +48,12 @@ func (c *compiler) refuseEgress(path string, r *api.EgressCommonRule) {
 	}
 }
 
-func (c *compiler) refuseAuthentication(path string, a *api.Authentication) {
-	if a != nil && a.Mode != api.AuthenticationModeDisabled {
-		c.notModelled(path+".authentication", "mutual authentication (mode "+string(a.Mode)+")")
-	}
-}
-
 func (c *compiler) refusePorts(path string, rules api.PortRules) {
 	for i := range rules {
 		r := &rules[i]
+		if r.Listener == nil && r.TerminatingTLS == nil && r.OriginatingTLS == nil && r.Rules == nil {
+			continue
+		}
 		at := index(path+".toPorts", i)
 		if r.Listener != nil {
 			c.notModelled(at+".listener", "a redirect to an Envoy listener of one's own")
