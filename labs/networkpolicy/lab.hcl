@@ -22,10 +22,25 @@ lab "networkpolicy" {
 
 # --- Where it runs (offline grading needs none of this) -----------------------------------------------
 
+variable "project" {
+  type        = string
+  default     = ""
+  description = "the Google Cloud project that a GKE cluster is made in"
+}
+
+# The first is the default.
 cluster "kind" {
   workers = 1
 }
 
+cluster "gke" {
+  project      = var.project
+  location     = "us-west2-a"
+  machine_type = "n1-standard-4"
+  nodes        = 2
+}
+
+cluster "minikube" {}
 cluster "existing" {}
 
 cilium {
@@ -96,8 +111,8 @@ submission {
 }
 
 locals {
-  shop      = [app.frontend, app.worker, app.backend]           # everybody in "default"
-  strangers = [app.monitoring, app.logger, app.agent]           # everybody else
+  shop      = [app.frontend, app.worker, app.backend] # everybody in "default"
+  strangers = [app.monitoring, app.logger, app.agent] # everybody else
   clients   = concat([app.frontend, app.worker], local.strangers)
 
   shop_ports = [app.frontend.port.http, app.worker.port.http, app.backend.port.http]
@@ -187,8 +202,8 @@ task "allow-frontend" {
     title  = "The frontend reaches the backend; nobody else does"
     points = 8
     matrix {
-      from = local.clients
-      to   = [app.backend.port.http]
+      from  = local.clients
+      to    = [app.backend.port.http]
       allow = [{ from = app.frontend, to = app.backend.port.http }]
     }
   }
@@ -290,8 +305,8 @@ task "allow-monitoring-namespace" {
     title  = "Pods of the namespace monitoring reach the backend; the namespace batch does not"
     points = 7
     matrix {
-      from = local.strangers
-      to   = [app.backend.port.http]
+      from  = local.strangers
+      to    = [app.backend.port.http]
       allow = [{ from = [app.monitoring, app.logger], to = app.backend.port.http }]
     }
   }
@@ -335,8 +350,8 @@ task "allow-monitoring-pods" {
     title  = "The monitoring pods in the namespace monitoring reach the backend; no other stranger does"
     points = 9
     matrix {
-      from = local.strangers
-      to   = [app.backend.port.http]
+      from  = local.strangers
+      to    = [app.backend.port.http]
       allow = [{ from = app.monitoring, to = app.backend.port.http }]
     }
   }
@@ -418,9 +433,9 @@ task "frontend-egress-backend" {
     title  = "By address the frontend reaches the backend and nobody else"
     points = 7
     matrix {
-      from = [app.frontend]
-      to   = [app.backend.port.http, app.worker.port.http, app.monitoring.port.http, external.internet]
-      via  = "ip"
+      from  = [app.frontend]
+      to    = [app.backend.port.http, app.worker.port.http, app.monitoring.port.http, external.internet]
+      via   = "ip"
       allow = [{ from = app.frontend, to = app.backend.port.http }]
     }
   }
@@ -530,9 +545,9 @@ task "backend-egress" {
     title  = "The backend reaches the internet; frontend and worker do not"
     points = 6
     matrix {
-      from = local.shop
-      to   = [external.internet]
-      via  = "ip"
+      from  = local.shop
+      to    = [external.internet]
+      via   = "ip"
       allow = [{ from = app.backend, to = external.internet }]
     }
     expect "allowed" {
