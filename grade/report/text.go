@@ -19,13 +19,23 @@ func Text(w io.Writer, r *grade.Report, style Style) error {
 	p.line("", p.bold(r.Lab.Title)+p.dim(fmt.Sprintf(" · %s · %s engine", r.Lab.Name, r.Engine)))
 	for i := range r.Tasks {
 		p.blank()
-		p.task(i+1, &r.Tasks[i], r.Findings)
+		p.task(taskNumber(r, i), &r.Tasks[i], r.Findings)
 	}
 	p.findings(r)
 	p.blank()
 	p.line("", Summary(r, style))
 	_, err := io.WriteString(w, p.b.String())
 	return err
+}
+
+// taskNumber is the place of the report's task i in the lab, also when only some tasks were graded.
+func taskNumber(r *grade.Report, i int) int {
+	if lab := r.LabFile(); lab != nil {
+		if at := slices.IndexFunc(lab.Tasks, func(t labs.Task) bool { return t.Name == r.Tasks[i].Name }); at >= 0 {
+			i = at
+		}
+	}
+	return i + 1
 }
 
 func (p *page) task(number int, t *grade.TaskReport, findings []grade.Finding) {
