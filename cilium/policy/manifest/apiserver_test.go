@@ -103,7 +103,7 @@ func TestSchemaAgreesWithAPIServer(t *testing.T) {
 	}
 	var seeds []map[string]any
 	for _, f := range files {
-		docs, _ := documents(f)
+		docs, _ := documents(f, new(int))
 		for _, d := range docs {
 			c := converter{doc: d, lim: DefaultLimits()}
 			c.value(d.root)

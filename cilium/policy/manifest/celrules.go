@@ -31,12 +31,12 @@ func has(n *node, name string) bool {
 	if n.kind != mappingNode {
 		return false
 	}
-	_, v := lookup(n, name, 0)
+	_, v := lookup(n, name)
 	return v != nil && !isNull(v)
 }
 
 func intField(n *node, name string) (int64, bool) {
-	_, v := lookup(n, name, 0)
+	_, v := lookup(n, name)
 	if v == nil {
 		return 0, false
 	}
@@ -47,7 +47,7 @@ func intField(n *node, name string) (int64, bool) {
 
 // anyItemHas reports whether an item of the list has one of the fields.
 func anyItemHas(n *node, list string, fields ...string) bool {
-	_, l := lookup(n, list, 0)
+	_, l := lookup(n, list)
 	if l == nil {
 		return false
 	}

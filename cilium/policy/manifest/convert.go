@@ -51,7 +51,7 @@ func (c *converter) value(n *node) {
 		return
 	}
 	if c.nodes++; c.nodes > c.lim.Nodes {
-		c.stop(n, fmt.Sprintf("the document has more than %d values once its aliases are expanded", c.lim.Nodes))
+		c.stop(n, fmt.Sprintf("more than %d values, with aliases expanded", c.lim.Nodes))
 		return
 	}
 	if c.depth > c.lim.Depth {
@@ -108,11 +108,11 @@ func (c *converter) mapping(n *node) {
 	keys := keySet{}
 	first := true
 	if c.depth == 1 && c.typeMeta.kind != "" {
-		if _, v := lookup(n, "apiVersion", 0); v == nil {
+		if _, v := lookup(n, "apiVersion"); v == nil {
 			c.buf = append(c.buf, `"apiVersion":`...)
 			c.buf = append(appendJSONString(c.buf, c.typeMeta.apiVersion), ',')
 		}
-		if _, v := lookup(n, "kind", 0); v == nil {
+		if _, v := lookup(n, "kind"); v == nil {
 			c.buf = append(c.buf, `"kind":`...)
 			c.buf = append(appendJSONString(c.buf, c.typeMeta.kind), ',')
 		}
@@ -164,7 +164,7 @@ func (c *converter) entry(key string, v *node, first bool) bool {
 // merge adds the keys of a "<<" value that the mapping does not have itself.
 func (c *converter) merge(m *node, keys *keySet, first bool) bool {
 	if c.nodes++; c.nodes > c.lim.Nodes {
-		c.stop(m, fmt.Sprintf("the document has more than %d values once its aliases are expanded", c.lim.Nodes))
+		c.stop(m, fmt.Sprintf("more than %d values, with aliases expanded", c.lim.Nodes))
 	}
 	if c.stopped {
 		return first

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -32,8 +33,9 @@ type syntaxError struct {
 var utf8BOM = []byte("\xef\xbb\xbf")
 
 // documents splits a file into its documents and parses each. One that does not parse does not hide
-// the others. Empty documents are left out.
-func documents(f File) (docs []document, errs []syntaxError) {
+// the others. Empty documents are left out. retry counts what is parsed again to place errors; it is
+// shared by the files of one call, so that many bad ones do not take forever.
+func documents(f File, retry *int) (docs []document, errs []syntaxError) {
 	data := bytes.TrimPrefix(f.Data, utf8BOM)
 	if len(data) > 1 && (data[0] == 0xff && data[1] == 0xfe || data[0] == 0xfe && data[1] == 0xff) {
 		return nil, []syntaxError{{line: 1, message: "the file is not UTF-8 but UTF-16", hint: "save it as UTF-8"}}
@@ -62,7 +64,7 @@ func documents(f File) (docs []document, errs []syntaxError) {
 		}
 	}
 	for _, c := range splitDocuments(data) {
-		d, err := yamlDocuments(c)
+		d, err := yamlDocuments(c, retry)
 		docs = append(docs, d...)
 		if err != nil {
 			errs = append(errs, *err)
@@ -110,7 +112,7 @@ func isSeparator(line []byte) bool {
 	return bytes.HasPrefix(line, []byte("---")) && (len(line) == 3 || line[3] == ' ' || line[3] == '\t' || line[3] == '\r' || line[3] == '\n')
 }
 
-func yamlDocuments(c chunk) (docs []document, failed *syntaxError) {
+func yamlDocuments(c chunk, retry *int) (docs []document, failed *syntaxError) {
 	defer func() {
 		if r := recover(); r != nil {
 			failed = &syntaxError{line: c.offset + 1, message: fmt.Sprintf("the YAML parser gave up: %v", r)}
@@ -126,7 +128,7 @@ func yamlDocuments(c chunk) (docs []document, failed *syntaxError) {
 		case errors.Is(err, io.EOF):
 			return docs, nil
 		case err != nil:
-			e := describeYAMLError(c, err)
+			e := describeYAMLError(c, err, retry)
 			return docs, &e
 		}
 		if n.Kind != yaml.DocumentNode || len(n.Content) == 0 {
@@ -142,43 +144,56 @@ func yamlDocuments(c chunk) (docs []document, failed *syntaxError) {
 
 var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
-func describeYAMLError(c chunk, err error) syntaxError {
-	if line := tabLine(c.text); line > 0 {
-		return syntaxError{line: c.offset + line, message: "YAML does not allow tabs for indentation", hint: "use spaces"}
-	}
+func describeYAMLError(c chunk, err error, retry *int) syntaxError {
 	line, message := 1, strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := yamlErrorLine.FindStringSubmatch(err.Error()); m != nil && m[1] != "" {
 		line, _ = strconv.Atoi(m[1])
 		message = m[2]
 	}
-	return syntaxError{line: c.offset + errorLine(c.text, line), message: "not valid YAML: " + message}
+	lines := bytes.SplitAfter(c.text, []byte("\n"))
+	line = min(errorLine(c.text, lines, line, retry), len(lines))
+	if tabbed := tabLine(lines, line, strings.Contains(message, "cannot start any token")); tabbed > 0 {
+		return syntaxError{line: c.offset + tabbed, message: "YAML does not allow tabs for indentation", hint: "use spaces"}
+	}
+	return syntaxError{line: c.offset + line, message: "not valid YAML: " + message}
 }
+
+// maxRetry is how much text, in bytes, is parsed again to place the syntax errors of all files.
+const maxRetry = 4 << 20
 
 // errorLine returns the line of a syntax error. The parser's own number is often that of the line where
 // the mapping or list began: the error is after the last line up to which the text does parse.
-func errorLine(text []byte, reported int) int {
-	const tries, maxSize = 60, 32 << 10 // this is only worth so much
-	lines := bytes.SplitAfter(text, []byte("\n"))
-	line := reported
-	for n, end := 1, 0; n <= len(lines) && n < reported+tries; n++ {
-		if end += len(lines[n-1]); end > maxSize {
+func errorLine(text []byte, lines [][]byte, reported int, retry *int) int {
+	const tries = 60
+	line, end := reported, 0
+	for n := 1; n <= len(lines) && n < reported+tries; n++ {
+		end += len(lines[n-1])
+		if n < reported-1 {
+			continue
+		}
+		if *retry += end; *retry > maxRetry {
 			break
 		}
 		var root yaml.Node
-		if n >= reported-1 && yaml.Unmarshal(text[:end], &root) == nil {
+		if yaml.Unmarshal(text[:end], &root) == nil {
 			line = n + 1
 		}
 	}
-	return min(line, len(lines))
+	return line
 }
 
-// tabLine returns the first line (from 1) that is indented with a tab, or 0.
-func tabLine(text []byte) int {
-	for i, line := range bytes.Split(text, []byte("\n")) {
+// tabLine returns the line if it is indented with a tab, or else, if the error may come from one, the
+// first that is; 0 if none is.
+func tabLine(lines [][]byte, line int, anywhere bool) int {
+	tabbed := func(line []byte) bool {
 		trimmed := bytes.TrimLeft(line, " ")
-		if len(trimmed) > 0 && trimmed[0] == '\t' && len(bytes.TrimSpace(trimmed)) > 0 {
-			return i + 1
-		}
+		return len(trimmed) > 0 && trimmed[0] == '\t' && len(bytes.TrimSpace(trimmed)) > 0
+	}
+	if line > 0 && tabbed(lines[line-1]) {
+		return line
+	}
+	if anywhere {
+		return 1 + slices.IndexFunc(lines, tabbed)
 	}
 	return 0
 }

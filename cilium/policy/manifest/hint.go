@@ -52,6 +52,9 @@ func unknownFieldHint(name string, s *schema, parents []*schema) string {
 
 // didYouMean names the one of known that is nearest to name, if one is near.
 func didYouMean(name string, known []string) string {
+	if len(name) > 64 {
+		return ""
+	}
 	best, bestDistance := "", max(2, len(name)/4)+1
 	for _, k := range known {
 		if strings.EqualFold(k, name) {

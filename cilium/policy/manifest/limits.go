@@ -6,7 +6,7 @@ type Limits struct {
 	Files     int   // files of a directory
 	Documents int   // objects of all files together, the items of Lists counted each
 	Depth     int   // directories below the one named, and levels of nesting in a document
-	Nodes     int   // YAML nodes of a document, each use of an alias counted in full
+	Nodes     int   // values of all documents together, each use of an alias counted in full
 	FileBytes int64 // bytes of one file
 	// TotalBytes bounds all files of one call together.
 	TotalBytes int64
@@ -18,7 +18,7 @@ func DefaultLimits() Limits {
 		Files:      2000,
 		Documents:  20000,
 		Depth:      64,
-		Nodes:      500_000,
+		Nodes:      2_000_000,
 		FileBytes:  16 << 20,
 		TotalBytes: 64 << 20,
 	}

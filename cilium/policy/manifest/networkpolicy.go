@@ -47,10 +47,30 @@ func checkPolicyTypes(types []networkingv1.PolicyType, path *field.Path) (errs f
 }
 
 func checkSelector(s *metav1.LabelSelector, path *field.Path) field.ErrorList {
-	if s == nil || len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0 {
+	if s == nil || len(s.MatchExpressions) == 0 && plainLabels(s.MatchLabels) {
 		return nil
 	}
 	return metavalidation.ValidateLabelSelector(s, metavalidation.LabelSelectorValidationOptions{}, path)
+}
+
+// plainLabels reports whether all labels are obviously valid: the usual case, which spares the regular
+// expressions.
+func plainLabels(labels map[string]string) bool {
+	for k, v := range labels {
+		if !plainLabel(k) || !plainLabel(v) {
+			return false
+		}
+	}
+	return true
+}
+
+func plainLabel(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && (c != '-' || i == 0 || i == len(s)-1) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
 }
 
 func checkPorts(ports []networkingv1.NetworkPolicyPort, path *field.Path) (errs field.ErrorList) {

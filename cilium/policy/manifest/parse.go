@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,12 +46,14 @@ type parser struct {
 	refsOnly  bool
 	file      string
 	documents int
+	nodes     int // of all documents
+	retry     int // bytes parsed again
 	objects   []*Object
 	problems  Problems
 }
 
 func (p *parser) parseFile(f File) {
-	docs, errs := documents(f)
+	docs, errs := documents(f, &p.retry)
 	for _, e := range errs {
 		p.problems = append(p.problems, Problem{File: f.Name, Line: e.line, Message: e.message, Hint: e.hint})
 	}
@@ -82,6 +85,10 @@ func (p *parser) document(d document, inherited typeMeta) {
 		p.list(d, r, items, item)
 		return
 	}
+	if p.nodes > p.lim.Nodes {
+		r.object = nil // said so already
+		return
+	}
 	if p.documents++; p.documents > p.lim.Documents {
 		r.object = nil
 		if p.documents == p.lim.Documents+1 {
@@ -100,9 +107,26 @@ func (p *parser) finish(r *report) {
 		}
 		return
 	}
+	name := printable(r.name())
 	for _, f := range r.findings {
-		p.problems = append(p.problems, Problem{File: p.file, Line: f.line, Object: r.name(), Field: f.field, Message: f.message, Hint: f.hint})
+		p.problems = append(p.problems, Problem{
+			File: p.file, Line: f.line, Object: name, Field: printable(f.field), Message: printable(f.message), Hint: printable(f.hint),
+		})
 	}
+}
+
+// printable is s as it can be shown: what a student writes ends up in terminals and reports.
+func printable(s string) string {
+	const maxLen = 2000
+	if len(s) > maxLen {
+		s = strings.ToValidUTF8(s[:maxLen], "") + " …"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // name is what messages call the object, as far as it has a name.
@@ -123,7 +147,7 @@ func listItems(root *node) (items *node, item typeMeta) {
 	if !isString || !strings.HasSuffix(kind, "List") {
 		return nil, typeMeta{}
 	}
-	if _, items = lookup(root, "items", 0); items == nil {
+	if _, items = lookup(root, "items"); items == nil {
 		return nil, typeMeta{}
 	}
 	if kind != "List" {
@@ -143,7 +167,7 @@ func (p *parser) list(d document, r *report, items *node, item typeMeta) {
 		r.add("items", "items must be a list", typeHint(items, jsonType(items), "array"))
 	}
 	// The other keys of the list only have to be unambiguous.
-	c := converter{doc: d, lim: p.lim}
+	c := converter{doc: d, lim: p.lim, nodes: p.nodes}
 	wrapper := *d.root
 	wrapper.content = slices.Clone(wrapper.content)
 	for i := 0; i+1 < len(wrapper.content); i += 2 {
@@ -152,15 +176,16 @@ func (p *parser) list(d document, r *report, items *node, item typeMeta) {
 		}
 	}
 	c.value(&wrapper)
+	p.nodes = c.nodes
 	r.findings = append(r.findings, c.findings...)
 }
 
 // decode fills in the report's object.
 func (p *parser) decode(r *report, inherited typeMeta) {
 	o := r.object
-	c := converter{doc: r.doc, lim: p.lim, buf: make([]byte, 0, 1024)}
-	c.typeMeta = inherited
+	c := converter{doc: r.doc, lim: p.lim, buf: make([]byte, 0, 1024), nodes: p.nodes, typeMeta: inherited}
 	c.value(r.doc.root)
+	p.nodes = c.nodes
 	r.findings = append(r.findings, c.findings...)
 	if c.stopped {
 		return
@@ -190,7 +215,7 @@ func (p *parser) decode(r *report, inherited typeMeta) {
 // header reads one of apiVersion and kind.
 func (r *report) header(name, inherited string, required bool) string {
 	s, ok := stringField(r.doc.root, name)
-	switch _, v := lookup(r.doc.root, name, 0); {
+	switch _, v := lookup(r.doc.root, name); {
 	case v == nil || isNull(v) || s == "" && ok:
 		if inherited != "" {
 			return inherited
@@ -236,7 +261,7 @@ func (p *parser) metadataOnly(r *report, k kind, known bool) {
 	}
 	if err := json.UnmarshalCaseSensitivePreserveInts(o.JSON, &head); err != nil {
 		c := checker{doc: r.doc, lim: p.lim}
-		if _, meta := lookup(r.doc.root, "metadata", 0); meta != nil {
+		if _, meta := lookup(r.doc.root, "metadata"); meta != nil {
 			c.path.pushKey("metadata")
 			c.check(schemaOf(reflect.TypeFor[metav1.ObjectMeta]()), meta, meta)
 		}
@@ -401,7 +426,7 @@ func (r *report) has(path string) bool {
 
 // stringField returns the value of a top-level key, if it is a string.
 func stringField(root *node, name string) (string, bool) {
-	_, v := lookup(root, name, 0)
+	_, v := lookup(root, name)
 	if v == nil {
 		return "", false
 	}

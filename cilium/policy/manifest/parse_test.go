@@ -9,6 +9,8 @@ import (
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 )
 
 // The files valid-* have no problem; the problems of invalid-* are listed in the golden file beside each.
@@ -169,9 +171,16 @@ func TestParseLimits(t *testing.T) {
 		p := string(c - 1)
 		bomb += string(c) + ": &" + string(c) + " [" + strings.TrimSuffix(strings.Repeat("*"+p+",", 10), ",") + "]\n"
 	}
+	merges := "a: &a {k: v}\n"
+	for c := 'b'; c <= 'z'; c++ {
+		merges += string(c) + ": &" + string(c) + " {<<: [" + strings.Repeat("*"+string(c-1)+", ", 9) + "*" + string(c-1) + "]}\n"
+	}
+	merges += "<<: *z\n"
 	deep := "a: " + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + "\n"
 	for _, tt := range []struct{ name, text, want string }{
-		{"an alias bomb", "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n" + bomb, "more than 500000 values"},
+		{"an alias bomb", "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n" + bomb, "more than 2000000 values"},
+		{"a merge bomb", merges, "more than 2000000 values"},
+		{"escape sequences", "apiVersion: v1\nkind: Namespace\nmetadata: {name: \"\\e[2J\", \"\\e[1m\": x}\n", "Namespace \ufffd[2J: metadata[\ufffd[1m]: unknown field"},
 		{"a deep document", deep, "nested more than 64 levels deep"},
 		{"a deep JSON document", `{"a": ` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "}", "max depth"},
 		{"many documents", strings.Repeat("---\na: b\n", 20001), "more than 20000 objects"},
@@ -263,5 +272,21 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		ParseRefs([]File{{Name: "a.yaml", Data: data}}, lim)
+	})
+}
+
+// What plainLabels lets pass, Kubernetes' own check does, too.
+func FuzzPlainLabel(f *testing.F) {
+	for _, s := range []string{"app", "a-b", "-a", "a-", "", "A1", "a.b", strings.Repeat("x", 64)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !plainLabel(s) {
+			return
+		}
+		selector := &metav1.LabelSelector{MatchLabels: map[string]string{s: s}}
+		if errs := metavalidation.ValidateLabelSelector(selector, metavalidation.LabelSelectorValidationOptions{}, nil); len(errs) > 0 {
+			t.Error(errs)
+		}
 	})
 }

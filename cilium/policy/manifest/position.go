@@ -84,32 +84,39 @@ func child(n *node, elem string) (key, value *node) {
 	if n.kind != mappingNode {
 		return nil, nil
 	}
-	return lookup(n, name, 0)
+	return lookup(n, name)
 }
 
 // lookup finds a key of a mapping, then of the mappings merged into it.
-func lookup(n *node, name string, depth int) (key, value *node) {
-	if depth > 100 {
+func lookup(n *node, name string) (key, value *node) {
+	budget := 10_000 // merged mappings: a document of merges of merges must not take forever
+	return lookupMerged(n, name, &budget)
+}
+
+func lookupMerged(n *node, name string, budget *int) (key, value *node) {
+	if *budget--; *budget < 0 {
 		return nil, nil
 	}
+	merges := false
 	for i := 0; i+1 < len(n.content); i += 2 {
 		k := resolveAlias(n.content[i])
-		if k.value == name && !isMergeKey(k) {
+		if isMergeKey(k) {
+			merges = true
+		} else if k.value == name {
 			return n.content[i], n.content[i+1]
 		}
 	}
-	for i := 0; i+1 < len(n.content); i += 2 {
+	for i := 0; merges && i+1 < len(n.content); i += 2 {
 		if !isMergeKey(n.content[i]) {
 			continue
 		}
-		m := resolveAlias(n.content[i+1])
-		merged := []*node{m}
-		if m.kind == sequenceNode {
+		merged := []*node{n.content[i+1]}
+		if m := resolveAlias(n.content[i+1]); m.kind == sequenceNode {
 			merged = m.content
 		}
 		for _, m := range merged {
 			if m = resolveAlias(m); m.kind == mappingNode {
-				if k, v := lookup(m, name, depth+1); v != nil {
+				if k, v := lookupMerged(m, name, budget); v != nil {
 					return k, v
 				}
 			}
