@@ -68,7 +68,7 @@ type typeMeta struct{ apiVersion, kind string }
 // document handles one object, or each item of a list.
 func (p *parser) document(d document, inherited typeMeta) {
 	d.root = resolveAlias(d.root)
-	r := &report{doc: d, object: &Object{File: p.file, Line: d.line(d.root), positions: positions{root: d.root, offset: d.offset}}}
+	r := &report{doc: d, object: &Object{File: p.file, Line: d.line(d.root), positions: positions(d)}}
 	defer p.finish(r)
 	defer func() {
 		// The last resort: a library that cannot stand what a student wrote.
