@@ -41,8 +41,6 @@ func functions(src *source, depth int) map[string]function.Function {
 		"format":          bounded(stdlib.FormatFunc, maxCallBytes),
 		"formatlist":      bounded(stdlib.FormatListFunc, maxCallBytes),
 		"indent":          bounded(stdlib.IndentFunc, maxCallBytes),
-		"index":           stdlib.IndexFunc,
-		"int":             stdlib.IntFunc,
 		"join":            stdlib.JoinFunc,
 		"jsondecode":      stdlib.JSONDecodeFunc,
 		"jsonencode":      stdlib.JSONEncodeFunc,
