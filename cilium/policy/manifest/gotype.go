@@ -138,7 +138,7 @@ func (c *checker) checkGo(s *schema, key, n *node, got string) {
 func (c *checker) typeError(key, n *node, got string, s *schema, message string) {
 	c.misfits = append(c.misfits, n)
 	c.findings = append(c.findings, finding{
-		line: c.doc.line(key), field: c.path.String(), message: strings.TrimPrefix(message, "json: "), hint: typeHint(n, got, s.wantedType()),
+		line: c.doc.line(key), field: c.path.String(), message: strings.TrimPrefix(message, "json: "), hint: typeHint(n, got, s),
 	})
 }
 

@@ -72,7 +72,8 @@ func didYouMean(name string, known []string) string {
 }
 
 // typeHint explains a value of the wrong type by the way YAML is written.
-func typeHint(n *node, got, want string) string {
+func typeHint(n *node, got string, s *schema) string {
+	want := s.wantedType()
 	plain := n.kind == scalarNode && !n.quoted
 	switch {
 	case want == "string" && got == "boolean" && plain:
@@ -85,7 +86,7 @@ func typeHint(n *node, got, want string) string {
 		}
 	case want == "boolean" && got == "string" && (n.value == "true" || n.value == "false"):
 		return "write it without quotes: " + n.value
-	case want == "array" && got == "object":
+	case want == "array" && (got == "object" || s.Items == nil || s.Items.Type != "string"):
 		return `a list is wanted: begin each item with "- "`
 	case want == "array":
 		return `a list is wanted: write [` + n.value + `] or begin each item with "- "`

@@ -77,7 +77,7 @@ func checkPorts(ports []networkingv1.NetworkPolicyPort, path *field.Path) (errs 
 	for i := range ports {
 		p, path := &ports[i], path.Index(i)
 		if p.Protocol != nil && !slices.Contains(protocols, *p.Protocol) {
-			errs = append(errs, field.NotSupported(path.Child("protocol"), *p.Protocol, protocols))
+			errs = append(errs, field.NotSupported(path.Child("protocol"), *p.Protocol, []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}))
 		}
 		switch {
 		case p.Port == nil:

@@ -164,7 +164,7 @@ func (p *parser) list(d document, r *report, items *node, item typeMeta) {
 			p.document(document{root: n, offset: d.offset}, item)
 		}
 	case !isNull(items):
-		r.add("items", "items must be a list", typeHint(items, jsonType(items), "array"))
+		r.add("items", "items must be a list", typeHint(items, jsonType(items), &schema{Type: "array"}))
 	}
 	// The other keys of the list only have to be unambiguous.
 	c := converter{doc: d, lim: p.lim, nodes: p.nodes}
@@ -221,17 +221,26 @@ func (r *report) header(name, inherited string, required bool) string {
 			return inherited
 		}
 		if required {
-			r.add(name, fmt.Sprintf("the object has no %s", name), headerHint(name))
+			r.add(name, fmt.Sprintf("the object has no %s", name), headerHint(r.doc.root, name))
 		}
 	case !ok:
 		v := resolveAlias(v)
-		r.add(name, fmt.Sprintf("cannot unmarshal %s into a field of type string", goName(jsonType(v))), typeHint(v, jsonType(v), "string"))
+		r.add(name, fmt.Sprintf("cannot unmarshal %s into a field of type string", goName(jsonType(v))), typeHint(v, jsonType(v), &schema{Type: "string"}))
 		return ""
 	}
 	return s
 }
 
-func headerHint(name string) string {
+func headerHint(root *node, name string) string {
+	hint := ""
+	eachField(root, func(key string, _, _ *node) {
+		if key != name && strings.EqualFold(key, name) {
+			hint = fmt.Sprintf("write %s, not %s: case matters", name, key)
+		}
+	})
+	if hint != "" {
+		return hint
+	}
 	if name == "kind" {
 		return "such as kind: NetworkPolicy"
 	}

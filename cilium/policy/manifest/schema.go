@@ -97,7 +97,7 @@ func (c *checker) check(s *schema, key, n *node) {
 			// In this case the API server speaks of the formats, not of the types.
 			want, is = s.Format, map[string]string{"integer": "int64", "number": "float64"}[got]
 		}
-		c.addHint(key, field.TypeInvalid(nil, is, fmt.Sprintf("%s in body must be of type %s: %q", c.where(), want, is)), typeHint(n, got, s.wantedType()))
+		c.addHint(key, field.TypeInvalid(nil, is, fmt.Sprintf("%s in body must be of type %s: %q", c.where(), want, is)), typeHint(n, got, s))
 		return
 	}
 	switch got {
