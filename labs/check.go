@@ -46,7 +46,8 @@ func (s *scope) checkTasks(lab *Lab, written bool) {
 
 // checkObjectives checks depends_on of objectives: "name" in the same task, "task/name" in an earlier one.
 func (s *scope) checkObjectives(lab *Lab) {
-	var earlier []string // "task/objective"
+	var all []string // "task/objective" of this task and those before it
+	known := map[string]bool{}
 	graph := map[string][]string{}
 	total := 0.0
 	for _, t := range lab.Tasks {
@@ -54,9 +55,10 @@ func (s *scope) checkObjectives(lab *Lab) {
 		for i, o := range t.Objectives {
 			own[i] = o.Name
 		}
-		all := slices.Clone(earlier)
-		for _, o := range t.Objectives {
-			all = append(all, t.Name+"/"+o.Name)
+		earlier := all
+		for _, name := range own {
+			all = append(all, t.Name+"/"+name)
+			known[t.Name+"/"+name] = true
 		}
 		for _, o := range t.Objectives {
 			if !o.Bonus {
@@ -70,7 +72,7 @@ func (s *scope) checkObjectives(lab *Lab) {
 				}
 				at := n.elementRange("depends_on", j)
 				switch {
-				case !slices.Contains(all, full):
+				case !known[full]:
 					detail := fmt.Sprintf("The task %q has no objective %q.%s", t.Name, dep, didYouMean(dep, own))
 					if strings.Contains(dep, "/") {
 						detail = fmt.Sprintf("Neither this task nor an earlier one has the objective %q.%s", dep, didYouMean(dep, all))
@@ -84,11 +86,13 @@ func (s *scope) checkObjectives(lab *Lab) {
 			}
 		}
 		for _, o := range t.Objectives {
+			if len(o.DependsOn) == 0 {
+				continue
+			}
 			if cycle := findCycle(graph, t.Name+"/"+o.Name); cycle != nil {
 				s.errorf(s.objectiveNodes[o.Range.String()+o.Name].rng("depends_on"), "Circular dependency", "The objective %q depends on itself: %s.", o.Name, strings.Join(cycle, " → "))
 			}
 		}
-		earlier = all
 	}
 	if len(lab.Tasks) > 0 && total == 0 && !s.diags.HasErrors() {
 		s.errorf(lab.Tasks[0].Range, "No points", "No objective of the lab has points (bonus does not count), so there is no score to reach.")
