@@ -670,6 +670,41 @@ func TestRecognizeMixtures(t *testing.T) {
 	}
 }
 
+// Whatever policy a student hands in, looking for mistakes in it does not fail.
+func FuzzRecognize(f *testing.F) {
+	lab := mustLoad(fstest.MapFS{
+		"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", webReachesAPI+onlyWatchReachesAPI+dnsOverTCP+only8080, 1))},
+		"api.yaml": {Data: []byte(apiManifests)},
+	})
+	engine, err := offline.New(lab, policy.Config{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, spec := range []string{closeAPI, closeWeb, webToAPI, apiFromWeb, dnsForWeb,
+		`{podSelector: {}, ingress: [{}, {from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}], ports: [{port: http}]}]}`,
+		`{podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [web]}]}, policyTypes: [Ingress, Egress],
+		egress: [{to: [{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {}}], ports: [{port: 80, endPort: 90}]}]}`,
+	} {
+		f.Add([]byte(np(spec)))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		files := fstest.MapFS{"answers/t/p.yaml": {Data: data}}
+		submission, err := grade.ReadSubmissionFS(files, "answers", lab, manifest.Limits{})
+		if err != nil {
+			return
+		}
+		report, err := grade.Grade(context.Background(), lab, submission, engine, grade.Options{})
+		if err != nil {
+			return
+		}
+		for _, finding := range report.Findings {
+			if finding.ID == "" || finding.Line < 1 {
+				t.Errorf("the finding does not say where it stands: %+v", finding)
+			}
+		}
+	})
+}
+
 // foldersOf returns the files of a submission by the folder at its top.
 func foldersOf(t *testing.T, fsys fs.FS, dir string) map[string]fstest.MapFS {
 	t.Helper()

@@ -24,7 +24,7 @@ lab "networkpolicy" {
 
 variable "project" {
   type        = string
-  default     = null # the one that gcloud is set to
+  default     = null # only a GKE cluster needs it
   description = "the Google Cloud project that a GKE cluster is made in"
 }
 
