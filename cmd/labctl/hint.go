@@ -10,6 +10,13 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
+// hintList is what `labctl hint` says; its JSON is a contract (docs/cli.md).
+type hintList struct {
+	FormatVersion int        `json:"format_version"`
+	Task          string     `json:"task"`
+	Hints         []hintView `json:"hints"`
+}
+
 // hintView is a hint as `labctl hint` shows it; Text is empty in a list, which costs nothing to read.
 type hintView struct {
 	Name      string  `json:"name"`
@@ -80,7 +87,7 @@ func (a *app) listHints(lab *labs.Lab, task *labs.Task, hints []taskHint, asJSON
 		for _, h := range hints {
 			views = append(views, hintView{Name: h.name, Objective: h.objective, Cost: h.Cost})
 		}
-		return a.writeJSON(map[string]any{"format_version": 1, "task": task.Name, "hints": views})
+		return a.writeJSON(hintList{1, task.Name, views})
 	}
 	if len(hints) == 0 {
 		fmt.Fprintf(a.out, "The task %s has no hints.\n", task.Name)
@@ -107,10 +114,7 @@ func (a *app) showHint(task *labs.Task, hints []taskHint, name string, asJSON bo
 	}
 	h := hints[i]
 	if asJSON {
-		return a.writeJSON(map[string]any{
-			"format_version": 1, "task": task.Name,
-			"hints": []hintView{{Name: h.name, Objective: h.objective, Cost: h.Cost, Text: h.Text}},
-		})
+		return a.writeJSON(hintList{1, task.Name, []hintView{{h.name, h.objective, h.Cost, h.Text}}})
 	}
 	fmt.Fprintln(a.out, strings.TrimSpace(h.Text))
 	return nil

@@ -14,6 +14,13 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
+// written is what init and start say that they wrote; its JSON is a contract (docs/cli.md).
+type written struct {
+	FormatVersion int      `json:"format_version"`
+	Directory     string   `json:"directory"`
+	Files         []string `json:"files"`
+}
+
 func newInitCommand(app *app) *cobra.Command {
 	var output outputFlag
 	cmd := &cobra.Command{
@@ -57,7 +64,7 @@ func (a *app) writeFiles(dir string, files map[string][]byte, asJSON bool) error
 		}
 	}
 	if asJSON {
-		return a.writeJSON(map[string]any{"format_version": 1, "directory": dir, "files": names})
+		return a.writeJSON(written{1, dir, names})
 	}
 	for _, name := range names {
 		fmt.Fprintln(a.out, "wrote", filepath.Join(dir, filepath.FromSlash(name)))

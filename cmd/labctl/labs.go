@@ -8,6 +8,12 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
+// labList is what `labctl labs` says; its JSON is a contract (docs/cli.md).
+type labList struct {
+	FormatVersion int          `json:"format_version"`
+	Labs          []shippedLab `json:"labs"`
+}
+
 // shippedLab is a row of `labctl labs`.
 type shippedLab struct {
 	Name  string `json:"name"`
@@ -34,7 +40,7 @@ func newLabsCommand(app *app) *cobra.Command {
 				rows = append(rows, shippedLab{lab.Name, lab.Title, len(lab.Tasks)})
 			}
 			if output.json() {
-				return app.writeJSON(map[string]any{"format_version": 1, "labs": rows})
+				return app.writeJSON(labList{1, rows})
 			}
 			for _, row := range rows {
 				fmt.Fprintf(app.out, "%-20s %s (%s)\n", row.Name, row.Title, count(row.Tasks, "task"))
