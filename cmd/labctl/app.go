@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	charmlog "github.com/charmbracelet/log"
@@ -15,7 +16,8 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer // results; messages and logs
 	terminal terminal  // behind out
-	level    slog.LevelVar
+	level    slog.Level
+	log      func() *slog.Logger // made when first asked for: most commands end without a word to say
 	now      func() time.Time
 }
 
@@ -31,7 +33,8 @@ const pipeWidth = 100
 
 func newApp() *app {
 	a := &app{in: os.Stdin, out: &checkedWriter{to: os.Stdout}, err: os.Stderr, now: time.Now}
-	a.level.Set(slog.LevelWarn)
+	a.level = slog.LevelWarn
+	a.log = sync.OnceValue(a.newLogger)
 	a.terminal = findTerminal(os.Stdout)
 	return a
 }
@@ -57,13 +60,9 @@ func findTerminal(f *os.File) terminal {
 	return t
 }
 
-// log returns the logger, which writes to standard error. It is made when first asked for: most
-// commands end without a word to say.
-func (a *app) log() *slog.Logger {
-	return slog.New(charmlog.NewWithOptions(a.err, charmlog.Options{
-		Level:        charmlog.Level(a.level.Level()),
-		ReportCaller: false,
-	}))
+// newLogger makes the logger, which writes to standard error.
+func (a *app) newLogger() *slog.Logger {
+	return slog.New(charmlog.NewWithOptions(a.err, charmlog.Options{Level: charmlog.Level(a.level)}))
 }
 
 // checkedWriter remembers that a write failed: a result that did not get out is a failure, whichever

@@ -128,7 +128,7 @@ func (a *app) replay(lab *labs.Lab, submission string) ([]*grade.State, error) {
 	}
 	var sub *grade.Submission
 	if submission != "" {
-		if sub, err = readSubmission(submission, a.in, grader); err != nil {
+		if sub, err = a.readSubmission(submission, grader); err != nil {
 			return nil, err
 		}
 	}

@@ -49,7 +49,7 @@ out, 4 the submission was refused.`,
 			if err != nil {
 				return err
 			}
-			sub, err := readSubmission(submission, app.in, grader)
+			sub, err := app.readSubmission(submission, grader)
 			if err != nil {
 				return err
 			}
@@ -57,10 +57,12 @@ out, 4 the submission was refused.`,
 			if err != nil {
 				return err
 			}
+			start := app.now()
 			rep, err := grader.Grade(cmd.Context(), sub, eng, opts)
 			if err != nil {
 				return err
 			}
+			app.log().Debug("graded", "lab", lab.Name, "digest", lab.Digest, "engine", eng.Name(), "took", app.now().Sub(start))
 			if err := app.writeReport(rep, output.json()); err != nil {
 				return err
 			}

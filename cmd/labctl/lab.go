@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -141,9 +140,14 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 }
 
 // readSubmission reads the submission at a path, or standard input for "-".
-func readSubmission(name string, stdin io.Reader, g *grade.Grader) (*grade.Submission, error) {
+func (a *app) readSubmission(name string, g *grade.Grader) (*grade.Submission, error) {
+	read := func() (*grade.Submission, error) { return g.ReadSubmission(name, manifest.DefaultLimits()) }
 	if name == "-" {
-		return g.ReadSubmissionStream("-", stdin, manifest.DefaultLimits())
+		read = func() (*grade.Submission, error) { return g.ReadSubmissionStream("-", a.in, manifest.DefaultLimits()) }
 	}
-	return g.ReadSubmission(name, manifest.DefaultLimits())
+	sub, err := read()
+	if err == nil {
+		a.log().Debug("submission read", "path", name, "layout", sub.Layout, "files", len(sub.Files), "digest", sub.Digest)
+	}
+	return sub, err
 }

@@ -23,7 +23,7 @@ connections it lets through, with Cilium's own rule model, and says which rule d
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRun: func(*cobra.Command, []string) {
 			if verbose {
-				app.level.Set(slog.LevelDebug)
+				app.level = slog.LevelDebug
 			}
 		},
 	}
