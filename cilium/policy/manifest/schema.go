@@ -18,7 +18,7 @@ import (
 // CRDs in schemas/ use, decoded from there) or made from a Go type (schemaOf).
 //
 // The API server checks custom resources with k8s.io/apiextensions-apiserver. Linked in, that package
-// adds 14 MB to the binary (CEL, metrics, its own YAML) and the 400 KB of CRD it wants take 60 ms to
+// adds 14 MB to the binary (CEL, metrics, its own YAML) and the 400 KB of CRD it wants take 50 ms to
 // read; it also knows no lines. So its rules are written down here, and TestSchemaAgreesWithAPIServer
 // holds both against each other.
 type schema struct {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -116,5 +117,47 @@ func TestClusterwideSchemaIsTheSame(t *testing.T) {
 	b, _ := json.Marshal(crdSchema(t, upstreamCRDs(t)["ciliumnetworkpolicy"]))
 	if !bytes.Equal(a, b) {
 		t.Error("CiliumClusterwideNetworkPolicy has a schema of its own now: add it to schemas/")
+	}
+}
+
+// A CRD may begin to use words that the checker does not know, and would pass over.
+func TestSchemaWordsAreKnown(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{}
+	for f := range reflect.TypeFor[schema]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		known[name] = true
+	}
+	var walk func(path string, s map[string]any)
+	walk = func(path string, s map[string]any) {
+		for word, value := range s {
+			if !known[word] {
+				t.Errorf("%s: the checker does not know %s", path, word)
+			}
+			switch value := value.(type) {
+			case map[string]any:
+				if word != "properties" {
+					walk(path+"."+word, value)
+					continue
+				}
+				for name, p := range value {
+					walk(path+"."+name, p.(map[string]any))
+				}
+			case []any:
+				if word != "anyOf" && word != "oneOf" {
+					continue
+				}
+				for _, alternative := range value {
+					for word := range alternative.(map[string]any) {
+						if word != "required" && word != "properties" && (word != "type" || s["x-kubernetes-int-or-string"] != true) {
+							t.Errorf("%s: the checker does not know %s in alternatives", path, word)
+						}
+					}
+				}
+			}
+		}
+	}
+	for name, crd := range upstreamCRDs(t) {
+		walk(name, crdSchema(t, crd))
 	}
 }
