@@ -67,6 +67,7 @@ func (l *linter) conditions() {
 type asked struct {
 	Probe
 	objective string
+	matrix    bool // asked by a truth table
 	at        hcl.Range
 }
 
@@ -78,13 +79,13 @@ func probesOf(t *labs.Task) []asked {
 		for _, e := range o.Expect {
 			for _, from := range e.From {
 				for _, to := range e.To {
-					all = append(all, asked{Probe{From: from, To: to, Want: e.Verdict}, o.Name, e.Range})
+					all = append(all, asked{Probe{From: from, To: to, Want: e.Verdict}, o.Name, false, e.Range})
 				}
 			}
 		}
 		for j := range o.Matrices {
 			for _, p := range matrixCells(&o.Matrices[j]) {
-				all = append(all, asked{p, o.Name, o.Matrices[j].Range})
+				all = append(all, asked{p, o.Name, true, o.Matrices[j].Range})
 			}
 		}
 	}
@@ -96,45 +97,31 @@ func probesOf(t *labs.Task) []asked {
 func (l *linter) duplicates() {
 	for i := range l.g.lab.Tasks {
 		t := &l.g.lab.Tasks[i]
-		seen := make(map[string]asked)
+		seen := make(map[string][]asked)
 		told := make(map[hcl.Range]bool)
 		for _, p := range probesOf(t) {
 			bare := p.Probe
 			bare.Want = ""
 			key := probeKey(bare)
-			first, again := seen[key]
-			if !again {
-				seen[key] = p
-				continue
+			for _, first := range seen[key] {
+				if told[p.at] {
+					break
+				}
+				what := fmt.Sprintf("%s to %s", p.From, TargetName(p.To))
+				where := fmt.Sprintf("objective %q, line %d", first.objective, first.at.Start.Line)
+				switch {
+				case !compatible(first.Want, p.Want):
+					told[p.at] = true
+					l.warn(p.at, "Unreachable expectation", "%s cannot be %s here and %s in the same task (%s).", what, p.Want, first.Want, where)
+				case first.Want == p.Want && first.matrix == p.matrix:
+					// A truth table holds what a single expectation says, too: that is no slip.
+					told[p.at] = true
+					l.warn(p.at, "Duplicate expectation", "%s is already expected to be %s (%s).", what, p.Want, where)
+				}
 			}
-			if told[p.at] {
-				continue
-			}
-			what := fmt.Sprintf("%s to %s", p.From, TargetName(p.To))
-			where := fmt.Sprintf("objective %q, line %d", first.objective, first.at.Start.Line)
-			switch {
-			case first.Want == p.Want && first.at != p.at && isMatrix(t, first.at) != isMatrix(t, p.at):
-				// A truth table holds what single expectations say, too: that is no slip.
-			case first.Want == p.Want:
-				told[p.at] = true
-				l.warn(p.at, "Duplicate expectation", "%s is already expected to be %s (%s).", what, p.Want, where)
-			case !compatible(first.Want, p.Want):
-				told[p.at] = true
-				l.warn(p.at, "Unreachable expectation", "%s cannot be %s here and %s in the same task (%s).", what, p.Want, first.Want, where)
-			}
+			seen[key] = append(seen[key], p)
 		}
 	}
-}
-
-func isMatrix(t *labs.Task, at hcl.Range) bool {
-	for i := range t.Objectives {
-		for _, m := range t.Objectives[i].Matrices {
-			if m.Range == at {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // compatible reports whether one verdict can meet both expectations.
