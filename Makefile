@@ -41,7 +41,7 @@ quickstart: build ## grade a wrong and a right submission of the tutorial lab, w
 
 N ?= 300
 oracle: build ## compare bin/labctl with Cilium's full engine on N=300 random clusters
-	cd cilium/policy/oracle && $(GO) run . -n $(N) -labctl ../../../$(BIN)
+	cd cilium/policy/oracle && $(GO) vet . && $(GO) test . && $(GO) run . -n $(N) -labctl ../../../$(BIN)
 
 e2e: ## run every command as a process, offline (nothing in this version needs a cluster)
 	$(GO) test -count=1 -run TestScripts ./cmd/labctl

@@ -1,0 +1,242 @@
+package flow_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/flow"
+	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/labs"
+)
+
+// tutorial is the shipped lab with an engine and the states of one of its samples.
+func tutorial(t *testing.T, sample string) (*labs.Lab, grade.Engine, map[string]*grade.State) {
+	t.Helper()
+	fsys, dir, err := labs.Open("networkpolicy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lab, diags := labs.Load(fsys, dir, labs.LoadOptions{ToolVersion: "0.1.0"})
+	if err := diags.Err(); err != nil {
+		t.Fatal(err)
+	}
+	eng, err := offline.New(lab, policy.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := grade.NewGrader(lab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, err := g.ReadSubmissionFS(lab.FS, "samples/"+sample, manifest.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	states, err := g.Checkpoints(sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byTask := map[string]*grade.State{}
+	for _, s := range states {
+		byTask[s.Task] = s
+	}
+	return lab, eng, byTask
+}
+
+func explain(t *testing.T, sample, task, from, to string, via labs.Via) *flow.Explanation {
+	t.Helper()
+	lab, eng, states := tutorial(t, sample)
+	var probe grade.Probe
+	var err error
+	if probe.From, err = flow.ParseSource(lab, from); err != nil {
+		t.Fatal(err)
+	}
+	if probe.To, err = flow.ParseTarget(lab, to, via, ""); err != nil {
+		t.Fatal(err)
+	}
+	e, err := flow.Explain(t.Context(), eng, states[task], probe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestExplainNamesWhatIsClosed(t *testing.T) {
+	t.Parallel()
+	// The frontend's egress is closed: by name it already fails at the look-up.
+	byName := explain(t, "solution", "frontend-egress-deny", "frontend", "backend", "")
+	if byName.Verdict != labs.DNSFailed || len(byName.Needs) == 0 {
+		t.Fatalf("by name: %s, needs %+v", byName.Verdict, byName.Needs)
+	}
+	for _, n := range byName.Needs {
+		if n.Direction != "egress" || n.Endpoint != "default/frontend" || n.Port != 53 {
+			t.Errorf("by name: the look-up needs %+v", n)
+		}
+	}
+	byIP := explain(t, "solution", "frontend-egress-deny", "frontend", "backend", labs.ViaIP)
+	want := []flow.Need{{Direction: "egress", Endpoint: "default/frontend", Peer: "default/backend", Port: 8080, Protocol: "TCP"}}
+	if byIP.Verdict != labs.Dropped || !slices.Equal(byIP.Needs, want) {
+		t.Errorf("by address: %s, needs %+v, want %+v", byIP.Verdict, byIP.Needs, want)
+	}
+}
+
+func TestExplainTriesChangesOut(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name             string
+		task, from, to   string
+		verdict, flipped labs.Verdict
+		change           string
+	}{
+		{"the policy that closes", "backend-ingress-deny", "frontend", "backend", labs.Dropped, labs.Allowed, "backend-ingress-deny"},
+		{"the policy that opens", "allow-frontend", "frontend", "backend", labs.Allowed, labs.Dropped, "backend-allow-frontend"},
+		{"the label of a namespace", "allow-monitoring-namespace", "monitoring", "backend", labs.Allowed, labs.Dropped, "namespace monitoring"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			e := explain(t, "solution", tc.task, tc.from, tc.to, "")
+			if e.Verdict != tc.verdict {
+				t.Fatalf("verdict %s, want %s", e.Verdict, tc.verdict)
+			}
+			i := slices.IndexFunc(e.Flips, func(f flow.Flip) bool {
+				if f.Without != nil {
+					return f.Without.Name == tc.change
+				}
+				return "namespace "+f.Unlabelled == tc.change
+			})
+			if i < 0 || e.Flips[i].Verdict != tc.flipped {
+				t.Errorf("taking away %s is not among %+v", tc.change, e.Flips)
+			}
+		})
+	}
+}
+
+func TestTableKeepsTheLabsOrder(t *testing.T) {
+	t.Parallel()
+	lab, eng, states := tutorial(t, "solution")
+	table, err := flow.Tabulate(t.Context(), eng, states["allow-frontend"], grade.Flows(lab))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var apps []string
+	for i := range lab.Apps {
+		apps = append(apps, lab.Apps[i].Name)
+	}
+	if !slices.Equal(table.From(), apps) {
+		t.Errorf("rows %q, want the apps in the lab's order %q", table.From(), apps)
+	}
+	columns := table.To()
+	if !strings.HasPrefix(columns[0], "backend:") {
+		t.Errorf("the first column is %q, want the backend's, as in the lab", columns[0])
+	}
+	slices.Sort(columns)
+	if len(slices.Compact(columns)) != len(table.To()) {
+		t.Errorf("a column stands twice: %q", table.To())
+	}
+	for _, tc := range []struct {
+		from, to string
+		want     labs.Verdict
+	}{
+		{"frontend", "backend:80", labs.Allowed},
+		{"worker", "backend:80", labs.Dropped},
+		{"backend", "backend:80", ""}, // a pod always reaches itself
+	} {
+		if got := table.Verdict(tc.from, tc.to); got != tc.want {
+			t.Errorf("%s to %s: %q, want %q", tc.from, tc.to, got, tc.want)
+		}
+	}
+}
+
+func TestDiff(t *testing.T) {
+	t.Parallel()
+	lab, eng, right := tutorial(t, "solution")
+	_, _, wrong := tutorial(t, "any-namespace")
+	task := "allow-monitoring-pods"
+	diffs, err := flow.Diff(t.Context(), eng, []*grade.State{right[task]}, []*grade.State{wrong[task]}, grade.Flows(lab))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := flow.Difference{Task: task, From: "agent", To: "backend:80", A: labs.Dropped, B: labs.Allowed}
+	if !slices.Contains(diffs, want) {
+		t.Errorf("%+v is not among %+v", want, diffs)
+	}
+	same, err := flow.Diff(t.Context(), eng, []*grade.State{right[task]}, []*grade.State{right[task]}, grade.Flows(lab))
+	if err != nil || len(same) != 0 {
+		t.Errorf("a submission differs from itself: %+v, %v", same, err)
+	}
+}
+
+func TestParseTarget(t *testing.T) {
+	t.Parallel()
+	lab := &labs.Lab{
+		Name: "x",
+		Apps: []labs.App{
+			{Name: "one", Ports: []labs.Port{{Name: "http", Port: 80, TargetPort: 8080, Protocol: "TCP"}}},
+			{Name: "two", Ports: []labs.Port{{Name: "http", Port: 80}, {Name: "dns", Port: 53, Protocol: "UDP"}}},
+			{Name: "none"},
+		},
+		Externals: []labs.External{{Name: "internet", Port: 443, Protocol: "TCP"}},
+	}
+	for _, tc := range []struct {
+		text, protocol string
+		via            labs.Via
+		want           string // as reports write it
+		fails          string
+	}{
+		{text: "one", want: "one:80"},
+		{text: "one", via: labs.ViaIP, want: "one:8080 by pod IP"},
+		{text: "one:http", via: labs.ViaIP, want: "one:8080 by pod IP"},
+		{text: "one:9999", want: "one:9999"},
+		{text: "two:dns", want: "two:53/UDP"},
+		{text: "two", fails: "the app two has the ports http (80), dns (53): say which, as in two:80"},
+		{text: "none", fails: "the app none has no port: say which number, as in none:80"},
+		{text: "one:web", fails: `the app one has no port "web"; it has http (80)`},
+		{text: "one", protocol: "icmp", want: "one ICMP"},
+		{text: "internet", want: "external internet:443"},
+		{text: "internet:80", want: "external internet:80"},
+		{text: "internet:x", fails: `port "x": want a number from 1 to 65535`},
+		{text: "10.0.0.1:80", want: "10.0.0.1:80"},
+		{text: "10.0.0.1:0", fails: "from 1 to 65535"},
+		{text: "10.0.0.1", fails: "say which port"},
+		{text: "[fd00::1]:80", want: "[fd00::1]:80"},
+		{text: "fd00::1", protocol: "ICMPv6", want: "[fd00::1] ICMPV6"},
+		{text: "node:worker:22", want: "node worker:22"},
+		{text: "node:worker", fails: "say which port"},
+		{text: "dns:kubernetes.io", want: "DNS kubernetes.io"},
+		{text: "nobody", fails: `the lab x has no app or external "nobody"; it has one, two, none, internet`},
+	} {
+		t.Run(strings.TrimSpace(tc.text+" "+tc.protocol+" "+string(tc.via)), func(t *testing.T) {
+			t.Parallel()
+			target, err := flow.ParseTarget(lab, tc.text, tc.via, tc.protocol)
+			switch {
+			case tc.fails != "":
+				if err == nil || !strings.Contains(err.Error(), tc.fails) {
+					t.Errorf("got %v, want an error that says %q", err, tc.fails)
+				}
+			case err != nil:
+				t.Error(err)
+			case grade.TargetName(target) != tc.want:
+				t.Errorf("got %q, want %q", grade.TargetName(target), tc.want)
+			}
+		})
+	}
+}
+
+func TestParseSource(t *testing.T) {
+	t.Parallel()
+	lab := &labs.Lab{Apps: []labs.App{{Name: "one"}}, Externals: []labs.External{{Name: "internet"}}}
+	for text, want := range map[string]labs.Source{
+		"one": {App: "one"}, "internet": {External: "internet"}, "node:worker": {Node: "worker"},
+	} {
+		if got, err := flow.ParseSource(lab, text); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v", text, got, err)
+		}
+	}
+	if _, err := flow.ParseSource(lab, "nobody"); err == nil {
+		t.Error("an unknown source is taken")
+	}
+}
