@@ -17,7 +17,7 @@ import (
 // each rule into entries, in the order ingress, ingressDeny, egress, egressDeny; that order tells where in
 // the YAML an entry comes from.
 func (c *compiler) ciliumPolicy(v *manifest.CiliumNetworkPolicy) {
-	if v.Spec == nil && len(v.Specs) == 0 {
+	if v.Spec == nil && v.Specs == nil {
 		c.problem("spec", "the policy has neither spec nor specs")
 		return
 	}
@@ -40,6 +40,8 @@ func (c *compiler) ciliumRule(path string, written *api.Rule) {
 	r := written.DeepCopy() // Sanitize changes it
 	if err := r.Sanitize(); err != nil {
 		c.problem(blame(path, written), "%v", err)
+	} else if c.obj.Namespace != "" && r.NodeSelector.LabelSelector != nil {
+		c.problem(path+".nodeSelector", "a CiliumNetworkPolicy cannot have a nodeSelector, only a CiliumClusterwideNetworkPolicy can")
 	}
 	if len(c.problems) > before {
 		return

@@ -300,5 +300,10 @@ func TestHTTP(t *testing.T) {
 				web > ip:1.2.3.4 443 sni example.com: app_error
 				web > ip:1.2.3.4 443 GET /: app_error`,
 		},
+		{
+			name: "server names where nothing isolates",
+			yaml: cnp("p", `{endpointSelector: {matchLabels: {app: web}}, enableDefaultDeny: {egress: false}, egress: [{toPorts: [{ports: [{port: "443", protocol: TCP}], serverNames: ["api.example.com"]}]}]}`),
+			want: `web > ip:1.2.3.4 443 sni other.example: allowed not-isolated`,
+		},
 	})
 }

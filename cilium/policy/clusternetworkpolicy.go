@@ -175,7 +175,7 @@ func clusterPorts(protocols []policyv1alpha2.ClusterNetworkPolicyProtocol) []por
 			switch {
 			case dest == nil:
 			case dest.Range != nil:
-				cp.from, cp.to = uint16(dest.Range.Start), uint16(max(dest.Range.Start, dest.Range.End))
+				cp.from, cp.to, cp.ranged = uint16(dest.Range.Start), uint16(max(dest.Range.Start, dest.Range.End)), true
 			default:
 				cp.from, cp.to = uint16(dest.Number), uint16(dest.Number)
 			}

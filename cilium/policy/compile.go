@@ -112,7 +112,7 @@ func parsePort(pp api.PortProtocol) (port, error) {
 	if err != nil {
 		return p, fmt.Errorf("%q is not a port", pp.Port)
 	}
-	p.from, p.to = uint16(n), uint16(n)
+	p.from, p.to, p.ranged = uint16(n), uint16(n), pp.EndPort != 0
 	if pp.EndPort > int32(n) && n > 0 {
 		p.to = uint16(pp.EndPort)
 	}

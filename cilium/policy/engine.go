@@ -215,7 +215,12 @@ func (e *Engine) match(b *boundEntry, other *end, f *flow) (*peer, bool) {
 		cached.Store(n)
 	}
 	if n > 1 {
-		return &b.peers[n-2], true
+		p := &b.peers[n-2]
+		// For a named port of another pod Cilium asks each pod, none by what stands for all.
+		if p.allPods && !b.ingress && b.namesPort(f) && !p.selector.Matches(other.id.labels) {
+			return nil, false
+		}
+		return p, true
 	}
 	outside := other.id.kind == identityWorld
 	for i := range b.peers {

@@ -118,6 +118,7 @@ type cidrGroup struct {
 type port struct {
 	protocol string // TCP, UDP, SCTP, ICMP, ICMPv6; empty: TCP, UDP and SCTP
 	from, to uint16 // from 0: every port of the protocol
+	ranged   bool   // written as a range, maybe of one port
 	name     string // a named port; from and to do not count
 	l7       *l7
 }
@@ -130,6 +131,11 @@ type flow struct {
 	probe    *Probe
 	request  bool   // more than a connect: HTTP, a DNS query, a TLS server name
 	from     *point // the source, for what names it has learnt
+}
+
+// sameFilter reports whether Cilium keeps the two in one filter, of which its DNS proxy knows all rules.
+func (p *port) sameFilter(other *port) bool {
+	return p.from == other.from && p.to == other.to && p.ranged == other.ranged && p.name == other.name
 }
 
 func (p *port) matches(f *flow) bool {
@@ -162,6 +168,16 @@ func (e *entry) teaches() bool {
 // cluster and has no label but this; a selector with negative terms only selects that one, too.
 func selectsAllPods(s *types.LabelSelector) bool {
 	return s.Matches(labels.LabelArray{reserved(labels.IDNameAggregateCluster)})
+}
+
+// namesPort reports whether the rule has the flow's port by name only.
+func (e *entry) namesPort(f *flow) bool {
+	for i := range e.ports {
+		if p := &e.ports[i]; p.name == "" && p.matches(f) {
+			return false
+		}
+	}
+	return !e.allPorts
 }
 
 // contains reports whether the address is in the range and in none of its exceptions.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	ciliumio "github.com/cilium/cilium/pkg/k8s/apis/cilium.io"
@@ -25,7 +26,10 @@ type imagination struct {
 	selectors       []*types.LabelSelector
 	podValues       values
 	namespaceValues values
-	kept            map[string]bool // what tells apart the pods made so far
+	kept            map[string]bool   // what tells apart the pods made so far
+	elsewhere       *node             // where they run: on none of the cluster's nodes
+	array           labels.LabelArray // room for one pod's labels
+	key             []byte            // room for what tells one pod apart
 }
 
 // imaginedPod is a pod that stands for all that the policies cannot tell from it.
@@ -49,7 +53,7 @@ func (x *imaginedPod) String() string {
 // imagine returns the engine's imagination.
 func (e *Engine) imagine() *imagination {
 	e.imagineOnce.Do(func() {
-		im := &imagination{kept: map[string]bool{}, podValues: values{}, namespaceValues: values{}}
+		im := &imagination{kept: map[string]bool{}, podValues: values{}, namespaceValues: values{}, elsewhere: &node{}}
 		im.collect(e)
 		im.imaginePods(e)
 		e.imagination = im
@@ -237,45 +241,46 @@ func (im *imagination) inNamespace(c *Cluster, namespace string, namespaceLabels
 		}
 	}
 	base := c.ids.podLabels(nil, namespace, namespaceLabels, "", c.cfg.ClusterName)
-	array := make(labels.LabelArray, 0, 16)
-	var key strings.Builder
 	for i := range pods {
 		kind := &pods[i]
-		array = append(append(array[:0], base...), kind.array...)
-		var likePods []string
+		im.array = append(append(im.array[:0], base...), kind.array...)
+		im.key = im.key[:0]
+		for _, s := range im.selectors {
+			if s.Matches(im.array) {
+				im.key = append(im.key, '1')
+			} else {
+				im.key = append(im.key, '0')
+			}
+		}
 		for _, p := range kind.like {
 			if isNew || p.namespace == namespace {
-				likePods = append(likePods, p.ref)
+				im.key = append(append(im.key, ' '), p.ref...)
 			}
-		}
-		key.Reset()
-		for _, s := range im.selectors {
-			if s.Matches(array) {
-				key.WriteByte('1')
-			} else {
-				key.WriteByte('0')
-			}
-		}
-		signature := key.String()
-		for _, ref := range likePods {
-			key.WriteString(" " + ref)
 		}
 		if isNew {
-			key.WriteString(" in " + strings.Join(likeNamespaces, " "))
+			for _, name := range likeNamespaces {
+				im.key = append(append(im.key, ' '), name...)
+			}
 		} else {
-			key.WriteString(" at " + namespace)
+			im.key = append(append(im.key, " at "...), namespace...)
 		}
-		if im.kept[key.String()] {
+		if im.kept[string(im.key)] {
 			continue
 		}
-		im.kept[key.String()] = true
-		x := &pod{namespace: namespace, name: fmt.Sprintf("any-pod-%d", len(im.pods)+1), labels: kind.labels, account: kind.account, node: &node{}}
+		im.kept[string(im.key)] = true
+		x := &pod{namespace: namespace, name: "any-pod-" + strconv.Itoa(len(im.pods)+1), labels: kind.labels, account: kind.account, node: im.elsewhere}
 		x.ref = namespace + "/" + x.name
-		x.id = c.ids.append(identityPod, slices.Clone(array))
-		im.pods = append(im.pods, imaginedPod{
-			pod: x, namespaceLabels: namespaceLabels, newNamespace: isNew, signature: signature,
-			likePods: likePods, likeNamespaces: likeNamespaces,
-		})
+		x.id = c.ids.append(identityPod, slices.Clone(im.array))
+		made := imaginedPod{
+			pod: x, namespaceLabels: namespaceLabels, newNamespace: isNew,
+			signature: string(im.key[:len(im.selectors)]), likeNamespaces: likeNamespaces,
+		}
+		for _, p := range kind.like {
+			if isNew || p.namespace == namespace {
+				made.likePods = append(made.likePods, p.ref)
+			}
+		}
+		im.pods = append(im.pods, made)
 	}
 }
 

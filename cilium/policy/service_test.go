@@ -191,6 +191,13 @@ spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {tea
 				web > kube-system/coredns 53/TCP query b.example: allowed allow
 				db > kube-system/coredns 53/UDP query b.example: allowed allow`,
 		},
+		{
+			name: "a range of one port is another port to the DNS proxy",
+			yaml: cnp("p", `{endpointSelector: {matchLabels: {app: web}}, egress: [
+  {toEndpoints: [{matchLabels: {io.kubernetes.pod.namespace: kube-system, k8s-app: kube-dns}}], toPorts: [{ports: [{port: "53", protocol: UDP}], rules: {dns: [{matchName: a.example}]}}]}]}`) + "---\n" +
+				np("q", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53, endPort: 53, protocol: UDP}]}]}`) + dnsPods,
+			want: `web > kube-system/coredns 53/UDP query b.example: app_error l7`,
+		},
 	})
 }
 

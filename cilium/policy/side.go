@@ -19,7 +19,7 @@ func (e *Engine) judgeSide(s subject, ingress bool, other *end, f *flow) *Side {
 	}
 	if o := e.decide(rs, other, f); o.entry != nil {
 		side.Verdict, side.Decision = o.verdict, o.decision
-		if o.decision != ByHost {
+		if o.decision != ByHost && o.decision != ByDefault {
 			side.Rule = o.entry.refFor(o.peer)
 		}
 		return side
@@ -131,11 +131,18 @@ func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outco
 			return outcome{verdict: Allowed, decision: ByAllow, entry: b, peer: by, proxied: redirect.l7}
 		}
 	}
-	if other.id.kind == identityHost && level.ingress {
-		// The allow of the own node, in the last tier, holds at the proxy, too.
-		return outcome{verdict: Allowed, decision: ByHost, entry: redirecting.entry, peer: redirecting.peer, proxied: redirect.l7}
+	// What Cilium allows in the last tier holds at Envoy, too.
+	last := refused
+	last.verdict = Allowed
+	switch {
+	case !rs.isolated:
+		last.decision = ByDefault
+	case other.id.kind == identityHost && level.ingress:
+		last.decision = ByHost
+	default:
+		return refused
 	}
-	return refused
+	return last
 }
 
 // matchesPort reports whether the rule has the flow's port.
@@ -174,7 +181,7 @@ func (e *entry) passes(f *flow, redirect *port, isolated bool) bool {
 		switch {
 		case !p.matches(f):
 		case p.l7 == nil:
-			if !dns || p.from == redirect.from && p.to == redirect.to && p.name == redirect.name {
+			if !dns || p.sameFilter(redirect) {
 				return true
 			}
 		case !isolated && p.l7.sni == nil:
