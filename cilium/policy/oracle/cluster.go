@@ -242,6 +242,11 @@ func (g *generator) pod(i int, ns string) *pod {
 	names := some(g, g.hotNames, g.IntN(4))
 	for _, name := range names {
 		port := containerPort{name: name, number: g.number(), protocol: "TCP"}
+		if port.number == 53 && (name == "http" || name == "web") {
+			// HTTP and DNS rules on one port would fight for its redirect, and which of them Cilium lets win
+			// depends on the order of a Go map.
+			port.number = 80
+		}
 		switch {
 		case name == "dns" || g.chance(0.1):
 			port.protocol = "UDP"

@@ -28,7 +28,7 @@ type options struct {
 	cases, probes, workers, stop int
 	seed                         uint64
 	only, replay, keep, binary   string
-	verbose                      bool
+	verbose, whole               bool
 }
 
 func main() {
@@ -42,6 +42,7 @@ func main() {
 	flag.StringVar(&o.binary, "labctl", "../../../bin/labctl", "`path` of the labctl binary to test")
 	flag.IntVar(&o.workers, "workers", 2, "labctl `processes` at a time")
 	flag.IntVar(&o.stop, "stop", 1, "stop after this many `cases` that differ (0: never)")
+	flag.BoolVar(&o.whole, "no-shrink", false, "do not look for a smaller case that differs")
 	flag.BoolVar(&o.verbose, "v", false, "print every difference of a case, not only the smallest")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -274,7 +275,7 @@ func reason(c *Case, _ error) string {
 
 // show prints a difference and writes the case, small, to the folder for such cases.
 func (t *test) show(ctx context.Context, a reply, diffs []difference) error {
-	fmt.Printf("\ncase %016x: %d differences\n", a.c.Seed, len(diffs))
+	fmt.Printf("\ncase %016x, number %d: %d differences\n", a.c.Seed, a.index+1, len(diffs))
 	if t.verbose {
 		for _, d := range diffs {
 			fmt.Println(d)
@@ -285,6 +286,10 @@ func (t *test) show(ctx context.Context, a reply, diffs []difference) error {
 		small.Probes.Probes = []Probe{*diffs[0].probe}
 	}
 	last := diffs[0]
+	if t.whole {
+		fmt.Println(last)
+		return a.c.Write(filepath.Join(t.keep, caseName(a.c.Seed)))
+	}
 	small = shrink(small, 600, func(c *Case) bool {
 		got, err := t.ask(ctx, c, "shrink")
 		if err != nil {

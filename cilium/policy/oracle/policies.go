@@ -16,7 +16,7 @@ func (g *generator) policies() []object {
 	priorities := g.Perm(8)
 	for i := range 2 + g.IntN(6) {
 		name := fmt.Sprintf("p%d", i)
-		switch g.weighted(40, 36, 14, 10) {
+		switch g.weighted(36, 36, 14, 14) {
 		case 0:
 			out = append(out, g.networkPolicy(name))
 		case 1:

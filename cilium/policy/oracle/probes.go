@@ -124,7 +124,7 @@ func (g *generator) name() string {
 }
 
 func (g *generator) port(p *Probe, ports []int) {
-	switch g.weighted(20, 4, 1, 2, 7, 1) {
+	switch g.weighted(18, 4, 1, 2, 10, 1) {
 	case 0:
 		p.Protocol = "TCP"
 		if g.chance(0.3) {
@@ -145,7 +145,7 @@ func (g *generator) port(p *Probe, ports []int) {
 		return
 	case 4:
 		p.Protocol = "TCP"
-		p.Port = pick(g, append([]int{80, 8080, 8080, 8085}, g.hot...))
+		p.Port = pick(g, []int{80, 8080, 80, 8080, 8085, pick(g, g.hot)})
 		p.HTTP = &HTTPProbe{Method: pick(g, []string{"GET", "POST", "HEAD", "PUT"}), Path: pick(g, []string{"/", "/public", "/public/a", "/v1/items", "/admin", "/publicity"})}
 		if g.chance(0.3) {
 			p.HTTP.Host = pick(g, []string{"shop.example.com", "other.test"})
