@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"path"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agext/levenshtein"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 
@@ -266,8 +268,13 @@ func decodeProbes(dec *json.Decoder, file *probeFile, at func(string, error) err
 		return at("probes", errors.New("want a list"))
 	}
 	for i := 0; dec.More(); i++ {
+		var raw json.RawMessage
+		err := dec.Decode(&raw)
 		var p policy.Probe
-		if err := dec.Decode(&p); err != nil {
+		if err == nil {
+			p, err = decodeProbe(raw)
+		}
+		if err != nil {
 			return at(fmt.Sprintf("probes[%d]", i), err)
 		}
 		file.Probes = append(file.Probes, p)
@@ -309,6 +316,52 @@ func usesIPv6(objects []*manifest.Object, file *probeFile) bool {
 	return slices.ContainsFunc(file.Probes, func(p policy.Probe) bool {
 		return isSix(strings.TrimPrefix(p.From, "ip:")) || isSix(strings.TrimPrefix(p.To, "ip:"))
 	})
+}
+
+// decodeProbe decodes one probe. Programs may leave fields of their own in it, but a misspelt one of ours
+// would change the verdict unseen, so it is an error.
+func decodeProbe(raw []byte) (p policy.Probe, err error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p); err == nil || !strings.Contains(err.Error(), "unknown field") {
+		return p, err
+	}
+	var fields, request map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return p, err
+	}
+	if err := misspelt(fields, "from", "to", "port", "protocol", "icmp_type", "http", "dns_query", "tls_sni"); err != nil {
+		return p, err
+	}
+	if json.Unmarshal(fields["http"], &request) == nil {
+		if err := misspelt(request, "method", "path", "host", "headers"); err != nil {
+			return p, fmt.Errorf("http: %w", err)
+		}
+	}
+	p = policy.Probe{}
+	return p, json.Unmarshal(raw, &p)
+}
+
+// misspelt finds a field that is nearly one of the known ones.
+func misspelt(fields map[string]json.RawMessage, known ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		for _, k := range known {
+			if name == k || len(name) < 3 || len(name) > 20 {
+				continue
+			}
+			if strings.HasPrefix(k, name) || letters(name) == letters(k) || levenshtein.Distance(name, k, nil) <= len(k)/3 {
+				return fmt.Errorf("unknown field %q: did you mean %q?", name, k)
+			}
+		}
+	}
+	return nil
+}
+
+// letters are a name's letters in alphabetical order: equal for "form" and "from", "dns-query" and "dnsQuery".
+func letters(name string) string {
+	sorted := []byte(strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name)))
+	slices.Sort(sorted)
+	return string(sorted)
 }
 
 // checkDNS makes sure that names have addresses.

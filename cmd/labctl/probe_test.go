@@ -97,3 +97,22 @@ spec:
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(probes)), "ns/probe")
 }
+
+func TestDecodeProbeFields(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		field string
+		want  string // in the error; empty: the field is not ours
+	}{
+		{"form", `did you mean "from"?`}, {"ports", `did you mean "port"?`}, {"dnsQuery", `did you mean "dns_query"?`}, {"tls-sni", `did you mean "tls_sni"?`},
+		{"proto", `did you mean "protocol"?`}, {"id", ""}, {"name", ""}, {"expected", ""}, {"verdict", ""}, {"comment", ""},
+	} {
+		p, err := decodeProbe([]byte(`{"from": "a/b", "to": "ip:192.0.2.1", "port": 80, "` + tt.field + `": "x"}`))
+		switch {
+		case tt.want == "" && (err != nil || p.Port != 80):
+			t.Errorf("%s: got %+v, %v", tt.field, p, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: got %v, want %s", tt.field, err, tt.want)
+		}
+	}
+}

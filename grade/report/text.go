@@ -69,6 +69,10 @@ type taskView struct {
 // only listed, and -o json has everything.
 const reasonsTold = 3
 
+// sentencesWithMistake is how much of the account is told where the mistake has a name: what decided, and
+// what came nearest. `labctl explain` tells the rest.
+const sentencesWithMistake = 2
+
 const (
 	objectiveIndent = "    "
 	checkIndent     = "        "
@@ -101,24 +105,28 @@ func (v *taskView) objective(o *grade.ObjectiveReport) {
 	}
 	for reasons := 0; len(missed) > 0; reasons++ {
 		// Checks that missed for one and the same reason are told together.
-		n := 1
-		for n < len(missed) && sameReason(missed[0], missed[n]) {
-			n++
-		}
-		for _, c := range missed[:n] {
-			v.line(checkIndent, v.asked(c))
+		first, rest := missed[0], missed[:0:0]
+		for _, c := range missed {
+			if c == first || sameReason(c, first) {
+				v.line(checkIndent, v.asked(c))
+			} else {
+				rest = append(rest, c)
+			}
 		}
 		if reasons < reasonsTold {
-			v.reason(o.Name, missed[0])
+			v.reason(o.Name, first)
 		}
-		missed = missed[n:]
+		missed = rest
 	}
 }
 
-// sameReason reports whether a and b missed for the same reason, one that was told.
+// sameReason reports whether a and b missed for the same reason, one that was told: one mistake, or one account.
 func sameReason(a, b *grade.Check) bool {
+	if a.Mistake != "" || b.Mistake != "" {
+		return a.Mistake == b.Mistake && a.Hint == b.Hint
+	}
 	return a.Why != nil && b.Why != nil && len(a.Why.Text) > 0 && slices.Equal(a.Why.Text, b.Why.Text) &&
-		a.Mistake == b.Mistake && a.Hint == b.Hint && a.Because == b.Because && a.Error == b.Error
+		a.Because == b.Because && a.Error == b.Error
 }
 
 // reason writes why a check missed.
@@ -133,6 +141,8 @@ func (v *taskView) reason(objective string, c *grade.Check) {
 		text := c.Why.Text
 		if !v.first("why", text...) {
 			text = []string{v.dim("for the same reason as above")}
+		} else if c.Mistake != "" {
+			text = text[:min(len(text), sentencesWithMistake)]
 		}
 		for i, sentence := range text {
 			label := "        "
