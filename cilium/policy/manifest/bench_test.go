@@ -54,3 +54,17 @@ func BenchmarkLoadSchema(b *testing.B) {
 		loadSchema("ciliumnetworkpolicy")
 	}
 }
+
+// A file with many syntax errors, each of which has to be placed.
+func BenchmarkParseSyntaxErrors(b *testing.B) {
+	data, err := os.ReadFile("testdata/invalid-yaml.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, problems := Parse([]File{{Name: "a.yaml", Data: data}}, Limits{}); len(problems) == 0 {
+			b.Fatal("no problems")
+		}
+	}
+}
