@@ -154,7 +154,7 @@ func TestProbeErrors(t *testing.T) {
 		{policy.Probe{From: "ip:1.2.3", To: "default/db", Port: 1}, `"1.2.3" is not an IP address`},
 		{policy.Probe{From: "node:nx", To: "default/db", Port: 1}, `there is no node "nx" in the cluster (did you mean "n1"?)`},
 		{policy.Probe{From: "entity:all", To: "default/db", Port: 1}, "none of the entities"},
-		{policy.Probe{From: "thing:x", To: "default/db", Port: 1}, "is none of ns/pod"},
+		{policy.Probe{From: "thing:x", To: "default/db", Port: 1}, "is none of ip:"},
 	} {
 		if _, err := e.Judge(c.probe); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want %q", c.probe, err, c.want)

@@ -135,7 +135,7 @@ func (e *Engine) point(s, field string) (point, error) {
 	case "svc", "fqdn":
 		return point{}, fmt.Errorf("%s: a connection cannot start at %q", field, s)
 	default:
-		return point{}, fmt.Errorf("%s: %q is none of ns/pod, ip:, svc:, fqdn:, node:, entity:", field, s)
+		return point{}, fmt.Errorf("%s: %q is none of ip:, svc:, fqdn:, node:, entity: and ns/pod", field, s)
 	}
 }
 

@@ -38,7 +38,7 @@ type Reach struct {
 //   - What is neither: other nodes, the API server, and an address that no range has.
 //   - Ports: both ends of every range mentioned and their neighbours, the pods' declared ports, and 1 and 65535.
 //
-// Only where policies mention so many labels that the combinations exceed a limit (50,000) does it try
+// Only where policies mention so many labels that the combinations exceed a limit (10,000) does it try
 // fewer: each selector's own labels and, with them, one further label at a time.
 func (e *Engine) Prove(q Reach) (*Result, error) {
 	ingress := q.Direction == "ingress" || q.Direction == "" && len(q.To) > 0
@@ -78,7 +78,7 @@ func (e *Engine) Prove(q Reach) (*Result, error) {
 }
 
 // maxCombinations bounds the label combinations that Prove tries.
-const maxCombinations = 50_000
+const maxCombinations = 10_000
 
 // prover looks for one counterexample.
 type prover struct {
