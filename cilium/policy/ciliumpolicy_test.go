@@ -301,6 +301,14 @@ func TestHTTP(t *testing.T) {
 				web > ip:1.2.3.4 443 GET /: app_error`,
 		},
 		{
+			name: "server names beside a plain allow of the same peers and port, and of others",
+			yaml: cnp("p", `{endpointSelector: {matchLabels: {app: web}}, egress: [{toPorts: [{ports: [{port: "443", protocol: TCP}], serverNames: ["api.example.com"]}]}, {toPorts: [{ports: [{port: "443", protocol: TCP}]}]}, {toCIDR: [9.0.0.0/8], toPorts: [{ports: [{port: "443", protocol: TCP}]}]}]}`),
+			want: `
+				web > ip:1.2.3.4 443 sni other.example: app_error l7
+				web > ip:1.2.3.4 443 sni api.example.com: allowed allow
+				web > ip:9.2.3.4 443 sni other.example: allowed allow`,
+		},
+		{
 			name: "server names where nothing isolates",
 			yaml: cnp("p", `{endpointSelector: {matchLabels: {app: web}}, enableDefaultDeny: {egress: false}, egress: [{toPorts: [{ports: [{port: "443", protocol: TCP}], serverNames: ["api.example.com"]}]}]}`),
 			want: `web > ip:1.2.3.4 443 sni other.example: allowed not-isolated`,

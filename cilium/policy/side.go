@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"github.com/cilium/cilium/pkg/policy/types"
 )
 
@@ -108,7 +110,7 @@ func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outco
 		if !b.passes(f, redirect, rs.isolated) {
 			continue
 		}
-		if by, ok := e.match(b, other, f); ok {
+		if by, ok := e.match(b, other, f); ok && !(redirect.l7.sni != nil && b.needsName(by, rs.entries[at:end], f)) {
 			return outcome{verdict: Allowed, decision: ByAllow, entry: b, peer: by, proxied: redirect.l7}
 		}
 	}
@@ -191,6 +193,58 @@ func (e *entry) passes(f *flow, redirect *port, isolated bool) bool {
 		}
 	}
 	return false
+}
+
+// needsName reports whether a rule that asks for no server name is merged with one that does, which Cilium
+// does with rules of one selector and port: then the connection needs a name, too.
+func (b *boundEntry) needsName(by *peer, level []*boundEntry, f *flow) bool {
+	if b.allPorts {
+		return false
+	}
+	for i := range b.ports {
+		p := &b.ports[i]
+		if !p.matches(f) {
+			continue
+		}
+		if p.l7 != nil && p.l7.allows(f.probe) {
+			return false
+		}
+		merged := slices.ContainsFunc(level, func(o *boundEntry) bool {
+			return o.hasPeer(by) && slices.ContainsFunc(o.ports, func(q port) bool {
+				return q.l7 != nil && q.l7.sni != nil && q.matches(f) && q.sameFilter(p)
+			})
+		})
+		if p.l7 == nil && !merged {
+			return false
+		}
+	}
+	return true
+}
+
+// hasPeer reports whether the rule names the same selector as another; nil stands for everyone.
+func (b *boundEntry) hasPeer(want *peer) bool {
+	if b.anyPeer {
+		return want.key() == (*peer)(nil).key()
+	}
+	for i := range b.peers {
+		if b.peers[i].key() == want.key() {
+			return true
+		}
+	}
+	return false
+}
+
+// key tells selectors apart; nil stands for everyone.
+func (p *peer) key() string {
+	switch {
+	case p == nil:
+		return types.WildcardSelectors[0].Key()
+	case p.kind == peerLabels:
+		return p.selector.Key()
+	case p.kind == peerFQDN:
+		return p.pattern
+	}
+	return p.rangeText()
 }
 
 // refFor returns the place of the peer in the rule, or of the rule where it names none.
