@@ -72,10 +72,11 @@ func acceptNetworkPolicy(obj object) (object, error) {
 		return nil, fmt.Errorf("%w: %w", errRefused, errs[0])
 	}
 	var stored object
-	return stored, decode2(np, &stored)
+	return stored, recode(np, &stored)
 }
 
-func decode2(from, into any) error {
+// recode turns a value into another type through JSON, with whole numbers as int64.
+func recode(from, into any) error {
 	text, err := json.Marshal(from)
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ type customResource struct {
 
 func (r *customResource) accept(obj object) (object, error) {
 	var stored object
-	if err := decode2(obj, &stored); err != nil {
+	if err := recode(obj, &stored); err != nil {
 		return nil, err
 	}
 	unknown := pruning.PruneWithOptions(stored, r.structural, true, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})

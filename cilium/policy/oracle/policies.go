@@ -618,7 +618,11 @@ func (g *generator) httpRule() object {
 			rule["headers"] = []any{pick(g, []string{"X-Token: abc", "X-Token abc", "X-Token"})}
 		}
 		if g.chance(0.1) {
-			rule["headerMatches"] = []any{object{"name": "X-Token", "value": "abc"}}
+			match := object{"name": "X-Token", "value": "abc"}
+			if g.chance(0.4) {
+				match["mismatch"] = pick(g, []string{"LOG", "ADD", "DELETE", "REPLACE"})
+			}
+			rule["headerMatches"] = []any{match}
 		}
 		rules = append(rules, rule)
 	}

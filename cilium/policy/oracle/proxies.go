@@ -251,7 +251,8 @@ func requestMatches(rule *cilium.HttpNetworkPolicyRule, request *HTTPProbe) bool
 			return false
 		}
 	}
-	return len(rule.HeaderMatches) == 0 // the generator makes none that Envoy mends
+	// What is left in HeaderMatches is mended or logged by Envoy where it does not match, not refused.
+	return true
 }
 
 func headerMatches(m *envoyroutev3.HeaderMatcher, value string, present bool) bool {

@@ -339,7 +339,7 @@ type prefixInfo struct {
 	labels labels.Labels
 }
 
-// learnable lists for an address the names that resolve to it, sorted.
+// namesOf lists the names that resolve to an address, sorted.
 func (w *world) namesOf(addr netip.Addr) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(w.dns)) {
