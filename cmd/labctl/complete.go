@@ -28,18 +28,25 @@ func completeTask(before []string) ([]string, cobra.ShellCompDirective) {
 	return taskNames(before[0]), cobra.ShellCompDirectiveNoFileComp
 }
 
-func completeHint(before []string) ([]string, cobra.ShellCompDirective) {
-	lab := quietLoad(before[0])
-	if lab == nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
+func completeObjective(before []string) ([]string, cobra.ShellCompDirective) {
 	var names []string
-	for i := range lab.Tasks {
-		if lab.Tasks[i].Name != before[1] {
-			continue
+	if lab := quietLoad(before[0]); lab != nil {
+		if task, err := findTask(lab, before[1]); err == nil {
+			for _, o := range viewTask(task).Objectives {
+				names = append(names, cobra.CompletionWithDesc(o.Name, o.Title))
+			}
 		}
-		for _, h := range hintsOf(&lab.Tasks[i]) {
-			names = append(names, h.name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func completeHint(before []string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	if lab := quietLoad(before[0]); lab != nil {
+		if task, err := findTask(lab, before[1]); err == nil {
+			for _, h := range hintsOf(task) {
+				names = append(names, h.name)
+			}
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
@@ -74,6 +81,21 @@ func taskNames(nameOrDir string) []string {
 		names[i] = lab.Tasks[i].Name
 		if title := lab.Tasks[i].Title; title != "" {
 			names[i] = cobra.CompletionWithDesc(names[i], title)
+		}
+	}
+	return names
+}
+
+// hintNames are the lab's hints as `grade --hint` takes them.
+func hintNames(nameOrDir string) []string {
+	lab := quietLoad(nameOrDir)
+	if lab == nil {
+		return nil
+	}
+	var names []string
+	for i := range lab.Tasks {
+		for _, h := range hintsOf(&lab.Tasks[i]) {
+			names = append(names, lab.Tasks[i].Name+"/"+h.name)
 		}
 	}
 	return names

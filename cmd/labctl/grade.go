@@ -75,6 +75,10 @@ out, 4 the submission was refused.`,
 	registerSubmission(cmd, &submission)
 	registerTasks(cmd, &opts.Tasks, "grade only this `TASK`; may be given more than once")
 	cmd.Flags().StringArrayVar(&opts.Hints, "hint", nil, "count the cost of a `HINT` that was taken, as TASK/NAME; may be given more than once")
+	// The only error is a flag that does not exist.
+	_ = cmd.RegisterFlagCompletionFunc("hint", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return hintNames(labArg(args)), cobra.ShellCompDirectiveNoFileComp
+	})
 	cmd.Flags().BoolVar(&opts.Reveal, "after-due", false, "show the objectives that are shown after the due date")
 	cmd.Flags().BoolVar(&opts.RevealHidden, "reveal", false, "show hidden objectives too (for authors and graders)")
 	return cmd

@@ -34,25 +34,23 @@ connections it lets through, with Cilium's own rule model, and says which rule d
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nSee %q", err, cmd.CommandPath()+" --help")
 	})
-	cmd.AddCommand(
-		newLabsCommand(app),
-		newShowCommand(app),
-		newStartCommand(app),
-		newHintCommand(app),
-		newGradeCommand(app),
-		newWatchCommand(app),
-		newExplainCommand(app),
-		newMatrixCommand(app),
-		newDiffCommand(app),
-		newProbeCommand(app),
-		newInitCommand(app),
-		newFmtCommand(app),
-		newValidateCommand(app),
-		newTestCommand(app),
-		newProbeCommand(app),
-		newVersionCommand(app),
-	)
+	addGroup(cmd, "students", "For students:",
+		newLabsCommand(app), newShowCommand(app), newStartCommand(app), newHintCommand(app),
+		newGradeCommand(app), newWatchCommand(app), newExplainCommand(app), newMatrixCommand(app), newDiffCommand(app))
+	addGroup(cmd, "authors", "For authors of labs:",
+		newInitCommand(app), newFmtCommand(app), newValidateCommand(app), newTestCommand(app))
+	addGroup(cmd, "platforms", "Without a lab:", newProbeCommand(app))
+	cmd.AddCommand(newVersionCommand(app))
 	return cmd
+}
+
+// addGroup adds commands under a heading of their own in the help.
+func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, c := range commands {
+		c.GroupID = id
+	}
+	root.AddCommand(commands...)
 }
 
 // goStyleFlags lets `labctl fmt` take its flags the way gofmt and terraform fmt do, with one dash.

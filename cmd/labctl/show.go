@@ -30,10 +30,12 @@ type taskView struct {
 }
 
 type objectiveView struct {
-	Name   string  `json:"name"`
-	Title  string  `json:"title"`
-	Points float64 `json:"points"`
-	Bonus  bool    `json:"bonus"`
+	Name        string   `json:"name"`
+	Title       string   `json:"title"`
+	Description string   `json:"description"`
+	Points      float64  `json:"points"`
+	Bonus       bool     `json:"bonus"`
+	DependsOn   []string `json:"depends_on"`
 }
 
 func newShowCommand(app *app) *cobra.Command {
@@ -42,33 +44,40 @@ func newShowCommand(app *app) *cobra.Command {
 		output   outputFlag
 	)
 	cmd := &cobra.Command{
-		Use:   "show LAB [TASK]",
-		Short: "Read a lab: its tasks, or the instructions of one",
+		Use:   "show LAB [TASK [OBJECTIVE]]",
+		Short: "Read a lab: its tasks, the instructions of one, or what one objective is worth",
 		Example: `  labctl show networkpolicy
-  labctl show networkpolicy backend-ingress-deny`,
-		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: completeArgs(completeLab, completeTask),
+  labctl show networkpolicy backend-ingress-deny
+  labctl show networkpolicy backend-ingress-deny isolated`,
+		Args:              cobra.RangeArgs(1, 3),
+		ValidArgsFunction: completeArgs(completeLab, completeTask, completeObjective),
 		RunE: func(_ *cobra.Command, args []string) error {
 			lab, err := labFlags.load(args[0])
 			if err != nil {
 				return err
 			}
 			view := viewLab(lab)
-			if len(args) == 2 {
+			show := func() { app.showLab(&view) }
+			if len(args) > 1 {
 				task, err := findTask(lab, args[1])
 				if err != nil {
 					return err
 				}
 				view.Tasks = []taskView{viewTask(task)}
-				if !output.json() {
-					app.showTask(lab, &view.Tasks[0])
-					return nil
+				show = func() { app.showTask(lab, &view.Tasks[0]) }
+			}
+			if len(args) > 2 {
+				objective, err := findObjective(&view.Tasks[0], args[2])
+				if err != nil {
+					return err
 				}
+				view.Tasks[0].Objectives = []objectiveView{*objective}
+				show = func() { app.showObjective(objective) }
 			}
 			if output.json() {
 				return app.writeJSON(view)
 			}
-			app.showLab(&view)
+			show()
 			return nil
 		},
 	}
@@ -100,7 +109,10 @@ func viewTask(task *labs.Task) taskView {
 	}
 	for i := range task.Objectives {
 		if o := &task.Objectives[i]; o.Visibility == labs.Visible {
-			v.Objectives = append(v.Objectives, objectiveView{o.Name, o.Title, o.Points, o.Bonus})
+			v.Objectives = append(v.Objectives, objectiveView{
+				Name: o.Name, Title: o.Title, Description: o.Description, Points: o.Points, Bonus: o.Bonus,
+				DependsOn: append([]string{}, o.DependsOn...),
+			})
 		}
 	}
 	return v
@@ -140,18 +152,49 @@ func (a *app) showTask(lab *labs.Lab, t *taskView) {
 		fmt.Fprintf(a.out, "%s\n\n", text)
 	}
 	fmt.Fprintln(a.out, "Graded:")
-	for _, o := range t.Objectives {
-		title := o.Title
-		if title == "" {
-			title = o.Name
-		}
-		bonus := ""
-		if o.Bonus {
-			bonus = ", bonus"
-		}
-		fmt.Fprintf(a.out, "  - %s (%g points%s)\n", title, o.Points, bonus)
+	width := 0
+	for i := range t.Objectives {
+		width = max(width, len(t.Objectives[i].Name))
+	}
+	for i := range t.Objectives {
+		o := &t.Objectives[i]
+		fmt.Fprintf(a.out, "  %-*s  %s (%s)\n", width, o.Name, o.Title, o.worth())
 	}
 	if len(t.Hints) > 0 {
 		fmt.Fprintf(a.out, "\n%s: labctl hint %s %s\n", count(len(t.Hints), "hint"), lab.Name, t.Name)
 	}
+}
+
+func (a *app) showObjective(o *objectiveView) {
+	fmt.Fprintf(a.out, "%s (%s)\n", o.Title, o.worth())
+	if text := strings.TrimSpace(o.Description); text != "" {
+		fmt.Fprintf(a.out, "\n%s\n", strings.Join(report.Wrap(text, a.terminal.width), "\n"))
+	}
+	if len(o.DependsOn) > 0 {
+		fmt.Fprintf(a.out, "\nCounts once %s is met.\n", strings.Join(o.DependsOn, ", "))
+	}
+}
+
+// worth is "1 point", "3 points, bonus".
+func (o *objectiveView) worth() string {
+	text := fmt.Sprintf("%g points", o.Points)
+	if o.Points == 1 {
+		text = "1 point"
+	}
+	if o.Bonus {
+		text += ", bonus"
+	}
+	return text
+}
+
+// findObjective returns the task's objective of a name; a hidden one is as if it did not exist.
+func findObjective(t *taskView, name string) (*objectiveView, error) {
+	names := make([]string, len(t.Objectives))
+	for i := range t.Objectives {
+		if t.Objectives[i].Name == name {
+			return &t.Objectives[i], nil
+		}
+		names[i] = t.Objectives[i].Name
+	}
+	return nil, fmt.Errorf("the task %s has no objective %q; it has %s", t.Name, name, strings.Join(names, ", "))
 }
