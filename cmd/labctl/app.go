@@ -32,7 +32,7 @@ type terminal struct {
 const pipeWidth = 100
 
 func newApp() *app {
-	a := &app{in: os.Stdin, out: &checkedWriter{to: os.Stdout}, err: os.Stderr, now: time.Now}
+	a := &app{out: &checkedWriter{to: os.Stdout}, err: os.Stderr, now: time.Now}
 	a.level = slog.LevelWarn
 	a.log = sync.OnceValue(a.newLogger)
 	a.terminal = findTerminal(os.Stdout)

@@ -60,8 +60,9 @@ func (a *app) end(cmd *cobra.Command, err error) int {
 		return int(status)
 	}
 	code := codeOf(err)
-	if code == exitInterrupted {
-		err = errors.New("interrupted")
+	// Whatever an interruption broke off, and however that put it.
+	if ctx := cmd.Context(); code == exitInterrupted || ctx != nil && ctx.Err() != nil {
+		code, err = exitInterrupted, errors.New("interrupted")
 	}
 	var lab labError
 	if errors.As(err, &lab) {

@@ -143,6 +143,7 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 func (a *app) readSubmission(name string, g *grade.Grader) (*grade.Submission, error) {
 	read := func() (*grade.Submission, error) { return g.ReadSubmission(name, manifest.DefaultLimits()) }
 	if name == "-" {
+		a.log().Debug("reading standard input")
 		read = func() (*grade.Submission, error) { return g.ReadSubmissionStream("-", a.in, manifest.DefaultLimits()) }
 	}
 	sub, err := read()

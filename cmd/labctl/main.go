@@ -22,6 +22,7 @@ func run() int {
 	context.AfterFunc(ctx, stop)
 
 	app := newApp()
+	app.in = &interruptible{ctx, os.Stdin}
 	root := newRootCommand(app)
 	root.SetArgs(spreadPaths(root, goStyleFlags(os.Args[1:])))
 	cmd, err := root.ExecuteContextC(ctx)

@@ -118,6 +118,37 @@ func (w *watched) until(text string) {
 	}
 }
 
+// TestInterruptedWhileReading presses Ctrl-C while labctl waits for standard input.
+func TestInterruptedWhileReading(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("labctl", "grade", "networkpolicy", "--submission", "-", "--offline", "-v")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() && !strings.Contains(lines.Text(), "reading standard input") {
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if !lines.Scan() || lines.Text() != "labctl: interrupted" {
+		t.Errorf("standard error: %q", lines.Text())
+	}
+	var failed *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &failed) || failed.ExitCode() != exitInterrupted {
+		t.Errorf("ended with %v, want exit code %d", err, exitInterrupted)
+	}
+}
+
 // interrupt presses Ctrl-C and returns the exit code.
 func (w *watched) interrupt() int {
 	w.t.Helper()
