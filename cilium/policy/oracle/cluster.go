@@ -183,6 +183,9 @@ func (g *generator) cluster() *cluster {
 	c := &cluster{dual: g.chance(0.25), names: map[string][]string{}}
 	g.c = c
 	g.hot = some(g, portNumbers, 4)
+	if !slices.Contains(g.hot, 80) && !slices.Contains(g.hot, 8080) {
+		g.hot[0] = 80 // where HTTP rules and requests go
+	}
 	g.hotNames = some(g, portNames, 3)
 	for _, name := range append([]string{"default"}, some(g, []string{"prod", "dev", "monitoring"}, 1+g.IntN(3))...) {
 		ns := &namespace{name: name, labels: map[string]string{}}

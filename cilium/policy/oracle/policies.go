@@ -299,6 +299,14 @@ func (g *generator) ciliumRule(clusterwide bool) object {
 		}
 		rule["egress"] = append(egress, g.dnsRule(), names)
 	}
+	if g.chance(0.12) { // and an API of which some requests are open
+		ingress, _ := rule["ingress"].([]any)
+		api := object{"toPorts": []any{g.httpRule()}}
+		if g.chance(0.4) {
+			api["fromEndpoints"] = g.endpoints()
+		}
+		rule["ingress"] = append(ingress, api)
+	}
 	if g.chance(0.25) {
 		posture := object{}
 		if g.chance(0.7) {
@@ -596,7 +604,7 @@ var serverNames = []string{"example.com", "*.example.com", "**.example.com", "ap
 func (g *generator) httpRule() object {
 	var ports []any
 	for range 1 + g.weighted(6, 1) {
-		port := object{"protocol": "TCP", "port": pick(g, []string{"80", "8080", "http", "web"})}
+		port := object{"protocol": "TCP", "port": pick(g, []string{"80", "8080", "80", "8080", "http", "web"})}
 		if g.chance(0.08) {
 			port["port"], port["endPort"] = "8080", 8090
 		}

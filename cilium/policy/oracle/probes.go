@@ -145,7 +145,7 @@ func (g *generator) port(p *Probe, ports []int) {
 		return
 	case 4:
 		p.Protocol = "TCP"
-		p.Port = pick(g, []int{80, 8080, 80, 8080, 8085, pick(g, g.hot)})
+		p.Port = pick(g, []int{80, 8080, 80, 8080, 80, 8080, 8085, pick(g, g.hot)})
 		p.HTTP = &HTTPProbe{Method: pick(g, []string{"GET", "POST", "HEAD", "PUT"}), Path: pick(g, []string{"/", "/public", "/public/a", "/v1/items", "/admin", "/publicity"})}
 		if g.chance(0.3) {
 			p.HTTP.Host = pick(g, []string{"shop.example.com", "other.test"})
