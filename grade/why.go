@@ -102,15 +102,20 @@ func refused(s *policy.Side, direction, at string) []string {
 		}
 		text := []string{fmt.Sprintf("%s %s is dropped by default deny: %s %s it for %s, and no rule allows this connection.",
 			at, s.Endpoint, orPolicy(names), selects, direction)}
+		told := 0
 		for i := range s.Near {
-			if i == nearShown {
-				break
+			near := &s.Near[i]
+			switch {
+			case told == nearShown:
+				return text
+			case near.Rule == "" && near.Mismatch == policy.MismatchNoPeer:
+				continue // the policy has no rule: it is one of those that isolate, and named already
+			case near.Rule == "":
+				text = append(text, sentence(near.Why))
+			default:
+				text = append(text, fmt.Sprintf("%s does not match: %s.", ruleName(&near.RuleRef), strings.TrimRight(near.Why, ".")))
 			}
-			if s.Near[i].Rule == "" { // the policy as a whole, which the reason names
-				text = append(text, sentence(s.Near[i].Why))
-				continue
-			}
-			text = append(text, fmt.Sprintf("%s does not match: %s.", ruleName(&s.Near[i].RuleRef), strings.TrimRight(s.Near[i].Why, ".")))
+			told++
 		}
 		return text
 	}

@@ -474,17 +474,26 @@ func (e *Engine) teaches(source *point, name string) bool {
 	}
 	probe := Probe{DNSQuery: name}
 	for _, protocol := range []string{protoUDP, protoTCP} {
+		answered := false // past the proxy: then nobody asks again over TCP
 		for _, d := range e.c.dns {
 			target := podPoint(d)
 			f := flow{protocol: protocol, port: 53, to: d, probe: &probe, request: true, from: source}
 			dest := e.seenBy(&target, source)
-			if o := e.decide(rs, &dest, &f); o.verdict != Allowed || o.proxied == nil || o.proxied.dns == nil {
+			o := e.decide(rs, &dest, &f)
+			if o.verdict != Allowed && (o.entry != nil || rs.isolated) {
 				continue
 			}
 			self := e.seenBy(source, &target)
-			if s, _ := subjectOf(&target); e.judgeSide(s, true, &self, &f).Verdict == Allowed {
+			if s, _ := subjectOf(&target); e.judgeSide(s, true, &self, &f).Verdict != Allowed {
+				continue
+			}
+			if o.proxied != nil && o.proxied.dns != nil {
 				return true
 			}
+			answered = true
+		}
+		if answered {
+			return false
 		}
 	}
 	return false

@@ -105,6 +105,15 @@ func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outco
 	if redirect == nil {
 		return first
 	}
+	if redirect.l7.dns != nil {
+		if by, decided := e.decideQuery(rs, redirect, other, f); decided {
+			if by == nil {
+				return outcome{verdict: AppError, decision: ByL7, entry: redirecting.entry, peer: redirecting.peer, proxied: redirect.l7}
+			}
+			by.proxied = redirect.l7
+			return *by
+		}
+	}
 	for i := at; i < end; i++ {
 		b := rs.entries[i]
 		if !b.passes(f, redirect, rs.isolated) {
@@ -123,6 +132,9 @@ func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outco
 			continue
 		}
 		by, ok := e.match(b, other, f)
+		if ok && by != nil && by.allPods && !by.selector.Matches(other.id.labels) {
+			continue // Envoy compares identities, and knows none that stands for all pods
+		}
 		switch {
 		case !ok:
 		case b.verdict == types.Pass:
@@ -145,6 +157,72 @@ func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outco
 		return refused
 	}
 	return last
+}
+
+// decideQuery asks the DNS proxy about a query. The proxy has the rules of one filter only: of the first tier
+// that redirects this port to it, whatever tier let the connection through. decided is false if that is the
+// tier of redirect, where the rules of one priority are known already.
+func (e *Engine) decideQuery(rs *ruleSet, redirect *port, other *end, f *flow) (by *outcome, decided bool) {
+	var filter *port
+	var tier types.Tier
+	for _, b := range rs.entries {
+		if filter != nil && b.tier != tier {
+			break
+		}
+		for i := range b.ports {
+			p := &b.ports[i]
+			if b.verdict == types.Allow && p.l7 != nil && p.l7.dns != nil && (filter == nil || filter.name == "" && p.name != "") && e.standsFor(b, p, f) {
+				filter, tier = p, b.tier
+			}
+		}
+	}
+	if filter == nil {
+		return nil, false
+	}
+	first := map[string]float64{} // the priority whose rules hold for a selector: Cilium drops those of later ones
+	for _, b := range rs.entries {
+		if b.tier != tier || b.verdict != types.Allow {
+			continue
+		}
+		for i := range b.ports {
+			p := &b.ports[i]
+			if !p.sameFilter(filter) || p.protocol != "" && p.protocol != f.protocol {
+				continue
+			}
+			peer, ok := e.match(b, other, f)
+			if !ok {
+				continue
+			}
+			if priority, ok := first[peer.key()]; ok && priority != b.priority {
+				continue
+			}
+			first[peer.key()] = b.priority
+			if p.l7 == nil || p.l7.allows(f.probe) || !rs.isolated {
+				return &outcome{verdict: Allowed, decision: ByAllow, entry: b, peer: peer}, true
+			}
+		}
+	}
+	return nil, true
+}
+
+// standsFor reports whether a port of a rule comes to the flow's port: by number, or by the name that a pod
+// it selects has for it.
+func (e *Engine) standsFor(b *boundEntry, p *port, f *flow) bool {
+	if p.protocol != "" && p.protocol != f.protocol {
+		return false
+	}
+	if p.name == "" {
+		return p.from == f.port && !p.ranged
+	}
+	for _, q := range e.c.pods {
+		if q.namedPort(p.name, f.protocol) != int(f.port) {
+			continue
+		}
+		if _, ok := e.match(b, &end{id: q.id, pod: q}, f); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // matchesPort reports whether the rule has the flow's port.
