@@ -3,7 +3,6 @@ package grade_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"io/fs"
 	"os"
@@ -176,14 +175,4 @@ func outcome(t *testing.T, fsys fs.FS, opts grade.Options) (name string, text []
 		t.Errorf("the second time the outcome is another:\n%s", cmp.Diff(string(text), string(again)))
 	}
 	return name, text
-}
-
-// decode reads a report back from JSON.
-func decode(t *testing.T, text []byte) *grade.Report {
-	t.Helper()
-	r := new(grade.Report)
-	if err := json.Unmarshal(text, r); err != nil {
-		t.Fatal(err)
-	}
-	return r
 }

@@ -215,7 +215,7 @@ func (s *scope) resolve(root, name string, rng hcl.Range) cty.Value {
 		return cty.DynamicVal
 	}
 	s.busy = append(s.busy, key)
-	v := cty.DynamicVal
+	var v cty.Value
 	if root == "local" {
 		v = s.eval(s.locals[name].Expr, nil)
 	} else {
