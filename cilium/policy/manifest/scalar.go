@@ -75,6 +75,16 @@ func resolveNumber(in string) (scalarKind, string, bool) {
 			return formatFloat(f)
 		}
 	}
+	// The library takes a sign after the prefix as well (0b+1), which strconv's base 0 does not.
+	sign, digits := "", plain
+	if rest, ok := strings.CutPrefix(plain, "-"); ok {
+		sign, digits = "-", rest
+	}
+	if digits, ok := strings.CutPrefix(digits, "0b"); ok {
+		if i, err := strconv.ParseInt(sign+digits, 2, 64); err == nil {
+			return scalarNumber, strconv.FormatInt(i, 10), true
+		}
+	}
 	return scalarString, in, true
 }
 
