@@ -1,0 +1,181 @@
+package cilium
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Repository is Cilium's own chart repository.
+const Repository = "https://helm.cilium.io"
+
+// Source says where the chart comes from.
+type Source struct {
+	// Ref is a directory, an archive or an oci:// reference; empty: the repository.
+	Ref string
+	// Repo is the chart repository's address; default Repository.
+	Repo string
+	// Version is the chart's; a local chart of another version is an error.
+	Version string
+	// Cache is a directory where what was downloaded is kept; empty: nowhere.
+	Cache string
+}
+
+func (s Source) String() string {
+	switch {
+	case s.Ref != "":
+		return s.Ref
+	case s.Repo != "":
+		return s.Repo + " " + s.Version
+	}
+	return Repository + " " + s.Version
+}
+
+// maxChart is more than any version of the chart or its index takes, and less than what fills a memory.
+const maxChart = 64 << 20
+
+// Fetch reads the chart. From a repository its digest is checked against the index, and what was fetched
+// once is taken from the cache.
+func (s Source) Fetch(ctx context.Context) (*Chart, error) {
+	c, err := s.fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.helm.Name() != Release {
+		return nil, fmt.Errorf("the chart %s is %q, not Cilium's", c.From, c.helm.Name())
+	}
+	if s.Version != "" && strings.TrimPrefix(c.Version, "v") != strings.TrimPrefix(s.Version, "v") {
+		return nil, fmt.Errorf("the chart %s has version %s; the lab asks for %s", c.From, c.Version, s.Version)
+	}
+	return c, nil
+}
+
+func (s Source) fetch(ctx context.Context) (*Chart, error) {
+	switch {
+	case strings.HasPrefix(s.Ref, "oci://"):
+		data, err := pullOCI(s.Ref, s.Version)
+		if err != nil {
+			return nil, fmt.Errorf("fetch the chart %s: %w", s.Ref, err)
+		}
+		return loadArchive(data, s.Ref)
+	case s.Ref != "":
+		info, err := os.Stat(s.Ref)
+		if err != nil {
+			return nil, fmt.Errorf("read the chart: %w", err)
+		}
+		if info.IsDir() {
+			return loadDir(s.Ref)
+		}
+		data, err := os.ReadFile(s.Ref)
+		if err != nil {
+			return nil, fmt.Errorf("read the chart: %w", err)
+		}
+		return loadArchive(data, s.Ref)
+	}
+	return s.download(ctx)
+}
+
+func (s Source) download(ctx context.Context) (*Chart, error) {
+	address := s.Repo
+	if address == "" {
+		address = Repository
+	}
+	from := strings.TrimSuffix(address, "/") + " " + Release + " " + s.Version
+	cached := s.cached(address)
+	if data, err := os.ReadFile(cached); err == nil {
+		if sum, err := os.ReadFile(cached + ".sha256"); err == nil && digest(data) == strings.TrimSpace(string(sum)) {
+			return loadArchive(data, from)
+		}
+	}
+	data, err := s.get(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("fetch the chart from %s: %w", address, err)
+	}
+	if cached != "" {
+		// A cache that cannot be written costs the next run a download.
+		if os.MkdirAll(s.Cache, 0o755) == nil && os.WriteFile(cached, data, 0o644) == nil {
+			_ = os.WriteFile(cached+".sha256", []byte(digest(data)+"\n"), 0o644)
+		}
+	}
+	return loadArchive(data, from)
+}
+
+func (s Source) cached(address string) string {
+	if s.Cache == "" {
+		return ""
+	}
+	return filepath.Join(s.Cache, fmt.Sprintf("%s-%s-%s.tgz", Release, s.Version, digest([]byte(address))[:8]))
+}
+
+// get downloads the archive that the repository's index names, and checks its digest.
+func (s Source) get(ctx context.Context, address string) ([]byte, error) {
+	base, err := url.Parse(strings.TrimSuffix(address, "/") + "/")
+	if err != nil {
+		return nil, err
+	}
+	index, err := download(ctx, base.JoinPath("index.yaml").String())
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.CreateTemp("", "labctl-index-*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(file.Name())
+	_, err = file.Write(index)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, err
+	}
+	archive, want, err := findInIndex(file.Name(), s.Version)
+	if err != nil {
+		return nil, fmt.Errorf("version %s: %w", s.Version, err)
+	}
+	ref, err := base.Parse(archive)
+	if err != nil {
+		return nil, err
+	}
+	data, err := download(ctx, ref.String())
+	if err != nil {
+		return nil, err
+	}
+	if got := digest(data); want != "" && got != strings.TrimPrefix(want, "sha256:") {
+		return nil, fmt.Errorf("%s has the digest sha256:%s, but the index says sha256:%s: do not use it", ref, got, want)
+	}
+	return data, nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func download(ctx context.Context, address string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", address, res.Status)
+	}
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxChart+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", address, err)
+	}
+	if len(data) > maxChart {
+		return nil, fmt.Errorf("%s is larger than %d MiB", address, maxChart>>20)
+	}
+	return data, nil
+}

@@ -1,0 +1,208 @@
+// Package hubble asks the Hubble relay of a cluster what its network does: the flows of pods with their
+// verdicts, and how the relay and its nodes are. It brings its own way in, a forward to the relay's pod, so
+// that no port has to be open.
+package hubble
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	observerpb "github.com/cilium/cilium/api/v1/observer"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/labctl/labctl/cilium/kube"
+)
+
+// Names that Cilium's chart gives to what belongs to the relay.
+const (
+	namespace   = metav1.NamespaceSystem
+	relayLabel  = "k8s-app=hubble-relay"
+	relayConfig = "hubble-relay-config"       // ConfigMap
+	relayCerts  = "hubble-relay-server-certs" // Secret, where the relay's server speaks TLS
+	relayPort   = "grpc"                      // of the relay's container
+)
+
+// ErrNoRelay says that the cluster has no Hubble relay.
+var ErrNoRelay = errors.New("the cluster has no Hubble relay (a lab has one unless its cilium block says hubble { relay = false })")
+
+// Client is a connection to a cluster's relay. Close it.
+type Client struct {
+	conn     *grpc.ClientConn
+	forward  *kube.Forward
+	observer observerpb.ObserverClient
+}
+
+// Dial connects to the relay through a forward to a pod of it that is ready. The connection ends with ctx or
+// by Close.
+func Dial(ctx context.Context, kc *kube.Client) (*Client, error) {
+	pod, port, err := findRelay(ctx, kc)
+	if err != nil {
+		return nil, err
+	}
+	creds, err := relayCredentials(ctx, kc)
+	if err != nil {
+		return nil, err
+	}
+	forward, err := kc.Forward(ctx, pod, port)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the Hubble relay: %w", err)
+	}
+	// passthrough: the address is the forward's own; proxies of the environment have no part in it.
+	conn, err := grpc.NewClient("passthrough:///"+forward.Addr, grpc.WithTransportCredentials(creds), grpc.WithNoProxy())
+	if err != nil {
+		forward.Close()
+		return nil, fmt.Errorf("connect to the Hubble relay: %w", err)
+	}
+	return &Client{conn: conn, forward: forward, observer: observerpb.NewObserverClient(conn)}, nil
+}
+
+// Close ends the connection and the forward.
+func (c *Client) Close() error {
+	err := c.conn.Close()
+	c.forward.Close()
+	return err
+}
+
+// findRelay is a pod of the relay that takes requests and the port it does so on.
+func findRelay(ctx context.Context, kc *kube.Client) (kube.Pod, int, error) {
+	pods, err := kc.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: relayLabel})
+	if err != nil {
+		return kube.Pod{}, 0, fmt.Errorf("find the Hubble relay: %w", err)
+	}
+	var waiting []string
+	for _, pod := range pods.Items {
+		if pod.DeletionTimestamp != nil {
+			continue
+		}
+		if !ready(&pod) {
+			waiting = append(waiting, fmt.Sprintf("%s (%s)", pod.Name, strings.ToLower(string(pod.Status.Phase))))
+			continue
+		}
+		for _, container := range pod.Spec.Containers {
+			for _, port := range container.Ports {
+				if port.Name == relayPort {
+					return kube.Pod{Namespace: pod.Namespace, Name: pod.Name}, int(port.ContainerPort), nil
+				}
+			}
+		}
+		return kube.Pod{}, 0, fmt.Errorf("find the Hubble relay: pod %s/%s has no port named %q", pod.Namespace, pod.Name, relayPort)
+	}
+	if len(waiting) > 0 {
+		return kube.Pod{}, 0, fmt.Errorf("no pod of the Hubble relay is ready: %s", strings.Join(waiting, ", "))
+	}
+	if _, err := kc.Typed.AppsV1().Deployments(namespace).Get(ctx, "hubble-relay", metav1.GetOptions{}); apierrors.IsNotFound(err) {
+		return kube.Pod{}, 0, ErrNoRelay
+	}
+	return kube.Pod{}, 0, errors.New("the Hubble relay has no pod (scaled to 0, or not scheduled yet)")
+}
+
+func ready(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// relayCredentials are plain text, as the chart configures the relay's server by default, or TLS checked
+// against the authority that signed its certificate.
+func relayCredentials(ctx context.Context, kc *kube.Client) (credentials.TransportCredentials, error) {
+	config, err := kc.Typed.CoreV1().ConfigMaps(namespace).Get(ctx, relayConfig, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, ErrNoRelay
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the Hubble relay's configuration: %w", err)
+	}
+	var relay struct {
+		DisableServerTLS bool `json:"disable-server-tls"`
+	}
+	if err := yaml.Unmarshal([]byte(config.Data["config.yaml"]), &relay); err != nil {
+		return nil, fmt.Errorf("read the Hubble relay's configuration: ConfigMap %s/%s: %w", namespace, relayConfig, err)
+	}
+	if relay.DisableServerTLS {
+		return insecure.NewCredentials(), nil
+	}
+	secret, err := kc.Typed.CoreV1().Secrets(namespace).Get(ctx, relayCerts, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate authority of the Hubble relay: %w", err)
+	}
+	authority := secret.Data[corev1.ServiceAccountRootCAKey]
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authority) {
+		return nil, fmt.Errorf("read the certificate authority of the Hubble relay: Secret %s/%s has no certificate in %s", namespace, relayCerts, corev1.ServiceAccountRootCAKey)
+	}
+	return credentials.NewTLS(&tls.Config{
+		RootCAs:    roots,
+		MinVersion: tls.VersionTLS12,
+		// The chart issues the certificate for *.hubble-relay.cilium.io.
+		ServerName: "relay.hubble-relay.cilium.io",
+	}), nil
+}
+
+// Status is how the relay and the nodes behind it are.
+type Status struct {
+	Connected    int      // nodes that the relay is connected to
+	Unavailable  int      // nodes that it is not
+	Missing      []string // names of nodes that are unavailable; may not be all
+	Flows        uint64   // in the nodes' buffers
+	MaxFlows     uint64   // that the buffers hold
+	Seen         uint64   // since the start
+	FlowsPerSec  float64  // over the last minute
+	Uptime       time.Duration
+	RelayVersion string
+}
+
+// Status asks the relay.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	res, err := c.observer.ServerStatus(ctx, &observerpb.ServerStatusRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("ask the Hubble relay for its status: %w", plain(err))
+	}
+	return &Status{
+		Connected:    int(res.GetNumConnectedNodes().GetValue()),
+		Unavailable:  int(res.GetNumUnavailableNodes().GetValue()),
+		Missing:      res.GetUnavailableNodes(),
+		Flows:        res.GetNumFlows(),
+		MaxFlows:     res.GetMaxFlows(),
+		Seen:         res.GetSeenFlows(),
+		FlowsPerSec:  res.GetFlowsRate(),
+		Uptime:       time.Duration(res.GetUptimeNs()),
+		RelayVersion: res.GetVersion(),
+	}, nil
+}
+
+// Serving is nil when the relay takes requests and is connected to the given number of nodes, and else says
+// what is amiss. For seconds after the agents restart the relay itself says that it does not serve.
+func (c *Client) Serving(ctx context.Context, nodes int) error {
+	health, err := healthpb.NewHealthClient(c.conn).Check(ctx, &healthpb.HealthCheckRequest{})
+	if err != nil {
+		return fmt.Errorf("ask the Hubble relay for its health: %w", plain(err))
+	}
+	if health.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		return fmt.Errorf("the Hubble relay is %s", health.GetStatus())
+	}
+	status, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if status.Unavailable > 0 || status.Connected < nodes {
+		missing := ""
+		if len(status.Missing) > 0 {
+			missing = " (not to " + strings.Join(status.Missing, ", ") + ")"
+		}
+		return fmt.Errorf("the Hubble relay is connected to %d of %d nodes%s", status.Connected, max(nodes, status.Connected+status.Unavailable), missing)
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+package hubble
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+
+	flowpb "github.com/cilium/cilium/api/v1/flow"
+	observerpb "github.com/cilium/cilium/api/v1/observer"
+	"google.golang.org/protobuf/encoding/protojson"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labctl/labctl/cilium/kube"
+)
+
+// Drop is a packet that a policy dropped.
+type Drop struct {
+	Source, Destination netip.AddrPort // port 0 for ICMP
+	Protocol            string         // TCP, UDP, SCTP, ICMP
+	Flow                *flowpb.Flow
+}
+
+// Drops follows the packets that policies drop, as the agents report them. It asks the agents themselves: the
+// relay sorts what it gets, and so holds everything back for up to a second.
+type Drops struct {
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	mu      sync.Mutex
+	alive   int
+	agents  int
+	lastErr error
+	subs    map[int]subscription
+	nextSub int
+}
+
+type subscription struct {
+	source netip.Addr
+	fn     func(Drop)
+}
+
+// WatchDrops begins to follow, in every agent, what was dropped since now. Close it; it ends with ctx, too.
+func WatchDrops(ctx context.Context, kc *kube.Client) (*Drops, error) {
+	pods, err := kc.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=cilium"})
+	if err != nil {
+		return nil, fmt.Errorf("list Cilium's agents: %w", err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	d := &Drops{stop: stop, subs: map[int]subscription{}, agents: len(pods.Items)}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if pod.Status.Phase != corev1.PodRunning || !ready(pod) {
+			continue
+		}
+		d.alive++
+		d.done.Go(func() {
+			err := d.follow(ctx, kc, kube.Pod{Namespace: pod.Namespace, Name: pod.Name, Container: "cilium-agent"})
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.alive--
+			if ctx.Err() == nil {
+				d.lastErr = err
+			}
+		})
+	}
+	return d, nil
+}
+
+// Close ends the streams and waits until they are gone.
+func (d *Drops) Close() {
+	if d == nil {
+		return
+	}
+	d.stop()
+	d.done.Wait()
+}
+
+// Complete is nil if every agent is being followed: only then does no drop mean that nothing was dropped.
+func (d *Drops) Complete() error {
+	if d == nil {
+		return errors.New("no drops are followed")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.agents == 0:
+		return errors.New("there is no agent of Cilium")
+	case d.alive == d.agents:
+		return nil
+	case d.lastErr != nil:
+		return d.lastErr
+	}
+	return fmt.Errorf("%d of %d agents tell of what they drop", d.alive, d.agents)
+}
+
+// Subscribe hands fn every drop of packets that source sent, until cancel is called. fn must not wait.
+func (d *Drops) Subscribe(source netip.Addr, fn func(Drop)) (cancel func()) {
+	if d == nil {
+		return func() {}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := d.nextSub
+	d.nextSub++
+	d.subs[id] = subscription{source, fn}
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.subs, id)
+	}
+}
+
+func (d *Drops) publish(drop Drop) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.subs {
+		if s.source == drop.Source.Addr() {
+			s.fn(drop)
+		}
+	}
+}
+
+// follow reads one agent's drops. The command in the agent ends when its standard input does, which is when
+// this connection ends, however it ends.
+func (d *Drops) follow(ctx context.Context, kc *kube.Client, agent kube.Pod) error {
+	stdin, closeIn := io.Pipe()
+	out, in := io.Pipe()
+	defer closeIn.Close()
+	d.done.Go(func() {
+		defer out.Close()
+		lines := bufio.NewScanner(out)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			if drop, ok := parseDrop(lines.Bytes()); ok {
+				d.publish(drop)
+			}
+		}
+		_, _ = io.Copy(io.Discard, out) // whatever made the scan end, the writer must not be stuck
+	})
+	defer in.Close()
+	// A clock that differs from the nodes' must not lose anything; old drops have other ports.
+	script := "hubble observe --follow --since 1s --type drop -o jsonpb & p=$!; cat >/dev/null; kill $p"
+	_, err := kc.Stream(ctx, agent, stdin, in, io.Discard, "/bin/sh", "-c", script)
+	if err == nil {
+		err = fmt.Errorf("the flows of agent %s ended", agent)
+	}
+	return err
+}
+
+// parseDrop reads a line of `hubble observe -o jsonpb`; false: it is not a drop by policy.
+func parseDrop(line []byte) (Drop, bool) {
+	var res observerpb.GetFlowsResponse
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(line, &res); err != nil {
+		return Drop{}, false
+	}
+	return dropOf(res.GetFlow())
+}
+
+func dropOf(f *flowpb.Flow) (Drop, bool) {
+	if f.GetVerdict() != flowpb.Verdict_DROPPED {
+		return Drop{}, false
+	}
+	switch f.GetDropReasonDesc() {
+	case flowpb.DropReason_POLICY_DENIED, flowpb.DropReason_POLICY_DENY:
+	default:
+		return Drop{}, false
+	}
+	from, err := netip.ParseAddr(f.GetIP().GetSource())
+	if err != nil {
+		return Drop{}, false
+	}
+	to, err := netip.ParseAddr(f.GetIP().GetDestination())
+	if err != nil {
+		return Drop{}, false
+	}
+	drop := Drop{Flow: f}
+	var fromPort, toPort uint32
+	switch l4 := f.GetL4(); {
+	case l4.GetTCP() != nil:
+		drop.Protocol, fromPort, toPort = "TCP", l4.GetTCP().GetSourcePort(), l4.GetTCP().GetDestinationPort()
+	case l4.GetUDP() != nil:
+		drop.Protocol, fromPort, toPort = "UDP", l4.GetUDP().GetSourcePort(), l4.GetUDP().GetDestinationPort()
+	case l4.GetSCTP() != nil:
+		drop.Protocol, fromPort, toPort = "SCTP", l4.GetSCTP().GetSourcePort(), l4.GetSCTP().GetDestinationPort()
+	case l4.GetICMPv4() != nil, l4.GetICMPv6() != nil:
+		drop.Protocol = "ICMP"
+	default:
+		return Drop{}, false
+	}
+	drop.Source, drop.Destination = netip.AddrPortFrom(from, uint16(fromPort)), netip.AddrPortFrom(to, uint16(toPort))
+	return drop, true
+}

@@ -1,0 +1,187 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/dynamic"
+)
+
+// FieldManager is the name that labctl applies objects under.
+const FieldManager = "labctl"
+
+// Decode reads manifests: YAML or JSON documents, lists unrolled. name is for messages.
+func Decode(name string, data []byte) ([]*unstructured.Unstructured, error) {
+	dec := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+	var objs []*unstructured.Unstructured
+	for n := 1; ; n++ {
+		var raw map[string]any
+		err := dec.Decode(&raw)
+		if errors.Is(err, io.EOF) {
+			return objs, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: document %d: %w", name, n, err)
+		}
+		if len(raw) == 0 {
+			continue
+		}
+		obj := &unstructured.Unstructured{Object: raw}
+		if obj.IsList() {
+			err := obj.EachListItem(func(item runtime.Object) error {
+				objs = append(objs, item.(*unstructured.Unstructured))
+				return nil
+			})
+			if err != nil {
+				return nil, fmt.Errorf("%s: document %d: %w", name, n, err)
+			}
+			continue
+		}
+		if obj.GetKind() == "" || obj.GetAPIVersion() == "" || obj.GetName() == "" {
+			return nil, fmt.Errorf("%s: document %d: an object needs apiVersion, kind and metadata.name", name, n)
+		}
+		objs = append(objs, obj)
+	}
+}
+
+// Ref names an object in messages: "Deployment default/web".
+func Ref(obj *unstructured.Unstructured) string {
+	if obj.GetNamespace() == "" {
+		return obj.GetKind() + " " + obj.GetName()
+	}
+	return obj.GetKind() + " " + obj.GetNamespace() + "/" + obj.GetName()
+}
+
+// Apply applies the objects in order, server-side, as FieldManager, taking over fields that others set. It
+// returns what the server made of them. Objects of namespaced kinds without a namespace go to "default".
+func (c *Client) Apply(ctx context.Context, objs ...*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	return c.apply(ctx, FieldManager, false, objs)
+}
+
+// ApplyAs is Apply under another name than FieldManager.
+func (c *Client) ApplyAs(ctx context.Context, manager string, objs ...*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	return c.apply(ctx, manager, false, objs)
+}
+
+// DryRun is what Apply would return, with nothing changed.
+func (c *Client) DryRun(ctx context.Context, objs ...*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	return c.apply(ctx, FieldManager, true, objs)
+}
+
+func (c *Client) apply(ctx context.Context, manager string, dryRun bool, objs []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	force := true
+	opts := metav1.PatchOptions{FieldManager: manager, Force: &force}
+	if dryRun {
+		opts.DryRun = []string{metav1.DryRunAll}
+	}
+	applied := make([]*unstructured.Unstructured, 0, len(objs))
+	for _, obj := range objs {
+		res, obj, err := c.resource(obj)
+		if err != nil {
+			return applied, fmt.Errorf("apply %s: %w", Ref(obj), err)
+		}
+		data, err := json.Marshal(obj)
+		if err != nil {
+			return applied, fmt.Errorf("apply %s: %w", Ref(obj), err)
+		}
+		got, err := res.Patch(ctx, obj.GetName(), types.ApplyPatchType, data, opts)
+		if err != nil {
+			return applied, fmt.Errorf("apply %s: %w", Ref(obj), err)
+		}
+		applied = append(applied, got)
+	}
+	return applied, nil
+}
+
+// Delete deletes the objects; one that is not there is no error.
+func (c *Client) Delete(ctx context.Context, objs ...*unstructured.Unstructured) error {
+	background := metav1.DeletePropagationBackground
+	for _, obj := range objs {
+		res, obj, err := c.resource(obj)
+		if meta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("delete %s: %w", Ref(obj), err)
+		}
+		err = res.Delete(ctx, obj.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete %s: %w", Ref(obj), err)
+		}
+	}
+	return nil
+}
+
+// Get returns the object as it is in the cluster; nil if it is not there.
+func (c *Client) Get(ctx context.Context, obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	res, obj, err := c.resource(obj)
+	if meta.IsNoMatchError(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", Ref(obj), err)
+	}
+	got, err := res.Get(ctx, obj.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", Ref(obj), err)
+	}
+	return got, nil
+}
+
+// resource is where the object's kind lives; the object comes back with its namespace filled in.
+func (c *Client) resource(obj *unstructured.Unstructured) (dynamic.ResourceInterface, *unstructured.Unstructured, error) {
+	mapping, err := c.mapping(obj.GroupVersionKind())
+	if err != nil {
+		return nil, obj, err
+	}
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		return c.Dynamic.Resource(mapping.Resource), obj, nil
+	}
+	if obj.GetNamespace() == "" {
+		obj = obj.DeepCopy()
+		obj.SetNamespace(metav1.NamespaceDefault)
+	}
+	return c.Dynamic.Resource(mapping.Resource).Namespace(obj.GetNamespace()), obj, nil
+}
+
+// mapping finds the resource of a kind; a kind that is not known is looked up afresh, since CRDs come late.
+func (c *Client) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if !meta.IsNoMatchError(err) {
+		return mapping, err
+	}
+	c.resetting.Lock()
+	c.mapper.Reset()
+	c.resetting.Unlock()
+	return c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+}
+
+// Replace puts an object in the place of a live one, with nothing left of what others set in it. What the
+// server alone gives, such as a service's address, stays.
+func (c *Client) Replace(ctx context.Context, obj, live *unstructured.Unstructured) error {
+	res, obj, err := c.resource(obj)
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", Ref(obj), err)
+	}
+	obj = obj.DeepCopy()
+	obj.SetResourceVersion(live.GetResourceVersion())
+	if _, err := res.Update(ctx, obj, metav1.UpdateOptions{FieldManager: FieldManager}); err != nil {
+		return fmt.Errorf("replace %s: %w", Ref(obj), err)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
+)
+
+// Forward is a way from this machine to a port of a pod. Close it.
+type Forward struct {
+	Addr string // 127.0.0.1:port
+	stop context.CancelFunc
+	done chan error
+}
+
+// Close ends the forward and waits until its goroutine is gone.
+func (f *Forward) Close() {
+	f.stop()
+	<-f.done
+}
+
+// Forward opens a way to a port of a pod; it ends with ctx or by Close.
+func (c *Client) Forward(ctx context.Context, pod Pod, port int) (*Forward, error) {
+	fail := func(err error) (*Forward, error) {
+		return nil, fmt.Errorf("forward to port %d of pod %s: %w", port, pod, err)
+	}
+	url := c.Typed.CoreV1().RESTClient().Post().
+		Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("portforward").URL()
+	web, err := portforward.NewSPDYOverWebsocketDialer(url, c.Config)
+	if err != nil {
+		return fail(err)
+	}
+	tripper, upgrader, err := spdy.RoundTripperFor(c.Config)
+	if err != nil {
+		return fail(err)
+	}
+	dialer := portforward.NewFallbackDialer(web, spdy.NewDialer(upgrader, &http.Client{Transport: tripper}, "POST", url),
+		func(err error) bool { return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err) })
+
+	ctx, stop := context.WithCancel(ctx)
+	ready, done := make(chan struct{}), make(chan error, 1)
+	forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"}, []string{"0:" + strconv.Itoa(port)}, ready, io.Discard, io.Discard)
+	if err != nil {
+		stop()
+		return fail(err)
+	}
+	go func() {
+		done <- forwarder.ForwardPorts()
+		close(done)
+	}()
+	select {
+	case err := <-done:
+		stop()
+		if err == nil {
+			err = ctx.Err()
+		}
+		return fail(err)
+	case <-ready:
+	}
+	ports, err := forwarder.GetPorts()
+	if err != nil {
+		stop()
+		<-done
+		return fail(err)
+	}
+	return &Forward{
+		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(ports[0].Local))),
+		stop: stop, done: done,
+	}, nil
+}
