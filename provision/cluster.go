@@ -1,0 +1,253 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/labctl/labctl/cilium"
+	"github.com/labctl/labctl/cilium/kube"
+)
+
+func (r *run) lookPreflight(context.Context) (Action, error) {
+	return Action{Phase: phasePreflight, Kind: Create, Detail: "check this machine and the settings"}, nil
+}
+
+func (r *run) preflight(ctx context.Context, p *progress) error {
+	findings := r.provider.Preflight(ctx, r.cluster)
+	findings = append(findings, r.m.checkSettings()...)
+	var failures []string
+	for _, f := range findings {
+		text := f.Check + ": " + f.Message
+		if f.Fix != "" {
+			text += " — " + f.Fix
+		}
+		switch f.Severity {
+		case Failure:
+			failures = append(failures, text)
+		case Warning:
+			p.warnf("%s", text)
+		}
+	}
+	if len(failures) > 0 {
+		return errors.New(strings.Join(failures, "; "))
+	}
+	return nil
+}
+
+// checkSettings looks whether the files that the settings name are there.
+func (m *Manager) checkSettings() []Finding {
+	var findings []Finding
+	missing := func(check, path, setting string) {
+		if _, err := os.Stat(path); err != nil {
+			findings = append(findings, Finding{check, Failure, err.Error(), "correct the setting " + setting})
+		}
+	}
+	if ref := m.Settings.Chart; ref != "" && !strings.HasPrefix(ref, "oci://") {
+		missing("Cilium's chart", ref, "cilium_chart")
+	}
+	for _, path := range m.Settings.Values {
+		missing("Helm values", path, "cilium_values")
+	}
+	return findings
+}
+
+func (r *run) lookCluster(ctx context.Context) (Action, error) {
+	act := r.action(phaseCluster, "cluster "+r.cluster.Name, r.block().Settings)
+	found, err := r.provider.Find(ctx, r.cluster)
+	if err != nil {
+		return act, err
+	}
+	st := r.state()
+	_, begun := st.Phases[phaseCluster]
+	if found.State != Absent && !begun && r.provider.Ephemeral() {
+		return act, fmt.Errorf("there is a %s cluster %s already, and labctl did not make it: remove it, or give this lab another name with --name",
+			r.provider.Name(), r.cluster.Name)
+	}
+	switch {
+	case !r.provider.Ephemeral() && act.Kind == Keep && found.State == Running:
+		return act, r.sameCluster(ctx)
+	case act.Kind == Create:
+	case found.State == Absent:
+		act.Kind, act.Detail = Redo, act.Detail+" (it is gone)"
+	case act.Kind == Keep && found.State == Stopped:
+		act.Kind, act.Detail = Change, act.Detail+" (to be started: it is stopped)"
+	case act.Kind == Keep && found.State == Broken:
+		act.Kind, act.Detail = Redo, act.Detail+" ("+found.Detail+")"
+	case act.Kind == Keep:
+		return act, r.sameCluster(ctx)
+	}
+	return act, nil
+}
+
+// sameCluster makes sure that the cluster is the one that the state is about.
+func (r *run) sameCluster(ctx context.Context) error {
+	client, err := r.kube()
+	if err != nil {
+		return err
+	}
+	if err := client.WaitAPI(ctx, 10*time.Second); err != nil {
+		return err
+	}
+	uid, err := client.UID(ctx)
+	if err != nil {
+		return err
+	}
+	if want := r.state().Cluster.UID; want != "" && uid != want {
+		return fmt.Errorf("the cluster %s is not the one that labctl made: somebody has replaced it; take the instance down with: labctl down %s",
+			r.cluster.Name, r.opts.Name)
+	}
+	return nil
+}
+
+func (r *run) createCluster(ctx context.Context, p *progress) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.m.Settings.Timeouts.Cluster,
+		fmt.Errorf("the cluster is not there after %s (setting timeout_cluster)", r.m.Settings.Timeouts.Cluster))
+	defer cancel()
+	found, err := r.provider.Find(ctx, r.cluster)
+	if err != nil {
+		return err
+	}
+	if pauser, ok := r.provider.(Pauser); ok && found.State == Stopped && r.state().Cluster.UID != "" {
+		return r.startCluster(ctx, pauser, p)
+	}
+	if found.State != Absent && r.provider.Ephemeral() {
+		p.step("removing what an interrupted run left")
+		if err := r.provider.Delete(ctx, r.cluster); err != nil {
+			return err
+		}
+	}
+	// What was done in the cluster before is gone with it.
+	err = r.save(func(st *State) {
+		for _, name := range []string{phaseImages, phaseCilium, phaseApps, phaseCanary, phaseBaseline} {
+			delete(st.Phases, name)
+		}
+		st.Cluster.UID, st.Baseline, st.Before = "", []Connection{}, nil
+	})
+	if err != nil {
+		return err
+	}
+	r.created = r.provider.Ephemeral()
+	var failed error
+	err = r.provider.Create(ctx, r.cluster, func(m Milestone) {
+		switch m {
+		case NodesUp:
+			p.step("nodes run")
+			p.signal(signalNodes)
+		case APIUp:
+			if failed = r.connect(ctx); failed == nil {
+				p.step("the API answers")
+				p.signal(signalAPI)
+			}
+		}
+	})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return errors.Join(err, failed)
+}
+
+func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) error {
+	p.step("starting the nodes")
+	if err := pauser.Resume(ctx, r.cluster); err != nil {
+		return err
+	}
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	client, err := r.kube()
+	if err != nil {
+		return err
+	}
+	return client.WaitAPI(ctx, r.m.Settings.Timeouts.Cluster)
+}
+
+// connect writes the instance's kubeconfig and notes which cluster it leads to.
+func (r *run) connect(ctx context.Context) error {
+	data, err := r.provider.Kubeconfig(ctx, r.cluster)
+	if err != nil {
+		return err
+	}
+	if err := writeAtomic(r.cluster.Kubeconfig, data, 0o600); err != nil {
+		return fmt.Errorf("write the kubeconfig: %w", err)
+	}
+	client, err := r.kube()
+	if err != nil {
+		return err
+	}
+	if err := client.WaitAPI(ctx, r.m.Settings.Timeouts.Cluster); err != nil {
+		return err
+	}
+	uid, err := client.UID(ctx)
+	if err != nil {
+		return err
+	}
+	if want := r.state().Cluster.UID; want != "" && want != uid {
+		return fmt.Errorf("the cluster %s is not the one that labctl made", r.cluster.Name)
+	}
+	contextName, err := kube.CurrentContext(data)
+	if err != nil {
+		return err
+	}
+	if r.opts.Merge != "" {
+		if err := kube.MergeKubeconfig(r.opts.Merge, data); err != nil {
+			return err
+		}
+	}
+	return r.save(func(st *State) {
+		st.Cluster.UID, st.Cluster.Context = uid, contextName
+		if r.opts.Merge != "" {
+			st.Cluster.Merged = r.opts.Merge
+		}
+	})
+}
+
+func (r *run) lookImages(context.Context) (Action, error) {
+	if _, ok := r.provider.(ImageLoader); !ok || len(r.m.Settings.Images) == 0 {
+		return Action{Phase: phaseImages, Kind: Keep, Detail: "none to load: the nodes pull what they need"}, nil
+	}
+	return r.action(phaseImages, plural(len(r.m.Settings.Images), "image"), r.m.Settings.Images), nil
+}
+
+func (r *run) loadImages(ctx context.Context, p *progress) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.m.Settings.Timeouts.Images,
+		fmt.Errorf("the images are not loaded after %s (setting timeout_images)", r.m.Settings.Timeouts.Images))
+	defer cancel()
+	loader := r.provider.(ImageLoader)
+	first, rest := networkFirst(r.m.Settings.Images)
+	if err := loader.LoadImages(ctx, r.cluster, first, p.step); err != nil {
+		return err
+	}
+	p.signal(signalNetworkImages)
+	return loader.LoadImages(ctx, r.cluster, rest, p.step)
+}
+
+// networkFirst takes out of the images those that nodes run before they are Ready: Cilium's agent, its operator
+// and Envoy, whatever registry they come from. A list without them is loaded at once.
+func networkFirst(images []string) (first, rest []string) {
+	for _, image := range images {
+		name := repository(image)
+		name = name[strings.LastIndexByte(name, '/')+1:]
+		if name == "cilium" || name == "cilium-envoy" || strings.HasPrefix(name, "operator") {
+			first = append(first, image)
+		} else {
+			rest = append(rest, image)
+		}
+	}
+	if len(first) == 0 {
+		return rest, nil
+	}
+	return first, rest
+}
+
+// source is where the chart comes from.
+func (r *run) source() cilium.Source {
+	s := cilium.Source{Ref: r.m.Settings.Chart, Repo: r.m.Settings.Repo, Version: r.lab.Cilium.Version, Cache: r.m.Cache}
+	if s.Ref == "" && r.lab.Cilium.Chart != "" {
+		s.Ref = r.lab.Cilium.Chart
+	}
+	return s
+}

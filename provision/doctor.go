@@ -1,0 +1,174 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/labctl/labctl/labs"
+)
+
+// What a lab needs, with some room: a node takes about 1 GiB of memory, its images about 2 GB of disk.
+const (
+	needMemory    = 4 << 30
+	needDisk      = 10 << 30
+	needStateDisk = 16 << 20
+	needInstances = 512 // of inotify, as kind asks for
+	needWatches   = 65536
+)
+
+// Doctor looks whether this machine can run labs: what the provider needs, what the settings name, and the
+// limits that clusters usually run into. lab may be nil. Nothing is changed.
+func (m *Manager) Doctor(ctx context.Context, lab *labs.Lab, on string) ([]Finding, error) {
+	if lab == nil {
+		lab = &labs.Lab{Name: "doctor", Cilium: labs.Cilium{Version: labs.DefaultCiliumVersion}}
+	}
+	r, err := m.newRun(UpOptions{Lab: lab, On: on})
+	if err != nil {
+		return nil, err
+	}
+	findings := r.provider.Preflight(ctx, r.cluster)
+	findings = append(findings, m.checkSettings()...)
+	findings = append(findings, checkStateDir(m.Store.Dir))
+	if r.provider.Ephemeral() {
+		findings = append(findings, checkMemory()...)
+		findings = append(findings, checkInotify()...)
+	}
+	findings = append(findings, checkProxy(os.Getenv)...)
+	if m.Settings.Chart == "" {
+		findings = append(findings, r.checkChart(ctx))
+	}
+	return findings, nil
+}
+
+// checkChart looks whether the chart can be had.
+func (r *run) checkChart(ctx context.Context) Finding {
+	f := Finding{Check: "Cilium's chart", Severity: OK, Message: r.source().String()}
+	if _, err := r.source().Fetch(ctx); err != nil {
+		f.Severity, f.Message = Failure, err.Error()
+		f.Fix = "in a closed network, set cilium_chart to a local copy of the chart"
+	}
+	return f
+}
+
+// checkStateDir looks whether the state of instances can be written.
+func checkStateDir(dir string) Finding {
+	f := Finding{Check: "state directory", Severity: OK, Message: dir}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		f.Severity, f.Message, f.Fix = Failure, err.Error(), "make it writable, or set XDG_STATE_HOME to another place"
+		return f
+	}
+	free, err := diskFree(dir)
+	if err == nil && free < needStateDisk {
+		f.Severity, f.Message = Failure, fmt.Sprintf("%s has %s left", dir, bytesText(free))
+		f.Fix = "free some space, or set XDG_STATE_HOME to another place"
+	}
+	return f
+}
+
+// CheckDisk looks whether a directory has room for a cluster's images; for providers.
+func CheckDisk(what, dir string) (Finding, bool) {
+	free, err := diskFree(dir)
+	if err != nil {
+		return Finding{}, false // in a virtual machine of its own
+	}
+	f := Finding{Check: "disk", Severity: OK, Message: fmt.Sprintf("%s (%s) has %s free", what, dir, bytesText(free))}
+	switch {
+	case free < needDisk/10:
+		f.Severity = Failure
+	case free < needDisk:
+		f.Severity = Warning
+	}
+	if f.Severity != OK {
+		f.Fix = fmt.Sprintf("a lab's images take up to %s: remove what is not needed (docker system prune)", bytesText(needDisk))
+	}
+	return f, true
+}
+
+func diskFree(dir string) (uint64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return uint64(st.Bavail) * uint64(st.Bsize), nil
+}
+
+func bytesText(n uint64) string {
+	if n >= 1<<30 {
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
+
+// checkMemory looks at the memory that is free now; on macOS the engine has a machine of its own.
+func checkMemory() []Finding {
+	data, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(data)) {
+		rest, ok := strings.CutPrefix(line, "MemAvailable:")
+		if !ok {
+			continue
+		}
+		kib, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+		if err != nil {
+			return nil
+		}
+		f := Finding{Check: "memory", Severity: OK, Message: bytesText(kib<<10) + " available"}
+		if kib<<10 < needMemory/2 {
+			f.Severity, f.Fix = Warning, "a lab of two nodes takes about 2 GiB: close something, or pause other labs (labctl pause)"
+		}
+		return []Finding{f}
+	}
+	return nil
+}
+
+// checkInotify looks at the limits that let the kubelets and agents of several nodes fail with "too many open
+// files": https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files.
+func checkInotify() []Finding {
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	var findings []Finding
+	for _, limit := range []struct {
+		name string
+		need int
+	}{{"max_user_instances", needInstances}, {"max_user_watches", needWatches}} {
+		data, err := os.ReadFile("/proc/sys/fs/inotify/" + limit.name)
+		if err != nil {
+			continue
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(data)))
+		if err != nil {
+			continue
+		}
+		f := Finding{Check: "inotify " + limit.name, Severity: OK, Message: strconv.Itoa(n)}
+		if n < limit.need {
+			f.Severity = Warning
+			f.Message += fmt.Sprintf(" is little for several nodes (%d would do)", limit.need)
+			f.Fix = fmt.Sprintf("sudo sysctl fs.inotify.%s=%d", limit.name, limit.need)
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+// checkProxy looks whether a proxy is set that would be asked for the cluster's own addresses.
+func checkProxy(getenv func(string) string) []Finding {
+	proxy := getenv("HTTPS_PROXY") + getenv("https_proxy")
+	if proxy == "" {
+		return nil
+	}
+	exceptions := getenv("NO_PROXY") + "," + getenv("no_proxy")
+	f := Finding{Check: "proxy", Severity: OK, Message: "HTTPS_PROXY is set, and leaves this machine out"}
+	if !strings.Contains(exceptions, "127.0.0.1") && !strings.Contains(exceptions, "localhost") {
+		f.Severity, f.Message = Warning, "HTTPS_PROXY is set, and NO_PROXY does not leave this machine out"
+		f.Fix = "export NO_PROXY=127.0.0.1,localhost,$NO_PROXY"
+	}
+	return []Finding{f}
+}

@@ -1,0 +1,168 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labctl/labctl/cilium"
+	"github.com/labctl/labctl/cilium/kube"
+)
+
+// ciliumInputs are what Cilium's installation works from.
+func (r *run) ciliumInputs() ([]any, error) {
+	user, err := cilium.ReadValues(r.m.Settings.Values...)
+	if err != nil {
+		return nil, err
+	}
+	r.values = cilium.Merge(cilium.Defaults(r.lab.Cilium.Relay), r.provider.Values(r.cluster), r.lab.Cilium.Values, user)
+	return []any{r.source().String(), r.lab.Cilium.Version, r.values}, nil
+}
+
+func (r *run) lookChart(context.Context) (Action, error) {
+	inputs, err := r.ciliumInputs()
+	if err != nil {
+		return Action{}, err
+	}
+	act := r.action(phaseCilium, "", inputs...)
+	if act.Kind == Keep {
+		return Action{Phase: phaseChart, Kind: Keep, Detail: "Cilium is installed from it"}, nil
+	}
+	return Action{Phase: phaseChart, Kind: Create, Detail: r.source().String()}, nil
+}
+
+func (r *run) fetchChart(ctx context.Context, p *progress) error {
+	chart, err := r.source().Fetch(ctx)
+	if err != nil {
+		return err
+	}
+	if err := cilium.CheckValues(chart, r.values); err != nil {
+		return err
+	}
+	r.chart = chart
+	return nil
+}
+
+func (r *run) lookCilium(ctx context.Context) (Action, error) {
+	inputs, err := r.ciliumInputs()
+	if err != nil {
+		return Action{}, err
+	}
+	act := r.action(phaseCilium, "Cilium "+r.lab.Cilium.Version, inputs...)
+	client, err := r.kube()
+	if err != nil {
+		return act, err
+	}
+	installed, err := cilium.NewHelm(client, r.opts.Name, r.m.log()).Status(ctx)
+	if err != nil {
+		return act, err
+	}
+	if theirs, err := foreignCilium(ctx, client, installed, r.opts.Name); err != nil {
+		return act, err
+	} else if theirs != "" {
+		if !r.state().Cluster.Adopted {
+			return act, fmt.Errorf("%s is in this cluster already, and this lab did not install it: --adopt lets the lab use it", theirs)
+		}
+		if why := notReady(ctx, r.ciliumChecks(client)); why != "" {
+			return act, fmt.Errorf("%s, which was in this cluster before, is not ready: %s", theirs, why)
+		}
+		return Action{Phase: phaseCilium, Kind: Keep, Detail: theirs + ", which was here before"}, nil
+	}
+	switch {
+	case installed == nil && act.Kind == Keep:
+		act.Kind, act.Detail = Redo, act.Detail+" (it is gone)"
+	case installed != nil && act.Kind == Keep && (installed.Pending || installed.Failed):
+		act.Kind, act.Detail = Redo, act.Detail+" (its installation was interrupted)"
+	}
+	if act.Kind == Keep {
+		if why := notReady(ctx, r.ciliumChecks(client)); why != "" {
+			act.Kind, act.Detail = Redo, act.Detail+" ("+why+")"
+		}
+	}
+	return act, nil
+}
+
+// foreignCilium names the Cilium that somebody else has put into the cluster, by Helm or not; empty: there is none.
+func foreignCilium(ctx context.Context, client *kube.Client, installed *cilium.Installed, instance string) (string, error) {
+	if installed != nil {
+		if installed.Owner == instance {
+			return "", nil
+		}
+		return "Cilium " + installed.ChartVersion, nil
+	}
+	ds, err := client.Typed.AppsV1().DaemonSets(cilium.Namespace).Get(ctx, "cilium", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for Cilium: %w", err)
+	}
+	if ds.Annotations["meta.helm.sh/release-name"] == cilium.Release {
+		return "", nil // of an installation of ours that was interrupted; its release is gone
+	}
+	return "Cilium (not installed by Helm)", nil
+}
+
+// notReady says which check is not ready now; empty: all are.
+func notReady(ctx context.Context, checks []kube.Check) string {
+	for _, c := range checks {
+		look, err := c.Look(ctx)
+		if err != nil {
+			return c.Object + ": " + err.Error()
+		}
+		if !look.Ready {
+			return kube.Unmet{Object: c.Object, Why: look.Why}.String()
+		}
+	}
+	return ""
+}
+
+// ciliumChecks are what must be rolled out for Cilium and Hubble to be ready.
+func (r *run) ciliumChecks(client *kube.Client) []kube.Check {
+	checks := append(networkChecks(client), client.Deployment(cilium.Namespace, "cilium-operator"), client.Deployment("kube-system", "coredns"))
+	if r.lab.Cilium.Relay {
+		checks = append(checks, client.Deployment(cilium.Namespace, "hubble-relay"))
+	}
+	return checks
+}
+
+func networkChecks(client *kube.Client) []kube.Check {
+	return []kube.Check{client.DaemonSet(cilium.Namespace, "cilium"), client.Nodes(1)}
+}
+
+func (r *run) installCilium(ctx context.Context, p *progress) error {
+	client, err := r.kube()
+	if err != nil {
+		return err
+	}
+	if version, err := client.Typed.Discovery().ServerVersion(); err == nil {
+		if ok, why := cilium.Tested(r.lab.Cilium.Version, version.GitVersion); !ok {
+			p.warnf("%s", why)
+		}
+	}
+	if r.chart == nil {
+		if r.chart, err = r.source().Fetch(ctx); err != nil {
+			return err
+		}
+	}
+	p.step("installing the chart")
+	installed, err := cilium.NewHelm(client, r.opts.Name, r.m.log()).Install(ctx, r.chart, r.values)
+	if err != nil {
+		return err
+	}
+	err = r.save(func(st *State) {
+		st.Cilium = CiliumState{Version: installed.ChartVersion, Chart: r.chart.From, Installed: true}
+	})
+	if err != nil {
+		return err
+	}
+	p.signal(signalInstalled)
+	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
+	if err := wait.Wait(ctx, client.Deployment("kube-system", "coredns")); err != nil {
+		return err
+	}
+	p.signal(signalDNS)
+	return wait.Wait(ctx, r.ciliumChecks(client)...)
+}

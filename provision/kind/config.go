@@ -1,0 +1,91 @@
+package kind
+
+import (
+	"fmt"
+
+	"sigs.k8s.io/kind/pkg/apis/config/defaults"
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+)
+
+// config is what kind is asked for.
+func (p *Provider) config(name string) *v1alpha4.Cluster {
+	s := &p.settings
+	c := &v1alpha4.Cluster{
+		Name: name,
+		Networking: v1alpha4.Networking{
+			DisableDefaultCNI: true,
+			IPFamily:          v1alpha4.ClusterIPFamily(s.IPFamily),
+			PodSubnet:         s.PodSubnet,
+			ServiceSubnet:     s.ServiceSubnet,
+			KubeProxyMode:     v1alpha4.ProxyMode(s.KubeProxy),
+			APIServerPort:     int32(s.APIPort),
+		},
+	}
+	for range s.ControlPlanes {
+		c.Nodes = append(c.Nodes, v1alpha4.Node{Role: v1alpha4.ControlPlaneRole, Image: p.image()})
+	}
+	for range *s.Workers {
+		c.Nodes = append(c.Nodes, v1alpha4.Node{Role: v1alpha4.WorkerRole, Image: p.image()})
+	}
+	for _, m := range s.PortMappings {
+		c.Nodes[0].ExtraPortMappings = append(c.Nodes[0].ExtraPortMappings, v1alpha4.PortMapping{
+			ContainerPort: int32(m.ContainerPort), HostPort: int32(m.HostPort),
+			ListenAddress: m.ListenAddress, Protocol: v1alpha4.PortMappingProtocol(m.Protocol),
+		})
+	}
+	v1alpha4.SetDefaultsCluster(c)
+	return c
+}
+
+// image is the nodes' image: the lab's own choice, the site's, or what kind is released with.
+func (p *Provider) image() string {
+	switch {
+	case p.settings.NodeImage != "":
+		return p.settings.NodeImage
+	case p.site.NodeImage != "":
+		return p.site.NodeImage
+	case p.settings.KubernetesVersion != "":
+		return "kindest/node:v" + trimV(p.settings.KubernetesVersion)
+	}
+	return defaults.Image
+}
+
+func trimV(version string) string {
+	if len(version) > 0 && version[0] == 'v' {
+		return version[1:]
+	}
+	return version
+}
+
+// nodeNames are the names of the containers that kind makes, the control plane first.
+func (s *settings) nodeNames(cluster string) []string {
+	var names []string
+	add := func(role string, count int) {
+		for i := range count {
+			name := cluster + "-" + role
+			if i > 0 {
+				name = fmt.Sprintf("%s%d", name, i+1)
+			}
+			names = append(names, name)
+		}
+	}
+	add("control-plane", s.ControlPlanes)
+	add("worker", *s.Workers)
+	return names
+}
+
+// loadBalancer is the container in front of several control planes; empty if there is one.
+func (s *settings) loadBalancer(cluster string) string {
+	if s.ControlPlanes < 2 {
+		return ""
+	}
+	return cluster + "-external-load-balancer"
+}
+
+// apiHost is where nodes reach the API server.
+func (s *settings) apiHost(cluster string) string {
+	if lb := s.loadBalancer(cluster); lb != "" {
+		return lb
+	}
+	return cluster + "-control-plane"
+}

@@ -1,0 +1,157 @@
+package kind
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/kind/pkg/cluster"
+	kindexec "sigs.k8s.io/kind/pkg/exec"
+)
+
+// engine is the container engine's command line: docker, nerdctl or podman, which speak nearly the same
+// language and are what kind itself runs.
+type engine struct {
+	once sync.Once
+	name string
+	err  error
+}
+
+// engines are tried in kind's order; banner is how their version line begins, which tells podman from docker
+// where one is a link to the other.
+var engines = []struct {
+	name, banner string
+	option       func() cluster.ProviderOption
+}{
+	{"docker", "Docker version", cluster.ProviderWithDocker},
+	{"nerdctl", "nerdctl version", func() cluster.ProviderOption { return cluster.ProviderWithNerdctl("nerdctl") }},
+	{"podman", "podman version", cluster.ProviderWithPodman},
+}
+
+var errNoEngine = errors.New("no container engine was found: install Docker (https://docs.docker.com/get-docker), podman or nerdctl")
+
+// find looks which engine there is; KIND_EXPERIMENTAL_PROVIDER names one, as for kind.
+func (e *engine) find(ctx context.Context) (string, error) {
+	e.once.Do(func() {
+		wanted := os.Getenv("KIND_EXPERIMENTAL_PROVIDER")
+		for _, known := range engines {
+			if wanted != "" && wanted != known.name {
+				continue
+			}
+			out, err := exec.CommandContext(ctx, known.name, "-v").Output()
+			if err == nil && strings.HasPrefix(string(out), known.banner) {
+				e.name = known.name
+				return
+			}
+		}
+		e.err = errNoEngine
+	})
+	return e.name, e.err
+}
+
+// run runs an engine command and returns its standard output; an error carries what it said.
+func (e *engine) run(ctx context.Context, args ...string) (string, error) {
+	return e.pipe(ctx, nil, args...)
+}
+
+func (e *engine) pipe(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	var stdout bytes.Buffer
+	err := e.stream(ctx, stdin, &stdout, args...)
+	return strings.TrimSpace(stdout.String()), err
+}
+
+func (e *engine) stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
+	name, err := e.find(ctx)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = 5 * time.Second
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return &engineError{name, args, strings.TrimSpace(stderr.String()), err}
+	}
+	return nil
+}
+
+// exec runs a command in a node.
+func (e *engine) exec(ctx context.Context, node string, command ...string) (string, error) {
+	return e.run(ctx, append([]string{"exec", node}, command...)...)
+}
+
+// engineError is an engine command that failed.
+type engineError struct {
+	engine string
+	args   []string
+	stderr string
+	err    error
+}
+
+func (e *engineError) Error() string {
+	words := e.stderr
+	if words == "" {
+		words = e.err.Error()
+	}
+	if e.unreachable() {
+		return fmt.Sprintf("%s does not answer: %s", e.engine, words)
+	}
+	return fmt.Sprintf("%s %s: %s", e.engine, e.args[0], words)
+}
+
+func (e *engineError) Unwrap() error { return e.err }
+
+// unreachable says whether it was the engine that did not answer, rather than the command that failed.
+func (e *engineError) unreachable() bool {
+	for _, sign := range []string{"Cannot connect to the Docker daemon", "error during connect", "permission denied while trying to connect", "Cannot connect to Podman"} {
+		if strings.Contains(e.stderr, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// kind is kind's own provider for the engine.
+func (p *Provider) kind(ctx context.Context) (*cluster.Provider, error) {
+	name, err := p.engine.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, known := range engines {
+		if known.name == name {
+			return cluster.NewProvider(known.option(), cluster.ProviderWithLogger(logger{p.log})), nil
+		}
+	}
+	return nil, errNoEngine
+}
+
+// reason is an error of kind's with what the failed command printed last, which kind keeps to itself.
+func reason(err error) error {
+	if err == nil {
+		return nil
+	}
+	run := kindexec.RunErrorForError(err)
+	if run == nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(string(run.Output)), "\n")
+	// kubeadm prints a page; what it died of stands at the end.
+	if n := len(lines); n > 6 {
+		lines = lines[n-6:]
+	}
+	words := strings.TrimSpace(strings.Join(lines, "\n"))
+	if words == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, words)
+}

@@ -1,0 +1,114 @@
+package kind
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/labctl/labctl/provision"
+)
+
+// clusterLabel is the label that kind puts on the containers of a cluster.
+const clusterLabel = "io.x-k8s.kind.cluster"
+
+// container is a container of a cluster as the engine lists it.
+type container struct {
+	name    string
+	running bool
+	status  string
+}
+
+// containers lists the cluster's containers, in name order.
+func (p *Provider) containers(ctx context.Context, cluster string) ([]container, error) {
+	out, err := p.engine.run(ctx, "ps", "-a", "--filter", "label="+clusterLabel+"="+cluster, "--format", "{{.Names}}\t{{.Status}}")
+	if err != nil {
+		return nil, fmt.Errorf("list the nodes of kind cluster %s: %w", cluster, err)
+	}
+	var list []container
+	for line := range strings.Lines(out) {
+		name, status, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		if name != "" {
+			list = append(list, container{name, strings.HasPrefix(status, "Up") && !strings.Contains(status, "Paused"), status})
+		}
+	}
+	slices.SortFunc(list, func(a, b container) int { return strings.Compare(a.name, b.name) })
+	return list, nil
+}
+
+// Find implements provision.Provider.
+func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Found, error) {
+	list, err := p.containers(ctx, c.Name)
+	if err != nil {
+		return provision.Found{}, err
+	}
+	if len(list) == 0 {
+		return provision.Found{State: provision.Absent}, nil
+	}
+	var found provision.Found
+	var stopped []string
+	for _, con := range list {
+		found.Nodes = append(found.Nodes, con.name)
+		if !con.running {
+			stopped = append(stopped, con.name)
+		}
+	}
+	expected := p.settings.nodeNames(c.Name)
+	if lb := p.settings.loadBalancer(c.Name); lb != "" {
+		expected = append(expected, lb)
+	}
+	for _, name := range expected {
+		if !slices.Contains(found.Nodes, name) {
+			found.Missing = append(found.Missing, name)
+		}
+	}
+	switch {
+	case len(found.Missing) > 0:
+		found.State, found.Detail = provision.Broken, "gone: "+strings.Join(found.Missing, ", ")
+	case len(stopped) > 0:
+		found.State, found.Detail = provision.Stopped, "stopped: "+strings.Join(stopped, ", ")
+	default:
+		found.State = provision.Running
+	}
+	return found, nil
+}
+
+// Delete implements provision.Provider.
+func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
+	for range 5 {
+		list, err := p.containers(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		standIn, err := p.hasStandIn(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		if standIn {
+			list = append(list, container{name: standInName(c.Name)})
+		}
+		if len(list) == 0 {
+			return nil
+		}
+		args := []string{"rm", "-f", "-v"}
+		for _, con := range list {
+			args = append(args, con.name)
+		}
+		// The next round looks what is left, and a container that somebody else removes meanwhile is no error.
+		if _, rmErr := p.engine.run(ctx, args...); rmErr != nil {
+			err = rmErr
+			p.log.Debug("remove nodes", "error", err)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	list, err := p.containers(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	if len(list) > 0 {
+		return fmt.Errorf("the nodes of kind cluster %s cannot be removed: %s is still there", c.Name, list[0].name)
+	}
+	return nil
+}

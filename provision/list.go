@@ -1,0 +1,59 @@
+package provision
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Listed is one line of `labctl list`.
+type Listed struct {
+	Name     string     `json:"name"`
+	Lab      string     `json:"lab"`
+	Provider string     `json:"provider"`
+	Cluster  string     `json:"cluster"`
+	State    FoundState `json:"state"`
+	Complete bool       `json:"complete"` // its up has ended well
+	Detail   string     `json:"detail,omitempty"`
+	Created  time.Time  `json:"created"`
+}
+
+// List looks at all instances, at the same time. One that cannot be read or looked at is listed with the reason.
+func (m *Manager) List(ctx context.Context) ([]Listed, error) {
+	names, err := m.Store.Names()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Listed, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { list[i] = m.listed(ctx, name) })
+	}
+	wg.Wait()
+	return list, nil
+}
+
+func (m *Manager) listed(ctx context.Context, name string) Listed {
+	l := Listed{Name: name, State: "unknown"}
+	st, err := m.Store.Read(name)
+	if err != nil {
+		l.Detail = err.Error()
+		return l
+	}
+	l.Lab, l.Provider, l.Cluster, l.Created = st.Lab.Name, st.Cluster.Provider, st.Cluster.Name, st.Created
+	l.Complete = st.Phases[phaseBaseline].Status == PhaseDone && st.Phases[phaseCilium].Status == PhaseDone
+	provider, err := m.provider(st.Cluster.block())
+	if err != nil {
+		l.Detail = err.Error()
+		return l
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	found, err := provider.Find(ctx, Cluster{Name: st.Cluster.Name, Kubeconfig: m.Store.Kubeconfig(name)})
+	if err != nil {
+		l.Detail = err.Error()
+		return l
+	}
+	l.State, l.Detail = found.State, found.Detail
+	return l
+}

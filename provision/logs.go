@@ -1,0 +1,207 @@
+package provision
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/labctl/labctl/cilium"
+	"github.com/labctl/labctl/cilium/kube"
+)
+
+// bundle is an archive that is being written. What cannot be had is noted in it, and does not end it.
+type bundle struct {
+	root string
+	tar  *tar.Writer
+	now  time.Time
+	errs []string
+	err  error // of writing
+}
+
+func (b *bundle) add(name string, data []byte) {
+	if b.err != nil {
+		return
+	}
+	b.err = b.tar.WriteHeader(&tar.Header{Name: path.Join(b.root, name), Mode: 0o644, Size: int64(len(data)), ModTime: b.now})
+	if b.err == nil {
+		_, b.err = b.tar.Write(data)
+	}
+}
+
+func (b *bundle) note(what string, err error) {
+	if err != nil {
+		b.errs = append(b.errs, what+": "+err.Error())
+	}
+}
+
+func (b *bundle) yaml(name string, v any) {
+	data, err := yaml.Marshal(v)
+	if err != nil {
+		b.note(name, err)
+		return
+	}
+	b.add(name, data)
+}
+
+// Logs collects what helps to find out why an instance does not work into a gzipped archive: its state, the
+// settings, the cluster's objects, events and logs, Cilium's own status and the nodes' logs. Secrets and the
+// kubeconfig stay out.
+func (m *Manager) Logs(ctx context.Context, name string, w io.Writer) error {
+	st, err := m.Store.Read(name)
+	if err != nil {
+		return err
+	}
+	provider, err := m.provider(st.Cluster.block())
+	if err != nil {
+		return err
+	}
+	zip := gzip.NewWriter(w)
+	b := &bundle{root: "labctl-" + name, tar: tar.NewWriter(zip), now: m.Now()}
+	cluster := Cluster{Name: st.Cluster.Name, Kubeconfig: m.Store.Kubeconfig(name)}
+	b.yaml("state.yaml", st)
+	b.yaml("settings.yaml", m.Settings.List())
+	found, err := provider.Find(ctx, cluster)
+	b.note("cluster", err)
+	b.yaml("cluster.yaml", found)
+	if found.State == Running {
+		b.note("kubernetes", m.clusterLogs(ctx, b, cluster))
+	}
+	if collector, ok := provider.(LogCollector); ok && found.State != Absent {
+		b.note("nodes", b.nodes(ctx, collector, cluster))
+	}
+	if len(b.errs) > 0 {
+		data, _ := json.MarshalIndent(b.errs, "", "  ")
+		b.add("not-collected.json", data)
+	}
+	for _, err := range []error{b.err, b.tar.Close(), zip.Close()} {
+		if err != nil {
+			return fmt.Errorf("write the support bundle: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *bundle) nodes(ctx context.Context, collector LogCollector, cluster Cluster) error {
+	dir, err := os.MkdirTemp("", "labctl-logs-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	collectErr := collector.CollectLogs(ctx, cluster, dir)
+	err = filepath.WalkDir(dir, func(p string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		b.add(path.Join("nodes", filepath.ToSlash(rel)), data)
+		return b.err
+	})
+	if err == nil {
+		err = collectErr
+	}
+	return err
+}
+
+// logLines is how much of each container's log goes in.
+const logLines = 2000
+
+func (m *Manager) clusterLogs(ctx context.Context, b *bundle, cluster Cluster) error {
+	client, err := kube.Open(cluster.Kubeconfig, "")
+	if err != nil {
+		return err
+	}
+	if err := client.WaitAPI(ctx, 5*time.Second); err != nil {
+		return err
+	}
+	core := client.Typed.CoreV1()
+	if list, err := core.Nodes().List(ctx, metav1.ListOptions{}); err == nil {
+		b.yaml("kubernetes/nodes.yaml", list.Items)
+	} else {
+		b.note("nodes", err)
+	}
+	if list, err := core.Namespaces().List(ctx, metav1.ListOptions{}); err == nil {
+		b.yaml("kubernetes/namespaces.yaml", list.Items)
+	} else {
+		b.note("namespaces", err)
+	}
+	if list, err := core.Services("").List(ctx, metav1.ListOptions{}); err == nil {
+		b.yaml("kubernetes/services.yaml", list.Items)
+	} else {
+		b.note("services", err)
+	}
+	if list, err := core.Events("").List(ctx, metav1.ListOptions{}); err == nil {
+		slices.SortFunc(list.Items, func(x, y corev1.Event) int { return x.LastTimestamp.Compare(y.LastTimestamp.Time) })
+		b.yaml("kubernetes/events.yaml", list.Items)
+	} else {
+		b.note("events", err)
+	}
+	if list, err := policies(ctx, client); err == nil {
+		b.yaml("kubernetes/policies.yaml", list)
+	} else {
+		b.note("policies", err)
+	}
+	if cm, err := core.ConfigMaps(cilium.Namespace).Get(ctx, "cilium-config", metav1.GetOptions{}); err == nil {
+		b.yaml("cilium/config.yaml", cm.Data)
+	} else {
+		b.note("cilium-config", err)
+	}
+	if status, err := cilium.ReadStatus(ctx, client); err == nil {
+		b.yaml("cilium/status.yaml", status)
+	} else {
+		b.note("cilium status", err)
+	}
+	pods, err := core.Pods("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	b.yaml("kubernetes/pods.yaml", pods.Items)
+	for i := range pods.Items {
+		b.podLogs(ctx, client, &pods.Items[i])
+	}
+	return nil
+}
+
+func (b *bundle) podLogs(ctx context.Context, client *kube.Client, pod *corev1.Pod) {
+	lines := int64(logLines)
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		for _, previous := range []bool{false, true} {
+			if previous && status.RestartCount == 0 {
+				continue
+			}
+			data, err := client.Typed.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+				Container: status.Name, TailLines: &lines, Previous: previous, Timestamps: true,
+			}).DoRaw(ctx)
+			name := status.Name
+			if previous {
+				name += ".previous"
+			}
+			if err != nil {
+				b.note("log of "+pod.Namespace+"/"+pod.Name+" "+name, err)
+				continue
+			}
+			if data = bytes.TrimSpace(data); len(data) > 0 {
+				b.add(path.Join("logs", pod.Namespace, pod.Name, name+".log"), data)
+			}
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/labs"
+)
+
+// Reset is what a reset did.
+type Reset struct {
+	Instance string   `json:"instance"`
+	Deleted  []string `json:"deleted"`  // policies
+	Labels   []string `json:"labels"`   // namespaces whose labels were restored
+	Restored []string `json:"restored"` // objects of the apps that were not as deployed
+}
+
+// Reset takes away what the student made: policies and namespace labels; and restores the apps where they are
+// not as deployed. hard deploys all apps anew.
+func (m *Manager) Reset(ctx context.Context, lab *labs.Lab, name string, hard bool) (*Reset, error) {
+	r, err := m.reopen(ctx, lab, name, "labctl reset")
+	if err != nil {
+		return nil, err
+	}
+	defer r.inst.Close()
+	client, err := r.kube()
+	if err != nil {
+		return nil, err
+	}
+	st := r.state()
+	if st.Before == nil {
+		return nil, fmt.Errorf("the lab instance %q is not complete: finish it with: labctl up %s", name, st.Lab.Source)
+	}
+	result := &Reset{Instance: name, Deleted: []string{}, Labels: []string{}, Restored: []string{}}
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { result.Deleted, err = r.deletePolicies(gctx, client, st.Before); return err })
+	group.Go(func() (err error) { result.Labels, err = r.restoreLabels(gctx, client, st.Before); return err })
+	group.Go(func() (err error) { result.Restored, err = r.restoreApps(gctx, client, hard); return err })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// Recall takes over the settings that an instance was made with. Only up changes them.
+func (m *Manager) Recall(st *State) {
+	if st.AppImage != "" {
+		m.Settings.AppImage = st.AppImage
+	}
+}
+
+// reopen makes a run of an instance that was brought up before.
+func (m *Manager) reopen(ctx context.Context, lab *labs.Lab, name, command string) (*run, error) {
+	inst, err := m.Store.Open(ctx, name, command)
+	if err != nil {
+		return nil, err
+	}
+	st := inst.State
+	m.Recall(st)
+	provider, err := m.provider(st.Cluster.block())
+	if err != nil {
+		inst.Close()
+		return nil, err
+	}
+	return &run{
+		m: m, opts: UpOptions{Lab: lab, Ref: st.Lab, Name: name}, lab: lab, provider: provider, inst: inst,
+		cluster: Cluster{Name: st.Cluster.Name, Kubeconfig: m.Store.Kubeconfig(name)},
+	}, nil
+}
+
+func (r *run) deletePolicies(ctx context.Context, client *kube.Client, before *Before) ([]string, error) {
+	deleted := []string{}
+	list, err := policies(ctx, client)
+	if err != nil {
+		return deleted, err
+	}
+	for i := range list {
+		p := &list[i]
+		if slices.Contains(before.Policies, string(p.GetUID())) || marked(p, r.opts.Name) || p.GetNamespace() == canaryNamespace {
+			continue
+		}
+		if !r.provider.Ephemeral() && p.GetNamespace() != "" && !slices.Contains(r.namespaces(), p.GetNamespace()) {
+			continue // somebody else's, in a cluster that the lab shares
+		}
+		if err := client.Delete(ctx, p); err != nil {
+			return deleted, err
+		}
+		deleted = append(deleted, kube.Ref(p))
+	}
+	return deleted, nil
+}
+
+// namespaces are those that the lab is about.
+func (r *run) namespaces() []string {
+	var out []string
+	for _, ns := range r.lab.Namespaces {
+		out = append(out, ns.Name)
+	}
+	for i := range r.lab.Apps {
+		out = append(out, r.lab.Apps[i].Namespace)
+	}
+	out = append(out, r.lab.Submission.Namespaces...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// restoreLabels gives namespaces the labels that the lab, or the cluster before it, gave them.
+func (r *run) restoreLabels(ctx context.Context, client *kube.Client, before *Before) ([]string, error) {
+	restored := []string{}
+	want := map[string]map[string]string{}
+	for name, labels := range before.NamespaceLabels {
+		if r.provider.Ephemeral() || slices.Contains(r.namespaces(), name) || slices.Contains(r.lab.Submission.MayLabel, name) {
+			want[name] = labels
+		}
+	}
+	for _, ns := range r.lab.Namespaces {
+		labels := map[string]string{}
+		maps.Copy(labels, want[ns.Name])
+		maps.Copy(labels, ns.Labels)
+		labels[corev1.LabelMetadataName] = ns.Name
+		want[ns.Name] = labels
+	}
+	list, err := client.Typed.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return restored, fmt.Errorf("list namespaces: %w", err)
+	}
+	for i := range list.Items {
+		ns := &list.Items[i]
+		labels, known := want[ns.Name]
+		if !known || maps.Equal(labels, ns.Labels) {
+			continue
+		}
+		patch := []byte(`[{"op":"replace","path":"/metadata/labels","value":` + jsonOf(labels) + `}]`)
+		if len(ns.Labels) == 0 {
+			patch = []byte(`[{"op":"add","path":"/metadata/labels","value":` + jsonOf(labels) + `}]`)
+		}
+		if _, err := client.Typed.CoreV1().Namespaces().Patch(ctx, ns.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: kube.FieldManager}); err != nil {
+			return restored, fmt.Errorf("restore the labels of namespace %s: %w", ns.Name, err)
+		}
+		restored = append(restored, ns.Name)
+	}
+	return restored, nil
+}
+
+// restoreApps makes the apps' objects what the lab deployed. An object in which somebody else set fields is
+// replaced, since applying would leave those fields.
+func (r *run) restoreApps(ctx context.Context, client *kube.Client, hard bool) ([]string, error) {
+	restored := []string{}
+	objs, err := objects(r.lab, r.opts.Name, r.m.Settings.AppImage)
+	if err != nil {
+		return restored, err
+	}
+	var workloads []*unstructured.Unstructured
+	for _, obj := range objs {
+		live, err := client.Get(ctx, obj)
+		if err != nil {
+			return restored, err
+		}
+		workload := isWorkload(obj)
+		switch {
+		case live == nil:
+		case hard && workload:
+			if err := client.Delete(ctx, obj); err != nil {
+				return restored, err
+			}
+			if err := waitGone(ctx, client, obj, time.Minute); err != nil {
+				return restored, err
+			}
+		case obj.GetKind() == "Namespace":
+			continue // its labels are restoreLabels'
+		case !touched(live) && asDeployed(obj, live):
+			if workload {
+				workloads = append(workloads, obj)
+			}
+			continue
+		case workload:
+			if err := client.Replace(ctx, obj, live); err != nil {
+				return restored, err
+			}
+		}
+		if _, err := client.Apply(ctx, obj); err != nil {
+			return restored, err
+		}
+		restored = append(restored, kube.Ref(obj))
+		if workload {
+			workloads = append(workloads, obj)
+		}
+	}
+	strayed, err := r.deleteRelabelled(ctx, client, objs)
+	if err != nil {
+		return restored, err
+	}
+	orphans, err := r.deleteOrphans(ctx, client)
+	if err != nil {
+		return restored, err
+	}
+	restored = slices.Concat(restored, strayed, orphans)
+	if len(restored) == 0 {
+		return restored, nil
+	}
+	return restored, kube.Waiting{Timeout: r.m.Settings.Timeouts.Apps}.Wait(ctx, workloadChecks(client, workloads)...)
+}
+
+func isWorkload(obj *unstructured.Unstructured) bool {
+	return slices.Contains([]string{"Deployment", "DaemonSet", "StatefulSet", "Pod", "ReplicaSet"}, obj.GetKind())
+}
+
+// asDeployed says whether an object is what was applied. Scaling, for one, leaves no trace of who did it.
+func asDeployed(obj, live *unstructured.Unstructured) bool {
+	field, _ := kube.Differs(obj, live)
+	return field == ""
+}
+
+// touched says whether somebody other than labctl and the cluster's controllers has set fields of an object.
+func touched(live *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(live.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool {
+		return f.Manager != kube.FieldManager && f.Subresource != "status" && !strings.HasPrefix(f.Manager, "kube-")
+	})
+}
+
+// deleteOrphans deletes pods of the apps that somebody took from their Deployment by changing their labels. A
+// new pod has taken their place, and they would answer beside it. Only controllers give a pod a template hash.
+func (r *run) deleteOrphans(ctx context.Context, client *kube.Client) ([]string, error) {
+	var deleted []string
+	for _, ns := range r.namespaces() {
+		list, err := client.Typed.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{LabelSelector: appsv1.DefaultDeploymentUniqueLabelKey})
+		if err != nil {
+			return deleted, fmt.Errorf("list pods: %w", err)
+		}
+		for i := range list.Items {
+			pod := &list.Items[i]
+			if metav1.GetControllerOf(pod) != nil || pod.DeletionTimestamp != nil {
+				continue
+			}
+			now := int64(0)
+			err := client.Typed.CoreV1().Pods(ns).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return deleted, fmt.Errorf("delete pod %s/%s: %w", ns, pod.Name, err)
+			}
+			deleted = append(deleted, "Pod "+ns+"/"+pod.Name)
+		}
+	}
+	return deleted, nil
+}
+
+// deleteRelabelled deletes pods of the apps that have other labels than their template, so that policies would
+// select them wrongly. A new pod takes their place.
+func (r *run) deleteRelabelled(ctx context.Context, client *kube.Client, objs []*unstructured.Unstructured) ([]string, error) {
+	var deleted []string
+	for _, obj := range objs {
+		if obj.GetKind() != "Deployment" {
+			continue
+		}
+		want, _, _ := unstructured.NestedStringMap(obj.Object, "spec", "template", "metadata", "labels")
+		selector, _, _ := unstructured.NestedStringMap(obj.Object, "spec", "selector", "matchLabels")
+		ns := obj.GetNamespace()
+		if ns == "" {
+			ns = metav1.NamespaceDefault
+		}
+		list, err := client.Typed.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(selector).String()})
+		if err != nil {
+			return deleted, fmt.Errorf("list pods: %w", err)
+		}
+		for i := range list.Items {
+			pod := &list.Items[i]
+			got := maps.Clone(pod.Labels)
+			delete(got, "pod-template-hash")
+			if maps.Equal(got, want) || pod.DeletionTimestamp != nil {
+				continue
+			}
+			now := int64(0)
+			err := client.Typed.CoreV1().Pods(ns).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return deleted, fmt.Errorf("delete pod %s/%s: %w", ns, pod.Name, err)
+			}
+			deleted = append(deleted, "Pod "+ns+"/"+pod.Name)
+		}
+	}
+	return deleted, nil
+}

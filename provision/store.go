@@ -1,0 +1,220 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Store is the folder of all instances, one folder each.
+type Store struct{ Dir string }
+
+// Instance is one folder of a Store, held under its lock.
+type Instance struct {
+	Dir   string
+	State *State
+	lock  *flock.Flock
+}
+
+var instanceName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$`)
+
+// checkName refuses names that no container, network or file can have.
+func checkName(name string) error {
+	if !instanceName.MatchString(name) {
+		return &UsageError{fmt.Errorf("instance name %q: want at most 40 lower-case letters, digits and dashes (--name gives another)", name)}
+	}
+	return nil
+}
+
+// ErrNoInstance says that there is no instance of the name.
+var ErrNoInstance = errors.New("no such lab instance")
+
+// BusyError says that another process works on the instance.
+type BusyError struct {
+	Name string
+	By   string // "labctl up, process 4711"; empty: not known
+}
+
+func (e *BusyError) Error() string {
+	by := e.By
+	if by == "" {
+		by = "another labctl"
+	}
+	return fmt.Sprintf("the lab instance %q is in use by %s: wait for it to end", e.Name, by)
+}
+
+// Create opens the instance of the name and makes its folder if there is none. Its State is nil when it is new.
+func (s *Store) Create(ctx context.Context, name, command string) (*Instance, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(s.Dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder of the lab instance: %w", err)
+	}
+	return s.open(ctx, name, command)
+}
+
+// Open opens an instance to work on it; ErrNoInstance if there is none.
+func (s *Store) Open(ctx context.Context, name, command string) (*Instance, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(s.Dir, name, stateFile)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, s.unknown(name)
+		}
+		return nil, fmt.Errorf("read the state of lab instance %q: %w", name, err)
+	}
+	return s.open(ctx, name, command)
+}
+
+func (s *Store) unknown(name string) error {
+	names, _ := s.Names()
+	if len(names) == 0 {
+		return fmt.Errorf("%w: %q (there are none; make one with: labctl up LAB)", ErrNoInstance, name)
+	}
+	return fmt.Errorf("%w: %q (there are: %s)", ErrNoInstance, name, strings.Join(names, ", "))
+}
+
+const (
+	stateFile      = "state.json"
+	lockFile       = "lock"
+	holderFile     = "holder"
+	kubeconfigFile = "kubeconfig"
+)
+
+func (s *Store) open(ctx context.Context, name, command string) (*Instance, error) {
+	inst := &Instance{Dir: filepath.Join(s.Dir, name)}
+	inst.lock = flock.New(filepath.Join(inst.Dir, lockFile), flock.SetPermissions(0o600))
+	// Whoever is about to end gets a moment.
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	locked, err := inst.lock.TryLockContext(ctx, 50*time.Millisecond)
+	if !locked {
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return nil, fmt.Errorf("lock the state of lab instance %q: %w", name, err)
+		}
+		holder, _ := os.ReadFile(filepath.Join(inst.Dir, holderFile))
+		return nil, &BusyError{Name: name, By: strings.TrimSpace(string(holder))}
+	}
+	// Only for messages: the lock itself is the kernel's, and ends with the process.
+	_ = os.WriteFile(filepath.Join(inst.Dir, holderFile), fmt.Appendf(nil, "%s, process %d\n", command, os.Getpid()), 0o600)
+	if inst.State, err = s.Read(name); err != nil && !errors.Is(err, ErrNoInstance) {
+		inst.Close()
+		return nil, err
+	}
+	return inst, nil
+}
+
+// Read reads an instance's state without its lock: to look, not to change.
+func (s *Store) Read(name string) (*State, error) {
+	path := filepath.Join(s.Dir, name, stateFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, s.unknown(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the state of lab instance %q: %w", name, err)
+	}
+	var st State
+	if err := json.Unmarshal(data, &st); err != nil {
+		return nil, fmt.Errorf("read the state of lab instance %q: %s: %w", name, path, err)
+	}
+	if st.FormatVersion > stateFormat {
+		return nil, fmt.Errorf("lab instance %q was made by a newer labctl (%s): use that one", name, st.Tool)
+	}
+	return &st, nil
+}
+
+// Kubeconfig is the path of the kubeconfig of an instance.
+func (s *Store) Kubeconfig(name string) string { return filepath.Join(s.Dir, name, kubeconfigFile) }
+
+// Names lists the instances, in order.
+func (s *Store) Names() ([]string, error) {
+	entries, err := os.ReadDir(s.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list lab instances: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(s.Dir, e.Name(), stateFile)); err == nil {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Kubeconfig is the path of the instance's own kubeconfig.
+func (i *Instance) Kubeconfig() string { return filepath.Join(i.Dir, kubeconfigFile) }
+
+// Save writes the state; a reader or a crash sees the old or the new one, whole.
+func (i *Instance) Save() error {
+	i.State.FormatVersion = stateFormat
+	data, err := json.MarshalIndent(i.State, "", "  ")
+	if err != nil {
+		return fmt.Errorf("save the state of lab instance %q: %w", i.State.Name, err)
+	}
+	if err := writeAtomic(filepath.Join(i.Dir, stateFile), append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("save the state of lab instance %q: %w", i.State.Name, err)
+	}
+	return nil
+}
+
+// writeAtomic replaces a file with one that has reached the disk.
+func writeAtomic(path string, data []byte, perm fs.FileMode) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	if err = f.Chmod(perm); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// Remove deletes the instance's folder; its lock is held until that is done.
+func (i *Instance) Remove() error {
+	if err := os.RemoveAll(i.Dir); err != nil {
+		return fmt.Errorf("remove the state of the lab instance: %w", err)
+	}
+	return i.lock.Close()
+}
+
+// Close releases the lock. A folder that never got a state is removed.
+func (i *Instance) Close() error {
+	os.Remove(filepath.Join(i.Dir, holderFile))
+	if _, err := os.Stat(filepath.Join(i.Dir, stateFile)); errors.Is(err, fs.ErrNotExist) {
+		os.RemoveAll(i.Dir)
+	}
+	return i.lock.Close()
+}
