@@ -61,4 +61,8 @@ type Outcome struct {
 	Verdicts []labs.Verdict
 	// Error says why a probe_error happened.
 	Error string
+	// Flow is the packet that settled the verdict, where the engine saw it on the wire.
+	Flow *Flow
+	// Seen is what the probe itself saw, in the words of its tools; empty where nothing was sent.
+	Seen string
 }

@@ -158,7 +158,12 @@ func (g *Grader) Grade(ctx context.Context, sub *Submission, eng Engine, opts Op
 	if err != nil {
 		return nil, err
 	}
-	return g.report(sub, eng.Name(), outcomes, selected, hints, opts), nil
+	rep := g.report(sub, eng.Name(), outcomes, selected, hints, opts)
+	if b, ok := eng.(*both); ok && len(b.differ) > 0 {
+		rep.Disagreements = byTask(b.differ, g.taskIndex)
+		rep.Status = Errored
+	}
+	return rep, nil
 }
 
 // Checker is an engine that can tell of all objects at once whether it models them, before it is asked to

@@ -27,6 +27,8 @@ type Report struct {
 	Submission    SubmissionReport `json:"submission"`
 	Tasks         []TaskReport     `json:"tasks"`
 	Findings      []Finding        `json:"findings"` // each mistake once, in the order they were met
+	// Disagreements are connections on which two engines differ; only engine "both" has them.
+	Disagreements []Disagreement `json:"disagreements,omitempty"`
 
 	lab     *labs.Lab
 	percent float64 // not rounded
@@ -146,6 +148,8 @@ type Why struct {
 	Text []string `json:"text"`
 	// Detail is the same for programs: the rule that decided each side, and where it stands.
 	Detail *policy.Result `json:"detail,omitempty"`
+	// Flow is the packet that settled the verdict; only probes in a cluster have one.
+	Flow *Flow `json:"flow,omitempty"`
 }
 
 // LabFile returns the lab that was graded (for views that show its texts); nil for a report read from JSON.

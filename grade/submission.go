@@ -27,6 +27,7 @@ type Submission struct {
 	// Steps are what was done during each task of the lab, in its order; a flat submission has one step.
 	Steps []Step
 
+	upTo     *int      // of a running lab: the last task whose setup was done; nil: all
 	states   []*State  // one a step
 	findings []Finding // steps without effect
 }

@@ -18,6 +18,12 @@ func why(o *Outcome) *Why {
 	if o.Detail != nil {
 		w.Text = Account(o.Detail)
 	}
+	if o.Flow != nil {
+		w.Flow = o.Flow
+		w.Text = append(w.Text, o.Flow.String())
+	} else if o.Seen != "" {
+		w.Text = append(w.Text, "The probe saw: "+o.Seen+".")
+	}
 	if len(o.Verdicts) > 1 {
 		w.Text = append(w.Text, fmt.Sprintf("Not all replicas agree: %s.", joinVerdicts(o.Verdicts)))
 	}

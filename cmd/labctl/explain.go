@@ -19,6 +19,7 @@ func newExplainCommand(app *app) *cobra.Command {
 		submission, task     string
 		via, protocol        string
 		httpMethod, httpPath string
+		inspect              inspectFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "explain LAB FROM TO[:PORT]",
@@ -31,6 +32,7 @@ state is the one at the end of the task that --task names, by default the last; 
 the lab as it is handed out.`,
 		Example: `  labctl explain networkpolicy frontend backend --submission answers/
   labctl explain networkpolicy frontend backend:8080 --submission answers/ --task frontend-egress-deny --via ip
+  labctl explain networkpolicy frontend backend --live
   labctl explain networkpolicy backend internet:443 -o json`,
 		Args:              cobra.ExactArgs(3),
 		ValidArgsFunction: completeArgs(completeLab, completeEndpoint, completeEndpoint),
@@ -52,17 +54,28 @@ the lab as it is handed out.`,
 			if httpMethod != "" || httpPath != "" {
 				probe.To.HTTP = &labs.HTTP{Method: httpMethod, Path: httpPath}
 			}
-			run, err := app.prepare(lab, submission, &engine)
-			if err != nil {
-				return err
-			}
-			state, err := run.state(task)
-			if err != nil {
-				return err
-			}
-			explanation, err := flow.Explain(cmd.Context(), run.engine, state, probe)
-			if err != nil {
-				return err
+			var explanation *flow.Explanation
+			if inspect.live {
+				o, err := app.inspect(cmd.Context(), &inspect, &engine, lab)
+				if err != nil {
+					return err
+				}
+				defer o.Close()
+				if explanation, err = o.explain(cmd.Context(), probe); err != nil {
+					return err
+				}
+			} else {
+				run, err := app.prepare(lab, submission, &engine)
+				if err != nil {
+					return err
+				}
+				state, err := run.state(task)
+				if err != nil {
+					return err
+				}
+				if explanation, err = flow.Explain(cmd.Context(), run.engine, state, probe); err != nil {
+					return err
+				}
 			}
 			if output.json() {
 				return app.writeJSON(struct {
@@ -79,6 +92,7 @@ the lab as it is handed out.`,
 	output.register(cmd)
 	registerSubmission(cmd, &submission)
 	registerTask(cmd, &task)
+	inspect.register(cmd)
 	cmd.Flags().StringVar(&via, "via", "", "how an app is addressed: service (by name, the default), ip or cluster_ip")
 	cmd.Flags().StringVar(&protocol, "protocol", "", "TCP, UDP, SCTP or ICMP; default the port's")
 	cmd.Flags().StringVar(&httpMethod, "method", "", "judge an HTTP request with this method")

@@ -1,22 +1,19 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/report"
+	"github.com/labctl/labctl/labs"
 )
 
 func newGradeCommand(app *app) *cobra.Command {
-	var (
-		labFlags    labFlags
-		engineFlags engineFlags
-		output      outputFlag
-		submission  string
-		opts        grade.Options
-	)
+	var o gradeOptions
 	cmd := &cobra.Command{
 		Use:   "grade [LAB]",
 		Short: "Score a submission against a lab, and say what was missed and why",
@@ -27,61 +24,120 @@ directory. A submission is a directory with one folder a task, or one with manif
 at once, as the lab says; or an archive of one (.zip, .tar, .tar.gz); or a single file; or "-" for standard
 input.
 
+With --offline the verdicts are worked out, without a cluster. Else they are probed in the running lab that
+"labctl up" made: each checkpoint is put in force there, and in the end the lab is reset. --engine both does
+both, and reports every connection on which they disagree.
+
+Without --submission the running lab is graded as it is: the current task, those that --task names, or with
+--all every one. LAB is then the name of the instance. What was met is remembered (see "labctl next").
+
 Exit code: 0 passed, 1 below the pass mark, 2 wrong use or a lab in error, 3 a check could not be carried
-out, 4 the submission was refused.`,
+out (or the engines disagree), 4 the submission was refused.`,
 		Example: `  labctl grade networkpolicy --submission answers/ --offline
   labctl grade networkpolicy --submission answers/ --offline --task backend-ingress-deny
+  labctl grade networkpolicy --submission answers/ --engine both
+  labctl grade                                         the running lab, as it is
   kubectl get networkpolicy -A -o yaml | labctl grade mylab/ --submission - --offline -o json`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeArgs(completeLab),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := engineFlags.check(); err != nil {
+			if err := o.engine.check(); err != nil {
 				return err
 			}
-			if submission == "" {
+			var rep *grade.Report
+			var err error
+			switch {
+			case o.submission != "":
+				rep, err = app.grade(cmd.Context(), &o, args)
+			case o.engine.chosen() == engineOffline:
 				return errors.New("--submission is missing: name the directory or file to grade, or - for standard input")
+			default:
+				rep, err = app.gradeRunning(cmd.Context(), &o, args)
 			}
-			lab, err := labFlags.load(labArg(args))
 			if err != nil {
 				return err
 			}
-			grader, err := grade.NewGrader(lab)
-			if err != nil {
-				return err
-			}
-			sub, err := app.readSubmission(submission, grader)
-			if err != nil {
-				return err
-			}
-			eng, err := engineFlags.open(lab)
-			if err != nil {
-				return err
-			}
-			start := app.now()
-			rep, err := grader.Grade(cmd.Context(), sub, eng, opts)
-			if err != nil {
-				return err
-			}
-			app.log().Debug("graded", "lab", lab.Name, "digest", lab.Digest, "engine", eng.Name(), "took", app.now().Sub(start))
-			if err := app.writeReport(rep, output.json()); err != nil {
+			if err := app.writeReport(rep, o.output.json()); err != nil {
 				return err
 			}
 			return statusOf(rep.ExitCode())
 		},
 	}
-	labFlags.register(cmd)
-	engineFlags.register(cmd)
-	output.register(cmd)
-	registerSubmission(cmd, &submission)
-	registerTasks(cmd, &opts.Tasks, "grade only this `TASK`; may be given more than once")
-	cmd.Flags().StringArrayVar(&opts.Hints, "hint", nil, "count the cost of a `HINT` that was taken, as TASK/NAME; may be given more than once")
+	o.lab.register(cmd)
+	o.engine.register(cmd)
+	o.live.register(cmd)
+	o.output.register(cmd)
+	registerSubmission(cmd, &o.submission)
+	cmd.Flags().BoolVar(&o.all, "all", false, "of a running lab: every task, not only the current one")
+	registerTasks(cmd, &o.opts.Tasks, "grade only this `TASK`; may be given more than once")
+	cmd.MarkFlagsMutuallyExclusive("all", "task")
+	cmd.Flags().StringArrayVar(&o.opts.Hints, "hint", nil, "count the cost of a `HINT` that was taken, as TASK/NAME; may be given more than once")
 	// The only error is a flag that does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("hint", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return hintNames(labArg(args)), cobra.ShellCompDirectiveNoFileComp
 	})
-	cmd.Flags().BoolVar(&opts.Reveal, "after-due", false, "show the objectives that are shown after the due date")
-	cmd.Flags().BoolVar(&opts.RevealHidden, "reveal", false, "show hidden objectives too (for authors and graders)")
+	cmd.Flags().BoolVar(&o.opts.Reveal, "after-due", false, "show the objectives that are shown after the due date")
+	cmd.Flags().BoolVar(&o.opts.RevealHidden, "reveal", false, "show hidden objectives too (for authors and graders)")
 	return cmd
+}
+
+type gradeOptions struct {
+	lab        labFlags
+	engine     engineFlags
+	live       liveFlags
+	output     outputFlag
+	submission string
+	opts       grade.Options
+	all        bool
+}
+
+// grade grades a submission with the engine that was asked for.
+func (a *app) grade(ctx context.Context, o *gradeOptions, args []string) (*grade.Report, error) {
+	lab, err := o.lab.load(labArg(args))
+	if err != nil {
+		return nil, err
+	}
+	grader, err := grade.NewGrader(lab)
+	if err != nil {
+		return nil, err
+	}
+	sub, err := a.readSubmission(o.submission, grader)
+	if err != nil {
+		return nil, err
+	}
+	start := a.now()
+	var rep *grade.Report
+	if o.engine.chosen() == engineOffline {
+		eng, err := o.engine.open(lab)
+		if err != nil {
+			return nil, err
+		}
+		rep, err = grader.Grade(ctx, sub, eng, o.opts)
+		if err != nil {
+			return nil, err
+		}
+	} else if rep, err = a.gradeLive(ctx, o, lab, grader, sub); err != nil {
+		return nil, err
+	}
+	a.log().Debug("graded", "lab", lab.Name, "digest", lab.Digest, "engine", rep.Engine, "took", a.now().Sub(start))
+	return rep, nil
+}
+
+// gradeLive grades a submission in the lab's running instance.
+func (a *app) gradeLive(ctx context.Context, o *gradeOptions, lab *labs.Lab, grader *grade.Grader, sub *grade.Submission) (*grade.Report, error) {
+	cfg, err := o.engine.config()
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.openRunning(ctx, &o.live, cmp.Or(o.live.name, lab.Name), "labctl grade", lab, cfg.Semantics, false)
+	if err != nil {
+		return nil, err
+	}
+	var eng grade.Engine = r.engine
+	if o.engine.chosen() == engineBoth {
+		eng = grade.Both(r.engine, r.model)
+	}
+	return a.gradeSubmission(ctx, r, grader, sub, eng, o.opts)
 }
 
 func (a *app) writeReport(rep *grade.Report, asJSON bool) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -100,7 +99,7 @@ func (f *engineFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.engine, "engine", "", "`ENGINE` that judges connections: offline, live or both")
 	f.registerSemantics(cmd)
 	cmd.MarkFlagsMutuallyExclusive("offline", "engine")
-	complete(cmd, "engine", "offline")
+	complete(cmd, "engine", engineLive, engineOffline, engineBoth)
 }
 
 func (f *engineFlags) registerSemantics(cmd *cobra.Command) {
@@ -109,26 +108,46 @@ func (f *engineFlags) registerSemantics(cmd *cobra.Command) {
 	complete(cmd, "semantics", string(policy.Cilium), string(policy.Kubernetes))
 }
 
-// check refuses engines that this version does not have.
+// Engines.
+const (
+	engineOffline = "offline"
+	engineLive    = "live"
+	engineBoth    = "both"
+)
+
+// check refuses engines that there are not.
 func (f *engineFlags) check() error {
-	if f.offline {
+	switch f.chosen() {
+	case engineOffline, engineLive, engineBoth:
 		return nil
-	}
-	switch f.engine {
-	case "offline":
-		return nil
-	case "":
-		return errors.New("the live engine is not available in this version: add --offline to grade without a cluster")
-	case "live", "both":
-		return fmt.Errorf("--engine %s is not available in this version: use --offline", f.engine)
 	}
 	return fmt.Errorf("--engine %s: want offline, live or both", f.engine)
 }
 
-func (f *engineFlags) open(lab *labs.Lab) (grade.Engine, error) {
+// chosen is the engine that the flags name; by default the live one.
+func (f *engineFlags) chosen() string {
+	switch {
+	case f.offline:
+		return engineOffline
+	case f.engine == "":
+		return engineLive
+	}
+	return f.engine
+}
+
+// config is how the rule model reads policies.
+func (f *engineFlags) config() (policy.Config, error) {
 	cfg := policy.Config{Semantics: policy.Semantics(f.semantics)}
 	if cfg.Semantics != policy.Cilium && cfg.Semantics != policy.Kubernetes {
-		return nil, fmt.Errorf("--semantics %s: want cilium or kubernetes", f.semantics)
+		return cfg, fmt.Errorf("--semantics %s: want cilium or kubernetes", f.semantics)
+	}
+	return cfg, nil
+}
+
+func (f *engineFlags) open(lab *labs.Lab) (grade.Engine, error) {
+	cfg, err := f.config()
+	if err != nil {
+		return nil, err
 	}
 	return offline.New(lab, cfg)
 }

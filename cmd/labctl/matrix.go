@@ -17,6 +17,7 @@ func newMatrixCommand(app *app) *cobra.Command {
 		submission string
 		tasks      []string
 		all        bool
+		inspect    inspectFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "matrix [LAB]",
@@ -26,6 +27,7 @@ of those that --task names. Without --submission it is the lab as it is handed o
 		Example: `  labctl matrix networkpolicy --submission answers/
   labctl matrix networkpolicy --submission answers/ --all -o csv
   labctl matrix networkpolicy --submission answers/ -o svg >table.svg
+  labctl matrix networkpolicy --live
   labctl matrix networkpolicy -o dot | dot -Tpng >graph.png`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeArgs(completeLab),
@@ -34,19 +36,29 @@ of those that --task names. Without --submission it is the lab as it is handed o
 			if err != nil {
 				return err
 			}
-			run, err := app.prepare(lab, submission, &engine)
-			if err != nil {
-				return err
-			}
-			if all {
-				tasks = nil
-				for i := range lab.Tasks {
-					tasks = append(tasks, lab.Tasks[i].Name)
+			var tables []*flow.Table
+			if inspect.live {
+				o, err := app.inspect(cmd.Context(), &inspect, &engine, lab)
+				if err != nil {
+					return err
 				}
-			}
-			tables, err := run.tables(cmd.Context(), tasks)
-			if err != nil {
-				return err
+				defer o.Close()
+				table, err := o.table(cmd.Context())
+				if err != nil {
+					return err
+				}
+				tables = []*flow.Table{table}
+			} else {
+				run, err := app.prepare(lab, submission, &engine)
+				if err != nil {
+					return err
+				}
+				if all {
+					tasks = taskList(lab)
+				}
+				if tables, err = run.tables(cmd.Context(), tasks); err != nil {
+					return err
+				}
 			}
 			switch output.value {
 			case "json":
@@ -80,5 +92,6 @@ of those that --task names. Without --submission it is the lab as it is handed o
 	registerTasks(cmd, &tasks, "the checkpoint of this `TASK`; may be given more than once; default the last task")
 	cmd.Flags().BoolVar(&all, "all", false, "the checkpoints of all tasks")
 	cmd.MarkFlagsMutuallyExclusive("all", "task")
+	inspect.register(cmd)
 	return cmd
 }

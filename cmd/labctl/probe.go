@@ -49,8 +49,8 @@ spaces, or the flag given several times. "-" is standard input.`,
   labctl probe --offline --manifests pods.yaml services.yaml --policies a.yaml,b.yaml --probes - < probes.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.engine.check(); err != nil {
-				return err
+			if o.engine.chosen() != engineOffline {
+				return errors.New("labctl probe works offline only: add --offline")
 			}
 			return app.probe(cmd.Context(), &o)
 		},

@@ -36,7 +36,12 @@ connections it lets through, with Cilium's own rule model, and says which rule d
 	})
 	addGroup(cmd, "students", "For students:",
 		newLabsCommand(app), newShowCommand(app), newStartCommand(app), newHintCommand(app),
-		newGradeCommand(app), newWatchCommand(app), newExplainCommand(app), newMatrixCommand(app), newDiffCommand(app))
+		newGradeCommand(app), newNextCommand(app), newSolveCommand(app), newWatchCommand(app),
+		newExplainCommand(app), newMatrixCommand(app), newDiffCommand(app))
+	addGroup(cmd, "clusters", "Running labs:",
+		newUpCommand(app), newPlanCommand(app), newStatusCommand(app), newObserveCommand(app), newResetCommand(app),
+		newPauseCommand(app), newResumeCommand(app), newDownCommand(app), newListCommand(app), newKubeconfigCommand(app),
+		newEnvCommand(app), newDoctorCommand(app), newLogsCommand(app), newConfigCommand(app))
 	addGroup(cmd, "authors", "For authors of labs:",
 		newInitCommand(app), newFmtCommand(app), newValidateCommand(app), newTestCommand(app))
 	addGroup(cmd, "platforms", "Without a lab:", newProbeCommand(app))

@@ -21,6 +21,14 @@ type Explanation struct {
 	Detail  *policy.Result `json:"detail,omitempty"`
 	Needs   []Need         `json:"needs"` // what some policy would have to allow; empty if it is allowed
 	Flips   []Flip         `json:"flips"` // single changes, tried out, after which the verdict is another
+	Probed  *Probed        `json:"probed,omitempty"`
+}
+
+// Probed is what became of the connection when it was tried in a running lab.
+type Probed struct {
+	Verdict labs.Verdict `json:"verdict"`
+	Seen    string       `json:"seen"` // by the probe
+	Flow    *grade.Flow  `json:"flow,omitempty"`
 }
 
 // Need is one direction that is closed.

@@ -18,6 +18,16 @@ func Explanation(w io.Writer, e *flow.Explanation, style Style) error {
 		at = p.dim(" · at the end of " + e.Task)
 	}
 	p.line("", p.bold(e.From+" → "+e.To)+": "+p.verdict(e.Verdict)+at)
+	if e.Probed != nil {
+		seen := e.Probed.Seen
+		if e.Probed.Flow != nil {
+			seen = e.Probed.Flow.String()
+		}
+		p.line("", "Probed: "+p.verdict(e.Probed.Verdict)+". "+seen)
+		if e.Probed.Verdict != e.Verdict {
+			p.line("", p.bold("The cluster and the rule model disagree; what follows is the rule model's account."))
+		}
+	}
 	if e.Detail != nil {
 		p.blank()
 		p.result(e.Detail)

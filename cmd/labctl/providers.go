@@ -1,0 +1,15 @@
+package main
+
+import (
+	"github.com/labctl/labctl/provision"
+	"github.com/labctl/labctl/provision/existing"
+	"github.com/labctl/labctl/provision/kind"
+)
+
+// providers are the kinds of cluster that this labctl can make, by the name of the lab's cluster block.
+func providers() map[string]provision.NewProvider {
+	return map[string]provision.NewProvider{
+		kind.Name:     kind.New,
+		existing.Name: existing.New,
+	}
+}

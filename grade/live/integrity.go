@@ -1,0 +1,213 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
+)
+
+// Integrity looks whether the lab is what was deployed: a frontend that is gone is not "blocked". A tampered lab
+// is a *grade.Refused with everything that was found; what is only worth knowing comes back as notes.
+func (e *Engine) Integrity(ctx context.Context) (notes []string, err error) {
+	var problems manifest.Problems
+	add := func(object, format string, args ...any) {
+		problems = append(problems, manifest.Problem{
+			File: "cluster", Object: object, Message: fmt.Sprintf(format, args...), Hint: "labctl reset restores the lab",
+		})
+	}
+	for _, want := range e.cfg.Instance.Deployed {
+		if want.GetKind() == "Namespace" {
+			continue // labels are the submission's business, or namespaces'
+		}
+		live, err := e.cfg.Client.Get(ctx, want)
+		if err != nil {
+			return nil, err
+		}
+		if live == nil {
+			add(kube.Ref(want), "it is gone")
+			continue
+		}
+		if field, got := kube.Differs(want, live); field != "" {
+			add(kube.Ref(want), "%s is not as the lab deployed it: it is %s", field, got)
+		}
+		if _, ok, _ := unstructured.NestedSlice(live.Object, "spec", "template", "spec", "initContainers"); ok {
+			if _, meant, _ := unstructured.NestedSlice(want.Object, "spec", "template", "spec", "initContainers"); !meant {
+				add(kube.Ref(want), "somebody gave it init containers")
+			}
+		}
+	}
+	found, err := e.pods(ctx, add)
+	if err != nil {
+		return nil, err
+	}
+	notes = append(notes, found...)
+	if found, err = e.webhooks(ctx, add); err != nil {
+		return nil, err
+	}
+	notes = append(notes, found...)
+	if err := e.removedLabels(ctx, add); err != nil {
+		return nil, err
+	}
+	if len(problems) > 0 {
+		return notes, &grade.Refused{Problems: problems}
+	}
+	return notes, nil
+}
+
+// pods looks at what runs in the apps' namespaces: the apps' pods as their template says, and no others that
+// could be taken for them.
+func (e *Engine) pods(ctx context.Context, add func(object, format string, args ...any)) (notes []string, err error) {
+	client := e.cfg.Client.Typed
+	seen := map[string]bool{}
+	for i := range e.cfg.Lab.Apps {
+		ns := e.cfg.Lab.Apps[i].Namespace
+		if seen[ns] {
+			continue
+		}
+		seen[ns] = true
+		pods, err := client.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("list the pods of namespace %s: %w", ns, err)
+		}
+		sets, err := client.AppsV1().ReplicaSets(ns).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("list the replica sets of namespace %s: %w", ns, err)
+		}
+		for j := range pods.Items {
+			pod := &pods.Items[j]
+			if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+				continue
+			}
+			template := e.templateOf(pod, sets.Items)
+			switch {
+			case template == nil && e.couldBeTaken(pod):
+				add("Pod "+ns+"/"+pod.Name, "the lab did not deploy it, and it has the labels of one of the lab's apps")
+			case template == nil:
+				notes = append(notes, fmt.Sprintf("Pod %s/%s is not the lab's", ns, pod.Name))
+			default:
+				checkPod(pod, template, add)
+			}
+		}
+	}
+	return notes, nil
+}
+
+// checkPod holds a pod against the template that it was made from.
+func checkPod(pod *corev1.Pod, template *corev1.PodTemplateSpec, add func(object, format string, args ...any)) {
+	ref := "Pod " + pod.Namespace + "/" + pod.Name
+	got := maps.Clone(pod.Labels)
+	for _, key := range []string{appsv1.DefaultDeploymentUniqueLabelKey, "controller-revision-hash", "pod-template-generation", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"} {
+		delete(got, key)
+	}
+	want := maps.Clone(template.Labels)
+	delete(want, appsv1.DefaultDeploymentUniqueLabelKey)
+	if !maps.Equal(got, want) {
+		add(ref, "its labels are %s instead of %s", labels.Set(got), labels.Set(want))
+	}
+	if len(pod.Spec.Containers) != len(template.Spec.Containers) {
+		add(ref, "it has %d containers instead of %d", len(pod.Spec.Containers), len(template.Spec.Containers))
+		return
+	}
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Image != template.Spec.Containers[i].Image {
+			add(ref, "container %s runs the image %s instead of %s", pod.Spec.Containers[i].Name, pod.Spec.Containers[i].Image, template.Spec.Containers[i].Image)
+		}
+	}
+}
+
+// templateOf is what a pod of the lab's own workloads is made from; nil: it is none of them.
+func (e *Engine) templateOf(pod *corev1.Pod, sets []appsv1.ReplicaSet) *corev1.PodTemplateSpec {
+	owner := metav1.GetControllerOf(pod)
+	kind, name := "Pod", pod.Name
+	if owner != nil {
+		kind, name = owner.Kind, owner.Name
+		for i := range sets {
+			if above := metav1.GetControllerOf(&sets[i]); sets[i].UID == owner.UID && above != nil {
+				kind, name = above.Kind, above.Name
+			}
+		}
+	}
+	for _, obj := range e.cfg.Instance.Deployed {
+		ref := refOf(obj)
+		if ref.Kind != kind || ref.Name != name || ref.Namespace != pod.Namespace {
+			continue
+		}
+		template := obj.Object
+		if kind != "Pod" {
+			template, _, _ = unstructured.NestedMap(obj.Object, "spec", "template")
+		}
+		data, err := json.Marshal(template)
+		var out corev1.PodTemplateSpec
+		if err != nil || json.Unmarshal(data, &out) != nil {
+			return nil
+		}
+		return &out
+	}
+	return nil
+}
+
+// couldBeTaken says whether a pod has the labels of an app of the lab, so that services and policies take it for one.
+func (e *Engine) couldBeTaken(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(e.cfg.Instance.Deployed, func(obj *unstructured.Unstructured) bool {
+		template, ok, _ := unstructured.NestedStringMap(obj.Object, "spec", "template", "metadata", "labels")
+		return ok && refOf(obj).Namespace == pod.Namespace && labels.SelectorFromSet(template).Matches(labels.Set(pod.Labels))
+	})
+}
+
+// webhooks finds what can change objects on their way into the cluster. In a cluster that the lab shares they
+// are somebody's business, and only noted.
+func (e *Engine) webhooks(ctx context.Context, add func(object, format string, args ...any)) (notes []string, err error) {
+	api := e.cfg.Client.Typed.AdmissionregistrationV1()
+	mutating, err := api.MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list webhooks: %w", err)
+	}
+	for i := range mutating.Items {
+		ref := "MutatingWebhookConfiguration " + mutating.Items[i].Name
+		if e.cfg.Instance.Shared {
+			notes = append(notes, ref+" can change what is applied")
+			continue
+		}
+		add(ref, "it can change what is applied, and the lab did not deploy it")
+	}
+	validating, err := api.ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list webhooks: %w", err)
+	}
+	for i := range validating.Items {
+		notes = append(notes, "ValidatingWebhookConfiguration "+validating.Items[i].Name+" is not the lab's")
+	}
+	return notes, nil
+}
+
+// removedLabels finds namespaces that lost labels which the lab gave them.
+func (e *Engine) removedLabels(ctx context.Context, add func(object, format string, args ...any)) error {
+	list, err := e.cfg.Client.Typed.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list namespaces: %w", err)
+	}
+	there := map[string]map[string]string{}
+	for i := range list.Items {
+		there[list.Items[i].Name] = list.Items[i].Labels
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.cfg.Instance.NamespaceLabels)) {
+		for _, key := range slices.Sorted(maps.Keys(e.cfg.Instance.NamespaceLabels[name])) {
+			if _, ok := there[name][key]; !ok {
+				add("Namespace "+name, "it lost the label %s=%s", key, e.cfg.Instance.NamespaceLabels[name][key])
+			}
+		}
+	}
+	return nil
+}

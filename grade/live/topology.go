@@ -1,0 +1,361 @@
+package live
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/probe"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/labs"
+)
+
+// topology is where the lab's apps, nodes and externals are in the cluster at this moment.
+type topology struct {
+	cfg   Config
+	apps  map[string]*app
+	nodes []corev1.Node
+	learn bool // policies know addresses by their names: these are looked up before an address is tried
+}
+
+// app is an app of the lab with its pods that run.
+type app struct {
+	*labs.App
+	pods    []corev1.Pod
+	service *corev1.Service // nil: none
+}
+
+// attempt is one connection behind a probe.
+type attempt struct {
+	from    source
+	to      probe.Probe
+	servers []string      // names of the pods that may answer; empty: whoever
+	behind  []probe.Probe // the pods behind a service, by address
+	broken  string        // why it can never count as denied: it did not work with no policy in force
+}
+
+// source is a pod that probes start from, or a node.
+type source struct {
+	pod  *corev1.Pod
+	node string
+}
+
+func (s source) String() string {
+	if s.pod == nil {
+		return "node " + s.node
+	}
+	return s.pod.Namespace + "/" + s.pod.Name
+}
+
+func readTopology(ctx context.Context, cfg Config) (*topology, error) {
+	t := &topology{cfg: cfg, apps: make(map[string]*app, len(cfg.Lab.Apps))}
+	pods := map[string][]corev1.Pod{}
+	services := map[string][]corev1.Service{}
+	for i := range cfg.Lab.Apps {
+		ns := cfg.Lab.Apps[i].Namespace
+		if _, ok := pods[ns]; ok {
+			continue
+		}
+		list, err := cfg.Client.Typed.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("list the pods of namespace %s: %w", ns, err)
+		}
+		pods[ns] = list.Items
+		svcs, err := cfg.Client.Typed.CoreV1().Services(ns).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("list the services of namespace %s: %w", ns, err)
+		}
+		services[ns] = svcs.Items
+	}
+	for i := range cfg.Lab.Apps {
+		a := &app{App: &cfg.Lab.Apps[i]}
+		selector := labels.SelectorFromSet(appLabels(a.App))
+		for _, pod := range pods[a.Namespace] {
+			if selector.Matches(labels.Set(pod.Labels)) && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil && pod.Status.PodIP != "" {
+				a.pods = append(a.pods, pod)
+			}
+		}
+		for j := range services[a.Namespace] {
+			if svc := &services[a.Namespace][j]; svc.Name == a.Service {
+				a.service = svc
+			}
+		}
+		t.apps[a.Name] = a
+	}
+	nodes, err := cfg.Client.Typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	t.nodes = nodes.Items
+	return t, nil
+}
+
+// appLabels are the labels of an app's pods; one without any has its name's.
+func appLabels(a *labs.App) map[string]string {
+	if len(a.Labels) == 0 {
+		return map[string]string{"app": a.Name}
+	}
+	return a.Labels
+}
+
+func (t *topology) app(name string) (*app, error) {
+	a := t.apps[name]
+	if a == nil {
+		return nil, fmt.Errorf("the lab has no app %q", name)
+	}
+	if len(a.pods) == 0 {
+		return nil, fmt.Errorf("the app %q has no pod that runs", name)
+	}
+	return a, nil
+}
+
+// resolve returns the connections behind a probe: from every replica of the source, to every replica of a
+// target that is addressed by pod.
+func (t *topology) resolve(p grade.Probe) ([]attempt, error) {
+	from, err := t.sources(p.From)
+	if err != nil {
+		return nil, err
+	}
+	to, err := t.targets(p.To)
+	if err != nil {
+		return nil, err
+	}
+	var all []attempt
+	for _, f := range from {
+		for _, a := range to {
+			// A replica does not probe itself while there are others: that connection never leaves the pod.
+			if f.pod != nil && len(from) > 1 && len(to) > 1 && f.pod.Status.PodIP == a.to.Host {
+				continue
+			}
+			a.from = f
+			if f.pod != nil && p.From.App != "" {
+				a.broken = t.cfg.Instance.Broken[Key(f.pod.Namespace, p.From.App, a.to.String(), a.to.Protocol)]
+			}
+			all = append(all, a)
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("there is nothing to probe")
+	}
+	return all, nil
+}
+
+func (t *topology) sources(s labs.Source) ([]source, error) {
+	switch {
+	case s.App != "":
+		a, err := t.app(s.App)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]source, len(a.pods))
+		for i := range a.pods {
+			out[i] = source{pod: &a.pods[i]}
+		}
+		return out, nil
+	case s.Node != "":
+		n, err := t.node(s.Node)
+		if err != nil {
+			return nil, err
+		}
+		return []source{{node: n.Name}}, nil
+	}
+	return nil, fmt.Errorf("nothing can be sent from %s: it is outside the cluster", s)
+}
+
+// node finds a node by the lab's name for it, which on kind goes without the cluster's.
+func (t *topology) node(name string) (*corev1.Node, error) {
+	var found *corev1.Node
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		if n.Name == name {
+			return n, nil
+		}
+		if found == nil && strings.HasSuffix(n.Name, "-"+name) {
+			found = n
+		}
+	}
+	if found == nil {
+		return nil, fmt.Errorf("the cluster has no node %q", name)
+	}
+	return found, nil
+}
+
+func (t *topology) targets(to labs.Target) ([]attempt, error) {
+	p := probe.Probe{Port: to.Port, Protocol: strings.ToUpper(to.Protocol), HTTP: to.HTTP}
+	if p.Protocol == "TCP" {
+		p.Protocol = ""
+	}
+	if strings.HasPrefix(p.Protocol, "ICMP") {
+		if p.Protocol = "ICMP"; to.ICMPType != nil && *to.ICMPType != 8 {
+			return nil, fmt.Errorf("ICMP type %d cannot be sent: the probe's tool knows echo requests (type 8)", *to.ICMPType)
+		}
+	}
+	one := func(host string) []attempt {
+		p.Host = host
+		return []attempt{{to: p}}
+	}
+	switch {
+	case to.DNS != "":
+		p.Protocol, p.DNSOverTCP = probe.DNS, p.Protocol == "" && to.Protocol != ""
+		return one(strings.TrimSuffix(to.DNS, ".") + "."), nil
+	case to.App != "":
+		return t.appTargets(to, p)
+	case to.External != "":
+		return t.externalTargets(to, p)
+	case to.Node != "":
+		n, err := t.node(to.Node)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range n.Status.Addresses {
+			if a.Type == corev1.NodeInternalIP {
+				return one(a.Address), nil
+			}
+		}
+		return nil, fmt.Errorf("node %s has no address", n.Name)
+	}
+	return one(to.IP), nil
+}
+
+func (t *topology) externalTargets(to labs.Target, p probe.Probe) ([]attempt, error) {
+	i := slices.IndexFunc(t.cfg.Lab.Externals, func(e labs.External) bool { return e.Name == to.External })
+	if i < 0 {
+		return nil, fmt.Errorf("the lab has no external %q", to.External)
+	}
+	ext := &t.cfg.Lab.Externals[i]
+	p.Port = cmp.Or(p.Port, ext.Port)
+	switch {
+	case to.IP != "":
+		p.Host = to.IP
+	case ext.Host != "" && to.Via != labs.ViaIP:
+		p.Host = strings.TrimSuffix(ext.Host, ".") + "."
+	default:
+		addrs := t.cfg.Instance.Externals[ext.Name]
+		if len(addrs) == 0 {
+			addrs = ext.Addrs
+		}
+		if len(addrs) == 0 && ext.CIDR != "" {
+			if prefix, err := netip.ParsePrefix(ext.CIDR); err == nil {
+				addrs = []string{prefix.Masked().Addr().Next().String()}
+			}
+		}
+		if len(addrs) == 0 {
+			return nil, fmt.Errorf("external %q has no address that is known here", ext.Name)
+		}
+		p.Host = addrs[0]
+		if t.learn && ext.Host != "" {
+			p.Learn = strings.TrimSuffix(ext.Host, ".") + "."
+		}
+	}
+	return []attempt{{to: p}}, nil
+}
+
+func (t *topology) appTargets(to labs.Target, p probe.Probe) ([]attempt, error) {
+	a, err := t.app(to.App)
+	if err != nil {
+		return nil, err
+	}
+	if to.Via == labs.ViaIP {
+		out := make([]attempt, len(a.pods))
+		for i := range a.pods {
+			p.Host = a.pods[i].Status.PodIP
+			p.Echo = t.echoes(&a.pods[i], p.Protocol, p.Port)
+			out[i] = attempt{to: p, servers: servers(a.pods[i : i+1])}
+		}
+		return out, nil
+	}
+	if a.service == nil {
+		return nil, fmt.Errorf("the app %q has no service in the cluster", a.Name)
+	}
+	p.Host = a.service.Name + "." + a.Namespace + ".svc.cluster.local."
+	if to.Via == labs.ViaCluster {
+		p.Host = a.service.Spec.ClusterIP
+	}
+	var behind []probe.Probe
+	for _, port := range a.service.Spec.Ports {
+		if int(port.Port) == p.Port && string(port.Protocol) == cmp.Or(p.Protocol, "TCP") {
+			target := port.TargetPort.IntValue()
+			if target == 0 {
+				target = named(&a.pods[0], port.TargetPort.String())
+			}
+			p.Echo = t.echoes(&a.pods[0], p.Protocol, cmp.Or(target, int(port.Port)))
+			for i := range a.pods {
+				pod := p
+				pod.Host, pod.Port = a.pods[i].Status.PodIP, cmp.Or(target, int(port.Port))
+				behind = append(behind, pod)
+			}
+		}
+	}
+	return []attempt{{to: p, servers: servers(a.pods), behind: behind}}, nil
+}
+
+// named is the number of a pod's port; 0: it has none of the name.
+func named(pod *corev1.Pod, name string) int {
+	for _, c := range pod.Spec.Containers {
+		for _, p := range c.Ports {
+			if p.Name == name {
+				return int(p.ContainerPort)
+			}
+		}
+	}
+	return 0
+}
+
+func servers(pods []corev1.Pod) []string {
+	out := make([]string, len(pods))
+	for i := range pods {
+		out[i] = cmp.Or(pods[i].Spec.Hostname, pods[i].Name)
+	}
+	return out
+}
+
+// echoes says whether the demo image's server listens on a port of a pod, which can prove that it is it.
+func (t *topology) echoes(pod *corev1.Pod, protocol string, port int) bool {
+	for _, c := range pod.Spec.Containers {
+		words := append(slices.Clone(c.Command), c.Args...)
+		if repository(c.Image) != repository(t.cfg.Instance.AppImage) || !slices.Contains(words, "netexec") {
+			continue
+		}
+		flag, otherwise := "--http-port=", 8080
+		switch protocol {
+		case "UDP":
+			flag, otherwise = "--udp-port=", 8081
+		case "SCTP", "ICMP":
+			return false
+		}
+		listens := otherwise
+		for _, w := range words {
+			if value, ok := strings.CutPrefix(w, flag); ok {
+				if _, err := fmt.Sscanf(value, "%d", &listens); err != nil {
+					listens = 0
+				}
+			}
+		}
+		if listens == port {
+			return true
+		}
+	}
+	return false
+}
+
+// repository is an image's name without tag and digest.
+func repository(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
+		image = image[:i]
+	}
+	return image
+}
+
+// execIn names the pod's first container.
+func execIn(pod *corev1.Pod) kube.Pod {
+	return kube.Pod{Namespace: pod.Namespace, Name: pod.Name, Container: pod.Spec.Containers[0].Name}
+}
