@@ -43,7 +43,7 @@ N ?= 300
 oracle: build ## compare bin/labctl with Cilium's full engine on N=300 random clusters
 	cd cilium/policy/oracle && $(GO) vet . && $(GO) test . && $(GO) run . -n $(N) -labctl ../../../$(BIN)
 
-e2e: ## run every command as a process, offline (nothing in this version needs a cluster)
+e2e: ## run every command as a process, offline
 	$(GO) test -count=1 -run TestScripts ./cmd/labctl
 
 FUZZTIME ?= 10s
