@@ -18,10 +18,12 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/repo"
 	"helm.sh/helm/v3/pkg/storage/driver"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
 
 	"github.com/labctl/labctl/cilium/kube"
 )
@@ -142,6 +144,7 @@ func (h *Helm) Install(ctx context.Context, c *Chart, values map[string]any) (*I
 	up.ResetValues = true
 	up.MaxHistory = 5
 	up.DisableOpenAPIValidation = true
+	up.PostRenderer = earlierProbe{}
 	up.Labels = map[string]string{ownerLabel: h.owner}
 	rel, err := up.RunWithContext(ctx, Release, c.helm, values)
 	if err != nil {
@@ -156,6 +159,7 @@ func (h *Helm) install(ctx context.Context, cfg *action.Configuration, c *Chart,
 	in.Replace = true // of a failed first try
 	// The API server checks the objects anyhow; fetching and parsing its OpenAPI costs a second.
 	in.DisableOpenAPIValidation = true
+	in.PostRenderer = earlierProbe{}
 	in.Labels = map[string]string{ownerLabel: h.owner}
 	rel, err := in.RunWithContext(ctx, c.helm, values)
 	if err != nil {
@@ -216,6 +220,7 @@ func (h *Helm) Status(context.Context) (*Installed, error) {
 func (h *Helm) Render(ctx context.Context, c *Chart, values map[string]any, kubernetes string) ([]byte, error) {
 	in := action.NewInstall(&action.Configuration{Log: func(string, ...any) {}})
 	in.ReleaseName, in.Namespace = Release, Namespace
+	in.PostRenderer = earlierProbe{}
 	in.ClientOnly, in.DryRun, in.IncludeCRDs = true, true, true
 	if kubernetes != "" {
 		version, err := chartutil.ParseKubeVersion(kubernetes)
@@ -254,6 +259,35 @@ func installed(rel *release.Release) *Installed {
 		Values:       rel.Config,
 		Owner:        rel.Labels[ownerLabel],
 	}
+}
+
+// earlierProbe changes what the chart has no value for: the relay's startup probe waits 10 s before its first
+// look and 3 s between two, and those are the last seconds of an up. How long the relay may take stays: 70 s.
+type earlierProbe struct{}
+
+func (earlierProbe) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
+	const deployment = "kind: Deployment"
+	docs := bytes.Split(rendered.Bytes(), []byte("\n---\n"))
+	for i, doc := range docs {
+		if !bytes.Contains(doc, []byte(deployment)) || !bytes.Contains(doc, []byte("name: hubble-relay\n")) {
+			continue
+		}
+		var relay appsv1.Deployment
+		if err := yaml.Unmarshal(doc, &relay); err != nil {
+			return nil, fmt.Errorf("read the relay's Deployment: %w", err)
+		}
+		for j := range relay.Spec.Template.Spec.Containers {
+			if p := relay.Spec.Template.Spec.Containers[j].StartupProbe; p != nil {
+				p.InitialDelaySeconds, p.PeriodSeconds, p.FailureThreshold = 1, 1, 70
+			}
+		}
+		data, err := yaml.Marshal(relay)
+		if err != nil {
+			return nil, fmt.Errorf("write the relay's Deployment: %w", err)
+		}
+		docs[i] = data
+	}
+	return bytes.NewBuffer(bytes.Join(docs, []byte("\n---\n"))), nil
 }
 
 // getter hands a kube.Client to Helm.

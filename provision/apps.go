@@ -303,7 +303,7 @@ func (r *run) lookApps(ctx context.Context) (Action, error) {
 		plain[i] = obj.Object
 	}
 	act := r.action(phaseApps, fmt.Sprintf("%s, %s", plural(len(r.lab.Apps), "app"), plural(len(r.lab.Namespaces), "namespace")),
-		plain, r.lab.Externals, r.m.Settings.Externals)
+		plain)
 	if act.Kind != Keep {
 		return act, nil
 	}
@@ -333,9 +333,6 @@ func (r *run) deployApps(ctx context.Context, p *progress) error {
 		if err := refuseForeign(ctx, client, objs, r.opts.Name); err != nil {
 			return err
 		}
-	}
-	if err := r.externals(ctx, client, p); err != nil {
-		return err
 	}
 	p.stepf("applying %s", plural(len(objs), "object"))
 	if _, err := client.Apply(ctx, objs...); err != nil {

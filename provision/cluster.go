@@ -122,10 +122,10 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 	}
 	// What was done in the cluster before is gone with it.
 	err = r.save(func(st *State) {
-		for _, name := range []string{phaseImages, phaseCilium, phaseApps, phaseCanary, phaseBaseline} {
+		for _, name := range []string{phaseImages, phaseExternals, phaseCilium, phaseApps, phaseCanary, phaseBaseline} {
 			delete(st.Phases, name)
 		}
-		st.Cluster.UID, st.Baseline, st.Before = "", []Connection{}, nil
+		st.Cluster.UID, st.Baseline, st.Before, st.Cilium = "", []Connection{}, nil, CiliumState{}
 	})
 	if err != nil {
 		return err
@@ -153,6 +153,10 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) error {
 	p.step("starting the nodes")
 	if err := pauser.Resume(ctx, r.cluster); err != nil {
+		return err
+	}
+	// A node that was stopped has lost its routes to the stand-ins.
+	if err := r.save(func(st *State) { delete(st.Phases, phaseExternals) }); err != nil {
 		return err
 	}
 	if err := r.connect(ctx); err != nil {

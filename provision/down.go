@@ -24,7 +24,7 @@ func (m *Manager) Down(ctx context.Context, lab *labs.Lab, name string) error {
 	}
 	defer r.inst.Close()
 	st := r.state()
-	p := &progress{"down", r.report, func(string) {}}
+	p := r.alone("down")
 	start := m.Now()
 	r.report(Event{Phase: "down", Kind: Began, Text: "removing " + st.Cluster.Name})
 	if r.provider.Ephemeral() {
@@ -103,7 +103,15 @@ func (r *run) removeObjects(ctx context.Context, p *progress) error {
 		return err
 	}
 	p.step("uninstalling Cilium")
-	return installer.Uninstall(ctx)
+	if err := installer.Uninstall(ctx); err != nil {
+		return err
+	}
+	names, err := cilium.Defined(ctx, client)
+	if err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(st.Cilium.Definitions, name) })
+	return cilium.Undefine(ctx, client, names)
 }
 
 // removeApps deletes the lab's objects. A namespace that was there before the lab stays.
@@ -159,7 +167,7 @@ func (m *Manager) Resume(ctx context.Context, lab *labs.Lab, name string) error 
 		return &UsageError{fmt.Errorf("a cluster of the provider %s cannot be paused", r.provider.Name())}
 	}
 	start := m.Now()
-	p := &progress{"resume", r.report, func(string) {}}
+	p := r.alone("resume")
 	r.report(Event{Phase: "resume", Kind: Began, Text: "starting the nodes of " + r.cluster.Name})
 	if err := r.startCluster(ctx, pauser, p); err != nil {
 		return err
@@ -168,7 +176,7 @@ func (m *Manager) Resume(ctx context.Context, lab *labs.Lab, name string) error 
 	if err != nil {
 		return err
 	}
-	if err := r.externals(ctx, client, p); err != nil {
+	if err := r.runPhase(ctx, r.externalsPhase(), p.signal, p.await); err != nil {
 		return err
 	}
 	objs, err := objects(r.lab, r.opts.Name, r.m.Settings.AppImage)

@@ -9,12 +9,32 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/labs"
 )
+
+func (r *run) externalsPhase() phase {
+	return phase{phaseExternals, []string{signalNodes, signalAPI}, nil, r.lookExternals, r.standIn}
+}
+
+func (r *run) lookExternals(context.Context) (Action, error) {
+	if len(r.lab.Externals) == 0 {
+		return Action{Phase: phaseExternals, Kind: Keep, Detail: "the lab has none"}, nil
+	}
+	return r.action(phaseExternals, names(r.lab.Externals), r.lab.Externals, r.m.Settings.Externals, r.m.Settings.AppImage), nil
+}
+
+func (r *run) standIn(ctx context.Context, p *progress) error {
+	client, err := r.kube()
+	if err != nil {
+		return err
+	}
+	return r.externals(ctx, client, p)
+}
 
 // externals sees to it that something answers for each of the lab's externals: the real one, where this
 // machine reaches it, or a stand-in beside the cluster, and the cluster's DNS says so.
@@ -41,6 +61,13 @@ func (r *run) externals(ctx context.Context, client *kube.Client, p *progress) e
 			if err := outsider.StandIn(ctx, r.cluster, r.m.Settings.AppImage, endpoints(stand)); err != nil {
 				return err
 			}
+		}
+	}
+	if len(stand) > 0 {
+		// A new cluster's DNS is set up a moment after its API answers.
+		wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cluster, Progress: p.step}
+		if err := wait.Wait(ctx, client.ConfigMap("kube-system", "coredns")); err != nil {
+			return err
 		}
 	}
 	if err := setHosts(ctx, client, stand); err != nil {
@@ -98,6 +125,9 @@ func setHosts(ctx context.Context, client *kube.Client, stand []labs.External) e
 	var changed bool
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		cm, err := maps.Get(ctx, "coredns", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) && len(stand) == 0 {
+			return nil // its DNS is another one
+		}
 		if err != nil {
 			return err
 		}
@@ -115,13 +145,14 @@ func setHosts(ctx context.Context, client *kube.Client, stand []labs.External) e
 	if !changed {
 		return nil
 	}
-	// Pods that run would notice within half a minute; there are none yet in a new cluster.
+	// Pods that are on a node may have read it already, and would notice within half a minute; in a new cluster
+	// none has a node yet.
 	pods, err := client.Typed.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"})
 	if err != nil {
 		return fmt.Errorf("tell the cluster's DNS about the stand-ins: %w", err)
 	}
 	for i := range pods.Items {
-		if pods.Items[i].Status.PodIP != "" {
+		if pods.Items[i].Spec.NodeName != "" {
 			if err := client.Restart(ctx, "kube-system", "coredns"); err != nil {
 				return fmt.Errorf("tell the cluster's DNS about the stand-ins: %w", err)
 			}

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labctl/labctl/cilium"
+	"github.com/labctl/labctl/cilium/hubble"
 	"github.com/labctl/labctl/cilium/kube"
 )
 
@@ -108,11 +109,7 @@ func foreignCilium(ctx context.Context, client *kube.Client, installed *cilium.I
 // notReady says which check is not ready now; empty: all are.
 func notReady(ctx context.Context, checks []kube.Check) string {
 	for _, c := range checks {
-		look, err := c.Look(ctx)
-		if err != nil {
-			return c.Object + ": " + err.Error()
-		}
-		if !look.Ready {
+		if look := c.See(ctx); !look.Ready {
 			return kube.Unmet{Object: c.Object, Why: look.Why}.String()
 		}
 	}
@@ -123,9 +120,22 @@ func notReady(ctx context.Context, checks []kube.Check) string {
 func (r *run) ciliumChecks(client *kube.Client) []kube.Check {
 	checks := append(networkChecks(client), client.Deployment(cilium.Namespace, "cilium-operator"), client.Deployment("kube-system", "coredns"))
 	if r.lab.Cilium.Relay {
-		checks = append(checks, client.Deployment(cilium.Namespace, "hubble-relay"))
+		checks = append(checks, client.Deployment(cilium.Namespace, "hubble-relay"), hubble.Serves(client))
 	}
 	return checks
+}
+
+// recordDefinitions notes, before the first installation, which of Cilium's resource definitions somebody else
+// has left in the cluster.
+func (r *run) recordDefinitions(ctx context.Context, client *kube.Client) error {
+	if r.state().Cilium.Definitions != nil {
+		return nil
+	}
+	names, err := cilium.Defined(ctx, client)
+	if err != nil {
+		return err
+	}
+	return r.save(func(st *State) { st.Cilium.Definitions = names })
 }
 
 func networkChecks(client *kube.Client) []kube.Check {
@@ -147,13 +157,23 @@ func (r *run) installCilium(ctx context.Context, p *progress) error {
 			return err
 		}
 	}
+	if err := r.recordDefinitions(ctx, client); err != nil {
+		return err
+	}
+	if err := cilium.Define(ctx, client, r.lab.Cilium.Version); err != nil {
+		return err
+	}
+	p.step("waiting for the nodes to have the images")
+	if err := p.await(ctx, signalNetworkImages); err != nil {
+		return err
+	}
 	p.step("installing the chart")
 	installed, err := cilium.NewHelm(client, r.opts.Name, r.m.log()).Install(ctx, r.chart, r.values)
 	if err != nil {
 		return err
 	}
 	err = r.save(func(st *State) {
-		st.Cilium = CiliumState{Version: installed.ChartVersion, Chart: r.chart.From, Installed: true}
+		st.Cilium.Version, st.Cilium.Chart, st.Cilium.Installed = installed.ChartVersion, r.chart.From, true
 	})
 	if err != nil {
 		return err

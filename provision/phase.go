@@ -46,6 +46,12 @@ type progress struct {
 	name   string
 	report func(Event)
 	signal func(string)
+	await  func(context.Context, string) error // waits for a signal
+}
+
+// alone is the progress of what runs beside no other phase.
+func (r *run) alone(name string) *progress {
+	return &progress{name, r.report, func(string) {}, func(context.Context, string) error { return nil }}
 }
 
 func (p *progress) step(text string)              { p.report(Event{Phase: p.name, Kind: Step, Text: text}) }
@@ -78,6 +84,14 @@ func (r *run) runPhases(ctx context.Context, phases []phase) error {
 			close(signals[s])
 		}
 	}
+	await := func(ctx context.Context, s string) error {
+		select {
+		case <-signals[s]:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	var (
 		wg    sync.WaitGroup
 		first error
@@ -85,13 +99,11 @@ func (r *run) runPhases(ctx context.Context, phases []phase) error {
 	for _, p := range phases {
 		wg.Go(func() {
 			for _, need := range p.needs {
-				select {
-				case <-signals[need]:
-				case <-ctx.Done():
+				if await(ctx, need) != nil {
 					return
 				}
 			}
-			if err := r.runPhase(ctx, p, signal); err != nil {
+			if err := r.runPhase(ctx, p, signal, await); err != nil {
 				mu.Lock()
 				if first == nil && !errors.Is(err, errOther) {
 					first = err
@@ -109,7 +121,7 @@ func (r *run) runPhases(ctx context.Context, phases []phase) error {
 	return first
 }
 
-func (r *run) runPhase(ctx context.Context, p phase, signal func(string)) error {
+func (r *run) runPhase(ctx context.Context, p phase, signal func(string), await func(context.Context, string) error) error {
 	start := r.m.Now()
 	act, err := p.look(ctx)
 	if err != nil {
@@ -126,7 +138,7 @@ func (r *run) runPhase(ctx context.Context, p phase, signal func(string)) error 
 		return r.failed(ctx, p, start, err)
 	}
 	r.report(Event{Phase: p.name, Kind: Began, Text: act.Detail})
-	if err := p.do(ctx, &progress{p.name, r.report, signal}); err != nil {
+	if err := p.do(ctx, &progress{p.name, r.report, signal, await}); err != nil {
 		return r.failed(ctx, p, start, err)
 	}
 	err = r.save(func(st *State) {

@@ -82,6 +82,8 @@ type CiliumState struct {
 	Version   string `json:"version,omitempty"`
 	Chart     string `json:"chart,omitempty"` // where it came from
 	Installed bool   `json:"installed"`       // by labctl, and so removed by it
+	// Definitions are the resource definitions of Cilium's group that were in the cluster before.
+	Definitions []string `json:"definitions_before"` // null: nobody has looked yet
 }
 
 // ExternalState says what takes the place of an external.

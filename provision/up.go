@@ -158,7 +158,7 @@ func (r *run) cleanUp(cause error) error {
 	if r.created {
 		err = r.provider.Delete(ctx, r.cluster)
 	} else if !r.provider.Ephemeral() {
-		err = r.removeObjects(ctx, &progress{"clean-up", r.report, func(string) {}})
+		err = r.removeObjects(ctx, r.alone("clean-up"))
 	}
 	if err != nil {
 		r.report(Event{Phase: "clean-up", Kind: Failed, Text: err.Error()})
@@ -179,6 +179,7 @@ const (
 	phaseCluster   = "cluster"
 	phaseImages    = "images"
 	phaseCilium    = "cilium"
+	phaseExternals = "externals"
 	phaseApps      = "apps"
 	phaseCanary    = "canary"
 	phaseBaseline  = "baseline"
@@ -196,10 +197,11 @@ func (r *run) phases() []phase {
 		{phaseChart, []string{phasePreflight}, nil, r.lookChart, r.fetchChart},
 		{phaseCluster, []string{phasePreflight}, []string{signalNodes, signalAPI}, r.lookCluster, r.createCluster},
 		{phaseImages, []string{signalNodes}, []string{signalNetworkImages}, r.lookImages, r.loadImages},
-		{phaseCilium, []string{phaseChart, signalAPI, signalNetworkImages}, []string{signalInstalled, signalDNS}, r.lookCilium, r.installCilium},
+		{phaseCilium, []string{phaseChart, signalAPI}, []string{signalInstalled, signalDNS}, r.lookCilium, r.installCilium},
+		r.externalsPhase(),
 		{phaseApps, []string{signalAPI, phaseImages}, nil, r.lookApps, r.deployApps},
 		{phaseCanary, []string{signalAPI, phaseImages, signalInstalled}, nil, r.lookCanary, r.canary},
-		{phaseBaseline, []string{phaseApps, phaseCanary, signalDNS}, nil, r.lookBaseline, r.baseline},
+		{phaseBaseline, []string{phaseExternals, phaseApps, phaseCanary, signalDNS}, nil, r.lookBaseline, r.baseline},
 	}
 }
 

@@ -183,6 +183,27 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 	}, nil
 }
 
+// Serves checks that the relay takes requests and is connected to every node of the cluster.
+func Serves(kc *kube.Client) kube.Check {
+	return kube.Check{Object: "Hubble relay", Look: func(ctx context.Context) (kube.Look, error) {
+		nodes, err := kc.Typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return kube.Look{}, fmt.Errorf("list the nodes: %w", err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		client, err := Dial(ctx, kc)
+		if err != nil {
+			return kube.Look{Why: err.Error()}, nil
+		}
+		defer client.Close()
+		if err := client.Serving(ctx, len(nodes.Items)); err != nil {
+			return kube.Look{Why: err.Error()}, nil
+		}
+		return kube.Look{Ready: true}, nil
+	}}
+}
+
 // Serving is nil when the relay takes requests and is connected to the given number of nodes, and else says
 // what is amiss. For seconds after the agents restart the relay itself says that it does not serve.
 func (c *Client) Serving(ctx context.Context, nodes int) error {

@@ -31,7 +31,7 @@ func (c *Client) Deployment(namespace, name string) Check {
 		if s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want {
 			return Look{Ready: true}, nil
 		}
-		return c.pods(ctx, namespace, d.Spec.Selector, fmt.Sprintf("%d of %d pods are available", s.AvailableReplicas, want))
+		return c.pods(namespace, d.Spec.Selector, fmt.Sprintf("%d of %d pods are available", s.AvailableReplicas, want)), nil
 	}}
 }
 
@@ -49,7 +49,7 @@ func (c *Client) DaemonSet(namespace, name string) Check {
 		if s.ObservedGeneration >= d.Generation && want > 0 && updated && s.NumberAvailable == want {
 			return Look{Ready: true}, nil
 		}
-		return c.pods(ctx, namespace, d.Spec.Selector, fmt.Sprintf("%d of %d pods are available", s.NumberAvailable, want))
+		return c.pods(namespace, d.Spec.Selector, fmt.Sprintf("%d of %d pods are available", s.NumberAvailable, want)), nil
 	}}
 }
 
@@ -69,7 +69,7 @@ func (c *Client) StatefulSet(namespace, name string) Check {
 		if s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == want && s.ReadyReplicas == want {
 			return Look{Ready: true}, nil
 		}
-		return c.pods(ctx, namespace, d.Spec.Selector, fmt.Sprintf("%d of %d pods are ready", s.ReadyReplicas, want))
+		return c.pods(namespace, d.Spec.Selector, fmt.Sprintf("%d of %d pods are ready", s.ReadyReplicas, want)), nil
 	}}
 }
 
@@ -83,8 +83,21 @@ func (c *Client) Pod(namespace, name string) Check {
 		if podReady(p) {
 			return Look{Ready: true}, nil
 		}
-		why, hopeless := c.trouble(ctx, p)
-		return Look{Why: why, Hopeless: hopeless}, nil
+		return Look{Explain: func(ctx context.Context) (Look, error) {
+			why, hopeless := c.trouble(ctx, p)
+			return Look{Why: why, Hopeless: hopeless}, nil
+		}}, nil
+	}}
+}
+
+// ConfigMap checks that a ConfigMap is there.
+func (c *Client) ConfigMap(namespace, name string) Check {
+	return Check{fmt.Sprintf("ConfigMap %s/%s", namespace, name), func(ctx context.Context) (Look, error) {
+		_, err := c.Typed.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return notYet(err)
+		}
+		return Look{Ready: true}, nil
 	}}
 }
 
@@ -124,8 +137,14 @@ func notYet(err error) (Look, error) {
 	return Look{}, err
 }
 
-// pods says why a workload's pods are not ready: the one that looks worst.
-func (c *Client) pods(ctx context.Context, namespace string, selector *metav1.LabelSelector, otherwise string) (Look, error) {
+// pods says why a workload's pods are not ready: the one that looks worst, when asked to explain.
+func (c *Client) pods(namespace string, selector *metav1.LabelSelector, otherwise string) Look {
+	return Look{Why: otherwise, Explain: func(ctx context.Context) (Look, error) {
+		return c.worstPod(ctx, namespace, selector, otherwise)
+	}}
+}
+
+func (c *Client) worstPod(ctx context.Context, namespace string, selector *metav1.LabelSelector, otherwise string) (Look, error) {
 	sel, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil {
 		return Look{}, err

@@ -20,6 +20,29 @@ type Look struct {
 	Why   string // it is not ready: the last event, a container's error
 	// Hopeless: what Why says does not go away by waiting, such as a crash loop.
 	Hopeless bool
+	// Explain finds out more, at the cost of further requests; nil: there is no more.
+	Explain func(ctx context.Context) (Look, error)
+}
+
+// explain is the look with all that can be found out.
+func (l Look) explain(ctx context.Context) Look {
+	if l.Explain == nil {
+		return l
+	}
+	more, err := l.Explain(ctx)
+	if err != nil {
+		return Look{Why: err.Error()}
+	}
+	return more
+}
+
+// See looks at a check once, and finds out why it is not ready.
+func (c Check) See(ctx context.Context) Look {
+	look, err := c.Look(ctx)
+	if err != nil {
+		return Look{Why: err.Error()}
+	}
+	return look.explain(ctx)
 }
 
 // Waiting says how to wait.
@@ -57,7 +80,8 @@ func (e *NotReadyError) Error() string {
 }
 
 const (
-	interval        = 200 * time.Millisecond
+	interval        = 200 * time.Millisecond // between looks
+	explainEvery    = time.Second            // while nodes start pods, they need the API server for other things
 	defaultPatience = 45 * time.Second
 )
 
@@ -70,6 +94,10 @@ func (w Waiting) Wait(ctx context.Context, checks ...Check) error {
 		patience = defaultPatience
 	}
 	hopeless := make([]time.Time, len(checks))
+	explained := make([]struct {
+		Look
+		at time.Time
+	}, len(checks))
 	ready := make([]bool, len(checks))
 	var shown string
 	for {
@@ -88,6 +116,12 @@ func (w Waiting) Wait(ctx context.Context, checks ...Check) error {
 			}
 			if ready[i] = look.Ready; look.Ready {
 				continue
+			}
+			if look.Explain != nil {
+				if last := &explained[i]; time.Since(last.at) > explainEvery {
+					last.Look, last.at = look.explain(ctx), time.Now()
+				}
+				look = explained[i].Look
 			}
 			unmet = append(unmet, Unmet{c.Object, look.Why})
 			switch {

@@ -120,10 +120,12 @@ func (p *Provider) Values(c provision.Cluster) map[string]any {
 	case "dual":
 		values["ipv6"] = map[string]any{"enabled": true}
 	}
+	// Cilium asks the API server at its own address: kube-proxy, if there is one, may take longer to be ready than
+	// the agents, which would try again after 5 s.
+	values["k8sServiceHost"] = p.settings.apiHost(c.Name)
+	values["k8sServicePort"] = 6443
 	if p.settings.KubeProxy == "none" {
 		values["kubeProxyReplacement"] = "true"
-		values["k8sServiceHost"] = p.settings.apiHost(c.Name)
-		values["k8sServicePort"] = 6443
 	}
 	return values
 }
