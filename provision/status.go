@@ -33,6 +33,7 @@ type Status struct {
 	Lab           string          `json:"lab"`
 	Ready         bool            `json:"ready"`
 	NotReady      []string        `json:"not_ready"` // why not, most basic first
+	Task          *TaskStatus     `json:"task,omitempty"`
 	Cluster       ClusterStatus   `json:"cluster"`
 	Nodes         []NodeStatus    `json:"nodes"`
 	Cilium        *cilium.Status  `json:"cilium,omitempty"`
@@ -40,6 +41,15 @@ type Status struct {
 	Apps          []AppStatus     `json:"apps"`
 	Policies      []PolicyStatus  `json:"policies"`
 	Labels        []NamespaceDiff `json:"namespace_labels"` // what was changed on the lab's namespaces
+}
+
+// TaskStatus is the task that the student is at.
+type TaskStatus struct {
+	Name   string `json:"name"`
+	Title  string `json:"title"`
+	Number int    `json:"number"` // from 1
+	Of     int    `json:"of"`
+	Done   int    `json:"done"` // tasks of which every objective was met once
 }
 
 // ClusterStatus is what the provider says.
@@ -116,6 +126,11 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 		Cluster: ClusterStatus{Provider: state.Cluster.Provider, Name: state.Cluster.Name},
 		Nodes:   []NodeStatus{}, Apps: []AppStatus{}, Policies: []PolicyStatus{}, Labels: []NamespaceDiff{},
 	}
+	lab, err := state.Lab.Load(state.Tool)
+	if err != nil {
+		return nil, err
+	}
+	st.Task = taskStatus(state, lab)
 	provider, err := m.provider(state.Cluster.block())
 	if err != nil {
 		return nil, err
@@ -129,7 +144,7 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 		st.blame("the cluster is %s", strings.TrimSpace(string(found.State)+" "+found.Detail))
 	}
 	if found.State == Running || found.State == Broken {
-		if err := m.readCluster(ctx, name, state, st); err != nil {
+		if err := m.readCluster(ctx, name, lab, st); err != nil {
 			return nil, err
 		}
 	}
@@ -137,17 +152,30 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 	return st, nil
 }
 
+// taskStatus says where the student is; nil in a lab without tasks.
+func taskStatus(state *State, lab *labs.Lab) *TaskStatus {
+	var names []string
+	done := 0
+	for i := range lab.Tasks {
+		names = append(names, lab.Tasks[i].Name)
+		if state.Progress[lab.Tasks[i].Name].Done {
+			done++
+		}
+	}
+	at := slices.Index(names, state.CurrentTask(names))
+	if at < 0 {
+		return nil
+	}
+	return &TaskStatus{Name: names[at], Title: lab.Tasks[at].Title, Number: at + 1, Of: len(names), Done: done}
+}
+
 func (st *Status) blame(format string, args ...any) {
 	st.NotReady = append(st.NotReady, fmt.Sprintf(format, args...))
 }
 
 // readCluster asks the API server, and through it the agents and the relay.
-func (m *Manager) readCluster(ctx context.Context, name string, state *State, st *Status) error {
+func (m *Manager) readCluster(ctx context.Context, name string, lab *labs.Lab, st *Status) error {
 	kc, err := kube.Open(m.Store.Kubeconfig(name), "")
-	if err != nil {
-		return err
-	}
-	lab, err := state.Lab.Load(state.Tool)
 	if err != nil {
 		return err
 	}

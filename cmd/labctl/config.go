@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -47,11 +46,10 @@ a classroom or a closed network sets others, in one file for all users, in the e
 			} else {
 				fmt.Fprintf(app.out, "# %s\n", path)
 			}
-			w := tabwriter.NewWriter(app.out, 0, 0, 2, ' ', 0)
 			for _, s := range settings.List() {
-				fmt.Fprintf(w, "%s\t= %q\t# %s ($%s)\n", s.Name, s.Value, s.Help, s.Env)
+				fmt.Fprintf(app.out, "\n# %s ($%s)\n%s = %q\n", s.Help, s.Env, s.Name, s.Value)
 			}
-			return w.Flush()
+			return nil
 		},
 	}
 	site.register(cmd)

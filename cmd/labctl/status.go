@@ -24,7 +24,7 @@ func newStatusCommand(app *app) *cobra.Command {
 		Use:   "status [INSTANCE]",
 		Short: "Say how a lab instance is: nodes, Cilium, Hubble, apps, policies and labels",
 		Long: `Say how a lab instance is: its nodes, Cilium's agents, operator and relay, Hubble, the demo apps, the policies
-in force, and the namespace labels that differ from what the lab deployed.
+in force, the namespace labels that differ from what the lab deployed, and the task that the student is at.
 
 Exit code: 0 everything is ready; 3 something is not, which the last lines name.`,
 		Example: `  labctl status
@@ -143,6 +143,9 @@ func writeStatus(out io.Writer, st *provision.Status) error {
 		default:
 			fmt.Fprintf(out, "  %s: %s=%s\n", l.Namespace, l.Key, l.Value)
 		}
+	}
+	if t := st.Task; t != nil {
+		fmt.Fprintf(out, "Task %d of %d: %s (%s)\n", t.Number, t.Of, t.Title, t.Name)
 	}
 	if st.Ready {
 		_, err := fmt.Fprintln(out, "\nEverything is ready.")

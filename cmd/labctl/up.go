@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -44,8 +45,21 @@ type upResult struct {
 	Lab           string                 `json:"lab"`
 	Kubeconfig    string                 `json:"kubeconfig"`
 	Context       string                 `json:"context"`
+	Phases        []phaseTime            `json:"phases"`
 	Baseline      []provision.Connection `json:"baseline"`
 }
+
+// phaseTime is how long a phase took; they overlap.
+type phaseTime struct {
+	Phase string `json:"phase"`
+	// Kept: there was nothing to do.
+	Kept         bool    `json:"kept"`
+	StartSeconds float64 `json:"start_seconds"` // after the start of the command
+	Seconds      float64 `json:"seconds"`
+}
+
+// milli rounds to thousandths.
+func milli(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }
 
 func newUpCommand(app *app) *cobra.Command {
 	var (
@@ -75,8 +89,15 @@ Exit code: 0 the lab is ready, 2 wrong use or a lab in error, 3 the machine or t
 				return err
 			}
 			view := app.newProgress()
-			m.Report = view.event
 			start := app.now()
+			times := []phaseTime{}
+			m.Report = func(e provision.Event) {
+				view.event(e)
+				if e.Kind == provision.Done || e.Kind == provision.Kept {
+					began := app.now().Add(-e.Took).Sub(start).Seconds()
+					times = append(times, phaseTime{e.Phase, e.Kind == provision.Kept, milli(began), milli(e.Took.Seconds())})
+				}
+			}
 			st, err := m.Up(cmd.Context(), flags.opts)
 			view.close()
 			if err != nil {
@@ -84,7 +105,7 @@ Exit code: 0 the lab is ready, 2 wrong use or a lab in error, 3 the machine or t
 			}
 			result := upResult{
 				FormatVersion: 1, Instance: st.Name, Lab: st.Lab.Name,
-				Kubeconfig: m.Store.Kubeconfig(st.Name), Context: st.Cluster.Context, Baseline: st.Baseline,
+				Kubeconfig: m.Store.Kubeconfig(st.Name), Context: st.Cluster.Context, Phases: times, Baseline: st.Baseline,
 			}
 			if output.json() {
 				return app.writeJSON(result)
