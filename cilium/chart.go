@@ -25,6 +25,9 @@ type Source struct {
 	Repo string
 	// Version is the chart's; a local chart of another version is an error.
 	Version string
+	// Digest is the sha256 that the chart's archive must have, in hex, wherever it comes from; empty: from
+	// Cilium's own repository, the one that labctl knows of the version, if any.
+	Digest string
 	// Cache is a directory where what was downloaded is kept; empty: nowhere.
 	Cache string
 }
@@ -48,6 +51,12 @@ func (s Source) Fetch(ctx context.Context) (*Chart, error) {
 	c, err := s.fetch(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if want := s.wanted(); want != "" && c.Digest != "sha256:"+want {
+		if c.Digest == "" {
+			return nil, fmt.Errorf("the chart %s is a directory, which has no digest: use an archive, or leave the setting cilium_chart_digest out", c.From)
+		}
+		return nil, fmt.Errorf("the chart %s has the digest %s; wanted is sha256:%s: do not use it", c.From, c.Digest, want)
 	}
 	if c.helm.Name() != Release {
 		return nil, fmt.Errorf("the chart %s is %q, not Cilium's", c.From, c.helm.Name())
@@ -91,7 +100,8 @@ func (s Source) download(ctx context.Context) (*Chart, error) {
 	from := strings.TrimSuffix(address, "/") + " " + Release + " " + s.Version
 	cached := s.cached(address)
 	if data, err := os.ReadFile(cached); err == nil {
-		if sum, err := os.ReadFile(cached + ".sha256"); err == nil && digest(data) == strings.TrimSpace(string(sum)) {
+		sum, err := os.ReadFile(cached + ".sha256")
+		if got := digest(data); err == nil && got == strings.TrimSpace(string(sum)) && (s.wanted() == "" || got == s.wanted()) {
 			return loadArchive(data, from)
 		}
 	}
@@ -146,8 +156,16 @@ func (s Source) get(ctx context.Context, address string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if got := digest(data); want != "" && got != strings.TrimPrefix(want, "sha256:") {
+	// The index comes from where the archive comes from: it shows what broke on the way, not what was replaced.
+	// What labctl or the site knows of the version shows both.
+	got, want := digest(data), strings.TrimPrefix(want, "sha256:")
+	switch known := s.wanted(); {
+	case known != "" && got != known:
+		return nil, fmt.Errorf("%s has the digest sha256:%s; wanted is sha256:%s: do not use it", ref, got, known)
+	case want != "" && got != want:
 		return nil, fmt.Errorf("%s has the digest sha256:%s, but the index says sha256:%s: do not use it", ref, got, want)
+	case want == "" && known == "":
+		return nil, fmt.Errorf("the index has no digest of version %s to check it with: say the right one in the setting cilium_chart_digest", s.Version)
 	}
 	return data, nil
 }

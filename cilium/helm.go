@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 
 	"helm.sh/helm/v3/pkg/action"
@@ -78,13 +79,18 @@ func findInIndex(path, version string) (url, digest string, err error) {
 	return entry.URLs[0], entry.Digest, nil
 }
 
-// pullOCI fetches a chart from an OCI registry, which checks its digest.
+// pullOCI fetches a chart from an OCI registry, which checks its digest. With a registry on this machine it
+// speaks plain HTTP, as container engines do.
 func pullOCI(ref, version string) ([]byte, error) {
-	client, err := registry.NewClient()
+	ref = strings.TrimPrefix(ref, "oci://")
+	var opts []registry.ClientOption
+	if host, _, _ := strings.Cut(ref, "/"); isLoopback(host) {
+		opts = append(opts, registry.ClientOptPlainHTTP())
+	}
+	client, err := registry.NewClient(opts...)
 	if err != nil {
 		return nil, err
 	}
-	ref = strings.TrimPrefix(ref, "oci://")
 	if !strings.Contains(ref[strings.LastIndex(ref, "/")+1:], ":") && !strings.Contains(ref, "@") {
 		ref += ":" + version
 	}
@@ -93,6 +99,15 @@ func pullOCI(ref, version string) ([]byte, error) {
 		return nil, err
 	}
 	return got.Chart.Data, nil
+}
+
+func isLoopback(hostPort string) bool {
+	host := hostPort
+	if h, _, err := net.SplitHostPort(hostPort); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Helm is the Installer by the Helm SDK. Releases are kept in Secrets, as the helm command keeps them, which

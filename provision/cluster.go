@@ -249,7 +249,7 @@ func networkFirst(images []string) (first, rest []string) {
 
 // source is where the chart comes from.
 func (r *run) source() cilium.Source {
-	s := cilium.Source{Ref: r.m.Settings.Chart, Repo: r.m.Settings.Repo, Version: r.lab.Cilium.Version, Cache: r.m.Cache}
+	s := cilium.Source{Ref: r.m.Settings.Chart, Repo: r.m.Settings.Repo, Digest: r.m.Settings.Digest, Version: r.lab.Cilium.Version, Cache: r.m.Cache}
 	if s.Ref == "" && r.lab.Cilium.Chart != "" {
 		s.Ref = r.lab.Cilium.Chart
 	}

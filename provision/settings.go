@@ -1,6 +1,8 @@
 package provision
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,6 +28,7 @@ const DefaultAppImage = "registry.k8s.io/e2e-test-images/agnhost:2.53"
 type Settings struct {
 	NodeImage string            // for kind nodes; default: the one that kind ships for the lab's Kubernetes version
 	Chart     string            // Cilium's chart: a directory, an archive or an oci:// reference; default: from the repository
+	Digest    string            // sha256 of the chart's archive, in hex, wherever it comes from; default: what labctl knows
 	Repo      string            // Cilium's chart repository; default https://helm.cilium.io
 	Values    []string          // files of Helm values, later ones win
 	Images    []string          // to load into every node: names in the local engine, or archives (*.tar)
@@ -97,6 +100,17 @@ func settings() []setting {
 	return []setting{
 		text("node_image", "image of the kind nodes", func(s *Settings) *string { return &s.NodeImage }),
 		text("cilium_chart", "Cilium's chart: a directory, an archive, or an oci:// reference", func(s *Settings) *string { return &s.Chart }),
+		{
+			"cilium_chart_digest", "sha256 that the chart's archive must have",
+			func(s *Settings, v string) error {
+				if sum, err := hex.DecodeString(strings.TrimPrefix(v, "sha256:")); err != nil || len(sum) != sha256.Size {
+					return fmt.Errorf("%q: want the 64 hexadecimal digits that sha256sum prints", v)
+				}
+				s.Digest = strings.ToLower(strings.TrimPrefix(v, "sha256:"))
+				return nil
+			},
+			func(s *Settings) string { return s.Digest },
+		},
 		text("cilium_repository", "chart repository that Cilium comes from", func(s *Settings) *string { return &s.Repo }),
 		list("cilium_values", "files of Helm values for Cilium", func(s *Settings) *[]string { return &s.Values }),
 		list("images", "images of the local engine, or archives, to load into the nodes", func(s *Settings) *[]string { return &s.Images }),
