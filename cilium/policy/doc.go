@@ -30,9 +30,10 @@
 // by default, as in Cilium.
 //
 // Names: a pod that connects to a service by name ("svc:ns/name") or to a name outside ("fqdn:name") first
-// looks it up at the pods behind kube-system/kube-dns, over UDP 53 or, if that gets no answer, TCP 53; every one
-// of them must be reachable (the look-up may go to any), or the verdict is dns_failed. The name that is asked
-// for is the full one, name.ns.svc.cluster.local. In a cluster without such pods nothing is looked up: a
+// looks it up at the pods behind kube-system/kube-dns, over UDP 53; every one of them must be reachable (the
+// look-up may go to any), or the verdict is dns_failed. Resolvers ask over TCP only when an answer over UDP was too
+// long, so TCP 53 alone resolves nothing. The name that is asked for is the full one, name.ns.svc.cluster.local. A
+// query that is itself the probe goes to svc:kube-system/kube-dns by its address, over the protocol that it names. In a cluster without such pods nothing is looked up: a
 // service is reached by its address. A toFQDNs rule selects an address only if the pod could learn it: if a
 // look-up of its name passes a DNS rule and is answered; without DNS pods a DNS rule for the name is enough.
 //

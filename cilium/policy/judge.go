@@ -48,7 +48,8 @@ func (e *Engine) judge(p Probe, explain bool) (Result, error) {
 		if s == nil {
 			return Result{}, fmt.Errorf("to: there is no service %q in the cluster%s", name, suggest(name, e.c.serviceNames()))
 		}
-		return j.service(s, true), nil
+		// A resolver knows its name server by address.
+		return j.service(s, s.ref != dnsService || p.DNSQuery == ""), nil
 	case "fqdn":
 		return j.name(name), nil
 	}
@@ -402,22 +403,13 @@ func (e *Engine) resolvesAll(source *point) bool {
 	return answer == yes
 }
 
-// lookUp judges a DNS query for the name from the source. It goes over UDP, and over TCP if that gets no
-// answer.
+// lookUp judges a DNS query for the name from the source. It goes over UDP: resolvers ask over TCP only what a
+// server answered incompletely, and not what it did not answer.
 func (j *judgement) lookUp(name string) *Result {
-	var first *Result
-	for _, protocol := range []string{protoUDP, protoTCP} {
-		probe := Probe{From: j.probe.From, To: "svc:" + dnsService, Port: 53, Protocol: protocol, DNSQuery: strings.TrimSuffix(name, ".")}
-		query := judgement{e: j.e, probe: &probe, explain: j.explain, source: j.source}
-		r := query.service(j.e.c.services[dnsService], false)
-		if r.Verdict == Allowed {
-			return &r
-		}
-		if first == nil {
-			first = &r
-		}
-	}
-	return first
+	probe := Probe{From: j.probe.From, To: "svc:" + dnsService, Port: 53, Protocol: protoUDP, DNSQuery: strings.TrimSuffix(name, ".")}
+	query := judgement{e: j.e, probe: &probe, explain: j.explain, source: j.source}
+	r := query.service(j.e.c.services[dnsService], false)
+	return &r
 }
 
 // name judges a connection to every address of a name outside the cluster.
@@ -473,27 +465,17 @@ func (e *Engine) teaches(source *point, name string) bool {
 		return false
 	}
 	probe := Probe{DNSQuery: name}
-	for _, protocol := range []string{protoUDP, protoTCP} {
-		answered := false // past the proxy: then nobody asks again over TCP
-		for _, d := range e.c.dns {
-			target := podPoint(d)
-			f := flow{protocol: protocol, port: 53, to: d, probe: &probe, request: true, from: source}
-			dest := e.seenBy(&target, source)
-			o := e.decide(rs, &dest, &f)
-			if o.verdict != Allowed && (o.entry != nil || rs.isolated) {
-				continue
-			}
-			self := e.seenBy(source, &target)
-			if s, _ := subjectOf(&target); e.judgeSide(s, true, &self, &f).Verdict != Allowed {
-				continue
-			}
-			if o.proxied != nil && o.proxied.dns != nil {
-				return true
-			}
-			answered = true
+	for _, d := range e.c.dns {
+		target := podPoint(d)
+		f := flow{protocol: protoUDP, port: 53, to: d, probe: &probe, request: true, from: source}
+		dest := e.seenBy(&target, source)
+		o := e.decide(rs, &dest, &f)
+		if o.verdict != Allowed && (o.entry != nil || rs.isolated) || o.proxied == nil || o.proxied.dns == nil {
+			continue
 		}
-		if answered {
-			return false
+		self := e.seenBy(source, &target)
+		if s, _ := subjectOf(&target); e.judgeSide(s, true, &self, &f).Verdict == Allowed {
+			return true
 		}
 	}
 	return false

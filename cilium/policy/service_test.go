@@ -147,12 +147,13 @@ spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{
 				db > svc:default/db 80: allowed reason`,
 		},
 		{
-			name: "DNS over UDP is enough, and over TCP, too",
+			name: "DNS over UDP is enough, over TCP alone it is not",
 			yaml: cnp("p", `{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {app: db}}]}, {toEndpoints: [{matchLabels: {io.kubernetes.pod.namespace: kube-system, k8s-app: kube-dns}}], toPorts: [{ports: [{port: "53", protocol: UDP}]}]}]}`) + "---\n" +
 				cnp("q", `{endpointSelector: {matchLabels: {app: db}}, egress: [{toEndpoints: [{matchLabels: {app: db}}]}, {toEndpoints: [{matchLabels: {io.kubernetes.pod.namespace: kube-system, k8s-app: kube-dns}}], toPorts: [{ports: [{port: "53", protocol: TCP}]}]}]}`) + dnsPods,
 			want: `
 				web > svc:default/db 80: allowed allow
-				db > svc:default/db 80: allowed reason`,
+				db > svc:default/db 80: dns_failed dns-default-deny
+				db > svc:kube-system/kube-dns 53/TCP query db.default.svc.cluster.local: allowed allow`,
 		},
 		{
 			name: "the DNS pods' ingress counts",
@@ -173,6 +174,8 @@ spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {tea
 			want: `
 				web > svc:default/db 80: allowed allow
 				web > svc:kube-system/kube-dns 53/UDP: dns_failed dns-l7
+				web > svc:kube-system/kube-dns 53/UDP query db.default.svc.cluster.local: allowed allow
+				web > svc:kube-system/kube-dns 53/UDP query example.org: app_error l7
 				web > fqdn:www.example.com 443: dns_failed dns-l7
 				web > kube-system/coredns 53/UDP query db.default.svc.cluster.local: allowed allow
 				web > kube-system/coredns 53/UDP query example.org: app_error l7`,

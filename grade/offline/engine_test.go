@@ -186,6 +186,15 @@ spec:
     - fromEndpoints: [{}]
       toPorts: [{ports: [{port: "8080", protocol: TCP}], rules: {http: [{method: GET, path: /public}]}}]
 `
+	lookUps := `apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: names}
+spec:
+  endpointSelector: {matchLabels: {app: client}}
+  egress:
+    - toEndpoints: [{matchLabels: {io.kubernetes.pod.namespace: kube-system, k8s-app: kube-dns}}]
+      toPorts: [{ports: [{port: "53", protocol: UDP}], rules: {dns: [{matchPattern: "*.org"}]}}]
+`
 	for _, c := range []struct {
 		name     string
 		task     int
@@ -214,6 +223,10 @@ spec:
 		{"a look-up", 0, "", app("client"), labs.Target{DNS: "example.org"}, labs.Allowed, labs.Allowed},
 		{"a look-up that is dropped fails for its client", 0, policyOn("{}", denyEgress), app("client"), labs.Target{DNS: "example.org"}, labs.Allowed, labs.DNSFailed},
 		{"a look-up over TCP", 0, policyOn("{}", "egress: [{ports: [{port: 53, protocol: UDP}]}]"), app("client"), labs.Target{DNS: "example.org", Protocol: "TCP"}, labs.Allowed, labs.DNSFailed},
+		{"a look-up over TCP, where only that is open", 0, policyOn("{}", "egress: [{ports: [{port: 53, protocol: TCP}]}]"), app("client"), labs.Target{DNS: "example.org", Protocol: "TCP"}, labs.Allowed, labs.Allowed},
+		{"DNS over TCP resolves no name of a service", 0, policyOn("{}", "egress: [{ports: [{port: 53, protocol: TCP}]}]"), app("client"), api, labs.Allowed, labs.DNSFailed},
+		{"a look-up that a DNS rule lists", 0, lookUps, app("client"), labs.Target{DNS: "example.org"}, labs.Allowed, labs.Allowed},
+		{"a look-up that it does not", 0, lookUps, app("client"), labs.Target{DNS: "example.com"}, labs.Allowed, labs.DNSFailed},
 		{"from outside", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]"), labs.Source{External: "lan"}, labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, labs.Allowed, labs.Allowed},
 		{"from another outside", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]"), labs.Source{External: "site"}, labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, labs.Allowed, labs.Dropped},
 		{"from the control plane", 0, policyOn("{matchLabels: {app: api}}", denyIngress), labs.Source{Node: "control-plane"}, labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, labs.Allowed, labs.Dropped},

@@ -154,6 +154,6 @@ sample "dns-udp-only" {
 
 sample "dns-tcp-only" {
   path        = "samples/dns-tcp-only"
-  score       = 88
+  score       = 79
   description = "DNS over TCP only: look-ups begin with UDP and never get there."
 }

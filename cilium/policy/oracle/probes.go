@@ -87,7 +87,10 @@ func (g *generator) dnsQuery(p Probe) Probe {
 			servers = append(servers, server)
 		}
 	}
-	if g.chance(0.9) {
+	switch {
+	case g.chance(0.3):
+		p.To = "svc:kube-system/kube-dns"
+	case g.chance(0.9):
 		p.To = pick(g, servers).ref()
 	}
 	p.Port, p.Protocol, p.DNSQuery = 53, []string{"UDP", "TCP"}[g.weighted(4, 1)], g.name()

@@ -204,7 +204,9 @@ func worst(all []expected) expected {
 // before any policy sees it.
 func (f *full) service(p *Probe, from target, s *serviceState, learnt []string) expected {
 	name := s.svc.Name + "." + s.svc.Namespace + ".svc.cluster.local"
-	if from.pod != nil && f.lookup(from.pod, name) == unanswered {
+	// A query goes to the name server by the address that the resolver is configured with.
+	resolver := p.DNSQuery != "" && s == f.services["kube-system/kube-dns"]
+	if from.pod != nil && !resolver && f.lookup(from.pod, name) == unanswered {
 		return expected{verdict: dnsFailed}
 	}
 	return f.backendsOf(p, from, s, learnt)
@@ -306,32 +308,27 @@ const (
 	seen              // through the DNS proxy: the addresses are known by the name
 )
 
-// lookup asks the cluster's name server for a name, by UDP and then by TCP.
+// lookup asks the cluster's name server for a name, by UDP: TCP is for answers that are too long.
 func (f *full) lookup(from *podState, name string) answer {
 	s := f.services["kube-system/kube-dns"]
 	if s == nil {
 		return answered
 	}
 	best := unanswered
-	for _, protocol := range []string{"UDP", "TCP"} {
-		for _, port := range s.svc.Spec.Ports {
-			if string(port.Protocol) != protocol || port.Port != 53 {
+	for _, port := range s.svc.Spec.Ports {
+		if port.Protocol != "UDP" || port.Port != 53 {
+			continue
+		}
+		probe := &Probe{Protocol: "UDP", DNSQuery: name}
+		for _, b := range f.backends(s, port.Name) {
+			e := f.connect(probe, target{pod: from}, b.target, b.port, nil)
+			if e.verdict != allowed {
 				continue
 			}
-			probe := &Probe{Protocol: protocol, DNSQuery: name}
-			for _, b := range f.backends(s, port.Name) {
-				e := f.connect(probe, target{pod: from}, b.target, b.port, nil)
-				if e.verdict != allowed {
-					continue
-				}
-				best = max(best, answered)
-				if e.egress != nil && e.egress.redirect == toDNSProxy {
-					return seen
-				}
+			best = max(best, answered)
+			if e.egress != nil && e.egress.redirect == toDNSProxy {
+				return seen
 			}
-		}
-		if best != unanswered {
-			break
 		}
 	}
 	return best
