@@ -174,10 +174,7 @@ func (r *run) restoreApps(ctx context.Context, client *kube.Client, hard bool) (
 		switch {
 		case live == nil:
 		case hard && workload:
-			if err := client.Delete(ctx, obj); err != nil {
-				return restored, err
-			}
-			if err := waitGone(ctx, client, obj, time.Minute); err != nil {
+			if err := remove(ctx, client, obj); err != nil {
 				return restored, err
 			}
 		case obj.GetKind() == "Namespace":
@@ -187,8 +184,12 @@ func (r *run) restoreApps(ctx context.Context, client *kube.Client, hard bool) (
 				workloads = append(workloads, obj)
 			}
 			continue
-		case workload:
-			if err := client.Replace(ctx, obj, live); err != nil {
+		default:
+			err := client.Replace(ctx, obj, live)
+			if apierrors.IsInvalid(err) { // a field that cannot be changed: a pod's, a service's address
+				err = remove(ctx, client, obj)
+			}
+			if err != nil {
 				return restored, err
 			}
 		}
@@ -213,6 +214,14 @@ func (r *run) restoreApps(ctx context.Context, client *kube.Client, hard bool) (
 		return restored, nil
 	}
 	return restored, kube.Waiting{Timeout: r.m.Settings.Timeouts.Apps}.Wait(ctx, workloadChecks(client, workloads)...)
+}
+
+// remove deletes an object and waits until it is gone.
+func remove(ctx context.Context, client *kube.Client, obj *unstructured.Unstructured) error {
+	if err := client.Delete(ctx, obj); err != nil {
+		return err
+	}
+	return waitGone(ctx, client, obj, time.Minute)
 }
 
 func isWorkload(obj *unstructured.Unstructured) bool {
