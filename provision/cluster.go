@@ -47,7 +47,7 @@ func (m *Manager) checkSettings() []Finding {
 		}
 	}
 	if ref := m.Settings.Chart; ref != "" && !strings.HasPrefix(ref, "oci://") {
-		missing("Cilium's chart", ref, "cilium_chart")
+		missing(checkOfChart, ref, "cilium_chart")
 	}
 	for _, path := range m.Settings.Values {
 		missing("Helm values", path, "cilium_values")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,6 +27,9 @@ const (
 func (m *Manager) Doctor(ctx context.Context, lab *labs.Lab, on string) ([]Finding, error) {
 	if lab == nil {
 		lab = &labs.Lab{Name: "doctor", Cilium: labs.Cilium{Version: labs.DefaultCiliumVersion}}
+		if m.Settings.Chart != "" && !strings.HasPrefix(m.Settings.Chart, "oci://") {
+			lab.Cilium.Version = "" // whatever version the site has, some lab may ask for it
+		}
 	}
 	r, err := m.newRun(UpOptions{Lab: lab, On: on})
 	if err != nil {
@@ -39,18 +43,23 @@ func (m *Manager) Doctor(ctx context.Context, lab *labs.Lab, on string) ([]Findi
 		findings = append(findings, checkInotify()...)
 	}
 	findings = append(findings, checkProxy(os.Getenv)...)
-	if m.Settings.Chart == "" {
+	if !slices.ContainsFunc(findings, func(f Finding) bool { return f.Check == checkOfChart && f.Severity == Failure }) {
 		findings = append(findings, r.checkChart(ctx))
 	}
 	return findings, nil
 }
 
-// checkChart looks whether the chart can be had.
+const checkOfChart = "Cilium's chart"
+
+// checkChart looks whether the chart can be had, and is the one that is wanted.
 func (r *run) checkChart(ctx context.Context) Finding {
-	f := Finding{Check: "Cilium's chart", Severity: OK, Message: r.source().String()}
+	f := Finding{Check: checkOfChart, Severity: OK, Message: r.source().String()}
 	if _, err := r.source().Fetch(ctx); err != nil {
 		f.Severity, f.Message = Failure, err.Error()
-		f.Fix = "in a closed network, set cilium_chart to a local copy of the chart"
+		f.Fix = "correct the setting cilium_chart"
+		if r.source().Ref == "" {
+			f.Fix = "in a closed network, set cilium_chart to a local copy of the chart"
+		}
 	}
 	return f
 }

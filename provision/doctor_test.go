@@ -1,0 +1,144 @@
+package provision
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/labctl/labctl/labs"
+)
+
+func TestCheckDisk(t *testing.T) {
+	t.Parallel()
+	f, ok := CheckDisk("here", t.TempDir())
+	if !ok || f.Check != "disk" || !strings.Contains(f.Message, "free") || (f.Severity == OK) != (f.Fix == "") {
+		t.Errorf("%+v, %v", f, ok)
+	}
+	if _, ok := CheckDisk("nowhere", "/no/such/directory"); ok {
+		t.Error("a directory that is not there was looked at")
+	}
+	if _, err := os.Stat("/proc/self"); err != nil {
+		t.Skip("no /proc, whose file system is always full")
+	}
+	f, ok = CheckDisk("full", "/proc")
+	if !ok || f.Severity != Failure || f.Fix == "" {
+		t.Errorf("a full disk: %+v, %v", f, ok)
+	}
+}
+
+func TestCheckStateDir(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	if f := checkStateDir(dir); f.Severity != OK || f.Message != dir {
+		t.Errorf("%+v", f)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f := checkStateDir(filepath.Join(file, "b")); f.Severity != Failure || !strings.Contains(f.Fix, "XDG_STATE_HOME") {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestCheckProxy(t *testing.T) {
+	t.Parallel()
+	type m = map[string]string
+	for _, tc := range []struct {
+		name string
+		env  m
+		want Severity // empty: nothing to say
+	}{
+		{"no proxy", m{"NO_PROXY": "x"}, ""},
+		{"one that takes everything", m{"HTTPS_PROXY": "http://proxy:3128"}, Warning},
+		{"one with other exceptions", m{"https_proxy": "http://proxy:3128", "no_proxy": "example.org"}, Warning},
+		{"one that leaves this machine out", m{"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "example.org,127.0.0.1"}, OK},
+		{"in small letters", m{"https_proxy": "http://proxy:3128", "no_proxy": "localhost"}, OK},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			got := checkProxy(func(name string) string { return tc.env[name] })
+			if tc.want == "" {
+				if len(got) > 0 {
+					t.Errorf("%+v", got)
+				}
+				return
+			}
+			if len(got) != 1 || got[0].Severity != tc.want || (tc.want == OK) != (got[0].Fix == "") {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestMachineChecks(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("there is no /proc")
+	}
+	for _, f := range append(checkMemory(), checkInotify()...) {
+		if f.Check == "" || f.Message == "" || (f.Severity == OK) != (f.Fix == "") {
+			t.Errorf("%+v", f)
+		}
+	}
+	if len(checkMemory()) != 1 || len(checkInotify()) != 2 {
+		t.Errorf("memory %+v, inotify %+v", checkMemory(), checkInotify())
+	}
+}
+
+func TestBytesText(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[uint64]string{0: "0 MiB", 5 << 20: "5 MiB", 3 << 29: "1.5 GiB"} {
+		if got := bytesText(n); got != want {
+			t.Errorf("%d: got %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	old := filepath.Join(t.TempDir(), "chart")
+	if err := os.Mkdir(old, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(old, "Chart.yaml"), []byte("apiVersion: v2\nname: cilium\nversion: 1.18.0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name  string
+		p     *fakeProvider
+		lab   *labs.Lab
+		chart string
+		want  []string // failures
+	}{
+		{"all is well", &fakeProvider{}, fakeLab("shop"), chartOf(t), nil},
+		{"the provider's findings", &fakeProvider{findings: []Finding{{"docker", Failure, "does not answer", "start it"}}}, fakeLab("shop"), chartOf(t), []string{"docker"}},
+		{"the chart is gone", &fakeProvider{}, fakeLab("shop"), "/no/chart", []string{"Cilium's chart"}},
+		{"the chart is of another version", &fakeProvider{}, fakeLab("shop"), old, []string{"Cilium's chart"}},
+		{"no lab asks for a version", &fakeProvider{}, nil, old, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			m, _ := newManager(t, tc.p)
+			m.Providers["kind"] = m.Providers["fake"]
+			m.Settings.Chart = tc.chart
+			findings, err := m.Doctor(context.Background(), tc.lab, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range findings {
+				if f.Severity == Failure && f.Check != "disk" && f.Check != "state directory" {
+					got = append(got, f.Check)
+				}
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("failures %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,253 @@
+package provision
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// writeSettings writes a settings file and returns its path.
+func writeSettings(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.hcl")
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSettingsDefaults(t *testing.T) {
+	t.Parallel()
+	s, err := ReadSettings(filepath.Join(t.TempDir(), "none.hcl"), false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(DefaultSettings(), s); diff != "" {
+		t.Error(diff)
+	}
+	if s.Path != "" || s.AppImage != DefaultAppImage || s.Externals != ExternalsAuto || s.Timeouts.Cluster != 5*time.Minute {
+		t.Errorf("defaults %+v", s)
+	}
+}
+
+// TestEverySetting sets each by each way, so that a new one that is forgotten somewhere fails.
+func TestEverySetting(t *testing.T) {
+	t.Parallel()
+	sum := strings.Repeat("ab", 32)
+	values := map[string]struct{ hcl, text string }{
+		"node_image":          {`"kindest/node:v1"`, "kindest/node:v1"},
+		"cilium_chart":        {`"oci://example.org/cilium"`, "oci://example.org/cilium"},
+		"cilium_chart_digest": {`"sha256:` + sum + `"`, sum},
+		"cilium_repository":   {`"https://charts.example.org"`, "https://charts.example.org"},
+		"cilium_values":       {`["/a.yaml", "/b.yaml"]`, "/a.yaml /b.yaml"},
+		"images":              {`["a:1", "b.tar"]`, "a:1 b.tar"},
+		"app_image":           {`"agnhost:1"`, "agnhost:1"},
+		"registry_mirrors":    {`{ "docker.io" = "https://mirror:5000", "quay.io" = "https://quay.mirror" }`, "docker.io=https://mirror:5000 quay.io=https://quay.mirror"},
+		"externals":           {`"stand_in"`, "stand_in"},
+		"timeout_cluster":     {`"7m"`, "7m0s"},
+		"timeout_images":      {`"8m"`, "8m0s"},
+		"timeout_cilium":      {`"9m"`, "9m0s"},
+		"timeout_apps":        {`"90s"`, "1m30s"},
+	}
+	for _, set := range DefaultSettings().List() {
+		t.Run(set.Name, func(t *testing.T) {
+			t.Parallel()
+			value, ok := values[set.Name]
+			if !ok {
+				t.Fatal("this test does not know it")
+			}
+			if set.Value == value.text {
+				t.Fatal("the default is the value that is set")
+			}
+			if set.Env != "LABCTL_"+strings.ToUpper(set.Name) || set.Help == "" {
+				t.Errorf("%+v", set)
+			}
+			get := func(s *Settings) string {
+				list := s.List()
+				return list[slices.IndexFunc(list, func(l Setting) bool { return l.Name == set.Name })].Value
+			}
+			file := writeSettings(t, set.Name+" = "+value.hcl+"\n")
+			fromFile, err := ReadSettings(file, true, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := get(fromFile); got != value.text || fromFile.Path != file {
+				t.Errorf("file: got %q from %q", got, fromFile.Path)
+			}
+			fromEnv, err := ReadSettings("", false, []string{set.Env + "=" + value.text})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := get(fromEnv); got != value.text {
+				t.Errorf("environment: got %q", got)
+			}
+			fromFlag := DefaultSettings()
+			if err := fromFlag.Set(set.Name, value.text); err != nil {
+				t.Fatal(err)
+			}
+			if got := get(fromFlag); got != value.text {
+				t.Errorf("flag: got %q", got)
+			}
+			// Nothing else has changed.
+			fromFlag.Path, fromFile.Path = "", ""
+			if diff := cmp.Diff(fromFlag, fromEnv); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(fromFlag, fromFile); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestSettingsPrecedence(t *testing.T) {
+	t.Parallel()
+	file := writeSettings(t, "node_image = \"file\"\napp_image = \"file\"\ncilium_repository = \"file\"\n")
+	s, err := ReadSettings(file, true, []string{"LABCTL_APP_IMAGE=environment", "LABCTL_CILIUM_REPOSITORY=environment", "LABCTL_NODE_IMAGE=", "OTHER=x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Set("cilium_repository", "flag"); err != nil {
+		t.Fatal(err)
+	}
+	// An environment variable that is empty is not set.
+	if s.NodeImage != "file" || s.AppImage != "environment" || s.Repo != "flag" {
+		t.Errorf("got %q, %q, %q", s.NodeImage, s.AppImage, s.Repo)
+	}
+}
+
+// TestSettingsPaths: a path in the file is relative to it, whatever the current directory is; what is no file
+// there, such as an image's name, stays.
+func TestSettingsPaths(t *testing.T) {
+	t.Parallel()
+	path := writeSettings(t, `
+cilium_chart  = "charts/cilium.tgz"
+cilium_values = ["values.yaml", "/etc/values.yaml"]
+images        = ["images.tar", "quay.io/cilium/cilium:v1.20.2"]
+`)
+	dir := filepath.Dir(path)
+	if err := os.Mkdir(filepath.Join(dir, "charts"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"charts/cilium.tgz", "values.yaml", "images.tar"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := ReadSettings(path, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Chart != filepath.Join(dir, "charts/cilium.tgz") ||
+		!slices.Equal(s.Values, []string{filepath.Join(dir, "values.yaml"), "/etc/values.yaml"}) ||
+		!slices.Equal(s.Images, []string{filepath.Join(dir, "images.tar"), "quay.io/cilium/cilium:v1.20.2"}) {
+		t.Errorf("chart %q, values %q, images %q", s.Chart, s.Values, s.Images)
+	}
+}
+
+func TestSettingsErrors(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, file, env, want string }{
+		{"unknown", "node_imgae = \"x\"", "", `config.hcl:1,1-11: Unknown setting; There is no setting "node_imgae"`},
+		{"no HCL", "node_image = ", "", "config.hcl:1,"},
+		{"a block", "kind {\n}", "", "config.hcl:1,"},
+		{"a function", "node_image = file(\"/etc/passwd\")", "", "config.hcl:1,14-"},
+		{"a number for a list", "images = [1, [2]]", "", "config.hcl:1,10-18: Setting images; want a string"},
+		{"null", "images = null", "", "a value is needed"},
+		{"no duration", "timeout_apps = \"soon\"", "", `config.hcl:1,16-22: Setting timeout_apps; "soon": want a duration such as 5m`},
+		{"a duration of nothing", "timeout_apps = \"0s\"", "", "want a duration"},
+		{"externals", "externals = \"no\"", "", "want auto, real or stand_in"},
+		{"mirrors", "registry_mirrors = [\"docker.io\"]", "", "want HOST=URL"},
+		{"digest", "cilium_chart_digest = \"abc\"", "", "want the 64 hexadecimal digits that sha256sum prints"},
+		{"environment", "", "LABCTL_EXTERNALS=no", `environment variable LABCTL_EXTERNALS: "no": want auto, real or stand_in`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := ReadSettings(writeSettings(t, tc.file), true, []string{tc.env})
+			wantError(t, err, tc.want, true)
+		})
+	}
+	t.Run("all of a file at once", func(t *testing.T) {
+		t.Parallel()
+		_, err := ReadSettings(writeSettings(t, "a = 1\nb = 2\n"), true, nil)
+		if err == nil || !strings.Contains(err.Error(), "1 other diagnostic") && !(strings.Contains(err.Error(), `"a"`) && strings.Contains(err.Error(), `"b"`)) {
+			t.Errorf("the error is %v", err)
+		}
+	})
+	t.Run("all of the environment at once", func(t *testing.T) {
+		t.Parallel()
+		_, err := ReadSettings("", false, []string{"LABCTL_EXTERNALS=no", "LABCTL_TIMEOUT_APPS=no"})
+		wantError(t, err, "LABCTL_EXTERNALS", true)
+		wantError(t, err, "LABCTL_TIMEOUT_APPS", true)
+	})
+	t.Run("a file that must be there", func(t *testing.T) {
+		t.Parallel()
+		_, err := ReadSettings(filepath.Join(t.TempDir(), "none.hcl"), true, nil)
+		wantError(t, err, "no such file", true)
+	})
+	t.Run("a directory", func(t *testing.T) {
+		t.Parallel()
+		_, err := ReadSettings(t.TempDir(), false, nil)
+		wantError(t, err, "is a directory", true)
+	})
+	t.Run("flags", func(t *testing.T) {
+		t.Parallel()
+		wantError(t, DefaultSettings().Set("node_imgae", "x"), `there is no setting "node_imgae"`, true)
+		wantError(t, DefaultSettings().Set("timeout_apps", "soon"), "setting timeout_apps", true)
+	})
+}
+
+func TestCheckSettings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, tc := range []struct {
+		name string
+		s    Settings
+		want []string // the settings to be corrected
+	}{
+		{"nothing is set", Settings{}, nil},
+		{"an oci chart is no file", Settings{Chart: "oci://example.org/cilium"}, nil},
+		{"all there", Settings{Chart: dir, Values: []string{dir}}, nil},
+		{"nothing there", Settings{Chart: dir + "/a", Values: []string{dir, dir + "/b", dir + "/c"}}, []string{"cilium_chart", "cilium_values", "cilium_values"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for _, f := range (&Manager{Settings: &tc.s}).checkSettings() {
+				if f.Severity != Failure || !strings.Contains(f.Message, "no such file") {
+					t.Errorf("%+v", f)
+				}
+				got = append(got, strings.TrimPrefix(f.Fix, "correct the setting "))
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestSplitList(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string][]string{
+		"":              nil,
+		"a":             {"a"},
+		"a b,c\n\td, e": {"a", "b", "c", "d", "e"},
+	} {
+		if got := splitList(in); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q", in, got)
+		}
+	}
+}
+
+func TestUsageErrorUnwraps(t *testing.T) {
+	t.Parallel()
+	if err := (&UsageError{os.ErrNotExist}); !errors.Is(err, os.ErrNotExist) || err.Error() != os.ErrNotExist.Error() {
+		t.Errorf("%v", err)
+	}
+}

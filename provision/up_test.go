@@ -1,0 +1,505 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/labctl/labctl/labs"
+)
+
+// wantError holds an error against what it is to say, and whether it is the user's.
+func wantError(t *testing.T, err error, text string, usage bool) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Fatalf("the error is %v; want one with %q", err, text)
+	}
+	var u *UsageError
+	if errors.As(err, &u) != usage {
+		t.Errorf("usage error: %v, want %v (%v)", !usage, usage, err)
+	}
+}
+
+func TestClusterBlock(t *testing.T) {
+	t.Parallel()
+	gke := labs.Cluster{Provider: "gke", Settings: map[string]any{"project": "p"}}
+	kind := labs.Cluster{Provider: "kind", Settings: map[string]any{"workers": 2}}
+	for _, tc := range []struct {
+		name   string
+		blocks []labs.Cluster
+		on     string
+		want   labs.Cluster
+		err    string
+	}{
+		{"the first is the default", []labs.Cluster{gke, kind}, "", gke, ""},
+		{"--on picks another", []labs.Cluster{gke, kind}, "kind", kind, ""},
+		{"no block: kind", nil, "", labs.Cluster{Provider: "kind"}, ""},
+		{"kind needs no block", []labs.Cluster{gke}, "kind", labs.Cluster{Provider: "kind"}, ""},
+		{"existing needs no block", []labs.Cluster{gke}, "existing", labs.Cluster{Provider: "existing"}, ""},
+		{"gke does", []labs.Cluster{kind}, "gke", labs.Cluster{}, `the lab has no cluster block "gke"; it has kind`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := clusterBlock(&labs.Lab{Clusters: tc.blocks}, tc.on)
+			if tc.err != "" {
+				wantError(t, err, tc.err, true)
+				return
+			}
+			if err != nil || got.Provider != tc.want.Provider || digestOf([]any{got.Settings}) != digestOf([]any{tc.want.Settings}) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestUnknownProvider(t *testing.T) {
+	t.Parallel()
+	m, _ := newManager(t, &fakeProvider{})
+	_, err := m.Up(context.Background(), UpOptions{Lab: &labs.Lab{Name: "shop", Clusters: []labs.Cluster{{Provider: "moon"}}}})
+	wantError(t, err, `no cluster provider "moon"; it has fake`, true)
+	m.Providers["moon"] = func(labs.Cluster, *Settings, *slog.Logger) (Provider, error) {
+		return nil, errors.New("crater = -1: want a crater")
+	}
+	_, err = m.Up(context.Background(), UpOptions{Lab: &labs.Lab{Name: "shop", Clusters: []labs.Cluster{{Provider: "moon"}}}})
+	wantError(t, err, "want a crater", true)
+	if names, _ := m.Store.Names(); len(names) != 0 {
+		t.Errorf("state is left: %v", names)
+	}
+}
+
+func TestBeginRefuses(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		edit func(*State)
+		want string // empty: it takes over
+	}{
+		{"the same lab again", func(*State) {}, ""},
+		{"the lab's text has changed", func(st *State) { st.Lab.Digest = "other" }, ""},
+		{"another lab", func(st *State) { st.Lab.Name = "bank" }, `the instance "shop" is of the lab "bank": give this one another name with --name`},
+		{"another provider", func(st *State) { st.Cluster.Provider = "kind" }, `the instance "shop" runs on kind: take it down first`},
+		{"a changed cluster block", func(st *State) { st.Cluster.Block = map[string]any{"workers": 3} }, "the cluster block of the lab has changed"},
+		{"a cluster block that was empty", func(st *State) { st.Cluster.Block = nil }, "the cluster block of the lab has changed"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			r, _ := newTestRun(t, &fakeProvider{})
+			r.opts.Ref = LabRef{Name: "shop"}
+			r.inst.State.Lab.Name = "shop"
+			tc.edit(r.inst.State)
+			if err := r.inst.Save(); err != nil {
+				t.Fatal(err)
+			}
+			r.inst.State = r.saved(t) // as the next process reads it
+			r.fresh = false
+			err := r.begin()
+			if tc.want == "" {
+				if err != nil || r.fresh {
+					t.Errorf("fresh %v, error %v", r.fresh, err)
+				}
+				return
+			}
+			wantError(t, err, tc.want, true)
+		})
+	}
+}
+
+func TestAdoptIsRemembered(t *testing.T) {
+	t.Parallel()
+	r, _ := newTestRun(t, &fakeProvider{stays: true})
+	r.opts.Adopt = true
+	for range 2 {
+		r.inst.State.Lab.Name = "shop"
+		if err := r.begin(); err != nil {
+			t.Fatal(err)
+		}
+		if !r.saved(t).Cluster.Adopted {
+			t.Error("it is forgotten")
+		}
+		r.opts.Adopt = false // the next up need not say it again
+	}
+}
+
+// upFails brings a lab up whose chart is not there to see, and returns what is left.
+func upFails(t *testing.T, p *fakeProvider, opts UpOptions) (*Manager, *events, error) {
+	t.Helper()
+	m, seen := newManager(t, p)
+	m.Settings.Chart = chartOf(t)
+	opts.Lab, opts.Ref = fakeLab("shop"), LabRef{Name: "shop"}
+	_, err := m.Up(context.Background(), opts)
+	if err == nil {
+		t.Fatal("up succeeded without a cluster")
+	}
+	return m, seen, err
+}
+
+// chartOf is a chart directory, of the version that labs ask for.
+func chartOf(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "chart")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	chart := "apiVersion: v2\nname: cilium\nversion: " + labs.DefaultCiliumVersion + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte(chart), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestUpFails(t *testing.T) {
+	t.Parallel()
+	full := errors.New("no space left on device")
+	failing := func(context.Context, func(Milestone)) error { return full }
+	for _, tc := range []struct {
+		name  string
+		p     *fakeProvider
+		opts  UpOptions
+		want  string
+		calls []string
+		state bool // one is left
+	}{
+		{"preflight", &fakeProvider{findings: []Finding{
+			{"memory", OK, "8 GiB", ""},
+			{"docker", Failure, "does not answer", "start it"},
+			{"port 80", Failure, "is taken", ""},
+		}}, UpOptions{}, "preflight: docker: does not answer — start it; port 80: is taken", nil, false},
+		{"a cluster of the name that is not ours", &fakeProvider{found: Found{State: Running}}, UpOptions{},
+			"there is a fake cluster labctl-shop already, and labctl did not make it", nil, false},
+		{"a stopped one that is not ours", &fakeProvider{found: Found{State: Stopped}}, UpOptions{}, "labctl did not make it", nil, false},
+		{"look for the cluster", &fakeProvider{findErr: full}, UpOptions{}, "cluster: no space left", nil, false},
+		{"create, and clean up", &fakeProvider{create: failing}, UpOptions{}, "cluster: no space left on device", []string{"create", "delete"}, false},
+		{"create, and retain", &fakeProvider{create: failing}, UpOptions{Retain: true}, "no space left on device", []string{"create"}, true},
+		{"create, and the clean-up too", &fakeProvider{create: failing, deleted: errors.New("device busy")}, UpOptions{},
+			"what this run made could not be removed: device busy", []string{"create", "delete"}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			m, _, err := upFails(t, tc.p, tc.opts)
+			wantError(t, err, tc.want, false)
+			if !slices.Equal(tc.p.calls, tc.calls) {
+				t.Errorf("the provider was asked to %v, want %v", tc.p.calls, tc.calls)
+			}
+			if names, _ := m.Store.Names(); (len(names) > 0) != tc.state {
+				t.Errorf("state: %v, want some: %v", names, tc.state)
+			}
+			if !tc.state {
+				if entries, _ := os.ReadDir(m.Store.Dir); len(entries) > 0 {
+					t.Errorf("%s is left", entries[0].Name())
+				}
+			}
+		})
+	}
+}
+
+// TestUpFailsAgain: what an earlier run made is not this run's to remove.
+func TestUpFailsAgain(t *testing.T) {
+	t.Parallel()
+	p := &fakeProvider{create: func(context.Context, func(Milestone)) error { return errors.New("broken") }}
+	m, _, _ := upFails(t, p, UpOptions{Retain: true})
+	p.findErr, p.calls = errors.New("docker does not answer"), nil
+	_, err := m.Up(context.Background(), UpOptions{Lab: fakeLab("shop"), Ref: LabRef{Name: "shop"}})
+	wantError(t, err, "docker does not answer", false)
+	if len(p.calls) > 0 {
+		t.Errorf("the provider was asked to %v", p.calls)
+	}
+	if names, _ := m.Store.Names(); len(names) != 1 {
+		t.Errorf("instances %v", names)
+	}
+}
+
+// TestUpTakesOver: what an interrupted Create left is removed before the next.
+func TestUpTakesOver(t *testing.T) {
+	t.Parallel()
+	p := &fakeProvider{create: func(context.Context, func(Milestone)) error { return errors.New("broken") }}
+	m, _, _ := upFails(t, p, UpOptions{Retain: true})
+	p.calls = nil
+	_, err := m.Up(context.Background(), UpOptions{Lab: fakeLab("shop"), Ref: LabRef{Name: "shop"}, Retain: true})
+	wantError(t, err, "broken", false)
+	if want := []string{"delete", "create"}; !slices.Equal(p.calls, want) {
+		t.Errorf("the provider was asked to %v, want %v", p.calls, want)
+	}
+}
+
+func TestUpInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &fakeProvider{create: func(ctx context.Context, _ func(Milestone)) error {
+		cancel()
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}}
+	m, seen := newManager(t, p)
+	m.Settings.Chart = chartOf(t)
+	_, err := m.Up(ctx, UpOptions{Lab: fakeLab("shop"), Ref: LabRef{Name: "shop"}})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+	// It stops at once, and leaves what the next up or down takes over.
+	if !slices.Equal(p.calls, []string{"create"}) {
+		t.Errorf("the provider was asked to %v", p.calls)
+	}
+	st, err := m.Store.Read("shop")
+	if err != nil || st.Phases[phaseCluster].Status != PhaseRunning {
+		t.Errorf("state %+v, %v", st, err)
+	}
+	if slices.Contains(seen.of(phaseCluster), Failed) {
+		t.Error("it is shown as failed")
+	}
+}
+
+// TestUpNotesTheCluster: the kubeconfig and the UID are there when the API is.
+func TestUpNotesTheCluster(t *testing.T) {
+	t.Parallel()
+	p := &fakeProvider{api: apiServer(t, "uid-1")}
+	p.create = func(_ context.Context, reached func(Milestone)) error {
+		reached(NodesUp)
+		reached(APIUp)
+		return errors.New("and then it broke")
+	}
+	merged := filepath.Join(t.TempDir(), "config")
+	m, _, err := upFails(t, p, UpOptions{Retain: true, Merge: merged})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	st, err := m.Store.Read("shop")
+	if err != nil || st.Cluster.UID != "uid-1" || st.Cluster.Context != "fake" || st.Cluster.Merged != merged {
+		t.Errorf("state %+v, %v", st.Cluster, err)
+	}
+	for _, path := range []string{m.Store.Kubeconfig("shop"), merged} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", path, info, err)
+		}
+	}
+	if err := m.Down(context.Background(), nil, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if data, _ := os.ReadFile(merged); strings.Contains(string(data), "name: fake") {
+		t.Errorf("the user's kubeconfig still has the context: %s", data)
+	}
+}
+
+// TestAnotherCluster: a cluster of the same name with another UID is not the one that labctl made.
+func TestAnotherCluster(t *testing.T) {
+	t.Parallel()
+	p := &fakeProvider{api: apiServer(t, "uid-2"), found: Found{State: Running}}
+	r, _ := newTestRun(t, p)
+	r.inst.State.Cluster.UID = "uid-1"
+	r.inst.State.Phases[phaseCluster] = PhaseState{Status: PhaseDone, Inputs: digestOf([]any{r.block().Settings})}
+	config, _ := p.Kubeconfig(context.Background(), r.cluster)
+	if err := os.WriteFile(r.cluster.Kubeconfig, config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.lookCluster(context.Background())
+	wantError(t, err, "is not the one that labctl made: somebody has replaced it", false)
+	r.inst.State.Cluster.UID = "uid-2"
+	if act, err := r.lookCluster(context.Background()); err != nil || act.Kind != Keep {
+		t.Errorf("got %+v, %v", act, err)
+	}
+}
+
+func TestLookCluster(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		status PhaseStatus
+		found  Found
+		want   ActionKind
+		detail string
+	}{
+		{"nothing there", "", Found{}, Create, "cluster labctl-shop"},
+		{"was killed in it", PhaseRunning, Found{State: Broken}, Redo, "cluster labctl-shop (was interrupted)"},
+		{"it is gone", PhaseDone, Found{State: Absent}, Redo, "cluster labctl-shop (it is gone)"},
+		{"it is stopped", PhaseDone, Found{State: Stopped}, Change, "cluster labctl-shop (to be started: it is stopped)"},
+		{"a node was removed by hand", PhaseDone, Found{State: Broken, Detail: "gone: labctl-shop-worker"}, Redo, "cluster labctl-shop (gone: labctl-shop-worker)"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			r, _ := newTestRun(t, &fakeProvider{found: tc.found})
+			if tc.status != "" {
+				r.inst.State.Phases[phaseCluster] = PhaseState{Status: tc.status, Inputs: digestOf([]any{r.block().Settings})}
+			}
+			act, err := r.lookCluster(context.Background())
+			if err != nil || act.Kind != tc.want || act.Detail != tc.detail {
+				t.Errorf("got %s %q, %v; want %s %q", act.Kind, act.Detail, err, tc.want, tc.detail)
+			}
+		})
+	}
+}
+
+func TestPlanOfSomethingNew(t *testing.T) {
+	t.Parallel()
+	p := &fakeProvider{}
+	m, _ := newManager(t, p)
+	m.Settings.Chart = chartOf(t)
+	lab := fakeLab("shop")
+	lab.Apps = []labs.App{{Name: "web", Namespace: "default"}}
+	plan, err := m.Plan(context.Background(), UpOptions{Lab: lab})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !plan.Changes() || plan.Instance != "shop" || plan.Provider != "fake" {
+		t.Errorf("plan %+v", plan)
+	}
+	kinds := map[string]ActionKind{}
+	for _, act := range plan.Actions {
+		kinds[act.Phase] = act.Kind
+	}
+	for phase, want := range map[string]ActionKind{
+		phaseChart: Create, phaseCluster: Create, phaseImages: Keep, phaseCilium: Create, phaseExternals: Keep,
+		phaseApps: Create, phaseCanary: Create, phaseBaseline: Create,
+	} {
+		if kinds[phase] != want {
+			t.Errorf("%s: %q, want %q", phase, kinds[phase], want)
+		}
+	}
+	if _, there := kinds[phasePreflight]; there {
+		t.Error("the plan shows the preflight, which makes nothing")
+	}
+	if len(p.calls) > 0 {
+		t.Errorf("a plan made the provider %v", p.calls)
+	}
+	if entries, _ := os.ReadDir(m.Store.Dir); len(entries) > 0 {
+		t.Errorf("a plan left %s", entries[0].Name())
+	}
+	if (&Plan{Actions: []Action{{Kind: Keep}}}).Changes() {
+		t.Error("to keep is to change")
+	}
+}
+
+func TestDown(t *testing.T) {
+	t.Parallel()
+	done := PhaseState{Status: PhaseDone}
+	for _, tc := range []struct {
+		name  string
+		p     *fakeProvider
+		begun bool
+		want  string
+		calls []string
+	}{
+		{"a cluster", &fakeProvider{found: Found{State: Running}}, true, "", []string{"delete"}},
+		{"gone already", &fakeProvider{}, true, "", []string{"delete"}},
+		{"never made: one of the name is somebody else's", &fakeProvider{found: Found{State: Running}}, false, "", nil},
+		{"cannot be removed", &fakeProvider{found: Found{State: Running}, deleted: errors.New("device busy")}, true, "device busy", []string{"delete"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			m, seen := newManager(t, tc.p)
+			inst := newInstance(t, m.Store, "shop")
+			inst.State.Cluster = ClusterState{Provider: "fake", Name: "labctl-shop"}
+			if tc.begun {
+				inst.State.Phases[phaseCluster] = done
+			}
+			if err := inst.Save(); err != nil {
+				t.Fatal(err)
+			}
+			inst.Close()
+			err := m.Down(context.Background(), nil, "shop")
+			if !slices.Equal(tc.p.calls, tc.calls) {
+				t.Errorf("the provider was asked to %v, want %v", tc.p.calls, tc.calls)
+			}
+			names, _ := m.Store.Names()
+			if tc.want != "" {
+				wantError(t, err, tc.want, false)
+				if len(names) != 1 || !slices.Contains(seen.of("down"), Failed) {
+					t.Errorf("instances %v, events %v", names, seen.of("down"))
+				}
+				return
+			}
+			if err != nil || len(names) > 0 {
+				t.Errorf("instances %v, %v", names, err)
+			}
+		})
+	}
+	m, _ := newManager(t, &fakeProvider{})
+	if err := m.Down(context.Background(), nil, "shop"); !errors.Is(err, ErrNoInstance) {
+		t.Errorf("down of nothing: %v", err)
+	}
+}
+
+// TestDownStillThere: a provider that says it is gone is not believed.
+func TestDownStillThere(t *testing.T) {
+	t.Parallel()
+	p := &stubborn{fakeProvider{found: Found{State: Running, Nodes: []string{"labctl-shop-worker"}}}}
+	m, _ := newManager(t, p)
+	inst := newInstance(t, m.Store, "shop")
+	inst.State.Cluster = ClusterState{Provider: "fake", Name: "labctl-shop"}
+	inst.State.Phases[phaseCluster] = PhaseState{Status: PhaseDone}
+	if err := inst.Save(); err != nil {
+		t.Fatal(err)
+	}
+	inst.Close()
+	wantError(t, m.Down(context.Background(), nil, "shop"), "the cluster labctl-shop is still there: [labctl-shop-worker]", false)
+}
+
+type stubborn struct{ fakeProvider }
+
+func (*stubborn) Delete(context.Context, Cluster) error { return nil }
+
+func TestPauseWithoutPauser(t *testing.T) {
+	t.Parallel()
+	m, _ := newManager(t, &fakeProvider{})
+	inst := newInstance(t, m.Store, "shop")
+	inst.State.Cluster = ClusterState{Provider: "fake"}
+	if err := inst.Save(); err != nil {
+		t.Fatal(err)
+	}
+	inst.Close()
+	wantError(t, m.Pause(context.Background(), "shop"), "a cluster of the provider fake cannot be paused", true)
+	wantError(t, m.Resume(context.Background(), fakeLab("shop"), "shop"), "cannot be paused", true)
+	_, err := m.Reset(context.Background(), fakeLab("shop"), "shop", false)
+	wantError(t, err, "read the kubeconfig", false)
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	p := &fakeProvider{found: Found{State: Stopped, Detail: "stopped: labctl-shop-worker"}}
+	m, _ := newManager(t, p)
+	if list, err := m.List(context.Background()); err != nil || len(list) != 0 {
+		t.Errorf("none: %v, %v", list, err)
+	}
+	for name, edit := range map[string]func(*State){
+		"complete": func(st *State) {
+			st.Phases[phaseBaseline], st.Phases[phaseCilium] = PhaseState{Status: PhaseDone}, PhaseState{Status: PhaseDone}
+		},
+		"half":  func(st *State) { st.Phases[phaseCilium] = PhaseState{Status: PhaseDone} },
+		"other": func(st *State) { st.Cluster.Provider = "moon" },
+	} {
+		inst := newInstance(t, m.Store, name)
+		inst.State.Cluster = ClusterState{Provider: "fake", Name: "labctl-" + name}
+		inst.State.Lab.Name = "shop"
+		edit(inst.State)
+		if err := inst.Save(); err != nil {
+			t.Fatal(err)
+		}
+		inst.Close()
+	}
+	torn := newInstance(t, m.Store, "torn")
+	torn.Close()
+	if err := os.WriteFile(filepath.Join(torn.Dir, stateFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err := m.List(context.Background())
+	if err != nil || len(list) != 4 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for i, want := range []Listed{
+		{Name: "complete", Lab: "shop", Provider: "fake", Cluster: "labctl-complete", State: Stopped, Complete: true, Detail: "stopped: labctl-shop-worker"},
+		{Name: "half", Lab: "shop", Provider: "fake", Cluster: "labctl-half", State: Stopped, Detail: "stopped: labctl-shop-worker"},
+	} {
+		if list[i] != want {
+			t.Errorf("got %+v, want %+v", list[i], want)
+		}
+	}
+	if l := list[2]; l.State != "unknown" || !strings.Contains(l.Detail, `no cluster provider "moon"`) {
+		t.Errorf("got %+v", l)
+	}
+	if l := list[3]; l.State != "unknown" || !strings.Contains(l.Detail, "unexpected end of JSON input") {
+		t.Errorf("got %+v", l)
+	}
+}
