@@ -194,6 +194,7 @@ var clusterSchema = sync.OnceValue(func() map[string]*blockSpec {
 			{name: "ip_family", typ: cty.String},
 			{name: "pod_subnet", typ: cty.String},
 			{name: "service_subnet", typ: cty.String},
+			{name: "api_port", typ: cty.Number},
 		}, blocks: []*blockSpec{
 			{typ: "port_mapping", attrs: []attrSpec{
 				{name: "container_port", typ: cty.Number, required: true},

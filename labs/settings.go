@@ -82,6 +82,7 @@ func (n *node) clusterSettings() map[string]any {
 	case "kind":
 		n.int("control_planes", 1, 9, 1)
 		n.int("workers", 0, 50, 1)
+		n.int("api_port", 1, 65535, 0)
 		n.versionNumber("kubernetes_version")
 		n.oneOf("kube_proxy", "iptables", "iptables", "ipvs", "nftables", "none")
 		n.oneOf("ip_family", "ipv4", "ipv4", "ipv6", "dual")

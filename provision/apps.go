@@ -364,6 +364,9 @@ func workloadChecks(client *kube.Client, objs []*unstructured.Unstructured) []ku
 		if ns == "" {
 			ns = metav1.NamespaceDefault
 		}
+		if replicas, ok, _ := unstructured.NestedInt64(obj.Object, "spec", "replicas"); ok && replicas == 0 {
+			continue // as the author has it
+		}
 		switch obj.GetKind() {
 		case "Deployment":
 			checks = append(checks, client.Deployment(ns, obj.GetName()))

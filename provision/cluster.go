@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -73,14 +74,25 @@ func (r *run) lookCluster(ctx context.Context) (Action, error) {
 	case act.Kind == Create:
 	case found.State == Absent:
 		act.Kind, act.Detail = Redo, act.Detail+" (it is gone)"
-	case act.Kind == Keep && found.State == Stopped:
-		act.Kind, act.Detail = Change, act.Detail+" (to be started: it is stopped)"
 	case act.Kind == Keep && found.State == Broken:
 		act.Kind, act.Detail = Redo, act.Detail+" ("+found.Detail+")"
+	// From here on Change means that the cluster stays.
+	case st.Cluster.Complete && found.State == Stopped:
+		act.Kind, act.Detail = Change, act.Detail+" (to be started: it is stopped)"
+	case st.Cluster.Complete && found.State == Running && act.Kind == Redo:
+		act.Kind = Change
+	case act.Kind == Keep && r.provider.Ephemeral() && !readable(r.cluster.Kubeconfig):
+		act.Kind, act.Detail = Change, act.Detail+" (its kubeconfig cannot be read, and is written anew)"
 	case act.Kind == Keep:
 		return act, r.sameCluster(ctx)
 	}
 	return act, nil
+}
+
+// readable says whether a file is a kubeconfig.
+func readable(kubeconfig string) bool {
+	_, err := kube.Open(kubeconfig, "")
+	return err == nil
 }
 
 // sameCluster makes sure that the cluster is the one that the state is about.
@@ -111,8 +123,14 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 	if err != nil {
 		return err
 	}
-	if pauser, ok := r.provider.(Pauser); ok && found.State == Stopped && r.state().Cluster.UID != "" {
-		return r.startCluster(ctx, pauser, p)
+	if r.state().Cluster.Complete {
+		pauser, ok := r.provider.(Pauser)
+		switch {
+		case found.State == Running:
+			return r.connect(ctx)
+		case found.State == Stopped && ok:
+			return r.startCluster(ctx, pauser, p)
+		}
 	}
 	if found.State != Absent && r.provider.Ephemeral() {
 		p.step("removing what an interrupted run left")
@@ -125,7 +143,8 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 		for _, name := range []string{phaseImages, phaseExternals, phaseCilium, phaseApps, phaseCanary, phaseBaseline} {
 			delete(st.Phases, name)
 		}
-		st.Cluster.UID, st.Baseline, st.Before, st.Cilium = "", []Connection{}, nil, CiliumState{}
+		st.Cluster.UID, st.Cluster.Complete = "", false
+		st.Baseline, st.Before, st.Cilium = []Connection{}, nil, CiliumState{}
 	})
 	if err != nil {
 		return err
@@ -147,7 +166,10 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
 	}
-	return errors.Join(err, failed)
+	if err := errors.Join(err, failed); err != nil {
+		return err
+	}
+	return r.save(func(st *State) { st.Cluster.Complete = true })
 }
 
 func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) error {
@@ -196,17 +218,33 @@ func (r *run) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.opts.Merge != "" {
-		if err := kube.MergeKubeconfig(r.opts.Merge, data); err != nil {
+	return r.save(func(st *State) { st.Cluster.UID, st.Cluster.Context = uid, contextName })
+}
+
+// merge adds the cluster to the user's kubeconfig file, and takes it out of the one that it was in before. It
+// comes last, so that a lab that failed leaves no entry.
+func (r *run) merge() error {
+	if r.opts.Merge == "" {
+		return nil
+	}
+	path, err := filepath.Abs(r.opts.Merge) // down may run elsewhere
+	if err != nil {
+		return err
+	}
+	st := r.state()
+	if old := st.Cluster.Merged; old != "" && old != path {
+		if err := kube.UnmergeKubeconfig(old, st.Cluster.Context); err != nil {
 			return err
 		}
 	}
-	return r.save(func(st *State) {
-		st.Cluster.UID, st.Cluster.Context = uid, contextName
-		if r.opts.Merge != "" {
-			st.Cluster.Merged = r.opts.Merge
-		}
-	})
+	data, err := os.ReadFile(r.cluster.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	if err := kube.MergeKubeconfig(path, data); err != nil {
+		return err
+	}
+	return r.save(func(st *State) { st.Cluster.Merged = path })
 }
 
 func (r *run) lookImages(context.Context) (Action, error) {

@@ -157,9 +157,11 @@ func (r *run) failed(ctx context.Context, p phase, start time.Time, err error) e
 	}
 	// The state may be what cannot be written; the error in hand says more.
 	_ = r.save(func(st *State) {
-		ps := st.Phases[p.name]
-		ps.Status, ps.Finished, ps.Error = PhaseFailed, r.m.Now(), err.Error()
-		st.Phases[p.name] = ps
+		// One that failed before it began has made nothing: what is there under its name is somebody else's.
+		if ps, begun := st.Phases[p.name]; begun {
+			ps.Status, ps.Finished, ps.Error = PhaseFailed, r.m.Now(), err.Error()
+			st.Phases[p.name] = ps
+		}
 	})
 	r.report(Event{Phase: p.name, Kind: Failed, Text: err.Error(), Took: r.m.Now().Sub(start)})
 	return &PhaseError{p.name, err}

@@ -30,17 +30,24 @@ func (m *Manager) Plan(ctx context.Context, opts UpOptions) (*Plan, error) {
 	}
 	r.inst = &Instance{State: st}
 	plan := &Plan{Instance: r.opts.Name, Provider: r.provider.Name(), Actions: []Action{}}
-	fresh := false // from here on there is nothing to look at
+	var (
+		fresh bool // from here on there is nothing to look at
+		later bool // from here on there is, but not yet
+	)
 	for _, p := range r.phases() {
 		if p.name == phasePreflight {
+			continue
+		}
+		if later {
+			plan.Actions = append(plan.Actions, Action{Phase: p.name, Kind: Keep, Detail: "to be looked at once the cluster answers"})
 			continue
 		}
 		act, err := r.planned(ctx, p, fresh)
 		if err != nil {
 			return nil, &PhaseError{p.name, err}
 		}
-		if p.name == phaseCluster && act.Kind != Keep {
-			fresh = true
+		if p.name == phaseCluster {
+			fresh, later = act.Kind == Create || act.Kind == Redo, act.Kind == Change
 		}
 		plan.Actions = append(plan.Actions, act)
 	}

@@ -33,6 +33,15 @@ type State struct {
 	Progress map[string]Progress `json:"progress,omitempty"` // by task
 }
 
+// upCommand is the command that brings the instance up again.
+func (st *State) upCommand() string {
+	command := "labctl up " + st.Lab.Source
+	if st.Name != st.Lab.Name {
+		command += " --name " + st.Name
+	}
+	return command
+}
+
 // LabRef says which lab an instance is of and how to read it again.
 type LabRef struct {
 	Name     string            `json:"name"`
@@ -49,6 +58,7 @@ type ClusterState struct {
 	Block    map[string]any `json:"block"` // the settings of the lab's cluster block
 	Name     string         `json:"name"`
 	UID      string         `json:"uid,omitempty"`     // of the namespace kube-system; empty until the API answered
+	Complete bool           `json:"complete"`          // it was made to its end, and is not to be made anew
 	Adopted  bool           `json:"adopted,omitempty"` // --adopt: what was there before may be changed
 	Merged   string         `json:"merged_kubeconfig,omitempty"`
 	Context  string         `json:"context,omitempty"` // in the instance's kubeconfig

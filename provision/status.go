@@ -140,8 +140,13 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 		return nil, err
 	}
 	st.Cluster.State, st.Cluster.Detail = found.State, found.Detail
-	if found.State != Running {
-		st.blame("the cluster is %s", strings.TrimSpace(string(found.State)+" "+found.Detail))
+	switch found.State {
+	case Absent:
+		st.blame("the cluster is gone: make it anew with: %s", state.upCommand())
+	case Stopped:
+		st.blame("the cluster is paused (%s): go on with: labctl resume %s", found.Detail, name)
+	case Broken:
+		st.blame("the cluster is broken (%s): make it anew with: %s", found.Detail, state.upCommand())
 	}
 	if found.State == Running || found.State == Broken {
 		if err := m.readCluster(ctx, name, lab, st); err != nil {
@@ -177,7 +182,8 @@ func (st *Status) blame(format string, args ...any) {
 func (m *Manager) readCluster(ctx context.Context, name string, lab *labs.Lab, st *Status) error {
 	kc, err := kube.Open(m.Store.Kubeconfig(name), "")
 	if err != nil {
-		return err
+		st.blame("%s: have it written anew with: %s", err, state.upCommand())
+		return nil
 	}
 	reads := []func() error{
 		func() error { return st.readNodes(ctx, kc) },

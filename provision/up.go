@@ -110,6 +110,9 @@ func (m *Manager) Up(ctx context.Context, opts UpOptions) (*State, error) {
 		}
 		return nil, r.cleanUp(err)
 	}
+	if err := r.merge(); err != nil {
+		return nil, err
+	}
 	return r.inst.State, nil
 }
 
@@ -245,6 +248,9 @@ func (r *run) kube() (*kube.Client, error) {
 		return r.client, nil
 	}
 	client, err := kube.Open(r.cluster.Kubeconfig, "")
+	if err != nil && r.inst.State != nil && r.provider.Ephemeral() {
+		return nil, fmt.Errorf("%w: have it written anew with: %s", err, r.inst.State.upCommand())
+	}
 	if err != nil {
 		return nil, err
 	}

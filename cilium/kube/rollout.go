@@ -15,7 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Deployment checks that every replica of a Deployment runs its newest template and is available.
+// Deployment checks that every replica of a Deployment runs its newest template and is available. One without
+// replicas is not ready.
 func (c *Client) Deployment(namespace, name string) Check {
 	object := fmt.Sprintf("Deployment %s/%s", namespace, name)
 	return Check{object, func(ctx context.Context) (Look, error) {
@@ -26,6 +27,9 @@ func (c *Client) Deployment(namespace, name string) Check {
 		want := int32(1)
 		if d.Spec.Replicas != nil {
 			want = *d.Spec.Replicas
+		}
+		if want == 0 {
+			return Look{Why: "it is scaled to 0"}, nil
 		}
 		s := d.Status
 		if s.ObservedGeneration >= d.Generation && s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want {

@@ -43,7 +43,7 @@ Exit code: 0 everything is ready; 3 something is not, which the last lines name.
 			}
 			st, err := readStatus(cmd.Context(), m, name, wait, timeout)
 			if err != nil {
-				return err
+				return infra(cmd.Context(), err)
 			}
 			if output.json() {
 				err = app.writeJSON(st)

@@ -20,6 +20,7 @@ cluster "kind" {
   ip_family          = "dual"
   pod_subnet         = "10.244.0.0/16,fd00:10:244::/56"
   service_subnet     = "10.96.0.0/16"
+  api_port           = 6443
   port_mapping {
     container_port = 30080
     host_port      = 8080
