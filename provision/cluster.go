@@ -53,6 +53,11 @@ func (m *Manager) checkSettings() []Finding {
 	for _, path := range m.Settings.Values {
 		missing("Helm values", path, "cilium_values")
 	}
+	for _, image := range m.Settings.Images {
+		if strings.HasSuffix(image, ".tar") {
+			missing("image archive", image, "images")
+		}
+	}
 	return findings
 }
 

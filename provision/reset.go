@@ -185,7 +185,7 @@ func (r *run) restoreApps(ctx context.Context, client *kube.Client, hard bool) (
 			}
 			continue
 		default:
-			err := client.Replace(ctx, obj, live)
+			err := client.Replace(ctx, obj)
 			if apierrors.IsInvalid(err) { // a field that cannot be changed: a pod's, a service's address
 				err = remove(ctx, client, obj)
 			}

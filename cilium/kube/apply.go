@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/retry"
 )
 
 // FieldManager is the name that labctl applies objects under.
@@ -173,14 +174,23 @@ func (c *Client) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error)
 
 // Replace puts an object in the place of a live one, with nothing left of what others set in it. What the
 // server alone gives, such as a service's address, stays.
-func (c *Client) Replace(ctx context.Context, obj, live *unstructured.Unstructured) error {
+func (c *Client) Replace(ctx context.Context, obj *unstructured.Unstructured) error {
 	res, obj, err := c.resource(obj)
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", Ref(obj), err)
 	}
 	obj = obj.DeepCopy()
-	obj.SetResourceVersion(live.GetResourceVersion())
-	if _, err := res.Update(ctx, obj, metav1.UpdateOptions{FieldManager: FieldManager}); err != nil {
+	// A controller may be at work on it, too, and only changes its status.
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		live, err := res.Get(ctx, obj.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		obj.SetResourceVersion(live.GetResourceVersion())
+		_, err = res.Update(ctx, obj, metav1.UpdateOptions{FieldManager: FieldManager})
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("replace %s: %w", Ref(obj), err)
 	}
 	return nil

@@ -2,9 +2,11 @@ package kind
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labctl/labctl/provision"
 )
@@ -73,9 +75,14 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 	return found, nil
 }
 
+// removePatience is how long containers may take to be removed: the engine refuses while it starts them, as it
+// does for a moment after an up that was killed.
+const removePatience = 30 * time.Second
+
 // Delete implements provision.Provider.
 func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
-	for range 5 {
+	var refused error
+	for start := time.Now(); time.Since(start) < removePatience; {
 		list, err := p.containers(ctx, c.Name)
 		if err != nil {
 			return err
@@ -95,20 +102,17 @@ func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
 			args = append(args, con.name)
 		}
 		// The next round looks what is left, and a container that somebody else removes meanwhile is no error.
-		if _, rmErr := p.engine.run(ctx, args...); rmErr != nil {
-			err = rmErr
-			p.log.Debug("remove nodes", "error", err)
+		if _, refused = p.engine.run(ctx, args...); refused != nil {
+			p.log.Debug("remove nodes", "error", refused)
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	list, err := p.containers(ctx, c.Name)
-	if err != nil {
-		return err
+	if refused == nil {
+		refused = errors.New("they are still there")
 	}
-	if len(list) > 0 {
-		return fmt.Errorf("the nodes of kind cluster %s cannot be removed: %s is still there", c.Name, list[0].name)
-	}
-	return nil
+	return fmt.Errorf("the nodes of kind cluster %s cannot be removed: %w", c.Name, refused)
 }

@@ -70,7 +70,7 @@ func (s *suite) refused(t *testing.T) {
 		{"docker", "DOCKER_HOST=unix://" + nowhere, "", []string{`docker does not answer`, `start it`}},
 		{"node-image", "LABCTL_NODE_IMAGE=" + image, "", []string{`node image: ` + image + ` is not on this machine and cannot be pulled`, `refused`}},
 		{"image", "LABCTL_IMAGES=" + image, "", []string{`images: image to load: ` + image + ` is not on this machine and cannot be pulled`}},
-		{"app-archive", "LABCTL_IMAGES=" + nowhere + ".tar", "", []string{`image archive: .*nowhere\.tar: no such file`}},
+		{"image-archive", "LABCTL_IMAGES=" + nowhere + ".tar", "", []string{`image archive: .*nowhere\.tar: no such file`, `correct the setting images`}},
 		{"chart", "LABCTL_CILIUM_CHART=" + nowhere + ".tgz", "", []string{`Cilium's chart: .*nowhere\.tgz: no such file`, `correct the setting cilium_chart`}},
 		{"chart-content", "LABCTL_CILIUM_CHART=" + file("chart.tgz", "no archive"), "", []string{`read the chart .*chart\.tgz`}},
 		{"values", values(nowhere), "", []string{`Helm values: .*nowhere: no such file`, `correct the setting cilium_values`}},
@@ -131,8 +131,16 @@ func (s *suite) vanished(t *testing.T) {
 		return nil
 	})
 	p.kill(t)
-	command(t, "docker", append([]string{"rm", "-f", "-v"}, s.containers(t, instance)...)...)
-	s.run(t, 3, "status", instance).has(t, `absent`, `labctl up`)
+	// The engine goes on with what it was asked for.
+	eventually(t, time.Minute, 100*time.Millisecond, func() error {
+		left := s.containers(t, instance)
+		if len(left) == 0 {
+			return nil
+		}
+		command(t, "docker", append([]string{"rm", "-f", "-v"}, left...)...)
+		return fmt.Errorf("still there: %s", left)
+	})
+	s.run(t, 3, "status", instance).has(t, `the cluster is gone: .* labctl up networkpolicy --name `+instance)
 	s.run(t, 0, "down", instance)
 	s.gone(t, instance)
 }
