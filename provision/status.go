@@ -149,7 +149,7 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 		st.blame("the cluster is broken (%s): make it anew with: %s", found.Detail, state.upCommand())
 	}
 	if found.State == Running || found.State == Broken {
-		if err := m.readCluster(ctx, name, lab, st); err != nil {
+		if err := m.readCluster(ctx, state, lab, st); err != nil {
 			return nil, err
 		}
 	}
@@ -179,8 +179,8 @@ func (st *Status) blame(format string, args ...any) {
 }
 
 // readCluster asks the API server, and through it the agents and the relay.
-func (m *Manager) readCluster(ctx context.Context, name string, lab *labs.Lab, st *Status) error {
-	kc, err := kube.Open(m.Store.Kubeconfig(name), "")
+func (m *Manager) readCluster(ctx context.Context, state *State, lab *labs.Lab, st *Status) error {
+	kc, err := kube.Open(m.Store.Kubeconfig(state.Name), "")
 	if err != nil {
 		st.blame("%s: have it written anew with: %s", err, state.upCommand())
 		return nil

@@ -17,7 +17,7 @@ func (s *suite) again(t *testing.T) {
 	s.lab(t)
 	// The generation of an object counts changes of what is asked of it.
 	generations := func() string {
-		return s.kubectl(t, "get", "deployments,daemonsets,services,namespaces", "-A",
+		return s.kubectl(t, "get", "deployments,daemonsets", "-A",
 			"-o", `jsonpath={range .items[*]}{.kind} {.metadata.name} {.metadata.generation}{"\n"}{end}`)
 	}
 	before, objects := s.phases(t), generations()
