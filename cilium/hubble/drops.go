@@ -40,7 +40,7 @@ type Drops struct {
 }
 
 type subscription struct {
-	source netip.Addr
+	source netip.Addr // the zero value: any
 	fn     func(Drop)
 }
 
@@ -100,6 +100,13 @@ func (d *Drops) Complete() error {
 
 // Subscribe hands fn every drop of packets that source sent, until cancel is called. fn must not wait.
 func (d *Drops) Subscribe(source netip.Addr, fn func(Drop)) (cancel func()) {
+	return d.subscribe(subscription{source, fn})
+}
+
+// SubscribeAll is Subscribe for packets from anywhere.
+func (d *Drops) SubscribeAll(fn func(Drop)) (cancel func()) { return d.subscribe(subscription{fn: fn}) }
+
+func (d *Drops) subscribe(s subscription) (cancel func()) {
 	if d == nil {
 		return func() {}
 	}
@@ -107,7 +114,7 @@ func (d *Drops) Subscribe(source netip.Addr, fn func(Drop)) (cancel func()) {
 	defer d.mu.Unlock()
 	id := d.nextSub
 	d.nextSub++
-	d.subs[id] = subscription{source, fn}
+	d.subs[id] = s
 	return func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -119,7 +126,7 @@ func (d *Drops) publish(drop Drop) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range d.subs {
-		if s.source == drop.Source.Addr() {
+		if !s.source.IsValid() || s.source == drop.Source.Addr() {
 			s.fn(drop)
 		}
 	}
@@ -144,7 +151,7 @@ func (d *Drops) follow(ctx context.Context, kc *kube.Client, agent kube.Pod) err
 	})
 	defer in.Close()
 	// A clock that differs from the nodes' must not lose anything; old drops have other ports.
-	script := "hubble observe --follow --since 1s --type drop -o jsonpb & p=$!; cat >/dev/null; kill $p"
+	script := "hubble observe --follow --since 1s --type drop -o jsonpb & p=$!; cat >/dev/null; kill $p; wait $p"
 	_, err := kc.Stream(ctx, agent, stdin, in, io.Discard, "/bin/sh", "-c", script)
 	if err == nil {
 		err = fmt.Errorf("the flows of agent %s ended", agent)

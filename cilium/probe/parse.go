@@ -78,7 +78,7 @@ func (r *running) take(l line) {
 func looked(code int, words string) Result {
 	result := Result{Verdict: labs.DNSFailed, Detail: words}
 	switch {
-	case code == 0 && strings.Contains(words, "status: NOERROR") && strings.Contains(words, " A "):
+	case code == 0 && strings.Contains(words, "status: NOERROR") && (strings.Contains(words, " A ") || strings.Contains(words, " AAAA ")):
 		_, answer, _ := strings.Cut(words, "ANSWER SECTION: ")
 		answer, _, _ = strings.Cut(answer, " ;;")
 		result.Verdict, result.Detail = labs.Allowed, "an answer: "+answer

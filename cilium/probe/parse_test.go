@@ -56,6 +56,8 @@ func TestVerdicts(t *testing.T) {
 		{"no answer from the name server", name, said(0, stepLookup, 9, ";; communications error: timed out ;; no servers could be reached"), labs.DNSFailed},
 		{"the DNS proxy refuses", name, said(0, stepLookup, 0, ";; ->>HEADER<<- opcode: QUERY, status: REFUSED, id: 1"), labs.DNSFailed},
 		{"the query is all there is", Probe{Host: "x.", Protocol: DNS}, said(0, stepLookup, 0, answer), labs.Allowed},
+		{"an address of IPv6", Probe{Host: "x.", Protocol: DNS}, said(0, stepLookup, 0, strings.ReplaceAll(answer, "A 10.96.0.9", "AAAA fd00::9")), labs.Allowed},
+		{"no address", Probe{Host: "x.", Protocol: DNS}, said(0, stepLookup, 0, ";; ->>HEADER<<- opcode: QUERY, status: NOERROR, id: 1 ;; Query time: 3 msec"), labs.DNSFailed},
 		{"UDP: the nonce comes back", Probe{Host: "10.0.0.1", Port: 53, Protocol: "UDP"}, said(0, stepConnect, 0, nonce), labs.Allowed},
 		{"UDP: silence", Probe{Host: "10.0.0.1", Port: 53, Protocol: "UDP"}, said(0, stepConnect, 0, " timeout"), labs.Dropped},
 		{"UDP: refused", Probe{Host: "10.0.0.1", Port: 53, Protocol: "UDP"}, said(0, stepConnect, 0, ""), labs.Rejected},

@@ -17,19 +17,33 @@ const (
 	stepConnect = "connect"
 )
 
+// Functions of the script. They start no process where the shell can do without, since dozens of probes run at the
+// same time. say prints a line; look looks a name up, of which one without an address of IPv4 may have one of IPv6;
+// addr finds the first address in what dig printed, $o, and makes it $a, and as part of a URL $b.
+const (
+	sayLine = `IFS="$(printf ' \t\n\r.')"; IFS=${IFS%%.}; set -f
+say() { s=$2 c=$3 n=$1; set -- $4; t="$*"; case $t in *[!\ -~]*|*[\"\\]*) t=$(printf '%%s' "$t" | tr -c '\040-\176' ' ' | tr '"\\' '  ');; esac
+[ ${#t} -lt 1000 ] || t=$(printf '%%s' "$t" | cut -c1-900); printf '{"nonce":"%s","probe":%%s,"step":"%%s","code":%%s,"text":"%%s"}\n' $n $s $c "$t"; }`
+	addressOf = `addr() { a= k=; for w in $o; do case $k in A|AAAA) a=$w; break;; esac; k=$w; done; b=$a; case $a in *:*) b="[$a]";; esac; [ -n "$a" ]; }`
+	lookUp    = `look() { i=$1; shift; o=$("$@" -t A 2>&1); c=$?; if [ $c = 0 ] && ! addr; then case $o in *NOERROR*) o=$("$@" -t AAAA 2>&1); c=$?;; esac; fi; say $i lookup $c "$o"; addr; }`
+)
+
 // script runs every probe in the background. Each of their steps prints a line of JSON with the nonce, and the
-// last line says that all have ended. When standard input ends, because nobody listens any more, so do they.
+// last line says that all have ended. When standard input ends, because nobody listens any more, so do they: the
+// tools by SIGTERM, and the shells by waiting for theirs. Whoever left a child behind would leave it for ever, since
+// the first process of a pod seldom cares for other people's.
 func (r *running) script(timeout time.Duration) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `say() { printf '{"nonce":"%s","probe":%%s,"step":"%%s","code":%%s,"text":"%%s"}\n' "$1" "$2" "$3" "$(printf '%%s' "$4" | tr '\000-\037"\\' ' ' | cut -c1-900)"; }`+"\n", r.nonce)
-	// A name is looked up first, so that the two steps can be told apart; $a is its first address.
-	b.WriteString(`look() { i=$1; shift; o=$("$@" 2>&1); c=$?; say $i lookup $c "$o"; a=$(printf '%s\n' "$o" | sed -n 's/^[^;].*[[:space:]]A[[:space:]]\{1,\}\([0-9.]*\)[[:space:]]*$/\1/p' | sed -n 1p); [ -n "$a" ]; }` + "\n")
+	fmt.Fprintf(&b, sayLine+"\n", r.nonce)
+	// A name is looked up first, so that the two steps can be told apart.
+	b.WriteString(addressOf + "\n" + lookUp + "\n")
 	b.WriteString(`run() { i=$1; shift; o=$("$@" 2>&1); say $i connect $? "$o"; }` + "\n")
-	b.WriteString("exec 3<&0\n(read -r _ <&3; kill -9 0) >/dev/null 2>&1 &\nw=$!\n")
+	b.WriteString("exec 3<&0\ntrap : TERM\n(read -r _ <&3; kill -TERM 0) >/dev/null 2>&1 &\nw=$!\n")
 	for i, p := range r.probes {
-		b.WriteString("(" + r.steps(i, p, timeout) + ") & p=\"$p $!\"\n")
+		b.WriteString("(trap 'exit 1' TERM; " + r.steps(i, p, timeout) + ") & p=\"$p $!\"\n")
 	}
-	fmt.Fprintf(&b, "wait $p\nprintf '{\"nonce\":\"%s\",\"end\":true}\\n'\nkill -9 $w\n", r.nonce)
+	// A signal ends the first wait, not the probes.
+	fmt.Fprintf(&b, "wait $p; wait $p\nprintf '{\"nonce\":\"%s\",\"end\":true}\\n'\nkill -9 $w 2>/dev/null; wait $w\n", r.nonce)
 	return b.String()
 }
 
@@ -40,12 +54,18 @@ func (r *running) steps(i int, p Probe, timeout time.Duration) string {
 		return "look " + n + words(lookup(p.Host, p.DNSOverTCP, first, timeout)...)
 	}
 	host, addr := strings.TrimSuffix(p.Host, "."), quote(p.Host)
+	if p.Protocol == "SCTP" && strings.Contains(p.Host, ":") {
+		addr = quote("[" + p.Host + "]")
+	}
 	var before string
 	if p.Learn != "" {
 		before = strings.TrimSpace(words(lookup(p.Learn, false, first, time.Second)...)) + " >/dev/null 2>&1; "
 	}
 	if p.named() {
 		before, addr = "look "+n+words(lookup(p.Host, false, first, timeout)...)+" && ", `"$a"`
+		if p.Protocol == "" || p.Protocol == "SCTP" {
+			addr = `"$b"`
+		}
 	}
 	return before + "run " + n + r.connect(p, host, addr, first+1, timeout)
 }
@@ -56,7 +76,7 @@ func lookup(name string, overTCP bool, port int, timeout time.Duration) []string
 	if overTCP {
 		args = append(args, "+tcp")
 	}
-	return append(args, "-t", "A", "-q", name)
+	return append(args, "-q", name)
 }
 
 // connect is the command of the connection, as words of the shell; addr is one already.
@@ -67,8 +87,8 @@ func (r *running) connect(p Probe, host, addr string, port int, timeout time.Dur
 		// nc would wait for more: what it prints first ends it. Its own number comes before that. It says nothing
 		// of a refusal, but ends at once.
 		seconds := max(2, int(timeout.Seconds()+0.5))
-		echo := fmt.Sprintf(`command -v nc >/dev/null || exit 127; t=$(date +%%s)
-printf 'echo %s' | sh -c 'echo $$; exec nc -u -w %d -p %d "$0" %s 2>&1' "$0" | { read -r n; head -c %d; kill $n 2>/dev/null; }
+		echo := fmt.Sprintf(`command -v nc >/dev/null || exit 127; trap : TERM; t=$(date +%%s)
+printf 'echo %s' | sh -c 'echo $$; exec nc -u -w %d -p %d "$0" %s 2>&1' "$0" | { trap : TERM; read -r n; head -c %d; kill $n 2>/dev/null; }
 [ $(($(date +%%s)-t)) -lt %d ] || echo ' timeout'`, r.nonce, seconds, port, target, len(r.nonce), seconds)
 		return words("sh", "-c", echo) + " " + addr
 	case "SCTP":
