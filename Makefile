@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 SAMPLES := labs/networkpolicy/samples
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench e2e oracle quickstart cross fuzz capture clean
+.PHONY: help build test lint bench bench-live agreement e2e oracle quickstart cross fuzz capture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,14 @@ oracle: build ## compare bin/labctl with Cilium's full engine on N=300 random cl
 # The time-out is twice what it takes on two processors. LABCTL_E2E_DIR=/some/where keeps the lab for the next run.
 e2e: build ## test bin/labctl in real clusters; needs Docker and kubectl, and in a closed network LABCTL_* (labctl config)
 	LABCTL_E2E_BINARY=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -v -timeout 16m ./cmd/labctl/e2e
+
+SETS ?= 200
+SEED ?= 1
+agreement: ## hold the live engine against the offline one on SETS=200 sets of policies, in $LABCTL_E2E_KUBECONFIG's cluster
+	LABCTL_AGREEMENT_SETS=$(SETS) LABCTL_AGREEMENT_SEED=$(SEED) $(GO) test -tags e2e -count=1 -v -timeout 60m -run TestAgreement ./grade/live
+
+bench-live: ## time live grading against kubectl exec with curl and one exec a cell; 100 gradings in a row
+	$(GO) test -tags e2e -count=1 -v -timeout 30m -run 'TestSpeed|TestSteady' ./grade/live
 
 FUZZTIME ?= 10s
 fuzz: ## fuzz every parser of foreign input for FUZZTIME=10s each

@@ -30,6 +30,38 @@ import (
 //
 // Left out, since the testbed has no Envoy: HTTP rules.
 func TestAgreement(t *testing.T) {
+	kubeconfig := clusterOf(t)
+	sets, seed := number(t, "LABCTL_AGREEMENT_SETS", 10), number(t, "LABCTL_AGREEMENT_SEED", 1)
+	first := number(t, "LABCTL_AGREEMENT_FIRST", 0) // to look at one set again
+	lab, engine, model := agreementLab(t, kubeconfig)
+	flows := agreementFlows(lab)
+	start := time.Now()
+	sum := tally{verdicts: map[labs.Verdict]int{}, drawn: map[string]int{}}
+	for n := first; n < first+sets; n++ {
+		g := generator{rand: rand.New(rand.NewPCG(uint64(seed), uint64(n))), drawn: sum.drawn}
+		state := g.state(t)
+		if differ := agree(t, fmt.Sprintf("set %d", n), state, flows, engine, model, &sum); differ > 0 {
+			t.Logf("set %d:\n%s", n, show(state))
+		}
+	}
+	stats := engine.Stats()
+	t.Logf("seed %d, sets %d to %d: %d connections compared, %d differences, in %s", seed, first, first+sets-1, sum.compared, sum.differ, time.Since(start).Round(time.Second))
+	t.Logf("verdicts: %v", sum.verdicts)
+	t.Logf("drawn: %v", sum.drawn)
+	t.Logf("%d execs, %d bytes, %d retries, apply %s, settle %s, probe %s", stats.Execs, stats.Bytes, stats.Retries,
+		stats.Applied.Round(time.Second), stats.Settled.Round(time.Second), stats.Probed.Round(time.Second))
+	if sets >= 100 {
+		for _, feature := range features {
+			if sum.drawn[feature] == 0 {
+				t.Errorf("no set has %s: this says nothing of it", feature)
+			}
+		}
+	}
+}
+
+// clusterOf is the kubeconfig of the cluster to test on.
+func clusterOf(t *testing.T) string {
+	t.Helper()
 	kubeconfig := os.Getenv("LABCTL_E2E_KUBECONFIG")
 	if kubeconfig == "" {
 		if os.Getenv("CI") != "" {
@@ -37,56 +69,54 @@ func TestAgreement(t *testing.T) {
 		}
 		t.Skip("LABCTL_E2E_KUBECONFIG is not set")
 	}
-	sets, seed := number(t, "LABCTL_AGREEMENT_SETS", 10), number(t, "LABCTL_AGREEMENT_SEED", 1)
-	lab, engine, model := agreementLab(t, kubeconfig)
-	flows := agreementFlows(lab)
-	t.Logf("%d sets of policies, %d connections each", sets, len(flows))
-	var compared, denied, differ int
-	start := time.Now()
-	for n := range sets {
-		g := generator{rand: rand.New(rand.NewPCG(uint64(seed), uint64(n)))}
-		state := g.state(t)
-		offline, err := model.At(t.Context(), state)
-		if err != nil {
-			t.Errorf("set %d: offline: %v\n%s", n, err, show(state))
-			continue
-		}
-		want, err := offline.Probe(t.Context(), flows)
-		if err != nil {
-			t.Fatalf("set %d: offline: %v", n, err)
-		}
-		prober, err := engine.At(t.Context(), state)
-		if err != nil {
-			t.Errorf("set %d: live: %v\n%s", n, err, show(state))
-			continue
-		}
-		got, err := prober.Probe(t.Context(), flows)
-		if err != nil {
-			t.Fatalf("set %d: live: %v", n, err)
-		}
-		for i := range flows {
-			compared++
-			if got[i].Verdict != labs.Allowed {
-				denied++
-			}
-			if got[i].Verdict == want[i].Verdict {
-				continue
-			}
-			differ++
-			why := ""
-			if e, err := offline.(grade.Explainer).Explain(t.Context(), flows[i:i+1]); err == nil && e[0].Detail != nil {
-				why = strings.Join(grade.Account(e[0].Detail), " ")
-			}
-			t.Errorf("set %d: %s → %s: live %s (%s %v), offline %s (%s)", n, flows[i].From, grade.TargetName(flows[i].To), got[i].Verdict, got[i].Seen+got[i].Error, got[i].Flow, want[i].Verdict, why)
-		}
-		if t.Failed() && differ > 0 {
-			t.Logf("set %d:\n%s", n, show(state))
-			differ = 0
-		}
+	return kubeconfig
+}
+
+// tally is what a run of sets came to.
+type tally struct {
+	compared, differ int
+	verdicts         map[labs.Verdict]int
+	drawn            map[string]int // features of policies → in how many of them
+}
+
+// agree holds both engines against each other at one state, and returns on how many connections they differ.
+func agree(t *testing.T, name string, state *grade.State, flows []grade.Probe, engine *live.Engine, model *offline.Engine, sum *tally) int {
+	t.Helper()
+	modelled, err := model.At(t.Context(), state)
+	if err != nil {
+		t.Errorf("%s: offline: %v\n%s", name, err, show(state))
+		return 0
 	}
-	stats := engine.Stats()
-	t.Logf("%d connections compared, %d of them not allowed, in %s: %d execs, %d retries, apply %s, settle %s, probe %s",
-		compared, denied, time.Since(start).Round(time.Second), stats.Execs, stats.Retries, stats.Applied.Round(time.Second), stats.Settled.Round(time.Second), stats.Probed.Round(time.Second))
+	want, err := modelled.Probe(t.Context(), flows)
+	if err != nil {
+		t.Fatalf("%s: offline: %v", name, err)
+	}
+	prober, err := engine.At(t.Context(), state)
+	if err != nil {
+		t.Errorf("%s: live: %v\n%s", name, err, show(state))
+		return 0
+	}
+	got, err := prober.Probe(t.Context(), flows)
+	if err != nil {
+		t.Fatalf("%s: live: %v", name, err)
+	}
+	differ := 0
+	for i := range flows {
+		sum.compared++
+		sum.verdicts[got[i].Verdict]++
+		if got[i].Verdict == want[i].Verdict {
+			continue
+		}
+		differ++
+		why := ""
+		if e, err := modelled.(grade.Explainer).Explain(t.Context(), flows[i:i+1]); err == nil && e[0].Detail != nil {
+			why = strings.Join(grade.Account(e[0].Detail), " ")
+		}
+		t.Errorf("%s: %s → %s: live %s (%s), offline %s (%s)", name, flows[i].From, grade.TargetName(flows[i].To),
+			got[i].Verdict, got[i].Seen+got[i].Error, want[i].Verdict, why)
+	}
+	sum.differ += differ
+	return differ
 }
 
 func number(t *testing.T, name string, otherwise int) int {
@@ -189,6 +219,9 @@ func agreementFlows(lab *labs.Lab) []grade.Probe {
 			grade.Probe{From: from, To: labs.Target{External: "internet", Via: labs.ViaIP, Port: 443}},
 			grade.Probe{From: from, To: labs.Target{External: "internet", Port: 443}},
 			grade.Probe{From: from, To: labs.Target{DNS: "kubernetes.io"}},
+			grade.Probe{From: from, To: labs.Target{DNS: "kubernetes.io", Protocol: "TCP"}},
+			grade.Probe{From: from, To: labs.Target{App: lab.Apps[(i+1)%len(lab.Apps)].Name, Via: labs.ViaIP, Protocol: "ICMP"}},
+			grade.Probe{From: from, To: labs.Target{App: lab.Apps[(i+4)%len(lab.Apps)].Name, Via: labs.ViaIP, Protocol: "ICMP"}},
 		)
 	}
 	for i := range flows {
@@ -210,7 +243,30 @@ func show(s *grade.State) string {
 }
 
 // generator draws policies. Choices are narrow, so that rules hit often.
-type generator struct{ rand *rand.Rand }
+type generator struct {
+	rand  *rand.Rand
+	drawn map[string]int
+}
+
+// features are what a run of many sets must have drawn, by words of the policies' JSON that stand for them.
+var features = []string{
+	"NetworkPolicy", "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy", "ingress", "egress", "ingressDeny", "egressDeny",
+	"podSelector", "namespaceSelector", "ipBlock", "except", "endPort", "named port", "fromEndpoints", "toEndpoints", "fromEntities", "toEntities",
+	"fromCIDR", "toCIDR", "fromCIDRSet", "toCIDRSet", "toFQDNs", "dns", "icmps", "enableDefaultDeny", "namespace labels",
+}
+
+// note counts what a policy has.
+func (g *generator) note(kind string, data []byte) {
+	g.drawn[kind]++
+	for _, feature := range features {
+		if strings.Contains(string(data), fmt.Sprintf("%q:", feature)) {
+			g.drawn[feature]++
+		}
+	}
+	if strings.Contains(string(data), `"port":"http"`) {
+		g.drawn["named port"]++
+	}
+}
 
 type m = map[string]any
 
@@ -237,6 +293,7 @@ func (g *generator) state(t *testing.T) *grade.State {
 		if err != nil {
 			t.Fatal(err)
 		}
+		g.note(obj["kind"].(string), data)
 		files = append(files, manifest.File{Name: name + ".yaml", Data: data})
 	}
 	objs, problems := manifest.Parse(files, manifest.Limits{})
@@ -249,6 +306,9 @@ func (g *generator) state(t *testing.T) *grade.State {
 	}
 	if g.chance(20) {
 		state.NamespaceLabels["kube-system"] = map[string]string{"purpose": "dns"}
+	}
+	if len(state.NamespaceLabels) > 0 {
+		g.drawn["namespace labels"]++
 	}
 	return state
 }
@@ -370,9 +430,17 @@ func (g *generator) ciliumRules(side string) []any {
 	for range 1 + g.rand.IntN(2) {
 		rule := m{}
 		endpoints := side + "Endpoints"
-		switch g.rand.IntN(6) {
+		switch g.rand.IntN(8) {
 		case 0, 1:
 			rule[endpoints] = []any{g.labels()}
+		case 5:
+			rule[endpoints] = []any{m{"matchLabels": m{"k8s:io.cilium.k8s.namespace.labels." + pick(g, "team", "zone"): pick(g, "red", "blue", "inner", "outer")}}}
+		case 6:
+			if g.chance(60) {
+				rule["icmps"] = []any{m{"fields": []any{m{"family": "IPv4", "type": 8}}}}
+				rules = append(rules, rule)
+				continue
+			}
 		case 2:
 			rule[endpoints] = []any{m{"matchLabels": m{"k8s:io.kubernetes.pod.namespace": pick(g, "red", "green", "blue"), "app": pick(g, "web", "api", "db")}}}
 		case 3:
