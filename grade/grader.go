@@ -63,6 +63,9 @@ func NewGrader(lab *labs.Lab) (*Grader, error) {
 // Lab returns the lab that is graded.
 func (g *Grader) Lab() *labs.Lab { return g.lab }
 
+// NamesTask reports whether a folder of that name, in a submission, holds what was done during a task.
+func (g *Grader) NamesTask(folder string) bool { return g.taskOf(folder) >= 0 }
+
 func readSetup(lab *labs.Lab, s *labs.Setup) (setupAction, error) {
 	var a setupAction
 	if s.Action == "label" {

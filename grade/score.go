@@ -174,6 +174,22 @@ func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome,
 	return r
 }
 
+// MaxPoints is what the selected tasks are worth, bonus objectives aside; all tasks if the options name none.
+func (g *Grader) MaxPoints(opts Options) float64 {
+	most := new(big.Rat)
+	for i := range g.lab.Tasks {
+		if len(opts.Tasks) > 0 && !slices.Contains(opts.Tasks, g.lab.Tasks[i].Name) {
+			continue
+		}
+		for j := range g.plans[i].objectives {
+			if !g.lab.Tasks[i].Objectives[j].Bonus {
+				most.Add(most, g.plans[i].objectives[j].points)
+			}
+		}
+	}
+	return shown(most)
+}
+
 func (s *Submission) attempted(task int) bool {
 	if s.Layout == labs.LayoutFlat {
 		return s.Steps[0].Attempted

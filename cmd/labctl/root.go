@@ -44,7 +44,7 @@ connections it lets through, with Cilium's own rule model, and says which rule d
 		newEnvCommand(app), newDoctorCommand(app), newLogsCommand(app), newConfigCommand(app))
 	addGroup(cmd, "authors", "For authors of labs:",
 		newInitCommand(app), newFmtCommand(app), newValidateCommand(app), newTestCommand(app))
-	addGroup(cmd, "platforms", "Without a lab:", newProbeCommand(app))
+	addGroup(cmd, "platforms", "For course platforms:", newBatchCommand(app), newProbeCommand(app))
 	cmd.AddCommand(newVersionCommand(app))
 	return cmd
 }

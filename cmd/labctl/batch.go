@@ -1,0 +1,194 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/batch"
+)
+
+func newBatchCommand(app *app) *cobra.Command {
+	var (
+		labFlags labFlags
+		engine   engineFlags
+		output   outputFlag
+		cfg      batch.Config
+		events   string
+		limits   manifest.Limits
+	)
+	cmd := &cobra.Command{
+		Use:   "batch LAB SUBMISSIONS... --out DIR",
+		Short: "Grade the submissions of a class",
+		Long: `Grade the submissions of a class, without a cluster. SUBMISSIONS are directories that hold a submission a student
+(a folder, an archive or a file of manifests, named after the student), as Moodle and Canvas download them too; single
+ones; or a list, a CSV file with the columns student_id and path, and name and email if you like.
+
+Submissions are untrusted: each is read within limits and graded on its own, and one that breaks something is its own
+error. An error has no grade; it is never 0 points. The output directory gets results.jsonl, grades.csv, summary.json
+and a report for every student. What is graded is in a journal there: the same command again, after whatever ended it,
+grades only what is missing, and starts afresh when the lab or an option that changes grades is another.
+
+Exit code: 0 everything is graded, 2 wrong use or a lab in error, 3 there are errors among the results, or the machine
+failed, 130 interrupted.`,
+		Example: `  labctl batch networkpolicy submissions/ --out graded/
+  labctl batch networkpolicy class.csv --out graded/ --workers 8
+  labctl batch networkpolicy submissions/ --out graded/ --only-failed`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cfg.Out == "" {
+				return errors.New("--out is missing: name the directory for the results")
+			}
+			if events != "" && events != "jsonl" {
+				return fmt.Errorf("--events %s: want jsonl", events)
+			}
+			lab, err := labFlags.load(args[0])
+			if err != nil {
+				return err
+			}
+			if cfg.Grader, err = grade.NewGrader(lab); err != nil {
+				return err
+			}
+			if cfg.Engine, err = engine.open(lab); err != nil {
+				return err
+			}
+			found, err := batch.Find(args[1:]...)
+			if err != nil {
+				return err
+			}
+			for _, e := range found.Entries {
+				if cfg.Grader.NamesTask(e.ID) {
+					return fmt.Errorf("%s is named after a task: name the directory that holds the students' folders, not one student's folder", e.Path)
+				}
+			}
+			for _, path := range found.Ignored {
+				app.log().Warn("not a submission, left out", "path", path)
+			}
+			cfg.Limits, cfg.Tool, cfg.Log = limits, toolVersion(), app.log()
+			view := batchView{app: app, start: app.now(), events: events == "jsonl", quiet: output.json()}
+			cfg.Report = view.report
+			sum, err := batch.Run(cmd.Context(), cfg, found.Entries)
+			view.end()
+			if err != nil {
+				if cmd.Context().Err() != nil {
+					return cmd.Context().Err()
+				}
+				return infraError{err}
+			}
+			if output.json() {
+				err = app.writeJSON(sum)
+			} else if events == "" {
+				err = writeSummary(app.out, sum, cfg.Out)
+			}
+			if err == nil && sum.Errors > 0 {
+				return statusError(exitInfra)
+			}
+			return err
+		},
+	}
+	labFlags.register(cmd)
+	engine.registerSemantics(cmd)
+	output.register(cmd)
+	f := cmd.Flags()
+	f.StringVar(&cfg.Out, "out", "", "`DIR`ectory for the results")
+	f.IntVar(&cfg.Workers, "workers", 0, "how many to grade at the same time (default: the processors there are)")
+	f.DurationVar(&cfg.Timeout, "timeout", time.Minute, "how long one submission may take")
+	f.BoolVar(&cfg.NoReports, "no-reports", false, "write no files for single students")
+	f.StringSliceVar(&cfg.Again, "regrade", nil, "grade these `STUDENT`s again")
+	f.BoolVar(&cfg.OnlyFailed, "only-failed", false, "grade those again whose result is an error")
+	f.StringVar(&events, "events", "", "print each result as it comes, in this `FORMAT`: jsonl")
+	f.IntVar(&limits.Files, "max-files", 0, "files of a submission (default 2000)")
+	f.Int64Var(&limits.TotalBytes, "max-bytes", 0, "bytes of a submission (default 64 MiB)")
+	f.IntVar(&limits.Documents, "max-documents", 0, "objects of a submission (default 20000)")
+	f.BoolVar(&cfg.Options.Reveal, "after-due", false, "show the objectives that are shown after the due date")
+	f.BoolVar(&cfg.Options.RevealHidden, "reveal", false, "show hidden objectives too (for authors and graders)")
+	registerTasks(cmd, &cfg.Options.Tasks, "grade only this `TASK`; may be given more than once")
+	return cmd
+}
+
+// batchView shows how far a run is: on a terminal one line that changes, elsewhere a line now and then.
+type batchView struct {
+	app    *app
+	start  time.Time
+	last   time.Time
+	events bool
+	quiet  bool
+	drawn  bool
+	kept   int // when this run began
+}
+
+const plainEvery = 10 * time.Second
+
+func (v *batchView) report(p batch.Progress) {
+	if p.Result == nil && p.Done == 0 && p.Fresh != "" {
+		fmt.Fprintf(v.app.err, "starting afresh: %s\n", p.Fresh)
+	}
+	if v.events && p.Result != nil {
+		// What cannot be written is noticed when the command ends.
+		_ = v.app.writeJSONLine(p.Result)
+	}
+	now := v.app.now()
+	every := plainEvery
+	if v.app.terminal.is {
+		every = 100 * time.Millisecond
+	}
+	if now.Sub(v.last) < every && p.Done < p.Total || p.Done == 0 {
+		return
+	}
+	if v.last.IsZero() && !v.app.terminal.is && p.Done < p.Total {
+		v.last = now
+		return
+	}
+	v.last = now
+	line := fmt.Sprintf("%d of %d graded", p.Done, p.Total)
+	if took, graded := now.Sub(v.start).Seconds(), p.Done-p.Kept; took > 0 && graded > 0 {
+		rate := float64(graded) / took
+		line += fmt.Sprintf(" · %.0f/s", rate)
+		if left := p.Total - p.Done; left > 0 {
+			line += fmt.Sprintf(" · %s left", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
+		}
+	}
+	if p.Kept > 0 {
+		line += fmt.Sprintf(" · %d kept", p.Kept)
+	}
+	if p.Errors > 0 {
+		line += fmt.Sprintf(" · %s", count(p.Errors, "error"))
+	}
+	if v.app.terminal.is {
+		fmt.Fprintf(v.app.err, "\r\x1b[K%s", line)
+		v.drawn = true
+		return
+	}
+	fmt.Fprintln(v.app.err, line)
+}
+
+func (v *batchView) end() {
+	if v.drawn {
+		fmt.Fprintln(v.app.err)
+	}
+}
+
+func writeSummary(w io.Writer, s *batch.Summary, dir string) error {
+	fmt.Fprintf(w, "%s of %s: %d passed, %d failed, %d refused, %s\n",
+		count(s.Submissions, "submission"), s.Lab.Name, s.Passed, s.Failed, s.Refused, count(s.Errors, "error"))
+	for i, m := range s.Mistakes {
+		if i == 5 {
+			break
+		}
+		fmt.Fprintf(w, "  %d× %s\n", m.Submissions, m.ID)
+	}
+	for i, f := range s.Failures {
+		if i == 10 {
+			fmt.Fprintf(w, "  … and %d more errors in results.jsonl\n", len(s.Failures)-i)
+			break
+		}
+		fmt.Fprintf(w, "  error: %s: %s\n", f.ID, f.Message)
+	}
+	_, err := fmt.Fprintf(w, "The results are in %s.\n", dir)
+	return err
+}

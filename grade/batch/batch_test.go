@@ -1,0 +1,516 @@
+package batch_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/labs"
+)
+
+// TestMain lets the test binary be the process that is killed.
+func TestMain(m *testing.M) {
+	if class := os.Getenv("BATCH_TEST_CLASS"); class != "" {
+		cfg, err := config(os.Getenv("BATCH_TEST_OUT"))
+		if err == nil {
+			var found *batch.Found
+			if found, err = batch.Find(class); err == nil {
+				_, err = batch.Run(context.Background(), cfg, found.Entries)
+			}
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func config(out string) (batch.Config, error) {
+	fsys, dir, err := labs.Open("networkpolicy")
+	if err != nil {
+		return batch.Config{}, err
+	}
+	lab, diags := labs.Load(fsys, dir, labs.LoadOptions{})
+	if err := diags.Err(); err != nil {
+		return batch.Config{}, err
+	}
+	grader, err := grade.NewGrader(lab)
+	if err != nil {
+		return batch.Config{}, err
+	}
+	engine, err := offline.New(lab, policy.Config{})
+	return batch.Config{Grader: grader, Engine: engine, Out: out, Tool: "test"}, err
+}
+
+func testConfig(t *testing.T) batch.Config {
+	t.Helper()
+	cfg, err := config(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// class writes n submissions: samples of the lab, most of them with a name of their own in it so that they are distinct.
+func class(t *testing.T, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	samples := os.DirFS("../../labs/networkpolicy/samples")
+	names, err := fs.ReadDir(samples, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		sample := names[i%len(names)].Name()
+		to := filepath.Join(dir, fmt.Sprintf("student-%04d", i))
+		sub, err := fs.Sub(samples, sample)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(to, sub); err != nil {
+			t.Fatal(err)
+		}
+		if i%3 != 0 {
+			err := filepath.WalkDir(to, func(path string, e fs.DirEntry, err error) error {
+				if err != nil || e.IsDir() || filepath.Ext(path) != ".yaml" {
+					return err
+				}
+				f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(f, "# by %d\n", i)
+				return errors.Join(err, f.Close())
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return dir
+}
+
+func run(t *testing.T, cfg batch.Config, class string) *batch.Summary {
+	t.Helper()
+	found, err := batch.Find(class)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := batch.Run(t.Context(), cfg, found.Entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum
+}
+
+// contents are the files of an output directory but the journal, whose order is that of the work.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || name == "journal.jsonl" || name == "lock" {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		files[name] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func same(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	for name, data := range want {
+		switch other, ok := got[name]; {
+		case !ok:
+			t.Errorf("%s is missing", name)
+		case other != data:
+			t.Errorf("%s differs", name)
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s is one too many", name)
+		}
+	}
+}
+
+func TestResultsDoNotDependOnTheNumberOfWorkers(t *testing.T) {
+	t.Parallel()
+	dir := class(t, 60)
+	one := testConfig(t)
+	one.Workers = 1
+	run(t, one, dir)
+	many := testConfig(t)
+	many.Workers = 7
+	run(t, many, dir)
+	same(t, contents(t, many.Out), contents(t, one.Out))
+}
+
+// The grades of the samples are what the lab declares: batch adds nothing to grading and loses nothing.
+func TestGradesAreThoseOfTheLab(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	sum := run(t, cfg, "../../labs/networkpolicy/samples")
+	declared := map[string]labs.Sample{}
+	for _, s := range cfg.Grader.Lab().Samples {
+		declared[filepath.Base(s.Path)] = s
+	}
+	compared := 0
+	for _, r := range results(t, cfg.Out) {
+		s, ok := declared[r.ID]
+		if !ok || r.Score == nil {
+			continue
+		}
+		compared++
+		if r.Score.Percent != s.Score {
+			t.Errorf("%s has %v%%, and the lab declares %v%%", r.ID, r.Score.Percent, s.Score)
+		}
+	}
+	if compared < 20 || sum.Submissions < compared {
+		t.Errorf("only %d samples were compared, of %d", compared, sum.Submissions)
+	}
+}
+
+func results(t *testing.T, out string) []batch.Result {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(out, "results.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []batch.Result
+	for line := range strings.Lines(string(data)) {
+		var r batch.Result
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+func TestSecondRunGradesNothing(t *testing.T) {
+	t.Parallel()
+	dir := class(t, 20)
+	cfg := testConfig(t)
+	run(t, cfg, dir)
+	before := contents(t, cfg.Out)
+	graded := 0
+	cfg.Report = func(p batch.Progress) {
+		if p.Result != nil {
+			graded++
+		}
+	}
+	run(t, cfg, dir)
+	if graded != 0 {
+		t.Errorf("%d submissions were graded again", graded)
+	}
+	same(t, contents(t, cfg.Out), before)
+
+	if err := os.WriteFile(filepath.Join(dir, "student-0003", "new.yaml"), []byte("# more\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Again = []string{"student-0007"}
+	run(t, cfg, dir)
+	if graded != 2 {
+		t.Errorf("%d submissions were graded again, not the one that changed and the one that was named", graded)
+	}
+}
+
+func TestAnotherToolStartsAfresh(t *testing.T) {
+	t.Parallel()
+	dir := class(t, 5)
+	cfg := testConfig(t)
+	run(t, cfg, dir)
+	cfg.Tool = "another"
+	why := ""
+	graded := 0
+	cfg.Report = func(p batch.Progress) {
+		why = p.Fresh
+		if p.Result != nil {
+			graded++
+		}
+	}
+	run(t, cfg, dir)
+	if why == "" || graded != 5 {
+		t.Errorf("%d of 5 were graded afresh, for the reason %q", graded, why)
+	}
+}
+
+// A process that is killed at any moment loses nothing: the next one finishes, with the same files.
+func TestKilledRun(t *testing.T) {
+	t.Parallel()
+	const kills = 12
+	dir := class(t, 120)
+	undisturbed := testConfig(t)
+	start := time.Now()
+	run(t, undisturbed, dir)
+	whole := time.Since(start)
+	want := contents(t, undisturbed.Out)
+
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	child := func() *exec.Cmd {
+		cmd := exec.Command(self)
+		cmd.Env = append(os.Environ(), "BATCH_TEST_CLASS="+dir, "BATCH_TEST_OUT="+out)
+		return cmd
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	killed := 0
+	for range kills {
+		cmd := child()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(whole))))
+		_ = cmd.Process.Kill() // it may have ended
+		if cmd.Wait() != nil {
+			killed++
+		}
+		if killed > 0 && killed%4 == 0 {
+			os.RemoveAll(out) // begin anew, so that early moments are hit again
+		}
+	}
+	if data, err := child().CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, data)
+	}
+	got := contents(t, out)
+	for name := range got {
+		if strings.HasPrefix(name, ".") {
+			delete(got, name) // a temporary file of a killed process
+		}
+	}
+	same(t, got, want)
+	if killed == 0 {
+		t.Error("no process was killed in time: the test shows nothing")
+	}
+}
+
+func TestTornJournal(t *testing.T) {
+	t.Parallel()
+	dir := class(t, 12)
+	cfg := testConfig(t)
+	run(t, cfg, dir)
+	want := contents(t, cfg.Out)
+	path := filepath.Join(cfg.Out, "journal.jsonl")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, torn := range map[string][]byte{
+		"half a record":       whole[:len(whole)-40],
+		"a flipped bit":       flip(whole, len(whole)*2/3),
+		"zeros at the end":    append(slices.Clone(whole), make([]byte, 512)...),
+		"nothing":             {},
+		"half a header":       whole[:20],
+		"something else":      []byte("hello\n"),
+		"the last line twice": append(slices.Clone(whole), whole[lastLine(whole):]...),
+	} {
+		if err := os.WriteFile(path, torn, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sum := run(t, cfg, dir)
+		if sum.Submissions != 12 {
+			t.Errorf("%s: %d of 12 results", name, sum.Submissions)
+		}
+		same(t, contents(t, cfg.Out), want)
+	}
+}
+
+func flip(data []byte, at int) []byte {
+	data = slices.Clone(data)
+	data[at] ^= 4
+	return data
+}
+
+func lastLine(data []byte) int {
+	return strings.LastIndexByte(strings.TrimSuffix(string(data), "\n"), '\n') + 1
+}
+
+func TestTwoRunsAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := class(t, 3)
+	cfg := testConfig(t)
+	var second error
+	var tried atomic.Bool
+	cfg.Report = func(batch.Progress) {
+		if tried.Swap(true) {
+			return
+		}
+		found, err := batch.Find(dir)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		other := cfg
+		other.Report = nil
+		_, second = batch.Run(t.Context(), other, found.Entries)
+	}
+	run(t, cfg, dir)
+	var busy *batch.BusyError
+	if !errors.As(second, &busy) {
+		t.Errorf("a second run at the same time ended with %v", second)
+	}
+}
+
+// rogue is an engine that breaks down, or never ends, on submissions with a certain policy.
+type rogue struct {
+	grade.Engine
+	stuck bool
+}
+
+func (r rogue) At(ctx context.Context, state *grade.State) (grade.Prober, error) {
+	for _, p := range state.Policies {
+		if p.Name != "rogue" {
+			continue
+		}
+		if r.stuck {
+			<-make(chan struct{}) // it does not look at ctx either
+		}
+		panic("a bug")
+	}
+	return r.Engine.At(ctx, state)
+}
+
+func TestOneThatBreaksDownIsItsOwnError(t *testing.T) {
+	t.Parallel()
+	for _, stuck := range []bool{false, true} {
+		dir := class(t, 6)
+		bad := filepath.Join(dir, "mallory.yaml")
+		if err := os.WriteFile(bad, []byte("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: rogue}\nspec: {podSelector: {}}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg := testConfig(t)
+		cfg.Engine = rogue{cfg.Engine, stuck}
+		cfg.Timeout = 5 * time.Second
+		sum := run(t, cfg, dir)
+		if sum.Errors != 1 || sum.Submissions != 7 || len(sum.Failures) != 1 || sum.Failures[0].ID != "mallory" {
+			t.Errorf("stuck %v: %d errors of %d: %v", stuck, sum.Errors, sum.Submissions, sum.Failures)
+		}
+		for _, r := range results(t, cfg.Out) {
+			if (r.ID == "mallory") != (r.Status == batch.Errored) || r.Status == batch.Errored && r.Score != nil {
+				t.Errorf("stuck %v: %s has the status %s and the score %v", stuck, r.ID, r.Status, r.Score)
+			}
+		}
+	}
+}
+
+func TestGradesForSpreadsheets(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, data := range map[string]string{
+		"=cmd|' -C calc'!A1.yaml": "# nothing\n",
+		"broken.yaml":             "kind: [\n",
+		"class.csv": "\ufeffstudent_id,path,name\n4711,broken.yaml,\"Lovelace, Ada\"\n4712,missing.yaml,Bob\n" +
+			"../../etc,broken.yaml,Eve\n4713,broken.yaml,Carl\n4713,=cmd|' -C calc'!A1.yaml,Carl\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := batch.Find(filepath.Join(dir, "class.csv"), filepath.Join(dir, "=cmd|' -C calc'!A1.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := testConfig(t)
+	if _, err := batch.Run(t.Context(), cfg, found.Entries); err != nil {
+		t.Fatal(err)
+	}
+	csv := contents(t, cfg.Out)["grades.csv"]
+	for _, want := range []string{
+		"'=cmd|' -C calc'!A1,,,failed,0,100,0,false",
+		"4711,\"Lovelace, Ada\",,refused,0,100,0,false",
+		"4712,Bob,,error,,,,,",
+		"4713,Carl,,error,,,,,",
+		"../../etc,Eve,,refused",
+	} {
+		if !strings.Contains(csv, want) {
+			t.Errorf("there is no line %q in\n%s", want, csv)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(cfg.Out), "etc")); err == nil {
+		t.Error("a student ID has led out of the output directory")
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{
+		"ada/policy.yaml", "bob.zip", "carl.tar.gz", "notes.txt", ".git/config", "__MACOSX/x",
+		"Grace Hopper_4711_assignsubmission_file/policy.yaml", "hoppergrace_LATE_815_99_answers.zip", "evil\x01.yaml",
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := batch.Find(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range found.Entries {
+		line := e.ID
+		if e.Name != "" {
+			line += " " + e.Name
+		}
+		if e.Problem != "" {
+			line += ": " + e.Problem
+		}
+		got = append(got, line)
+	}
+	want := []string{"4711 Grace Hopper", "815 hoppergrace", "ada", "bob", "carl", "evil\x01: the student ID holds a control character"}
+	if !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+	if len(found.Ignored) != 1 || filepath.Base(found.Ignored[0]) != "notes.txt" {
+		t.Errorf("ignored %q", found.Ignored)
+	}
+}
+
+func TestBadLists(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                                "EOF",
+		"name,path\n":                     `no column "student_id"`,
+		"student_id,path\n1,a\n,b\n":      ":3: there is no student_id",
+		"student_id,path\n1,a,b\n":        "line 2",
+		"student_id,path\n\"1,a\n":        "line 2",
+		"student_id,path\n":               "there is no submission",
+		"student_id;path\n1;a\n":          "no column",
+		"STUDENT_ID , Path \n1,no-such\n": "",
+	} {
+		path := filepath.Join(t.TempDir(), "class.csv")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := batch.Find(path)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}

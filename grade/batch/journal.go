@@ -1,0 +1,251 @@
+package batch
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// header is the first record of a journal: results under another key are of another run.
+type header struct {
+	FormatVersion int    `json:"format_version"`
+	Key           string `json:"key"`
+}
+
+// record is what a journal holds of one submission.
+type record struct {
+	Input  string `json:"input"` // digest of what was read, before it was understood
+	Result Result `json:"result"`
+}
+
+// journal is the append-only file of results. A line is the CRC-32C of a record in hex, a space and the record as JSON.
+// A record counts when it is on the disk as a whole: whatever follows the first line that is not is cut off.
+type journal struct {
+	file  *os.File
+	lock  *flock.Flock
+	out   *bufio.Writer
+	dirty time.Time // since when something waits to be synced; zero: nothing does
+	index map[string]place
+	end   int64
+}
+
+// place is where a record stands.
+type place struct {
+	offset int64
+	length int
+	input  string
+	status Status
+}
+
+const (
+	journalFile = "journal.jsonl"
+	lockFile    = "lock"
+	// syncEvery bounds what a power failure costs; a killed process loses nothing that was written.
+	syncEvery = 200 * time.Millisecond
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// BusyError says that another run works on the output directory.
+type BusyError struct{ Dir string }
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("another labctl batch works on %s: wait for it to end, or choose another --out", e.Dir)
+}
+
+// openJournal opens the journal of an output directory. fresh says why what was there does not count; "": it does,
+// or there was nothing.
+func openJournal(dir, key string) (j *journal, fresh string, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, "", fmt.Errorf("make the output directory: %w", err)
+	}
+	j = &journal{lock: flock.New(filepath.Join(dir, lockFile)), index: map[string]place{}}
+	locked, err := j.lock.TryLock()
+	if err != nil {
+		return nil, "", fmt.Errorf("lock the output directory: %w", err)
+	}
+	if !locked {
+		return nil, "", &BusyError{dir}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, j.Close())
+		}
+	}()
+	if j.file, err = os.OpenFile(filepath.Join(dir, journalFile), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+		return j, "", fmt.Errorf("open the journal: %w", err)
+	}
+	found, err := j.read()
+	if err != nil {
+		return j, "", err
+	}
+	if found != nil && (found.Key != key || found.FormatVersion != FormatVersion) {
+		fresh = "the lab, labctl's version or an option that changes grades is another than before"
+	}
+	if found == nil && j.size() > 0 {
+		fresh = "the journal there cannot be read"
+	}
+	if fresh != "" || found == nil {
+		clear(j.index)
+		j.end = 0
+		if err = errors.Join(j.file.Truncate(0), removeResults(dir)); err != nil {
+			return j, "", fmt.Errorf("begin the journal: %w", err)
+		}
+	}
+	if err = j.file.Truncate(j.end); err != nil {
+		return j, "", fmt.Errorf("cut the journal: %w", err)
+	}
+	if _, err = j.file.Seek(j.end, io.SeekStart); err != nil {
+		return j, "", fmt.Errorf("read the journal: %w", err)
+	}
+	j.out = bufio.NewWriterSize(j.file, 1<<16)
+	if j.end == 0 {
+		_, err = j.write(header{FormatVersion, key})
+	}
+	return j, fresh, err
+}
+
+func (j *journal) size() int64 {
+	info, err := j.file.Stat()
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// read reads all whole records; nil: there is no header.
+func (j *journal) read() (*header, error) {
+	var head *header
+	lines := bufio.NewReaderSize(j.file, 1<<20)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("read the journal: %w", err)
+		}
+		data, ok := unframe(line)
+		if !ok {
+			return head, nil
+		}
+		if head == nil {
+			head = new(header)
+			if json.Unmarshal(data, head) != nil {
+				return nil, nil
+			}
+		} else {
+			var rec record
+			if json.Unmarshal(data, &rec) != nil {
+				return head, nil
+			}
+			j.index[rec.Result.ID] = place{j.end, len(line), rec.Input, rec.Result.Status}
+		}
+		j.end += int64(len(line))
+	}
+}
+
+// frame puts the checksum before a record, unframe takes it away again and says whether it was right.
+func frame(data []byte) []byte {
+	line := fmt.Appendf(make([]byte, 0, len(data)+10), "%08x ", crc32.Checksum(data, castagnoli))
+	return append(append(line, data...), '\n')
+}
+
+func unframe(line []byte) ([]byte, bool) {
+	data, ok := bytes.CutSuffix(line, []byte("\n"))
+	if !ok || len(data) < 9 || data[8] != ' ' {
+		return nil, false
+	}
+	var sum uint32
+	if _, err := fmt.Sscanf(string(data[:8]), "%08x", &sum); err != nil {
+		return nil, false
+	}
+	return data[9:], sum == crc32.Checksum(data[9:], castagnoli)
+}
+
+func (j *journal) write(v any) (length int, err error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return 0, fmt.Errorf("write the journal: %w", err)
+	}
+	line := frame(data)
+	if _, err := j.out.Write(line); err != nil {
+		return 0, fmt.Errorf("write the journal: %w", err)
+	}
+	if err := j.out.Flush(); err != nil {
+		return 0, fmt.Errorf("write the journal: %w", err)
+	}
+	if j.dirty.IsZero() {
+		j.dirty = time.Now()
+	}
+	if time.Since(j.dirty) > syncEvery {
+		if err := j.sync(); err != nil {
+			return 0, err
+		}
+	}
+	j.end += int64(len(line))
+	return len(line), nil
+}
+
+func (j *journal) sync() error {
+	j.dirty = time.Time{}
+	if err := j.file.Sync(); err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
+
+// add appends a result; a later one of the same student takes the place of an earlier one.
+func (j *journal) add(rec record) error {
+	offset := j.end
+	length, err := j.write(rec)
+	if err == nil {
+		j.index[rec.Result.ID] = place{offset, length, rec.Input, rec.Result.Status}
+	}
+	return err
+}
+
+// get reads a student's result back; it must be in the index.
+func (j *journal) get(id string) (*record, error) {
+	at := j.index[id]
+	line := make([]byte, at.length)
+	if _, err := j.file.ReadAt(line, at.offset); err != nil {
+		return nil, fmt.Errorf("read the journal: %w", err)
+	}
+	data, ok := unframe(line)
+	if !ok {
+		return nil, fmt.Errorf("read the journal: the record of %q is damaged", id)
+	}
+	var rec record
+	if err := json.Unmarshal(data, &rec); err != nil {
+		return nil, fmt.Errorf("read the journal: %w", err)
+	}
+	return &rec, nil
+}
+
+// Close brings the journal to the disk and releases the output directory.
+func (j *journal) Close() error {
+	var errs []error
+	if j.file != nil {
+		errs = append(errs, j.file.Sync(), j.file.Close())
+	}
+	return errors.Join(append(errs, j.lock.Close())...)
+}
+
+// removeResults removes what an earlier run of something else has written.
+func removeResults(dir string) error {
+	var errs []error
+	for _, name := range []string{studentsDir, resultsFile, gradesFile, summaryFile} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
