@@ -69,7 +69,7 @@ func (s *suite) look(t *testing.T) {
 		if !slices.ContainsFunc(config.Settings, func(c provision.Setting) bool { return c.Name == "timeout_apps" && c.Value == "7m0s" }) {
 			t.Errorf("config: %+v", config)
 		}
-		s.run(t, 0, "config").has(t, `(?m)^node_image += ".*" +# .* \(\$LABCTL_NODE_IMAGE\)$`)
+		s.run(t, 0, "config").has(t, `(?m)^# .* \(\$LABCTL_NODE_IMAGE\)\nnode_image = ".*"$`)
 	})
 	t.Run("doctor", func(t *testing.T) {
 		s.run(t, 0, "doctor", "networkpolicy").has(t, `✓ container engine`, `memory`, `state directory`)
