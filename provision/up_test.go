@@ -268,19 +268,57 @@ func TestUpNotesTheCluster(t *testing.T) {
 		t.Fatal("no error")
 	}
 	st, err := m.Store.Read("shop")
-	if err != nil || st.Cluster.UID != "uid-1" || st.Cluster.Context != "fake" || st.Cluster.Merged != merged {
+	if err != nil || st.Cluster.UID != "uid-1" || st.Cluster.Context != "fake" || st.Cluster.Complete {
 		t.Errorf("state %+v, %v", st.Cluster, err)
 	}
-	for _, path := range []string{m.Store.Kubeconfig("shop"), merged} {
-		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v, %v", path, info, err)
-		}
+	if info, err := os.Stat(m.Store.Kubeconfig("shop")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("kubeconfig: %v, %v", info, err)
 	}
-	if err := m.Down(context.Background(), nil, "shop"); err != nil {
+	if _, err := os.Stat(merged); err == nil || st.Cluster.Merged != "" {
+		t.Errorf("a lab that failed is in the user's kubeconfig")
+	}
+}
+
+// TestMerge: the user's kubeconfig gets the cluster's entries, another file takes them over, and down takes them
+// away.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	p := &fakeProvider{}
+	r, _ := newTestRun(t, p)
+	config, err := p.Kubeconfig(context.Background(), r.cluster)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if data, _ := os.ReadFile(merged); strings.Contains(string(data), "name: fake") {
-		t.Errorf("the user's kubeconfig still has the context: %s", data)
+	if err := os.WriteFile(r.cluster.Kubeconfig, config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.inst.State.Cluster.Context = "fake"
+	first, second := filepath.Join(t.TempDir(), "config"), filepath.Join(t.TempDir(), "config")
+	has := func(path string) bool {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(data), "name: fake")
+	}
+	for _, path := range []string{first, second} {
+		r.opts.Merge = path
+		if err := r.merge(); err != nil {
+			t.Fatal(err)
+		}
+		if !has(path) || r.saved(t).Cluster.Merged != path {
+			t.Errorf("%s does not have the cluster, or the state not the file", path)
+		}
+	}
+	if has(first) {
+		t.Error("the file before still has the cluster")
+	}
+	r.inst.Close()
+	if err := r.m.Down(context.Background(), nil, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if has(second) {
+		t.Error("the user's kubeconfig still has the cluster after down")
 	}
 }
 
@@ -308,19 +346,25 @@ func TestLookCluster(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		status PhaseStatus
+		made   bool // to its end
 		found  Found
 		want   ActionKind
 		detail string
 	}{
-		{"nothing there", "", Found{}, Create, "cluster labctl-shop"},
-		{"was killed in it", PhaseRunning, Found{State: Broken}, Redo, "cluster labctl-shop (was interrupted)"},
-		{"it is gone", PhaseDone, Found{State: Absent}, Redo, "cluster labctl-shop (it is gone)"},
-		{"it is stopped", PhaseDone, Found{State: Stopped}, Change, "cluster labctl-shop (to be started: it is stopped)"},
-		{"a node was removed by hand", PhaseDone, Found{State: Broken, Detail: "gone: labctl-shop-worker"}, Redo, "cluster labctl-shop (gone: labctl-shop-worker)"},
+		{"nothing there", "", false, Found{}, Create, "cluster labctl-shop"},
+		{"was killed in it", PhaseRunning, false, Found{State: Broken}, Redo, "cluster labctl-shop (was interrupted)"},
+		{"was killed in it, all nodes run", PhaseRunning, false, Found{State: Running}, Redo, "cluster labctl-shop (was interrupted)"},
+		{"was killed while it was started", PhaseRunning, true, Found{State: Running}, Change, "cluster labctl-shop (was interrupted)"},
+		{"was killed before it was started", PhaseRunning, true, Found{State: Stopped}, Change, "cluster labctl-shop (was interrupted) (to be started: it is stopped)"},
+		{"it is gone", PhaseDone, true, Found{State: Absent}, Redo, "cluster labctl-shop (it is gone)"},
+		{"it is stopped", PhaseDone, true, Found{State: Stopped}, Change, "cluster labctl-shop (to be started: it is stopped)"},
+		{"its kubeconfig is gone", PhaseDone, true, Found{State: Running}, Change, "cluster labctl-shop (its kubeconfig cannot be read, and is written anew)"},
+		{"a node was removed by hand", PhaseDone, true, Found{State: Broken, Detail: "gone: labctl-shop-worker"}, Redo, "cluster labctl-shop (gone: labctl-shop-worker)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			r, _ := newTestRun(t, &fakeProvider{found: tc.found})
+			r.inst.State.Cluster.Complete = tc.made
 			if tc.status != "" {
 				r.inst.State.Phases[phaseCluster] = PhaseState{Status: tc.status, Inputs: digestOf([]any{r.block().Settings})}
 			}
