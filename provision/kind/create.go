@@ -22,6 +22,7 @@ func (p *Provider) Create(ctx context.Context, c provision.Cluster, reached func
 	if err != nil {
 		return err
 	}
+	p.makeNetwork(ctx)
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
 	created := make(chan error, 1)
@@ -66,7 +67,7 @@ func (p *Provider) abandon(c provision.Cluster, created <-chan error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	for {
-		if err := p.Delete(ctx, c); err != nil {
+		if err := p.removeNodes(ctx, c); err != nil {
 			p.log.Debug("abandon the cluster", "error", err)
 		}
 		select {

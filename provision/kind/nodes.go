@@ -81,18 +81,19 @@ const removePatience = 30 * time.Second
 
 // Delete implements provision.Provider.
 func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
+	if err := p.removeNodes(ctx, c); err != nil {
+		return err
+	}
+	return p.removeNetwork(ctx)
+}
+
+// removeNodes removes the cluster's containers, and looks whether they are gone.
+func (p *Provider) removeNodes(ctx context.Context, c provision.Cluster) error {
 	var refused error
 	for start := time.Now(); time.Since(start) < removePatience; {
-		list, err := p.containers(ctx, c.Name)
+		list, err := p.members(ctx, c.Name)
 		if err != nil {
 			return err
-		}
-		standIn, err := p.hasStandIn(ctx, c.Name)
-		if err != nil {
-			return err
-		}
-		if standIn {
-			list = append(list, container{name: standInName(c.Name)})
 		}
 		if len(list) == 0 {
 			return nil

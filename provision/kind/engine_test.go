@@ -1,0 +1,268 @@
+package kind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labctl/labctl/provision"
+)
+
+// fakeDocker puts a command "docker" into the PATH that answers as the shell script's cases say, such as
+// `"ps -a"*) echo x ;;`. It returns what has been asked so far. What no case answers fails.
+func fakeDocker(t *testing.T, cases string) (asked func() []string) {
+	t.Helper()
+	dir := t.TempDir()
+	log := filepath.Join(dir, "asked")
+	script := fmt.Sprintf(`#!/bin/sh
+echo "$*" >>%q
+case "$*" in
+-v) echo "Docker version 99.0.0, build 0" ;;
+%s
+*) echo "fake docker: no answer to $*" >&2; exit 9 ;;
+esac
+`, log, cases)
+	if err := os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	t.Setenv("KIND_EXPERIMENTAL_PROVIDER", "")
+	t.Setenv("KIND_EXPERIMENTAL_DOCKER_NETWORK", "")
+	return func() []string {
+		data, _ := os.ReadFile(log)
+		lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+		return slices.DeleteFunc(lines, func(l string) bool { return l == "-v" })
+	}
+}
+
+// wantError holds an error against what it is to say; empty: there is to be none.
+func wantError(t *testing.T, err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Fatal(err)
+	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+		t.Fatalf("the error is %v; want one with %q", err, want)
+	}
+}
+
+const daemonDown = `echo "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?" >&2; exit 1`
+
+var shopCluster = provision.Cluster{Name: "labctl-shop"}
+
+func TestNoEngine(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	p := newProvider(t, nil, nil)
+	_, err := p.Find(context.Background(), shopCluster)
+	wantError(t, err, "no container engine was found: install Docker")
+	findings := p.Preflight(context.Background(), shopCluster)
+	if len(findings) != 1 || findings[0].Severity != provision.Failure || !strings.Contains(findings[0].Fix, "podman or nerdctl") {
+		t.Errorf("%+v", findings)
+	}
+}
+
+// TestWantedEngine: KIND_EXPERIMENTAL_PROVIDER holds for labctl as for kind.
+func TestWantedEngine(t *testing.T) {
+	fakeDocker(t, "")
+	t.Setenv("KIND_EXPERIMENTAL_PROVIDER", "nerdctl")
+	_, err := newProvider(t, nil, nil).engine.find(context.Background())
+	wantError(t, err, "no container engine was found")
+}
+
+// TestPodmanBehindDocker: where docker is a link to podman, it is not taken for Docker.
+func TestPodmanBehindDocker(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"docker", "podman"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\necho podman version 5.0.0\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	t.Setenv("KIND_EXPERIMENTAL_PROVIDER", "")
+	if name, err := newProvider(t, nil, nil).engine.find(context.Background()); name != "podman" || err != nil {
+		t.Errorf("%q, %v", name, err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	for _, tc := range []struct {
+		name, ps string
+		settings m
+		want     provision.Found
+		err      string
+	}{
+		{name: "nothing", ps: "true", want: provision.Found{State: provision.Absent}},
+		{name: "running", ps: `printf 'labctl-shop-worker\tUp 5 minutes\nlabctl-shop-control-plane\tUp 5 minutes\n'`,
+			want: provision.Found{State: provision.Running, Nodes: []string{"labctl-shop-control-plane", "labctl-shop-worker"}}},
+		{name: "one is stopped", ps: `printf 'labctl-shop-control-plane\tUp 5 minutes\nlabctl-shop-worker\tExited (0) 2 minutes ago\n'`,
+			want: provision.Found{State: provision.Stopped, Nodes: []string{"labctl-shop-control-plane", "labctl-shop-worker"}, Detail: "stopped: labctl-shop-worker"}},
+		{name: "one is frozen", ps: `printf 'labctl-shop-control-plane\tUp 5 minutes (Paused)\nlabctl-shop-worker\tUp 5 minutes\n'`,
+			want: provision.Found{State: provision.Stopped, Nodes: []string{"labctl-shop-control-plane", "labctl-shop-worker"}, Detail: "stopped: labctl-shop-control-plane"}},
+		{name: "one is gone", ps: `printf 'labctl-shop-control-plane\tUp 5 minutes\n'`,
+			want: provision.Found{State: provision.Broken, Nodes: []string{"labctl-shop-control-plane"}, Missing: []string{"labctl-shop-worker"}, Detail: "gone: labctl-shop-worker"}},
+		{name: "one is gone and one is stopped", ps: `printf 'labctl-shop-control-plane\tExited (137) 2 minutes ago\n'`,
+			want: provision.Found{State: provision.Broken, Nodes: []string{"labctl-shop-control-plane"}, Missing: []string{"labctl-shop-worker"}, Detail: "gone: labctl-shop-worker"}},
+		{name: "the load balancer is gone", settings: m{"control_planes": 3, "workers": 0},
+			ps: `printf 'labctl-shop-control-plane\tUp 1 second\nlabctl-shop-control-plane2\tUp 1 second\nlabctl-shop-control-plane3\tUp 1 second\n'`,
+			want: provision.Found{State: provision.Broken, Nodes: []string{"labctl-shop-control-plane", "labctl-shop-control-plane2", "labctl-shop-control-plane3"},
+				Missing: []string{"labctl-shop-external-load-balancer"}, Detail: "gone: labctl-shop-external-load-balancer"}},
+		{name: "no daemon", ps: daemonDown, err: "list the nodes of kind cluster labctl-shop: docker does not answer: Cannot connect"},
+		{name: "no permission", ps: `echo "permission denied while trying to connect to the Docker daemon socket" >&2; exit 1`, err: "docker does not answer: permission denied"},
+		{name: "something else", ps: `echo "invalid filter" >&2; exit 1`, err: "docker ps: invalid filter"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			fakeDocker(t, `"ps -a"*) `+tc.ps+" ;;")
+			got, err := newProvider(t, tc.settings, nil).Find(context.Background(), shopCluster)
+			wantError(t, err, tc.err)
+			if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", tc.want) {
+				t.Errorf("got  %+v\nwant %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestPull(t *testing.T) {
+	for _, tc := range []struct{ name, inspect, pull, want string }{
+		{"is here", "echo sha256:1", "exit 1", ""},
+		{"is pulled", `echo "No such image" >&2; exit 1`, "echo sha256:1", ""},
+		{"cannot be pulled", `echo "No such image" >&2; exit 1`, `echo "dial tcp: lookup registry: no such host" >&2; exit 1`,
+			"mine:1 is not on this machine and cannot be pulled: docker pull: dial tcp: lookup registry: no such host"},
+		{"no daemon", daemonDown, "echo must not be asked; exit 0", "docker does not answer"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			fakeDocker(t, `"image inspect"*) `+tc.inspect+" ;;\n\"pull --quiet mine:1\") "+tc.pull+" ;;")
+			wantError(t, newProvider(t, nil, nil).pull(context.Background(), "mine:1"), tc.want)
+		})
+	}
+}
+
+// TestCreateWithoutImage: nothing is begun without the nodes' image.
+func TestCreateWithoutImage(t *testing.T) {
+	asked := fakeDocker(t, `"image inspect"*) echo "No such image" >&2; exit 1 ;;
+"pull"*) echo "toomanyrequests: You have reached your pull rate limit" >&2; exit 1 ;;`)
+	err := newProvider(t, nil, nil).Create(context.Background(), shopCluster, func(provision.Milestone) { t.Error("a milestone was reached") })
+	wantError(t, err, "is not on this machine and cannot be pulled: docker pull: toomanyrequests")
+	wantError(t, err, "node image: ")
+	for _, line := range asked() {
+		if strings.HasPrefix(line, "network") || strings.HasPrefix(line, "run") {
+			t.Errorf("docker was asked to %s", line)
+		}
+	}
+}
+
+func TestEngineEndsWithItsContext(t *testing.T) {
+	fakeDocker(t, `"ps -a"*) exec sleep 60 ;;`)
+	cause := errors.New("the user pressed Ctrl-C")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	time.AfterFunc(300*time.Millisecond, func() { cancel(cause) })
+	began := time.Now()
+	_, err := newProvider(t, nil, nil).Find(ctx, shopCluster)
+	if !errors.Is(err, cause) {
+		t.Errorf("the error is %v", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+func TestLacking(t *testing.T) {
+	const node1 = `{"images": [{"id": "sha256:1", "repoTags": ["docker.io/library/app:1"]}, {"id": "sha256:2", "repoTags": ["quay.io/cilium/cilium:v1"]}, {"id": "sha256:9"}]}`
+	want := map[string]string{"app:1": "sha256:1", "quay.io/cilium/cilium:v1": "sha256:2new"}
+	for _, tc := range []struct {
+		name, node2 string
+		want        map[string]string // node → images, sorted
+		err         string
+	}{
+		{"one in another version, one node without", `echo '{"images": []}'`, map[string]string{"a": "quay.io/cilium/cilium:v1", "b": "app:1 quay.io/cilium/cilium:v1"}, ""},
+		{"no tags at all", `echo '{"images": [{"id": "sha256:1"}]}'`, map[string]string{"a": "quay.io/cilium/cilium:v1", "b": "app:1 quay.io/cilium/cilium:v1"}, ""},
+		{"no crictl", `echo "OCI runtime exec failed: crictl: not found" >&2; exit 126`, nil, "list the images on b: docker exec: OCI runtime exec failed"},
+		{"no JSON", "echo oops", nil, "list the images on b: invalid character"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			fakeDocker(t, `"exec a crictl images"*) echo '`+node1+"' ;;\n\"exec b crictl images\"*) "+tc.node2+" ;;")
+			got, err := newProvider(t, nil, nil).lacking(context.Background(), []string{"a", "b"}, want)
+			wantError(t, err, tc.err)
+			for node, images := range tc.want {
+				slices.Sort(got[node])
+				if strings.Join(got[node], " ") != images {
+					t.Errorf("%s lacks %q, want %q", node, got[node], images)
+				}
+			}
+		})
+	}
+}
+
+func TestDelete(t *testing.T) {
+	state := func(t *testing.T) string {
+		file := filepath.Join(t.TempDir(), "there")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	ps := func(file string) string {
+		return fmt.Sprintf(`"ps -a --filter label=io.x-k8s.kind.cluster=labctl-shop"*) test -e %[1]s && printf 'labctl-shop-control-plane\tUp 1 second\n'; true ;;
+"ps -a --filter label=labctl.stand-in=labctl-shop"*) test -e %[1]s && echo labctl-shop-outside; true ;;
+`, file)
+	}
+	for _, tc := range []struct {
+		name, rm, network, want string
+		removed                 bool // the network
+	}{
+		{"all, and the network that labctl made", "rm -f $FILE", `"network ls"*) echo 4711 ;; "ps -aq"*) ;; "network rm 4711") ;;`, "", true},
+		{"not the network of others", "rm -f $FILE", `"network ls"*) ;;`, "", false},
+		{"not a network that a stopped container is on", "rm -f $FILE", `"network ls"*) echo 4711 ;; "ps -aq --filter network=4711") echo c0ffee ;;`, "", false},
+		{"nodes that stay", "exit 1", "", "context deadline exceeded", false},
+		{"nodes that can be removed at last", "test -e $FILE.again && rm -f $FILE; touch $FILE.again", `"network ls"*) ;;`, "", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			file := state(t)
+			asked := fakeDocker(t, ps(file)+`"rm -f -v labctl-shop-control-plane labctl-shop-outside") `+strings.ReplaceAll(tc.rm, "$FILE", file)+" ;;\n"+tc.network)
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			wantError(t, newProvider(t, nil, nil).Delete(ctx, shopCluster), tc.want)
+			if got := slices.Contains(asked(), "network rm 4711"); got != tc.removed {
+				t.Errorf("network removed: %v\n%s", got, strings.Join(asked(), "\n"))
+			}
+		})
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	info := func(json string) string {
+		return `"info"*) echo '` + json + "' ;;\n\"ps -a\"*) ;;\n"
+	}
+	for _, tc := range []struct {
+		name, answers string
+		settings      m
+		want          map[string]provision.Severity
+	}{
+		{"all is well", info(`{"ServerVersion": "99", "MemTotal": 8589934592, "NCPU": 4, "KernelVersion": "6.1.0", "CgroupVersion": "2"}`), nil,
+			map[string]provision.Severity{"container engine": provision.OK, "engine's machine": provision.OK}},
+		{"little memory, old kernel", info(`{"ServerVersion": "99", "MemTotal": 2147483648, "NCPU": 1, "KernelVersion": "5.4.0-generic", "CgroupVersion": "1"}`), nil,
+			map[string]provision.Severity{"container engine": provision.OK, "engine's machine": provision.Warning, "kernel": provision.Failure, "cgroups": provision.OK}},
+		{"the daemon is down", `"info"*) ` + daemonDown + " ;;\n", nil, map[string]provision.Severity{"container engine": provision.Failure}},
+		{"the client answers alone", info(`{"ServerVersion": ""}`), nil, map[string]provision.Severity{"container engine": provision.Failure}},
+		{"no JSON", `"info"*) echo oops ;;`, nil, map[string]provision.Severity{"container engine": provision.Failure}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			fakeDocker(t, tc.answers)
+			got := map[string]provision.Severity{}
+			for _, f := range newProvider(t, tc.settings, nil).Preflight(context.Background(), shopCluster) {
+				got[f.Check] = f.Severity
+				if f.Severity != provision.OK && f.Fix == "" {
+					t.Errorf("no fix: %+v", f)
+				}
+			}
+			if fmt.Sprint(got) != fmt.Sprint(tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
