@@ -224,7 +224,11 @@ func TestDelete(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			file := state(t)
 			asked := fakeDocker(t, ps(file)+`"rm -f -v labctl-shop-control-plane labctl-shop-outside") `+strings.ReplaceAll(tc.rm, "$FILE", file)+" ;;\n"+tc.network)
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			patience := time.Minute
+			if tc.want != "" {
+				patience = time.Second
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			wantError(t, newProvider(t, nil, nil).Delete(ctx, shopCluster), tc.want)
 			if got := slices.Contains(asked(), "network rm 4711"); got != tc.removed {
