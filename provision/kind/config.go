@@ -33,8 +33,18 @@ func (p *Provider) config(name string) *v1alpha4.Cluster {
 			ListenAddress: m.ListenAddress, Protocol: v1alpha4.PortMappingProtocol(m.Protocol),
 		})
 	}
+	if len(p.site.Mirrors) > 0 {
+		c.ContainerdConfigPatches = mirrorPatches
+	}
 	v1alpha4.SetDefaultsCluster(c)
 	return c
+}
+
+// mirrorPatches let a node's containerd look for mirrors where mirrors puts them; newer node images do without. kind
+// takes the patch for the version that the node's configuration has.
+var mirrorPatches = []string{
+	"version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n",
+	"version = 3\n[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n",
 }
 
 // image is the nodes' image: the lab's own choice, the site's, or what kind is released with.

@@ -94,7 +94,11 @@ func (p *Provider) watch(ctx context.Context, kp *cluster.Provider, c provision.
 			p.log.Warn("set up the registry mirrors", "node", node, "error", err)
 		}
 	}
-	reached(provision.NodesUp)
+	// For mirrors kind starts containerd anew before it calls kubeadm: nothing must be loaded meanwhile.
+	restarts := len(p.site.Mirrors) > 0
+	if !restarts {
+		reached(provision.NodesUp)
+	}
 	ok := poll(ctx, 400*time.Millisecond, func() bool {
 		text, err := kp.KubeConfig(c.Name, false)
 		if err != nil {
@@ -108,9 +112,13 @@ func (p *Provider) watch(ctx context.Context, kp *cluster.Provider, c provision.
 		_, err = client.UID(ctx)
 		return err == nil
 	})
-	if ok {
-		reached(provision.APIUp)
+	if !ok {
+		return
 	}
+	if restarts {
+		reached(provision.NodesUp)
+	}
+	reached(provision.APIUp)
 }
 
 // poll calls done until it says so; false if the context ended before.
