@@ -17,6 +17,41 @@ type Before struct {
 	Policies        []string                     `json:"policies"` // UIDs
 	Namespaces      []string                     `json:"namespaces"`
 	NamespaceLabels map[string]map[string]string `json:"namespace_labels"`
+	// Objects are those of the lab's that somebody else had made, as they were. With --adopt the lab changes them,
+	// and down changes them back.
+	Objects []*unstructured.Unstructured `json:"objects,omitempty"`
+}
+
+// object is what an object of the lab was before; nil: it was not there.
+func (b *Before) object(obj *unstructured.Unstructured) *unstructured.Unstructured {
+	for _, was := range b.Objects {
+		if sameObject(was, obj) {
+			return was
+		}
+	}
+	return nil
+}
+
+// foreign are the objects that are in the cluster and that the instance did not make, without what the server
+// keeps in them.
+func foreign(ctx context.Context, client *kube.Client, objs []*unstructured.Unstructured, instance string) ([]*unstructured.Unstructured, error) {
+	var found []*unstructured.Unstructured
+	for _, obj := range objs {
+		live, err := client.Get(ctx, obj)
+		if err != nil {
+			return nil, err
+		}
+		if live == nil || marked(live, instance) {
+			continue
+		}
+		for _, field := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"} {
+			unstructured.RemoveNestedField(live.Object, "metadata", field)
+		}
+		unstructured.RemoveNestedField(live.Object, "status")
+		live.SetNamespace(obj.GetNamespace()) // as the lab writes it, which may leave the default out
+		found = append(found, live)
+	}
+	return found, nil
 }
 
 // policyKinds are the kinds of policy that a student can make.
@@ -65,6 +100,15 @@ func (r *run) recordBefore(ctx context.Context, client *kube.Client) error {
 		ns := &namespaces.Items[i]
 		before.Namespaces = append(before.Namespaces, ns.Name)
 		before.NamespaceLabels[ns.Name] = ns.Labels
+	}
+	if !r.provider.Ephemeral() {
+		objs, err := objects(r.lab, r.opts.Name, r.m.Settings.AppImage)
+		if err != nil {
+			return err
+		}
+		if before.Objects, err = foreign(ctx, client, objs, r.opts.Name); err != nil {
+			return err
+		}
 	}
 	return r.save(func(st *State) { st.Before = before })
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/labctl/labctl/cilium"
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/labs"
@@ -87,7 +89,7 @@ func (r *run) removeObjects(ctx context.Context, p *progress) error {
 		if err := r.removeApps(ctx, client, p, st.Before); err != nil {
 			return err
 		}
-		if _, err := r.restoreLabels(ctx, client, st.Before); err != nil {
+		if _, err := r.restoreLabels(ctx, client, r.labelsBefore(st.Before)); err != nil {
 			return err
 		}
 		if err := setHosts(ctx, client, nil); err != nil {
@@ -114,29 +116,50 @@ func (r *run) removeObjects(ctx context.Context, p *progress) error {
 	return cilium.Undefine(ctx, client, names)
 }
 
-// removeApps deletes the lab's objects. A namespace that was there before the lab stays.
+// removeApps deletes the lab's objects. What was there before stays, and is made what it was if the lab has
+// changed it.
 func (r *run) removeApps(ctx context.Context, client *kube.Client, p *progress, before *Before) error {
 	objs, err := objects(r.lab, r.opts.Name, r.m.Settings.AppImage)
 	if err != nil {
 		return err
 	}
 	p.stepf("removing %s", plural(len(objs), "object"))
-	slices.Reverse(objs)
 	for _, obj := range objs {
-		if obj.GetKind() == "Namespace" && slices.Contains(before.Namespaces, obj.GetName()) {
-			continue
-		}
-		if err := client.Delete(ctx, obj); err != nil {
-			return err
+		if was := before.object(obj); was != nil {
+			if err := r.putBack(ctx, client, was); err != nil {
+				return err
+			}
 		}
 	}
+	objs = slices.DeleteFunc(objs, func(obj *unstructured.Unstructured) bool {
+		return before.object(obj) != nil || obj.GetKind() == "Namespace" && slices.Contains(before.Namespaces, obj.GetName())
+	})
+	slices.Reverse(objs)
+	if !slices.Contains(before.Namespaces, canaryNamespace) {
+		objs = append(objs, object("v1", "Namespace", "", canaryNamespace, nil)) // of a run that was killed
+	}
+	if err := client.Delete(ctx, objs...); err != nil {
+		return err
+	}
 	for _, obj := range objs {
-		if obj.GetKind() == "Namespace" && slices.Contains(before.Namespaces, obj.GetName()) {
-			continue
-		}
 		if err := waitGone(ctx, client, obj, time.Minute); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// putBack makes an object what it was, if it is gone or the lab has changed it.
+func (r *run) putBack(ctx context.Context, client *kube.Client, was *unstructured.Unstructured) error {
+	live, err := client.Get(ctx, was)
+	switch {
+	case err != nil:
+		return err
+	case live == nil:
+		_, err = client.Apply(ctx, was)
+		return err
+	case marked(live, r.opts.Name):
+		return client.Replace(ctx, was)
 	}
 	return nil
 }

@@ -48,7 +48,10 @@ func (m *Manager) Reset(ctx context.Context, lab *labs.Lab, name string, hard bo
 	result := &Reset{Instance: name, Deleted: []string{}, Labels: []string{}, Restored: []string{}}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { result.Deleted, err = r.deletePolicies(gctx, client, st.Before); return err })
-	group.Go(func() (err error) { result.Labels, err = r.restoreLabels(gctx, client, st.Before); return err })
+	group.Go(func() (err error) {
+		result.Labels, err = r.restoreLabels(gctx, client, r.labelsOfLab(st.Before))
+		return err
+	})
 	group.Go(func() (err error) { result.Restored, err = r.restoreApps(gctx, client, hard); return err })
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -118,15 +121,21 @@ func (r *run) namespaces() []string {
 	return slices.Compact(out)
 }
 
-// restoreLabels gives namespaces the labels that the lab, or the cluster before it, gave them.
-func (r *run) restoreLabels(ctx context.Context, client *kube.Client, before *Before) ([]string, error) {
-	restored := []string{}
+// labelsBefore are the labels that the namespaces had before the lab: of all in a cluster of labctl's own, else of
+// those that the lab is about.
+func (r *run) labelsBefore(before *Before) map[string]map[string]string {
 	want := map[string]map[string]string{}
 	for name, labels := range before.NamespaceLabels {
 		if r.provider.Ephemeral() || slices.Contains(r.namespaces(), name) || slices.Contains(r.lab.Submission.MayLabel, name) {
 			want[name] = labels
 		}
 	}
+	return want
+}
+
+// labelsOfLab are the labels that the lab, or the cluster before it, gave the namespaces.
+func (r *run) labelsOfLab(before *Before) map[string]map[string]string {
+	want := r.labelsBefore(before)
 	for _, ns := range r.lab.Namespaces {
 		labels := map[string]string{}
 		maps.Copy(labels, want[ns.Name])
@@ -134,6 +143,12 @@ func (r *run) restoreLabels(ctx context.Context, client *kube.Client, before *Be
 		labels[corev1.LabelMetadataName] = ns.Name
 		want[ns.Name] = labels
 	}
+	return want
+}
+
+// restoreLabels gives namespaces the labels that they are to have.
+func (r *run) restoreLabels(ctx context.Context, client *kube.Client, want map[string]map[string]string) ([]string, error) {
+	restored := []string{}
 	list, err := client.Typed.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return restored, fmt.Errorf("list namespaces: %w", err)
