@@ -2,8 +2,10 @@ package provision
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +105,41 @@ func TestEverySetting(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestConfigIsAFile: what `labctl config` prints is a settings file that sets what it says.
+func TestConfigIsAFile(t *testing.T) {
+	t.Parallel()
+	var file strings.Builder
+	for _, set := range DefaultSettings().List() {
+		fmt.Fprintf(&file, "%s = %q\n", set.Name, set.Value)
+	}
+	got, err := ReadSettings(writeSettings(t, file.String()), true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(DefaultSettings().List(), got.List()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestSettingsAreDocumented: the page lists the settings that there are, in their order, and no other.
+func TestSettingsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "docs", "site-settings.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented, exist []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| `(LABCTL_[A-Z_]+)` \\| `(--[a-z-]+)` \\|").FindAllStringSubmatch(string(page), -1) {
+		documented = append(documented, strings.Join(row[1:], " "))
+	}
+	for _, set := range DefaultSettings().List() {
+		exist = append(exist, strings.Join([]string{set.Name, set.Env, "--" + strings.ReplaceAll(set.Name, "_", "-")}, " "))
+	}
+	if diff := cmp.Diff(exist, documented); diff != "" {
+		t.Errorf("docs/site-settings.md (-there are, +it lists):\n%s", diff)
 	}
 }
 
