@@ -6,11 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/labctl/labctl/cilium"
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/labs"
 )
 
 func (r *run) lookPreflight(context.Context) (Action, error) {
@@ -177,7 +183,16 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 	return r.save(func(st *State) { st.Cluster.Complete = true })
 }
 
+// startCluster starts the nodes and waits until what ran on them runs again.
 func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) error {
+	found, err := r.provider.Find(ctx, r.cluster)
+	if err != nil {
+		return err
+	}
+	var since time.Time // nodes that run may have been started at any time
+	if found.State == Stopped {
+		since = r.m.Now()
+	}
 	p.step("starting the nodes")
 	if err := pauser.Resume(ctx, r.cluster); err != nil {
 		return err
@@ -193,7 +208,18 @@ func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) erro
 	if err != nil {
 		return err
 	}
-	return client.WaitAPI(ctx, r.m.Settings.Timeouts.Cluster)
+	if err := client.WaitAPI(ctx, r.m.Settings.Timeouts.Cluster); err != nil {
+		return err
+	}
+	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
+	return wait.Wait(ctx, client.Restarted(since, r.ours))
+}
+
+// ours says whether a pod is of the lab's apps or the system's, rather than the student's.
+func (r *run) ours(pod *corev1.Pod) bool {
+	return pod.Namespace == metav1.NamespaceSystem || slices.ContainsFunc(r.lab.Apps, func(app labs.App) bool {
+		return app.Namespace == pod.Namespace && labels.SelectorFromSet(appLabels(&app)).Matches(labels.Set(pod.Labels))
+	})
 }
 
 // connect writes the instance's kubeconfig and notes which cluster it leads to.

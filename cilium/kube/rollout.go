@@ -105,6 +105,34 @@ func (c *Client) ConfigMap(namespace, name string) Check {
 	}}
 }
 
+// Restarted checks that pods are ready, and were started after a time. Until the kubelets of nodes that were
+// stopped report, what the API server says of their pods is from before.
+func (c *Client) Restarted(since time.Time, counts func(*corev1.Pod) bool) Check {
+	since = since.Truncate(time.Second) // as the kubelet's times are
+	return Check{"Pods", func(ctx context.Context) (Look, error) {
+		list, err := c.Typed.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return Look{}, err
+		}
+		for i := range list.Items {
+			p := &list.Items[i]
+			if !counts(p) || p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+				continue
+			}
+			for _, s := range p.Status.ContainerStatuses {
+				if s.State.Running != nil && s.State.Running.StartedAt.Time.Before(since) {
+					return Look{Why: fmt.Sprintf("pod %s/%s has not been started again", p.Namespace, p.Name)}, nil
+				}
+			}
+			if !podReady(p) {
+				why, hopeless := c.trouble(ctx, p)
+				return Look{Why: fmt.Sprintf("pod %s/%s: %s", p.Namespace, p.Name, why), Hopeless: hopeless}, nil
+			}
+		}
+		return Look{Ready: true}, nil
+	}}
+}
+
 // Nodes checks that all nodes are Ready, and that there are at least so many.
 func (c *Client) Nodes(atLeast int) Check {
 	return Check{"Nodes", func(ctx context.Context) (Look, error) {
