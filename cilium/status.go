@@ -3,10 +3,12 @@ package cilium
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -194,13 +196,23 @@ const (
 	stateFailure  = "Failure"
 )
 
+// askTime is how long an agent may take to say how it is.
+const askTime = 8 * time.Second
+
 func askAgent(ctx context.Context, kc *kube.Client, pod *corev1.Pod) Agent {
 	agent := Agent{Node: pod.Spec.NodeName, Pod: pod.Name, Version: imageTag(pod.Spec.Containers), State: "unknown", Errors: []string{}, Warnings: []string{}}
 	if pod.Status.Phase != corev1.PodRunning {
 		agent.Errors = append(agent.Errors, "the pod is "+strings.ToLower(string(pod.Status.Phase)))
 		return agent
 	}
+	// An agent whose node is gone, or that hangs, must not keep the status from being seen.
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	out, err := kc.Exec(ctx, kube.Pod{Namespace: pod.Namespace, Name: pod.Name, Container: "cilium-agent"}, nil, "cilium-dbg", "status", "-o", "json")
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		agent.Errors = append(agent.Errors, fmt.Sprintf("no answer within %s", askTime))
+		return agent
+	}
 	if err != nil {
 		agent.Errors = append(agent.Errors, err.Error())
 		return agent
