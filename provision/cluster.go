@@ -80,8 +80,6 @@ func (r *run) lookCluster(ctx context.Context) (Action, error) {
 			r.provider.Name(), r.cluster.Name)
 	}
 	switch {
-	case !r.provider.Ephemeral() && act.Kind == Keep && found.State == Running:
-		return act, r.sameCluster(ctx)
 	case act.Kind == Create:
 	case found.State == Absent:
 		act.Kind, act.Detail = Redo, act.Detail+" (it is gone)"
@@ -92,7 +90,7 @@ func (r *run) lookCluster(ctx context.Context) (Action, error) {
 		act.Kind, act.Detail = Change, act.Detail+" (to be started: it is stopped)"
 	case st.Cluster.Complete && found.State == Running && act.Kind == Redo:
 		act.Kind = Change
-	case act.Kind == Keep && r.provider.Ephemeral() && !readable(r.cluster.Kubeconfig):
+	case act.Kind == Keep && !readable(r.cluster.Kubeconfig):
 		act.Kind, act.Detail = Change, act.Detail+" (its kubeconfig cannot be read, and is written anew)"
 	case act.Kind == Keep:
 		return act, r.sameCluster(ctx)

@@ -72,14 +72,19 @@ func (r *run) removeObjects(ctx context.Context, p *progress) error {
 	}
 	st := r.state()
 	if _, err := os.Stat(r.cluster.Kubeconfig); errors.Is(err, os.ErrNotExist) {
-		return nil // up never got that far
+		if st.Cluster.UID == "" {
+			return nil // up never got that far
+		}
+		if err := r.connect(ctx); err != nil {
+			return err
+		}
 	}
 	client, err := r.kube()
 	if err != nil {
 		return err
 	}
 	if err := client.WaitAPI(ctx, 10*time.Second); err != nil {
-		return err
+		return fmt.Errorf("%w; if the cluster is gone for good, remove %s", err, r.inst.Dir)
 	}
 	if st.Before != nil {
 		p.step("removing policies and labels")

@@ -485,6 +485,41 @@ type stubborn struct{ fakeProvider }
 
 func (*stubborn) Delete(context.Context, Cluster) error { return nil }
 
+// TestDownWithoutKubeconfig: in a cluster that stays, down must not forget what it cannot reach.
+func TestDownWithoutKubeconfig(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, uid, want string
+	}{
+		{"up never got that far", "", ""},
+		{"the file was removed: it is had anew", "uid-1", ""},
+		{"and it leads elsewhere now", "uid-2", "is not the one that labctl made"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			m, _ := newManager(t, &fakeProvider{stays: true, api: apiServer(t, "uid-1")})
+			inst := newInstance(t, m.Store, "shop")
+			inst.State.Cluster = ClusterState{Provider: "fake", Name: "labctl-shop", UID: tc.uid}
+			if err := inst.Save(); err != nil {
+				t.Fatal(err)
+			}
+			inst.Close()
+			err := m.Down(context.Background(), fakeLab("shop"), "shop")
+			names, _ := m.Store.Names()
+			if tc.want != "" {
+				wantError(t, err, tc.want, false)
+				if len(names) != 1 {
+					t.Error("the instance is forgotten")
+				}
+				return
+			}
+			if err != nil || len(names) > 0 {
+				t.Errorf("instances %v, %v", names, err)
+			}
+		})
+	}
+}
+
 func TestPauseWithoutPauser(t *testing.T) {
 	t.Parallel()
 	m, _ := newManager(t, &fakeProvider{})

@@ -70,14 +70,14 @@ func (p *Provider) Preflight(ctx context.Context, c provision.Cluster) []provisi
 	return []provision.Finding{f}
 }
 
-// Find implements provision.Provider.
+// Find implements provision.Provider. A cluster that does not answer need not be gone: it is an error.
 func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Found, error) {
 	client, err := p.client(ctx, c)
 	if err != nil {
 		return provision.Found{}, err
 	}
 	if err := client.WaitAPI(ctx, 5*time.Second); err != nil {
-		return provision.Found{State: provision.Absent, Detail: err.Error()}, nil
+		return provision.Found{}, err
 	}
 	return provision.Found{State: provision.Running}, nil
 }

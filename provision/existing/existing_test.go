@@ -141,8 +141,8 @@ func TestFindAndCreate(t *testing.T) {
 	server.Close()
 	short, cancel := context.WithCancel(ctx)
 	cancel()
-	if found, err := p.Find(short, c); err != nil || found.State != provision.Absent || !strings.Contains(found.Detail, "does not answer") {
-		t.Errorf("%+v, %v", found, err)
+	if found, err := p.Find(short, c); err == nil || found.State != "" || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("a cluster that does not answer is taken for gone: %+v, %v", found, err)
 	}
 }
 

@@ -45,6 +45,7 @@ func TestLab(t *testing.T) {
 		{"killed", s.killed},
 		{"again", s.again},
 		{"foreign", s.foreign},
+		{"existing", s.existing},
 		{"look", s.look},
 		{"walk", s.walk},
 		{"reset", s.reset},
