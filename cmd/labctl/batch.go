@@ -119,7 +119,6 @@ type batchView struct {
 	events bool
 	quiet  bool
 	drawn  bool
-	kept   int // when this run began
 }
 
 const plainEvery = 10 * time.Second
