@@ -115,6 +115,10 @@ func (r *run) startCanary(ctx context.Context, client *kube.Client, p *progress)
 		canaryPod("client", r.m.Settings.AppImage, "pause")); err != nil {
 		return "", err
 	}
+	// A run that was killed may have left its deny in force.
+	if err := client.Delete(ctx, canaryPolicy(nil)); err != nil {
+		return "", err
+	}
 	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium + r.m.Settings.Timeouts.Apps, Progress: p.step}
 	if err := wait.Wait(ctx, client.Pod(canaryNamespace, "server"), client.Pod(canaryNamespace, "client")); err != nil {
 		return "", err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,17 +34,24 @@ func (s *suite) killed(t *testing.T) {
 
 	for _, kill := range []struct {
 		phase string
-		after time.Duration // the phase's beginning
+		says  string        // once it has begun; empty: that does not matter
+		after time.Duration // that
 	}{
-		{"cluster", 3 * time.Second},
-		{"images", time.Second},
-		{"cilium", time.Second},
-		{"apps", 500 * time.Millisecond},
-		{"canary", 500 * time.Millisecond},
-		{"baseline", 0},
+		{"cluster", "", 3 * time.Second},
+		{"images", "", time.Second},
+		{"cilium", "", time.Second},
+		{"apps", "", 500 * time.Millisecond},
+		{"canary", "under a deny", 300 * time.Millisecond},
+		{"baseline", "", 0},
 	} {
 		p := up()
 		s.waitPhase(t, p, kill.phase)
+		eventually(t, 3*time.Minute, 10*time.Millisecond, func() error {
+			if p.running() && !strings.Contains(p.stderr.String(), kill.says) {
+				return fmt.Errorf("up does not say %q:\n%s", kill.says, p.stderr.String())
+			}
+			return nil
+		})
 		if kill.phase == "cilium" {
 			r := s.run(t, 3, "up", "networkpolicy", "--name", s.name)
 			r.has(t, regexp.QuoteMeta(`"`+s.name+`" is in use by labctl up, process `+strconv.Itoa(p.cmd.Process.Pid)))
