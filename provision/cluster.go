@@ -147,14 +147,7 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 			return err
 		}
 	}
-	// What was done in the cluster before is gone with it.
-	err = r.save(func(st *State) {
-		for _, name := range []string{phaseImages, phaseExternals, phaseCilium, phaseApps, phaseCanary, phaseBaseline} {
-			delete(st.Phases, name)
-		}
-		st.Cluster.UID, st.Cluster.Complete = "", false
-		st.Baseline, st.Before, st.Cilium = []Connection{}, nil, CiliumState{}
-	})
+	err = r.save((*State).forgetCluster)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,9 @@ func (m *Manager) Plan(ctx context.Context, opts UpOptions) (*Plan, error) {
 		}
 		if p.name == phaseCluster {
 			fresh, later = act.Kind == Create || act.Kind == Redo, act.Kind == Change
+			if fresh && st != nil {
+				st.forgetCluster()
+			}
 		}
 		plan.Actions = append(plan.Actions, act)
 	}

@@ -33,6 +33,15 @@ type State struct {
 	Progress map[string]Progress `json:"progress,omitempty"` // by task
 }
 
+// forgetCluster takes out what was done in a cluster that is gone, or is about to be.
+func (st *State) forgetCluster() {
+	for _, name := range []string{phaseImages, phaseExternals, phaseCilium, phaseApps, phaseCanary, phaseBaseline} {
+		delete(st.Phases, name)
+	}
+	st.Cluster.UID, st.Cluster.Complete = "", false
+	st.Baseline, st.Before, st.Cilium = []Connection{}, nil, CiliumState{}
+}
+
 // upCommand is the command that brings the instance up again.
 func (st *State) upCommand() string {
 	command := "labctl up " + st.Lab.Source

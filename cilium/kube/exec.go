@@ -50,7 +50,8 @@ func (c *Client) Stream(ctx context.Context, pod Pod, stdin io.Reader, stdout, s
 		return 0, fmt.Errorf("exec in pod %s: %w", pod, err)
 	}
 	exec, err := remotecommand.NewFallbackExecutor(web, spdy, func(err error) bool {
-		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+		// SPDY's would wait for the API server's answer whatever the context says.
+		return ctx.Err() == nil && (httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("exec in pod %s: %w", pod, err)
