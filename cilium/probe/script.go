@@ -43,7 +43,7 @@ func (r *running) script(timeout time.Duration) string {
 		b.WriteString("(trap 'exit 1' TERM; " + r.steps(i, p, timeout) + ") & p=\"$p $!\"\n")
 	}
 	// A signal ends the first wait, not the probes.
-	fmt.Fprintf(&b, "wait $p; wait $p\nprintf '{\"nonce\":\"%s\",\"end\":true}\\n'\nkill -9 $w 2>/dev/null; wait $w\n", r.nonce)
+	fmt.Fprintf(&b, "wait $p; wait $p\nkill -9 $w 2>/dev/null; wait $w 2>/dev/null\nprintf '{\"nonce\":\"%s\",\"end\":true}\\n'\n", r.nonce)
 	return b.String()
 }
 
