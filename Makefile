@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 SAMPLES := labs/networkpolicy/samples
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench bench-live agreement e2e oracle quickstart cross fuzz capture clean
+.PHONY: help build test lint bench bench-live agreement e2e e2e-samples oracle quickstart cross fuzz capture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,9 +43,12 @@ N ?= 300
 oracle: build ## compare bin/labctl with Cilium's full engine on N=300 random clusters
 	cd cilium/policy/oracle && $(GO) vet . && $(GO) test . && $(GO) run . -n $(N) -labctl ../../../$(BIN)
 
+e2e-samples: build ## grade every sample of the lab in a real cluster, and offline
+	LABCTL_E2E_SAMPLES=all LABCTL_E2E_BINARY=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -v -timeout 30m -run TestLab/samples ./cmd/labctl/e2e
+
 # The time-out is twice what it takes on two processors. LABCTL_E2E_DIR=/some/where keeps the lab for the next run.
 e2e: build ## test bin/labctl in real clusters; needs Docker and kubectl, and in a closed network LABCTL_* (labctl config)
-	LABCTL_E2E_BINARY=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -v -timeout 16m ./cmd/labctl/e2e
+	LABCTL_E2E_BINARY=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -v -timeout 30m ./cmd/labctl/e2e
 
 SETS ?= 200
 SEED ?= 1

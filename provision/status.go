@@ -320,6 +320,9 @@ func (st *Status) readPolicies(ctx context.Context, kc *kube.Client) error {
 			return fmt.Errorf("read the %s: %w", resource.Resource, err)
 		}
 		for i := range list.Items {
+			if list.Items[i].GetNamespace() == canaryNamespace {
+				continue // grading's own
+			}
 			policy := readPolicy(&list.Items[i])
 			if !policy.Valid {
 				st.blame("%s %s is refused by Cilium: %s", policy.Kind, policy.Name, policy.Reason)

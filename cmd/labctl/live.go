@@ -158,7 +158,12 @@ func (a *app) gradeSubmission(ctx context.Context, r *running, grader *grade.Gra
 		r.Close()
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		if _, resetErr := r.manager.Reset(clean, r.lab, r.name, false); resetErr != nil {
+		_, resetErr := r.manager.Reset(clean, r.lab, r.name, false)
+		if resetErr != nil && r.client.WaitAPI(clean, time.Minute) == nil {
+			// The API server was away for a moment, or it cannot be done at all.
+			_, resetErr = r.manager.Reset(clean, r.lab, r.name, false)
+		}
+		if resetErr != nil {
 			err = errors.Join(err, infraError{fmt.Errorf("reset the lab after grading (labctl reset %s does it again): %w", r.name, resetErr)})
 		}
 	}()
@@ -245,9 +250,9 @@ func (a *app) gradeRunning(ctx context.Context, o *gradeOptions, args []string) 
 	if err != nil {
 		return nil, err
 	}
-	var eng grade.Engine = r.engine
+	var eng grade.Engine = &moment{Engine: r.engine}
 	if o.engine.chosen() == engineBoth {
-		eng = grade.Both(r.engine, r.model)
+		eng = grade.Both(eng, r.model)
 	}
 	rep, err := grader.Grade(ctx, sub, eng, opts)
 	if err != nil {

@@ -37,6 +37,9 @@ func TestAgreement(t *testing.T) {
 	flows := agreementFlows(lab)
 	start := time.Now()
 	sum := tally{verdicts: map[labs.Verdict]int{}, drawn: map[string]int{}}
+	if agree(t, "no policy", &grade.State{Task: "any"}, flows, engine, model, &sum) > 0 {
+		t.Fatal("with no policy in force everything must work: the cluster is to be made with LABCTL_EXTERNALS=stand_in")
+	}
 	for n := first; n < first+sets; n++ {
 		g := generator{rand: rand.New(rand.NewPCG(uint64(seed), uint64(n))), drawn: sum.drawn}
 		state := g.state(t)
@@ -139,6 +142,13 @@ func agreementLab(t *testing.T, kubeconfig string) (*labs.Lab, *live.Engine, *of
 	if lab == nil {
 		t.Fatal(diags.Err())
 	}
+	engine, model := deployed(t, kubeconfig, lab)
+	return lab, engine, model
+}
+
+// deployed deploys a lab and opens both engines on it. With the test it is taken away again.
+func deployed(t *testing.T, kubeconfig string, lab *labs.Lab) (*live.Engine, *offline.Engine) {
+	t.Helper()
 	client, err := kube.Open(kubeconfig, "")
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +158,7 @@ func agreementLab(t *testing.T, kubeconfig string) (*labs.Lab, *live.Engine, *of
 		image = provision.DefaultAppImage
 	}
 	manager := &provision.Manager{Settings: &provision.Settings{AppImage: image}}
-	objs, err := manager.Deployed(lab, "agreement")
+	objs, err := manager.Deployed(lab, lab.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,8 +174,10 @@ func agreementLab(t *testing.T, kubeconfig string) (*labs.Lab, *live.Engine, *of
 		}
 	})
 	var checks []kube.Check
-	instance := live.Instance{Name: "agreement", NamespaceLabels: map[string]map[string]string{"kube-system": {}}, AppImage: image, Deployed: objs,
-		Externals: map[string][]string{"internet": lab.Externals[0].Addrs}}
+	instance := live.Instance{Name: lab.Name, NamespaceLabels: map[string]map[string]string{"kube-system": {}}, AppImage: image, Deployed: objs, Externals: map[string][]string{}}
+	for _, ext := range lab.Externals {
+		instance.Externals[ext.Name] = ext.Addrs
+	}
 	for _, obj := range objs {
 		if obj.GetKind() == "Deployment" {
 			checks = append(checks, client.Deployment(obj.GetNamespace(), obj.GetName()))
@@ -196,7 +208,7 @@ func agreementLab(t *testing.T, kubeconfig string) (*labs.Lab, *live.Engine, *of
 	if err := engine.Canary(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return lab, engine, model
+	return engine, model
 }
 
 // agreementFlows are all pairs of pods on all ports, by address; some by name; the outside, and look-ups.

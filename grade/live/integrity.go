@@ -92,6 +92,8 @@ func (e *Engine) pods(ctx context.Context, add func(object, format string, args 
 			}
 			template := e.templateOf(pod, sets.Items)
 			switch {
+			case template == nil && taken(pod):
+				add("Pod "+ns+"/"+pod.Name, "somebody took it from its Deployment by changing its labels")
 			case template == nil && e.couldBeTaken(pod):
 				add("Pod "+ns+"/"+pod.Name, "the lab did not deploy it, and it has the labels of one of the lab's apps")
 			case template == nil:
@@ -156,6 +158,11 @@ func (e *Engine) templateOf(pod *corev1.Pod, sets []appsv1.ReplicaSet) *corev1.P
 		return &out
 	}
 	return nil
+}
+
+// taken says whether a pod was a Deployment's: only its controllers give a pod a template hash.
+func taken(pod *corev1.Pod) bool {
+	return metav1.GetControllerOf(pod) == nil && pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != ""
 }
 
 // couldBeTaken says whether a pod has the labels of an app of the lab, so that services and policies take it for one.

@@ -31,8 +31,9 @@ type prober struct {
 	topology *topology
 	model    grade.Prober // nil: the rule model does not take the state
 
-	mu   sync.Mutex
-	seen map[string]probe.Result // by connection: what was probed at this checkpoint
+	mu    sync.Mutex
+	seen  map[string]probe.Result // by connection: what was probed at this checkpoint
+	moved map[string]bool         // apps whose pods were replaced meanwhile: what failed there says nothing
 }
 
 // Probe tries the connections and accounts for those that do not meet what they want.
@@ -126,7 +127,25 @@ func (p *prober) judge(a attempt) probe.Result {
 			result.Verdict = labs.ProbeError
 		}
 	}
+	if result.Verdict == labs.Allowed || result.Drop != nil {
+		return result
+	}
+	for _, name := range a.apps {
+		if p.moved[name] {
+			result.Detail = fmt.Sprintf("the pods of %s were replaced while they were probed, so nothing can be said of it: %s", name, result.Detail)
+			result.Verdict = labs.ProbeError
+			break
+		}
+	}
 	return result
+}
+
+// unsure says whether anything failed without a packet that a policy dropped.
+func (p *prober) unsure(attempts []attempt) bool {
+	return slices.ContainsFunc(attempts, func(a attempt) bool {
+		r := p.judge(a)
+		return r.Verdict != labs.Allowed && r.Drop == nil
+	})
 }
 
 // explained says whether a failure without a dropped packet can be a policy's doing: the DNS proxy refuses
@@ -172,14 +191,19 @@ func (p *prober) try(ctx context.Context, attempts []attempt) error {
 		bySource[from] = append(bySource[from], a)
 	}
 	p.engine.stats.Probes += len(asked)
-	group, ctx := errgroup.WithContext(ctx)
+	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(p.engine.cfg.Parallel)
 	for _, from := range order {
 		for chunk := range slices.Chunk(bySource[from], perExec) {
-			group.Go(func() error { return p.tryFrom(ctx, chunk) })
+			group.Go(func() error { return p.tryFrom(gctx, chunk) })
 		}
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil || !p.unsure(attempts) {
+		return err
+	}
+	var err error
+	p.moved, err = p.topology.moved(ctx)
+	return err
 }
 
 // tryFrom probes connections from one source until each has a verdict that stands.

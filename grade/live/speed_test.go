@@ -233,7 +233,7 @@ func inCluster(t *testing.T, client *kube.Client, lab *labs.Lab) string {
 			// Those that have just been killed may be on their way out.
 			var count string
 			for range 10 {
-				out, err := client.Exec(t.Context(), kube.Pod{Namespace: ns, Name: p.Name}, nil, "/bin/sh", "-c", "ls -d /proc/[0-9]* | wc -l")
+				out, err := client.Exec(t.Context(), kube.Pod{Namespace: ns, Name: p.Name, Container: p.Spec.Containers[0].Name}, nil, "/bin/sh", "-c", "ls -d /proc/[0-9]* | wc -l")
 				if err != nil {
 					t.Fatal(err)
 				}

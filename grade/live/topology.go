@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -40,6 +41,7 @@ type attempt struct {
 	servers []string      // names of the pods that may answer; empty: whoever
 	behind  []probe.Probe // the pods behind a service, by address
 	broken  string        // why it can never count as denied: it did not work with no policy in force
+	apps    []string      // whose pods are at its ends
 }
 
 // source is a pod that probes start from, or a node.
@@ -98,6 +100,28 @@ func readTopology(ctx context.Context, cfg Config) (*topology, error) {
 	return t, nil
 }
 
+// moved are the apps whose pods are others by now, or are going.
+func (t *topology) moved(ctx context.Context) (map[string]bool, error) {
+	now, err := readTopology(ctx, t.cfg)
+	if err != nil {
+		return nil, err
+	}
+	uids := func(pods []corev1.Pod) map[string]bool {
+		all := map[string]bool{}
+		for i := range pods {
+			all[string(pods[i].UID)] = true
+		}
+		return all
+	}
+	moved := map[string]bool{}
+	for name, a := range t.apps {
+		if !maps.Equal(uids(a.pods), uids(now.apps[name].pods)) {
+			moved[name] = true
+		}
+	}
+	return moved, nil
+}
+
 // appLabels are the labels of an app's pods; one without any has its name's.
 func appLabels(a *labs.App) map[string]string {
 	if len(a.Labels) == 0 {
@@ -136,6 +160,7 @@ func (t *topology) resolve(p grade.Probe) ([]attempt, error) {
 				continue
 			}
 			a.from = f
+			a.apps = slices.DeleteFunc([]string{p.From.App, p.To.App}, func(name string) bool { return name == "" })
 			if f.pod != nil && p.From.App != "" {
 				a.broken = t.cfg.Instance.Broken[Key(f.pod.Namespace, p.From.App, a.to.String(), a.to.Protocol)]
 			}
