@@ -27,22 +27,30 @@ func newWatchCommand(app *app) *cobra.Command {
 		labFlags   labFlags
 		engine     engineFlags
 		output     outputFlag
+		live       liveFlags
 		submission string
 		opts       grade.Options
+		all        bool
 	)
 	cmd := &cobra.Command{
 		Use:   "watch [LAB]",
-		Short: "Grade a submission again whenever one of its files changes, until Ctrl-C",
-		Long: `Grade a submission again whenever one of its files changes, until Ctrl-C. On a terminal the report is drawn
-anew; elsewhere each change prints a line for every objective whose outcome is another, and the score.
-With -o json each grading prints its report on one line.`,
-		Example: `  labctl watch networkpolicy --submission answers/
+		Short: "Grade again whenever something changes, in a submission's files or in the running lab, until Ctrl-C",
+		Long: `Grade again whenever something changes, until Ctrl-C: with --submission its files, without a cluster; else the
+running lab's policies, labels and pods, with LAB the name of the instance. On a terminal the report is drawn
+anew, of a running lab with the truth table of its connections and the latest drops; elsewhere each change
+prints a line for every objective whose outcome is another, and the score, and each drop a line. With -o json
+each grading prints its report on one line.`,
+		Example: `  labctl watch
+  labctl watch networkpolicy --submission answers/
   labctl watch networkpolicy --submission answers/ --task backend-ingress-deny`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeArgs(completeLab),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if submission == "" || submission == "-" {
-				return errors.New("--submission is missing: name the directory or file to watch")
+			switch submission {
+			case "":
+				return app.watchLive(cmd, &live, args, &watch{app: app, opts: opts, json: output.json()}, all)
+			case "-":
+				return errors.New("standard input cannot be watched: name a directory or file")
 			}
 			lab, err := labFlags.load(labArg(args))
 			if err != nil {
@@ -61,6 +69,9 @@ With -o json each grading prints its report on one line.`,
 	output.register(cmd)
 	registerSubmission(cmd, &submission)
 	registerTasks(cmd, &opts.Tasks, "grade only this `TASK`; may be given more than once")
+	live.register(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "of a running lab: every task, not only the current one")
+	cmd.MarkFlagsMutuallyExclusive("all", "task")
 	return cmd
 }
 

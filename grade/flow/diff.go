@@ -28,11 +28,18 @@ func Diff(ctx context.Context, eng grade.Engine, a, b []*grade.State, flows []gr
 		if err != nil {
 			return nil, err
 		}
-		for j, c := range left.Cells {
-			if other := right.Cells[j].Verdict; other != c.Verdict {
-				diffs = append(diffs, Difference{Task: left.Task, From: c.From, To: c.To, A: c.Verdict, B: other})
-			}
-		}
+		diffs = append(diffs, Compare(left, right)...)
 	}
 	return diffs, nil
+}
+
+// Compare lists the differences between two tables of the same flows.
+func Compare(a, b *Table) []Difference {
+	diffs := []Difference{}
+	for i, c := range a.Cells {
+		if other := b.Cells[i].Verdict; other != c.Verdict {
+			diffs = append(diffs, Difference{Task: a.Task, From: c.From, To: c.To, A: c.Verdict, B: other})
+		}
+	}
+	return diffs
 }

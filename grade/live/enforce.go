@@ -67,12 +67,24 @@ func (e *Engine) enforce(ctx context.Context, state *grade.State) (cilium.Change
 		return change, err
 	}
 	if e.cfg.Observe {
+		var problems manifest.Problems
 		for i := range live {
-			if known(&live[i]) {
-				change.Policies[string(live[i].GetUID())] = kube.Ref(&live[i])
+			p := &live[i]
+			switch why, err := e.accepted(ctx, p); {
+			case err != nil:
+				return change, err
+			case why != "":
+				problems = append(problems, notAccepted("cluster", 0, refOf(p).String(), why))
+			case known(p):
+				change.Policies[string(p.GetUID())] = kube.Ref(p)
 			}
 		}
-		return change, nil
+		if err := problems.Err(); err != nil {
+			return change, err
+		}
+		// Somebody may have labelled a namespace a moment ago.
+		change.NamespaceLabels, err = e.namespaceLabels(ctx)
+		return change, err
 	}
 	if change.NamespaceLabels, err = e.label(ctx, state.NamespaceLabels); err != nil {
 		return change, err
@@ -91,9 +103,11 @@ func (e *Engine) enforce(ctx context.Context, state *grade.State) (cilium.Change
 	return change, nil
 }
 
-// known says whether the agents show a policy under its UID: not groups of addresses, nor what they refused.
-func known(p *unstructured.Unstructured) bool {
-	return p.GetKind() != "CiliumCIDRGroup" && refusal(p) == ""
+// known says whether the agents show a policy under its UID, which they do not with groups of addresses.
+func known(p *unstructured.Unstructured) bool { return p.GetKind() != "CiliumCIDRGroup" }
+
+func notAccepted(file string, line int, ref, why string) manifest.Problem {
+	return manifest.Problem{File: file, Line: line, Object: ref, Message: "Cilium does not accept it, so it is not in force: " + why}
 }
 
 func looksUpNames(o *manifest.Object) bool { return strings.Contains(string(o.JSON), "toFQDNs") }
@@ -142,7 +156,7 @@ func (e *Engine) applyPolicies(ctx context.Context, state *grade.State, live []u
 		if why, err := e.accepted(ctx, p); err != nil {
 			return err
 		} else if why != "" {
-			problems = append(problems, manifest.Problem{File: o.File, Line: o.Line, Object: ref, Message: "Cilium does not accept it: " + why})
+			problems = append(problems, notAccepted(o.File, o.Line, ref, why))
 			continue
 		}
 		if known(p) {
@@ -313,6 +327,21 @@ func (e *Engine) label(ctx context.Context, added map[string]map[string]string) 
 		changed[name] = want
 	}
 	return changed, nil
+}
+
+// namespaceLabels are the labels that the namespaces of the lab's apps have now.
+func (e *Engine) namespaceLabels(ctx context.Context) (map[string]map[string]string, error) {
+	list, err := e.cfg.Client.Typed.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list namespaces: %w", err)
+	}
+	all := map[string]map[string]string{}
+	for i := range list.Items {
+		if ns := &list.Items[i]; e.cfg.Instance.NamespaceLabels[ns.Name] != nil {
+			all[ns.Name] = ns.Labels
+		}
+	}
+	return all, nil
 }
 
 // objectOf is a manifest as the API takes it.

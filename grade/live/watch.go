@@ -1,0 +1,56 @@
+package live
+
+import (
+	"context"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/labctl/labctl/cilium/hubble"
+	"github.com/labctl/labctl/cilium/kube"
+)
+
+// Watch calls changed with the name of whatever changes in the lab's cluster that its grade may depend on:
+// policies, namespaces, and the workloads, pods and services where the lab's apps are. It returns once it
+// watches, and goes on until ctx ends. changed must not wait.
+func (e *Engine) Watch(ctx context.Context, changed func(ref string)) error {
+	kinds := append(slices.Clone(policyKinds),
+		schema.GroupVersionResource{Version: "v1", Resource: "namespaces"},
+		schema.GroupVersionResource{Version: "v1", Resource: "pods"},
+		schema.GroupVersionResource{Version: "v1", Resource: "services"},
+		schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"},
+	)
+	return e.cfg.Client.Watch(ctx, kinds, func(obj *unstructured.Unstructured) {
+		if e.concerns(obj) {
+			changed(kube.Ref(obj))
+		}
+	})
+}
+
+// concerns says whether an object has to do with the lab.
+func (e *Engine) concerns(obj *unstructured.Unstructured) bool {
+	switch obj.GetKind() {
+	case "Namespace":
+		_, ok := e.cfg.Instance.NamespaceLabels[obj.GetName()]
+		return ok
+	case "Pod", "Service", "Deployment":
+		for i := range e.cfg.Lab.Apps {
+			if e.cfg.Lab.Apps[i].Namespace == obj.GetNamespace() {
+				return true
+			}
+		}
+		return false
+	}
+	return obj.GetNamespace() != CanaryNamespace && !slices.Contains(e.cfg.Instance.Keep, string(obj.GetUID()))
+}
+
+// Drops calls fn with every packet that a policy drops between the lab's pods and anybody, until cancel is called.
+// fn must not wait.
+func (e *Engine) Drops(fn func(hubble.Drop)) (cancel func()) {
+	return e.drops.SubscribeAll(func(d hubble.Drop) {
+		if d.Flow.GetSource().GetNamespace() != CanaryNamespace {
+			fn(d)
+		}
+	})
+}
