@@ -97,8 +97,10 @@ func (r *run) removeObjects(ctx context.Context, p *progress) error {
 		if _, err := r.restoreLabels(ctx, client, r.labelsBefore(st.Before)); err != nil {
 			return err
 		}
-		if err := setHosts(ctx, client, nil); err != nil {
-			return err
+		if _, ok := r.provider.(Outsider); ok {
+			if err := setHosts(ctx, client, nil); err != nil {
+				return err
+			}
 		}
 	}
 	if !st.Cilium.Installed {

@@ -70,8 +70,11 @@ func (r *run) externals(ctx context.Context, client *kube.Client, p *progress) e
 			return err
 		}
 	}
-	if err := setHosts(ctx, client, stand); err != nil {
-		return err
+	// The DNS of a cluster without stand-ins is not the lab's to change.
+	if _, ok := r.provider.(Outsider); ok {
+		if err := setHosts(ctx, client, stand); err != nil {
+			return err
+		}
 	}
 	return r.save(func(st *State) { st.External = states })
 }
