@@ -157,7 +157,7 @@ func same(t *testing.T, got, want map[string]string) {
 
 func TestResultsDoNotDependOnTheNumberOfWorkers(t *testing.T) {
 	t.Parallel()
-	dir := class(t, 60)
+	dir := class(t, 40)
 	one := testConfig(t)
 	one.Workers = 1
 	run(t, one, dir)
@@ -260,8 +260,8 @@ func TestAnotherToolStartsAfresh(t *testing.T) {
 // A process that is killed at any moment loses nothing: the next one finishes, with the same files.
 func TestKilledRun(t *testing.T) {
 	t.Parallel()
-	const kills = 12
-	dir := class(t, 120)
+	const kills = 8
+	dir := class(t, 54)
 	undisturbed := testConfig(t)
 	start := time.Now()
 	run(t, undisturbed, dir)
@@ -290,7 +290,7 @@ func TestKilledRun(t *testing.T) {
 		if cmd.Wait() != nil {
 			killed++
 		}
-		if killed > 0 && killed%4 == 0 {
+		if killed == kills/2 {
 			os.RemoveAll(out) // begin anew, so that early moments are hit again
 		}
 	}
