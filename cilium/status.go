@@ -3,7 +3,6 @@ package cilium
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -206,10 +205,11 @@ func askAgent(ctx context.Context, kc *kube.Client, pod *corev1.Pod) Agent {
 		return agent
 	}
 	// An agent whose node is gone, or that hangs, must not keep the status from being seen.
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	out, err := kc.Exec(ctx, kube.Pod{Namespace: pod.Namespace, Name: pod.Name, Container: "cilium-agent"}, nil, "cilium-dbg", "status", "-o", "json")
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if err != nil && time.Since(start) >= askTime {
 		agent.Errors = append(agent.Errors, fmt.Sprintf("no answer within %s", askTime))
 		return agent
 	}

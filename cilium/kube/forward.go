@@ -62,6 +62,9 @@ func (c *Client) Forward(ctx context.Context, pod Pod, port int) (*Forward, erro
 			err = ctx.Err()
 		}
 		return fail(err)
+	case <-ctx.Done(): // dialling a node that is gone takes half a minute, and knows no context
+		stop()
+		return fail(context.Cause(ctx))
 	case <-ready:
 	}
 	ports, err := forwarder.GetPorts()
