@@ -52,10 +52,10 @@ Exit code: 0 they are alike, 1 they differ.`,
 			if err != nil {
 				return err
 			}
-			var other string
+			other, where := "", "at every checkpoint"
 			var diffs []flow.Difference
 			if inspect.live {
-				other = "the running lab"
+				other, where = "the running lab", "as it is now"
 				diffs, err = app.diffLive(cmd.Context(), a, task, &inspect, &engine)
 			} else {
 				other = args[2]
@@ -76,7 +76,7 @@ Exit code: 0 they are alike, 1 they differ.`,
 					Differences   []flow.Difference `json:"differences"`
 				}{1, labSummary{lab.Name, lab.Digest}, args[1], other, diffs})
 			} else {
-				err = report.Differences(app.out, args[1], other, diffs, app.style())
+				err = report.Differences(app.out, args[1], other, where, diffs, app.style())
 			}
 			if err == nil && len(diffs) > 0 {
 				return statusError(exitBelowMark)

@@ -7,11 +7,12 @@ import (
 	"github.com/labctl/labctl/grade/flow"
 )
 
-// Differences writes which connections two submissions treat differently, checkpoint by checkpoint.
-func Differences(w io.Writer, a, b string, diffs []flow.Difference, style Style) error {
+// Differences writes which connections two submissions treat differently, checkpoint by checkpoint; where says which
+// ones were compared: "at every checkpoint".
+func Differences(w io.Writer, a, b, where string, diffs []flow.Difference, style Style) error {
 	p := &page{Style: style}
 	if len(diffs) == 0 {
-		p.line("", fmt.Sprintf("%s and %s treat every connection of the lab alike, at every checkpoint.", a, b))
+		p.line("", fmt.Sprintf("%s and %s treat every connection of the lab alike, %s.", a, b, where))
 	} else {
 		p.line("", p.dim("A ")+a)
 		p.line("", p.dim("B ")+b)

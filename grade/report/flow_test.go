@@ -156,7 +156,7 @@ func TestDifferences(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			if err := Differences(&out, "mine/", "theirs/", diffs, Style{Width: 80}); err != nil {
+			if err := Differences(&out, "mine/", "theirs/", "at every checkpoint", diffs, Style{Width: 80}); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "diff-"+name+".golden", out.Bytes())
