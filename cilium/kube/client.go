@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery"
@@ -20,7 +19,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/klog/v2"
 )
 
 // Client talks to one cluster. It is safe for concurrent use.
@@ -63,9 +61,6 @@ func New(raw clientcmd.ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
-	// What client-go logs (a connection that was closed, mostly on purpose) would stand between our own lines;
-	// what matters comes back as errors.
-	klog.SetLogger(logr.Discard())
 	config.UserAgent = "labctl"
 	// The defaults (5 a second) are for controllers; an up is one burst.
 	config.QPS, config.Burst = 200, 400

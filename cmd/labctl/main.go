@@ -9,6 +9,9 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
 )
 
 func main() {
@@ -20,6 +23,9 @@ func main() {
 }
 
 func run() int {
+	// What client-go logs (a connection that was closed, mostly on purpose) would stand between our own lines;
+	// what matters comes back as errors. The logger is the process's: it has to be set before anybody logs.
+	klog.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal cancels the context, so that commands end in order; from then on a second one
