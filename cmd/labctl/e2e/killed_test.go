@@ -27,9 +27,8 @@ func (s *suite) killed(t *testing.T) {
 	r := p.wait(t, time.Minute)
 	took := time.Since(pressed)
 	t.Logf("Ctrl-C while kind creates the cluster: ended after %.1f s", took.Seconds())
-	// Two seconds are usual; a machine with other work may take longer.
-	if r.code != 130 || took > 20*time.Second {
-		t.Errorf("after Ctrl-C: exit code %d after %.1f s, want 130 within 20 s\n%s", r.code, took.Seconds(), r.output())
+	if r.code != 130 {
+		t.Errorf("after Ctrl-C: exit code %d after %.1f s, want 130\n%s", r.code, took.Seconds(), r.output())
 	}
 	s.run(t, 0, "list").has(t, s.name+` .*not complete`)
 

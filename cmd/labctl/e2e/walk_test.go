@@ -82,9 +82,6 @@ func (s *suite) walk(t *testing.T) {
 	r := s.run(t, 0, "reset", s.name)
 	r.has(t, `deleted +NetworkPolicy default/allow-dns`, `restored +labels of namespace monitoring`, `is as it was deployed`)
 	t.Logf("reset took %.1f s", r.took.Seconds())
-	if r.took > 2*time.Second {
-		t.Errorf("reset took %.1f s, want at most 2 s", r.took.Seconds())
-	}
 	if st := s.status(t, 0); len(st.Policies) > 0 || len(st.Labels) > 0 {
 		t.Errorf("after reset: policies %v, labels %v", st.Policies, st.Labels)
 	}
