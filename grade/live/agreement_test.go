@@ -28,7 +28,7 @@ import (
 // offline engine's. The cluster is that of $LABCTL_E2E_KUBECONFIG, made by labctl up from a lab with the external
 // kubernetes.io; how many sets of policies: $LABCTL_AGREEMENT_SETS, from the seed $LABCTL_AGREEMENT_SEED.
 //
-// Left out, since the testbed has no Envoy: HTTP rules.
+// Left out, since they need an Envoy, which not every cluster has: HTTP rules.
 func TestAgreement(t *testing.T) {
 	kubeconfig := clusterOf(t)
 	sets, seed := number(t, "LABCTL_AGREEMENT_SETS", 10), number(t, "LABCTL_AGREEMENT_SEED", 1)
