@@ -306,6 +306,14 @@ type Sample struct {
 	Range       hcl.Range
 }
 
+// PodLabels are the labels of the app's pods; an app without any gets its name, so that it can be selected.
+func (a *App) PodLabels() map[string]string {
+	if len(a.Labels) == 0 {
+		return map[string]string{"app": a.Name}
+	}
+	return a.Labels
+}
+
 // DefaultCiliumVersion is the chart that labs get that name none; it is also the rule model's version.
 const DefaultCiliumVersion = "1.20.2"
 

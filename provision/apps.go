@@ -40,7 +40,7 @@ func marked(obj *unstructured.Unstructured, instance string) bool {
 func objects(lab *labs.Lab, instance, appImage string) ([]*unstructured.Unstructured, error) {
 	var objs []*unstructured.Unstructured
 	for _, ns := range lab.Namespaces {
-		objs = append(objs, object("v1", "Namespace", "", ns.Name, map[string]any{}))
+		objs = append(objs, kube.NewObject("v1", "Namespace", "", ns.Name, map[string]any{}))
 		setLabels(objs[len(objs)-1], ns.Labels)
 	}
 	for i := range lab.Apps {
@@ -79,20 +79,6 @@ func objects(lab *labs.Lab, instance, appImage string) ([]*unstructured.Unstruct
 	return objs, nil
 }
 
-func object(apiVersion, kind, namespace, name string, spec map[string]any) *unstructured.Unstructured {
-	obj := &unstructured.Unstructured{Object: map[string]any{}}
-	obj.SetAPIVersion(apiVersion)
-	obj.SetKind(kind)
-	obj.SetName(name)
-	if namespace != "" {
-		obj.SetNamespace(namespace)
-	}
-	if len(spec) > 0 {
-		obj.Object["spec"] = spec
-	}
-	return obj
-}
-
 func setLabels(obj *unstructured.Unstructured, labels map[string]string) {
 	if len(labels) > 0 {
 		obj.SetLabels(labels)
@@ -103,14 +89,6 @@ func sameObject(a, b *unstructured.Unstructured) bool {
 	return a.GroupVersionKind().GroupKind() == b.GroupVersionKind().GroupKind() && a.GetNamespace() == b.GetNamespace() && a.GetName() == b.GetName()
 }
 
-// appLabels are the labels of an app's pods; an app without any gets its name, so that it can be selected.
-func appLabels(app *labs.App) map[string]string {
-	if len(app.Labels) == 0 {
-		return map[string]string{"app": app.Name}
-	}
-	return app.Labels
-}
-
 // deployment is an app block's Deployment: the demo image, one container a TCP port, listening on it.
 func deployment(app *labs.App, appImage string) *unstructured.Unstructured {
 	image := app.Image
@@ -118,7 +96,7 @@ func deployment(app *labs.App, appImage string) *unstructured.Unstructured {
 		image = appImage
 	}
 	template := map[string]any{
-		"metadata": map[string]any{"labels": stringMap(appLabels(app))},
+		"metadata": map[string]any{"labels": stringMap(app.PodLabels())},
 		"spec": map[string]any{
 			"containers": containers(app, image),
 			// Nothing of the demo apps is worth waiting for when they are deleted.
@@ -128,12 +106,12 @@ func deployment(app *labs.App, appImage string) *unstructured.Unstructured {
 	if app.Node != "" {
 		template["spec"].(map[string]any)["nodeName"] = app.Node
 	}
-	obj := object("apps/v1", "Deployment", app.Namespace, app.Name, map[string]any{
+	obj := kube.NewObject("apps/v1", "Deployment", app.Namespace, app.Name, map[string]any{
 		"replicas": int64(max(app.Replicas, 1)),
-		"selector": map[string]any{"matchLabels": stringMap(appLabels(app))},
+		"selector": map[string]any{"matchLabels": stringMap(app.PodLabels())},
 		"template": template,
 	})
-	setLabels(obj, maps.Clone(appLabels(app)))
+	setLabels(obj, maps.Clone(app.PodLabels()))
 	return obj
 }
 
@@ -238,10 +216,10 @@ func service(app *labs.App) *unstructured.Unstructured {
 			"name": name, "port": int64(p.Port), "targetPort": int64(p.TargetPort), "protocol": protocol(p),
 		})
 	}
-	obj := object("v1", "Service", app.Namespace, app.Service, map[string]any{
-		"selector": stringMap(appLabels(app)), "ports": ports,
+	obj := kube.NewObject("v1", "Service", app.Namespace, app.Service, map[string]any{
+		"selector": stringMap(app.PodLabels()), "ports": ports,
 	})
-	setLabels(obj, maps.Clone(appLabels(app)))
+	setLabels(obj, maps.Clone(app.PodLabels()))
 	return obj
 }
 

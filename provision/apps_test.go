@@ -189,7 +189,7 @@ func TestRepository(t *testing.T) {
 
 func TestMarkKeepsAnnotations(t *testing.T) {
 	t.Parallel()
-	obj := object("v1", "Service", "a", "b", nil)
+	obj := kube.NewObject("v1", "Service", "a", "b", nil)
 	shared := map[string]string{"x": "y"}
 	obj.SetAnnotations(shared)
 	mark(obj, "shop")

@@ -213,7 +213,7 @@ func (r *run) baselineOf(ctx context.Context, client *kube.Client, list []wish) 
 
 // appPods are the pods of an app that run, as exec takes them.
 func appPods(ctx context.Context, client *kube.Client, app *labs.App) ([]kube.Pod, error) {
-	list, err := client.Typed.CoreV1().Pods(app.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(appLabels(app)).String()})
+	list, err := client.Typed.CoreV1().Pods(app.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(app.PodLabels()).String()})
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of app %s: %w", app.Name, err)
 	}
@@ -254,7 +254,7 @@ func (r *run) dial(ctx context.Context, client *kube.Client, t labs.Target) ([]p
 		return nil, nil
 	}
 	if t.Via == labs.ViaIP {
-		pods, err := client.Typed.CoreV1().Pods(app.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(appLabels(app)).String()})
+		pods, err := client.Typed.CoreV1().Pods(app.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(app.PodLabels()).String()})
 		if err != nil {
 			return nil, fmt.Errorf("list the pods of app %s: %w", app.Name, err)
 		}

@@ -35,7 +35,7 @@ func (r *run) canary(ctx context.Context, p *progress) error {
 		// A namespace takes seconds to go, and nobody needs to wait for it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		if err := client.Delete(ctx, object("v1", "Namespace", "", canaryNamespace, nil)); err != nil {
+		if err := client.Delete(ctx, kube.NewObject("v1", "Namespace", "", canaryNamespace, nil)); err != nil {
 			p.warnf("%v", err)
 		}
 	}()
@@ -100,7 +100,7 @@ func until(ctx context.Context, timeout time.Duration, once func() (probe.Result
 // startCanary starts a server and a client, on different nodes where it can, and returns the server's address.
 func (r *run) startCanary(ctx context.Context, client *kube.Client, p *progress) (string, error) {
 	p.step("starting a client and a server")
-	ns := object("v1", "Namespace", "", canaryNamespace, nil)
+	ns := kube.NewObject("v1", "Namespace", "", canaryNamespace, nil)
 	old, err := client.Get(ctx, ns)
 	if err != nil {
 		return "", err
@@ -142,7 +142,7 @@ func waitGone(ctx context.Context, client *kube.Client, obj *unstructured.Unstru
 }
 
 func canaryPod(name, image string, args ...string) *unstructured.Unstructured {
-	pod := object("v1", "Pod", canaryNamespace, name, map[string]any{
+	pod := kube.NewObject("v1", "Pod", canaryNamespace, name, map[string]any{
 		"terminationGracePeriodSeconds": int64(0),
 		"containers": []any{map[string]any{
 			"name": name, "image": image, "imagePullPolicy": string(corev1.PullIfNotPresent), "args": anyList(args),
@@ -161,5 +161,5 @@ func canaryPolicy(ingress []any) *unstructured.Unstructured {
 	if ingress != nil {
 		spec["ingress"] = ingress
 	}
-	return object("networking.k8s.io/v1", "NetworkPolicy", canaryNamespace, "canary", spec)
+	return kube.NewObject("networking.k8s.io/v1", "NetworkPolicy", canaryNamespace, "canary", spec)
 }

@@ -209,7 +209,7 @@ func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) erro
 // ours says whether a pod is of the lab's apps or the system's, rather than the student's.
 func (r *run) ours(pod *corev1.Pod) bool {
 	return pod.Namespace == metav1.NamespaceSystem || slices.ContainsFunc(r.lab.Apps, func(app labs.App) bool {
-		return app.Namespace == pod.Namespace && labels.SelectorFromSet(appLabels(&app)).Matches(labels.Set(pod.Labels))
+		return app.Namespace == pod.Namespace && labels.SelectorFromSet(app.PodLabels()).Matches(labels.Set(pod.Labels))
 	})
 }
 

@@ -143,7 +143,7 @@ func (r *run) removeApps(ctx context.Context, client *kube.Client, p *progress, 
 	})
 	slices.Reverse(objs)
 	if !slices.Contains(before.Namespaces, canaryNamespace) {
-		objs = append(objs, object("v1", "Namespace", "", canaryNamespace, nil)) // of a run that was killed
+		objs = append(objs, kube.NewObject("v1", "Namespace", "", canaryNamespace, nil)) // of a run that was killed
 	}
 	if err := client.Delete(ctx, objs...); err != nil {
 		return err

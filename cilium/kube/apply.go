@@ -57,6 +57,21 @@ func Decode(name string, data []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
+// NewObject is an object with a spec; a cluster-wide one has no namespace, and some kinds have no spec.
+func NewObject(apiVersion, kind, namespace, name string, spec map[string]any) *unstructured.Unstructured {
+	obj := &unstructured.Unstructured{Object: map[string]any{}}
+	obj.SetAPIVersion(apiVersion)
+	obj.SetKind(kind)
+	obj.SetName(name)
+	if namespace != "" {
+		obj.SetNamespace(namespace)
+	}
+	if len(spec) > 0 {
+		obj.Object["spec"] = spec
+	}
+	return obj
+}
+
 // Ref names an object in messages: "Deployment default/web".
 func Ref(obj *unstructured.Unstructured) string {
 	if obj.GetNamespace() == "" {

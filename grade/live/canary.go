@@ -87,7 +87,7 @@ func (e *Engine) plantCanary(ctx context.Context) (map[string]*corev1.Pod, error
 		return pods, nil
 	}
 	client := e.cfg.Client
-	ns := newObject("v1", "Namespace", "", CanaryNamespace, nil)
+	ns := kube.NewObject("v1", "Namespace", "", CanaryNamespace, nil)
 	// provision's canary may be going away: then the namespace has to go first.
 	gone := kube.Check{Object: kube.Ref(ns), Look: func(ctx context.Context) (kube.Look, error) {
 		live, err := client.Get(ctx, ns)
@@ -145,7 +145,7 @@ func (e *Engine) canaryPod(name string) *unstructured.Unstructured {
 	if name != canaryClient {
 		args = []any{"netexec", fmt.Sprintf("--http-port=%d", canaryPort), "--udp-port=-1"}
 	}
-	pod := newObject("v1", "Pod", CanaryNamespace, name, map[string]any{
+	pod := kube.NewObject("v1", "Pod", CanaryNamespace, name, map[string]any{
 		"terminationGracePeriodSeconds": int64(0),
 		"containers": []any{map[string]any{
 			"name": name, "image": e.cfg.Instance.AppImage, "imagePullPolicy": string(corev1.PullIfNotPresent), "args": args,
@@ -157,22 +157,8 @@ func (e *Engine) canaryPod(name string) *unstructured.Unstructured {
 
 // canaryPolicy lets everybody in, or nobody. An explicit deny stands above whatever else is in force.
 func canaryPolicy(name, rules string) *unstructured.Unstructured {
-	return newObject("cilium.io/v2", "CiliumNetworkPolicy", CanaryNamespace, name, map[string]any{
+	return kube.NewObject("cilium.io/v2", "CiliumNetworkPolicy", CanaryNamespace, name, map[string]any{
 		"endpointSelector": map[string]any{"matchLabels": map[string]any{canaryLabel: name}},
 		rules:              []any{map[string]any{"fromEntities": []any{"all"}}},
 	})
-}
-
-func newObject(apiVersion, kind, namespace, name string, spec map[string]any) *unstructured.Unstructured {
-	obj := &unstructured.Unstructured{Object: map[string]any{}}
-	obj.SetAPIVersion(apiVersion)
-	obj.SetKind(kind)
-	obj.SetName(name)
-	if namespace != "" {
-		obj.SetNamespace(namespace)
-	}
-	if spec != nil {
-		obj.Object["spec"] = spec
-	}
-	return obj
 }

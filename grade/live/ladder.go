@@ -118,7 +118,7 @@ func (l *ladder) ephemeral(ctx context.Context, pod *corev1.Pod) error {
 func (l *ladder) helper(ctx context.Context, node string) (probe.Source, error) {
 	client := l.cfg.Client
 	name := "grade-node-" + node
-	obj := newObject("v1", "Pod", CanaryNamespace, name, map[string]any{
+	obj := kube.NewObject("v1", "Pod", CanaryNamespace, name, map[string]any{
 		"nodeName": node, "hostNetwork": true, "terminationGracePeriodSeconds": int64(0),
 		"tolerations": []any{map[string]any{"operator": "Exists"}},
 		"containers": []any{map[string]any{
@@ -129,7 +129,7 @@ func (l *ladder) helper(ctx context.Context, node string) (probe.Source, error) 
 	if live, err := client.Get(ctx, obj); err != nil {
 		return probe.Source{}, err
 	} else if phase, _, _ := unstructured.NestedString(objectOf(live), "status", "phase"); phase != string(corev1.PodRunning) {
-		if _, err := client.ApplyAs(ctx, fieldManager, newObject("v1", "Namespace", "", CanaryNamespace, nil), obj); err != nil {
+		if _, err := client.ApplyAs(ctx, fieldManager, kube.NewObject("v1", "Namespace", "", CanaryNamespace, nil), obj); err != nil {
 			return probe.Source{}, err
 		}
 		if err := (kube.Waiting{Timeout: time.Minute}).Wait(ctx, client.Pod(CanaryNamespace, name)); err != nil {

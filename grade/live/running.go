@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 )
 
@@ -58,7 +59,7 @@ func (e *Engine) Files(ctx context.Context) ([]manifest.File, error) {
 		if len(given) == 0 {
 			continue
 		}
-		obj := newObject("v1", "Namespace", "", ns.Name, nil)
+		obj := kube.NewObject("v1", "Namespace", "", ns.Name, nil)
 		obj.SetLabels(given)
 		if err := add(obj); err != nil {
 			return nil, err

@@ -79,7 +79,7 @@ func readTopology(ctx context.Context, cfg Config) (*topology, error) {
 	}
 	for i := range cfg.Lab.Apps {
 		a := &app{App: &cfg.Lab.Apps[i]}
-		selector := labels.SelectorFromSet(appLabels(a.App))
+		selector := labels.SelectorFromSet(a.App.PodLabels())
 		for _, pod := range pods[a.Namespace] {
 			if selector.Matches(labels.Set(pod.Labels)) && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil && pod.Status.PodIP != "" {
 				a.pods = append(a.pods, pod)
@@ -120,14 +120,6 @@ func (t *topology) moved(ctx context.Context) (map[string]bool, error) {
 		}
 	}
 	return moved, nil
-}
-
-// appLabels are the labels of an app's pods; one without any has its name's.
-func appLabels(a *labs.App) map[string]string {
-	if len(a.Labels) == 0 {
-		return map[string]string{"app": a.Name}
-	}
-	return a.Labels
 }
 
 func (t *topology) app(name string) (*app, error) {
