@@ -103,11 +103,7 @@ cluster's objects, events and logs, Cilium's status, the nodes' logs. Secrets an
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeArgs(completeInstance),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := app.manager(&site)
-			if err != nil {
-				return err
-			}
-			name, err := instance(m.Store, args)
+			m, name, err := app.managed(&site, args)
 			if err != nil {
 				return err
 			}

@@ -77,11 +77,7 @@ func newResetCommand(app *app) *cobra.Command {
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeArgs(completeInstance),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := app.manager(&site)
-			if err != nil {
-				return err
-			}
-			name, err := instance(m.Store, args)
+			m, name, err := app.managed(&site, args)
 			if err != nil {
 				return err
 			}
@@ -129,11 +125,7 @@ func newPauseCommand(app *app) *cobra.Command {
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeArgs(completeInstance),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := app.manager(&site)
-			if err != nil {
-				return err
-			}
-			name, err := instance(m.Store, args)
+			m, name, err := app.managed(&site, args)
 			if err != nil {
 				return err
 			}
@@ -157,11 +149,7 @@ func newResumeCommand(app *app) *cobra.Command {
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeArgs(completeInstance),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := app.manager(&site)
-			if err != nil {
-				return err
-			}
-			name, err := instance(m.Store, args)
+			m, name, err := app.managed(&site, args)
 			if err != nil {
 				return err
 			}

@@ -135,6 +135,16 @@ func (a *app) manager(site *siteFlags) (*provision.Manager, error) {
 	}, nil
 }
 
+// managed is the manager, and the instance that a command line means.
+func (a *app) managed(site *siteFlags, args []string) (*provision.Manager, string, error) {
+	m, err := a.manager(site)
+	if err != nil {
+		return nil, "", err
+	}
+	name, err := instance(m.Store, args)
+	return m, name, err
+}
+
 // infra gives an error of package provision its exit code: interrupted, the user's fault, or the machine's.
 func infra(ctx context.Context, err error) error {
 	var usage *provision.UsageError

@@ -33,11 +33,7 @@ Exit code: 0 everything is ready; 3 something is not, which the last lines name.
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeArgs(completeInstance),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := app.manager(&site)
-			if err != nil {
-				return err
-			}
-			name, err := instance(m.Store, args)
+			m, name, err := app.managed(&site, args)
 			if err != nil {
 				return err
 			}
