@@ -456,6 +456,26 @@ func TestGradesForSpreadsheets(t *testing.T) {
 	}
 }
 
+func TestNamesAreThoseOfTheListNow(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	list := filepath.Join(dir, "class.csv")
+	cfg := testConfig(t)
+	for _, name := range []string{"Lovelace", "King"} {
+		err := errors.Join(
+			os.WriteFile(filepath.Join(dir, "ada.yaml"), []byte("# nothing\n"), 0o600),
+			os.WriteFile(list, []byte("student_id,path,name\n4711,ada.yaml,"+name+"\n"), 0o600),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, cfg, list)
+		if got := results(t, cfg.Out)[0].Name; got != name {
+			t.Errorf("the result is of %q, and the list says %q", got, name)
+		}
+	}
+}
+
 func TestFind(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

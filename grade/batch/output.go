@@ -212,6 +212,8 @@ func (r *run) each(entries []Entry, fn func(*Result) error) error {
 		if err != nil {
 			return err
 		}
+		// Who the student is may have been mended since the result came in.
+		rec.Result.Name, rec.Result.Email = entries[i].Name, entries[i].Email
 		if err := fn(&rec.Result); err != nil {
 			return err
 		}
