@@ -29,7 +29,9 @@ type Lab struct {
 	Apps       []App
 	Externals  []External
 	Submission Submission
-	Tasks      []Task // in file order; each a checkpoint
+	Late       Late     // of a class
+	Attempts   Attempts // of a class
+	Tasks      []Task   // in file order; each a checkpoint
 	Samples    []Sample
 	Starter    string // path of the submission that students start from; empty: nothing at all
 }

@@ -2,6 +2,7 @@ package labs_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/labctl/labctl/labs"
 )
@@ -41,6 +42,22 @@ func TestNamesOfEnds(t *testing.T) {
 	} {
 		if got := end.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{
+		"90m": 90 * time.Minute, "3d": 72 * time.Hour, "1d12h30m": 36*time.Hour + 30*time.Minute, "0s": 0, "0d": 0,
+	} {
+		if got, err := labs.ParseDuration(text); err != nil || got != want {
+			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "d", "3", "-1h", "-1d", "1d-2h", "1.5d", "99999999d", "3 d", "12h1d", "soon", "1d1d"} {
+		if got, err := labs.ParseDuration(text); err == nil {
+			t.Errorf("%q is read as %v", text, got)
 		}
 	}
 }

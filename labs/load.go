@@ -124,7 +124,10 @@ func (s *scope) collectDecls(blocks map[string]hcl.Blocks) {
 
 // decode turns the blocks into a Lab. What cannot be decoded is reported and left out.
 func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
-	lab := &Lab{PassMark: 70, Layout: LayoutCheckpoints, Cilium: Cilium{Version: DefaultCiliumVersion, Values: map[string]any{}, Relay: true}}
+	lab := &Lab{
+		PassMark: 70, Layout: LayoutCheckpoints, Late: DefaultLate(), Attempts: DefaultAttempts(),
+		Cilium: Cilium{Version: DefaultCiliumVersion, Values: map[string]any{}, Relay: true},
+	}
 	for _, typ := range []string{"namespace", "app", "external"} {
 		for _, label := range s.labels[typ] {
 			s.resolve(typ, label, s.decls[typ][label].block.DefRange)
@@ -162,6 +165,8 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	each("cilium", func(n *node) { s.cilium(n, lab) })
 	lab.Submission = s.defaultSubmission(lab)
 	each("submission", func(n *node) { s.submission(n, lab) })
+	each("late", func(n *node) { s.late(n, lab) })
+	each("attempts", func(n *node) { s.attempts(n, lab) })
 	each("task", func(n *node) { s.task(n, lab) })
 	each("starter", func(n *node) { lab.Starter = s.submissionPath(n) })
 	each("sample", func(n *node) { s.sample(n, lab) })

@@ -164,6 +164,17 @@ var labSchema = sync.OnceValue(func() *blockSpec {
 			{name: "may_label"},
 			{name: "layout", typ: cty.String},
 		}},
+		{typ: "late", once: true, attrs: []attrSpec{
+			{name: "grace", typ: cty.String},
+			{name: "penalty", typ: cty.Number},
+			{name: "per", typ: cty.String},
+			{name: "max", typ: cty.Number},
+			{name: "cutoff", typ: cty.String},
+		}},
+		{typ: "attempts", once: true, attrs: []attrSpec{
+			{name: "limit", typ: cty.Number},
+			{name: "counts", typ: cty.String},
+		}},
 		{typ: "starter", once: true, attrs: []attrSpec{
 			{name: "path", typ: cty.String, required: true},
 		}},

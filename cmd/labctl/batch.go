@@ -21,13 +21,15 @@ func newBatchCommand(app *app) *cobra.Command {
 		cfg      batch.Config
 		events   string
 		limits   manifest.Limits
+		handIn   handInFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "batch LAB SUBMISSIONS... --out DIR",
 		Short: "Grade the submissions of a class",
 		Long: `Grade the submissions of a class, without a cluster. SUBMISSIONS are directories that hold a submission a student
 (a folder, an archive or a file of manifests, named after the student), as Moodle and Canvas download them too; single
-ones; or a list, a CSV file with the columns student_id and path, and name and email if you like.
+ones; or a list, a CSV file with the columns student_id and path, and name, email, submitted_at, due_at and extension if
+you like. Where it is known when submissions came in, the lab says what lateness costs and which attempt counts.
 
 Submissions are untrusted: each is read within limits and graded on its own, and one that breaks something is its own
 error. An error has no grade; it is never 0 points. The output directory gets results.jsonl, grades.csv, summary.json
@@ -38,6 +40,7 @@ Exit code: 0 everything is graded, 2 wrong use or a lab in error, 3 there are er
 failed, 130 interrupted.`,
 		Example: `  labctl batch networkpolicy submissions/ --out graded/
   labctl batch networkpolicy class.csv --out graded/ --workers 8
+  labctl batch networkpolicy class.csv --out graded/ --due 2026-11-23T18:00:00+01:00 --late grace=15m,penalty=10,cutoff=3d
   labctl batch networkpolicy submissions/ --out graded/ --only-failed`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,6 +58,9 @@ failed, 130 interrupted.`,
 				return err
 			}
 			if cfg.Engine, err = engine.open(lab); err != nil {
+				return err
+			}
+			if err := handIn.apply(lab, &cfg); err != nil {
 				return err
 			}
 			found, err := batch.Find(args[1:]...)
@@ -85,7 +91,7 @@ failed, 130 interrupted.`,
 			} else if events == "" {
 				err = writeSummary(app.out, sum, cfg.Out)
 			}
-			if err == nil && sum.Errors > 0 {
+			if err == nil && len(sum.Failures) > 0 {
 				return statusError(exitInfra)
 			}
 			return err
@@ -101,9 +107,13 @@ failed, 130 interrupted.`,
 	f.BoolVar(&cfg.NoReports, "no-reports", false, "write no files for single students")
 	f.StringSliceVar(&cfg.Again, "regrade", nil, "grade these `STUDENT`s again")
 	f.BoolVar(&cfg.OnlyFailed, "only-failed", false, "grade those again whose result is an error")
+	handIn.register(f)
 	f.StringVar(&events, "events", "", "print each result as it comes, in this `FORMAT`: jsonl")
 	f.IntVar(&limits.Files, "max-files", 0, "files of a submission (default 2000)")
 	f.Int64Var(&limits.TotalBytes, "max-bytes", 0, "bytes of a submission (default 64 MiB)")
+	f.Int64Var(&limits.FileBytes, "max-file-bytes", 0, "bytes of one file (default 16 MiB)")
+	f.IntVar(&limits.Depth, "max-depth", 0, "folders within folders, and levels of nesting in a document (default 64)")
+	f.IntVar(&limits.Nodes, "max-values", 0, "values of a submission's documents (default 2000000)")
 	f.IntVar(&limits.Documents, "max-documents", 0, "objects of a submission (default 20000)")
 	f.BoolVar(&cfg.Options.Reveal, "after-due", false, "show the objectives that are shown after the due date")
 	f.BoolVar(&cfg.Options.RevealHidden, "reveal", false, "show hidden objectives too (for authors and graders)")
@@ -175,6 +185,12 @@ func (v *batchView) end() {
 func writeSummary(w io.Writer, s *batch.Summary, dir string) error {
 	fmt.Fprintf(w, "%s of %s: %d passed, %d failed, %d refused, %s\n",
 		count(s.Submissions, "submission"), s.Lab.Name, s.Passed, s.Failed, s.Refused, count(s.Errors, "error"))
+	if s.Attempts > s.Submissions {
+		fmt.Fprintf(w, "  %d attempts, of which one counts for each student\n", s.Attempts)
+	}
+	if s.Late > 0 {
+		fmt.Fprintf(w, "  %d lost points for being late\n", s.Late)
+	}
 	for i, m := range s.Mistakes {
 		if i == 5 {
 			break
@@ -186,7 +202,11 @@ func writeSummary(w io.Writer, s *batch.Summary, dir string) error {
 			fmt.Fprintf(w, "  … and %d more errors in results.jsonl\n", len(s.Failures)-i)
 			break
 		}
-		fmt.Fprintf(w, "  error: %s: %s\n", f.ID, f.Message)
+		who := f.ID
+		if f.Attempt > 0 {
+			who += fmt.Sprintf(", attempt %d", f.Attempt)
+		}
+		fmt.Fprintf(w, "  error: %s: %s\n", who, f.Message)
 	}
 	_, err := fmt.Fprintf(w, "The results are in %s.\n", dir)
 	return err

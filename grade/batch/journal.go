@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -18,13 +19,13 @@ import (
 
 // header is the first record of a journal: results under another key are of another run.
 type header struct {
-	FormatVersion int    `json:"format_version"`
-	Key           string `json:"key"`
+	FormatVersion int `json:"format_version"`
+	Key           key `json:"key"`
 }
 
-// record is what a journal holds of one submission.
+// record is what a journal holds of one submission. Result.Attempt is the entry's.
 type record struct {
-	Input  string `json:"input"` // digest of what was read, before it was understood
+	Input  key    `json:"input"`
 	Result Result `json:"result"`
 }
 
@@ -35,16 +36,19 @@ type journal struct {
 	lock  *flock.Flock
 	out   *bufio.Writer
 	dirty time.Time // since when something waits to be synced; zero: nothing does
-	index map[string]place
 	end   int64
+	// entries are those of the run, in order, and places says where the record of each stands. A place belongs to the
+	// worker that has the entry until its result is added.
+	entries []Entry
+	places  []place
 }
 
-// place is where a record stands.
+// place is where a record stands. There is one an entry, so it is small; its zero value means that there is no record.
 type place struct {
-	offset int64
-	length int
-	input  string
-	status Status
+	offset int64 // never 0: the header is there
+	length int32
+	failed bool // it is in error
+	input  key
 }
 
 const (
@@ -65,11 +69,11 @@ func (e *BusyError) Error() string {
 
 // openJournal opens the journal of an output directory. fresh says why what was there does not count; "": it does,
 // or there was nothing.
-func openJournal(dir, key string) (j *journal, fresh string, err error) {
+func openJournal(dir string, run key, entries []Entry) (j *journal, fresh string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, "", fmt.Errorf("make the output directory: %w", err)
 	}
-	j = &journal{lock: flock.New(filepath.Join(dir, lockFile)), index: map[string]place{}}
+	j = &journal{lock: flock.New(filepath.Join(dir, lockFile)), entries: entries, places: make([]place, len(entries))}
 	locked, err := j.lock.TryLock()
 	if err != nil {
 		return nil, "", fmt.Errorf("lock the output directory: %w", err)
@@ -89,14 +93,14 @@ func openJournal(dir, key string) (j *journal, fresh string, err error) {
 	if err != nil {
 		return j, "", err
 	}
-	if found != nil && (found.Key != key || found.FormatVersion != FormatVersion) {
+	if found != nil && (found.Key != run || found.FormatVersion != FormatVersion) {
 		fresh = "the lab, labctl's version or an option that changes grades is another than before"
 	}
 	if found == nil && j.size() > 0 {
 		fresh = "the journal there cannot be read"
 	}
 	if fresh != "" || found == nil {
-		clear(j.index)
+		clear(j.places)
 		j.end = 0
 		if err = errors.Join(j.file.Truncate(0), removeResults(dir)); err != nil {
 			return j, "", fmt.Errorf("begin the journal: %w", err)
@@ -110,7 +114,7 @@ func openJournal(dir, key string) (j *journal, fresh string, err error) {
 	}
 	j.out = bufio.NewWriterSize(j.file, 1<<16)
 	if j.end == 0 {
-		_, err = j.write(header{FormatVersion, key})
+		_, err = j.write(header{FormatVersion, run})
 	}
 	return j, fresh, err
 }
@@ -146,7 +150,9 @@ func (j *journal) read() (*header, error) {
 			if json.Unmarshal(data, &rec) != nil {
 				return head, nil
 			}
-			j.index[rec.Result.ID] = place{j.end, len(line), rec.Input, rec.Result.Status}
+			if i, ok := j.find(rec.Result.ID, rec.Result.Attempt); ok {
+				j.places[i] = place{j.end, int32(len(line)), rec.Result.Status == Errored, rec.Input}
+			}
 		}
 		j.end += int64(len(line))
 	}
@@ -202,26 +208,31 @@ func (j *journal) sync() error {
 	return nil
 }
 
-// add appends a result; a later one of the same student takes the place of an earlier one.
-func (j *journal) add(rec record) error {
+// find returns the entry of a student's attempt. A record of another is one that is not asked for now.
+func (j *journal) find(id string, attempt int) (int, bool) {
+	return slices.BinarySearchFunc(j.entries, Entry{ID: id, Attempt: attempt}, inOrder)
+}
+
+// add appends the result of an entry; it takes the place of an earlier one.
+func (j *journal) add(entry int, rec record) error {
 	offset := j.end
 	length, err := j.write(rec)
 	if err == nil {
-		j.index[rec.Result.ID] = place{offset, length, rec.Input, rec.Result.Status}
+		j.places[entry] = place{offset, int32(length), rec.Result.Status == Errored, rec.Input}
 	}
 	return err
 }
 
-// get reads a student's result back; it must be in the index.
-func (j *journal) get(id string) (*record, error) {
-	at := j.index[id]
+// get reads the result of an entry back; there must be one. It may be called while others are added.
+func (j *journal) get(entry int) (*record, error) {
+	at := j.places[entry]
 	line := make([]byte, at.length)
 	if _, err := j.file.ReadAt(line, at.offset); err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
 	data, ok := unframe(line)
-	if !ok {
-		return nil, fmt.Errorf("read the journal: the record of %q is damaged", id)
+	if !ok || len(line) == 0 {
+		return nil, fmt.Errorf("read the journal: the record of %q is damaged", j.entries[entry].ID)
 	}
 	var rec record
 	if err := json.Unmarshal(data, &rec); err != nil {

@@ -25,6 +25,7 @@ import (
 // The files of an output directory.
 const (
 	studentsDir = "students"
+	attemptsDir = "attempts" // of a student who has several
 	resultsFile = "results.jsonl"
 	gradesFile  = "grades.csv"
 	summaryFile = "summary.json"
@@ -37,16 +38,18 @@ type Summary struct {
 	FormatVersion int               `json:"format_version"`
 	Lab           grade.LabReport   `json:"lab"`
 	Engine        string            `json:"engine"`
-	Submissions   int               `json:"submissions"`
-	Distinct      int               `json:"distinct"` // contents
+	Submissions   int               `json:"submissions"` // one a student
+	Attempts      int               `json:"attempts"`    // all of them
+	Distinct      int               `json:"distinct"`    // contents of those that count
 	Passed        int               `json:"passed"`
 	Failed        int               `json:"failed"`
 	Refused       int               `json:"refused"`
-	Errors        int               `json:"errors"`
+	Errors        int               `json:"errors"`       // students without a grade
+	Late          int               `json:"late"`         // that cost something
 	MeanPercent   float64           `json:"mean_percent"` // of those that have a score
 	Objectives    []ObjectiveCount  `json:"objectives"`
 	Mistakes      []MistakeCount    `json:"mistakes"` // most frequent first
-	Failures      []SubmissionError `json:"failures"` // every error, by student
+	Failures      []SubmissionError `json:"failures"` // every error, by student and attempt
 }
 
 // ObjectiveCount says how many met an objective.
@@ -66,6 +69,7 @@ type MistakeCount struct {
 // SubmissionError is a submission that has no grade.
 type SubmissionError struct {
 	ID      string `json:"id"`
+	Attempt int    `json:"attempt,omitempty"`
 	Message string `json:"message"`
 }
 
@@ -78,8 +82,16 @@ func studentDir(id string) string {
 	return path.Join(studentsDir, name)
 }
 
-// writeReport writes the files of a student, and returns the report's name.
-func (r *run) writeReport(id string, rep *grade.Report) (string, error) {
+// dir is where the files of an entry are: of an only one, the student's; of one of several attempts, a folder there.
+func (e *Entry) dir() string {
+	if e.Attempt == 0 {
+		return studentDir(e.ID)
+	}
+	return path.Join(studentDir(e.ID), attemptsDir, strconv.Itoa(e.Attempt))
+}
+
+// writeReport writes the files of an entry to its folder, and returns the report's name.
+func (r *run) writeReport(dir string, rep *grade.Report, late *Lateness) (string, error) {
 	data, err := rep.JSON()
 	if err != nil {
 		return "", err
@@ -88,26 +100,29 @@ func (r *run) writeReport(id string, rep *grade.Report) (string, error) {
 	if err := report.Text(&text, rep, report.Style{Width: 100}); err != nil {
 		return "", err
 	}
-	name := path.Join(studentDir(id), reportFile)
+	if late != nil {
+		fmt.Fprintf(&text, "\nLate: %s.\n", late.Reason)
+	}
+	name := path.Join(dir, reportFile)
 	err = errors.Join(
 		r.writeFile(name, data),
-		r.writeFile(path.Join(studentDir(id), textFile), text.Bytes()),
+		r.writeFile(path.Join(dir, textFile), text.Bytes()),
 	)
 	return name, err
 }
 
-// copyReport gives a student the report of an equal submission.
-func (r *run) copyReport(id, from string) (string, error) {
+// copyReport gives the folder of an entry the report of another one.
+func (r *run) copyReport(dir, from string) (string, error) {
 	for _, name := range []string{textFile, reportFile} {
 		data, err := os.ReadFile(filepath.Join(r.cfg.Out, filepath.FromSlash(path.Join(path.Dir(from), name))))
 		if err != nil {
-			return "", fmt.Errorf("copy the report of an equal submission: %w", err)
+			return "", fmt.Errorf("copy a report: %w", err)
 		}
-		if err := r.writeFile(path.Join(studentDir(id), name), data); err != nil {
+		if err := r.writeFile(path.Join(dir, name), data); err != nil {
 			return "", err
 		}
 	}
-	return path.Join(studentDir(id), reportFile), nil
+	return path.Join(dir, reportFile), nil
 }
 
 // writeFile writes a file of the output directory. One that a crash left half written has no record in the journal, and is
@@ -124,7 +139,7 @@ func (r *run) writeFile(name string, data []byte) error {
 }
 
 // outputs writes the files of the run from the journal, in the order of the students' IDs. One result is in memory at a time.
-func (r *run) outputs(entries []Entry) (*Summary, error) {
+func (r *run) outputs() (*Summary, error) {
 	lab := r.cfg.Grader.Lab()
 	s := &Summary{
 		FormatVersion: FormatVersion, Lab: grade.LabReport{Name: lab.Name, Title: lab.Title, Digest: lab.Digest},
@@ -143,8 +158,20 @@ func (r *run) outputs(entries []Entry) (*Summary, error) {
 	err := r.replace(resultsFile, func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
-		return r.each(entries, func(res *Result) error {
+		return r.each(func(entry int, res *Result) error {
+			s.Attempts++
+			if res.Status == Errored {
+				s.Failures = append(s.Failures, SubmissionError{res.ID, res.Attempt, res.Message})
+			}
+			return nil
+		}, func(res *Result) error {
 			s.Submissions++
+			if res.Late != nil {
+				s.Late++
+			}
+			if err := r.standing(res); err != nil {
+				return err
+			}
 			switch res.Status {
 			case Passed:
 				s.Passed++
@@ -154,7 +181,6 @@ func (r *run) outputs(entries []Entry) (*Summary, error) {
 				s.Refused++
 			default:
 				s.Errors++
-				s.Failures = append(s.Failures, SubmissionError{res.ID, res.Message})
 			}
 			if res.Digest != "" {
 				distinct[res.Digest] = true
@@ -194,7 +220,7 @@ func (r *run) outputs(entries []Entry) (*Summary, error) {
 		s.Mistakes = append(s.Mistakes, MistakeCount{id, mistakes[id]})
 	}
 	slices.SortStableFunc(s.Mistakes, func(a, b MistakeCount) int { return cmp.Compare(b.Submissions, a.Submissions) })
-	if err := r.replace(gradesFile, func(w io.Writer) error { return r.grades(w, entries) }); err != nil {
+	if err := r.replace(gradesFile, func(w io.Writer) error { return r.grades(w) }); err != nil {
 		return nil, err
 	}
 	return s, r.replace(summaryFile, func(w io.Writer) error {
@@ -205,26 +231,48 @@ func (r *run) outputs(entries []Entry) (*Summary, error) {
 	})
 }
 
-// each hands on the results of the entries, which are sorted, one by one.
-func (r *run) each(entries []Entry, fn func(*Result) error) error {
-	for i := range entries {
-		rec, err := r.journal.get(entries[i].ID)
-		if err != nil {
+// each hands on the result of every student, one by one, and before it those of all attempts to every unless it is nil.
+func (r *run) each(every func(entry int, res *Result) error, fn func(*Result) error) error {
+	for first := 0; first < len(r.entries); {
+		next := first
+		var results []Result
+		for ; next < len(r.entries) && r.entries[next].ID == r.entries[first].ID; next++ {
+			rec, err := r.journal.get(next)
+			if err != nil {
+				return err
+			}
+			// Who the student is may have been mended since the result came in.
+			rec.Result.Name, rec.Result.Email = r.entries[next].Name, r.entries[next].Email
+			if every != nil {
+				if err := every(next, &rec.Result); err != nil {
+					return err
+				}
+			}
+			results = append(results, rec.Result)
+		}
+		res := choose(r.cfg.Attempts, r.entries[first:next], results)
+		if err := fn(&res); err != nil {
 			return err
 		}
-		// Who the student is may have been mended since the result came in.
-		rec.Result.Name, rec.Result.Email = entries[i].Name, entries[i].Email
-		if err := fn(&rec.Result); err != nil {
-			return err
-		}
+		first = next
 	}
 	return nil
 }
 
+// standing puts the files of the attempt that counts into the student's folder, where those of an only one are.
+func (r *run) standing(res *Result) error {
+	if len(res.Attempts) == 0 || res.Report == "" {
+		return nil
+	}
+	var err error
+	res.Report, err = r.copyReport(studentDir(res.ID), res.Report)
+	return err
+}
+
 // grades writes a line a student. No grade is an empty field: whoever imports it must not read 0.
-func (r *run) grades(w io.Writer, entries []Entry) error {
+func (r *run) grades(w io.Writer) error {
 	out := csv.NewWriter(w)
-	head := []string{"student_id", "name", "email", "status", "points", "max", "percent", "passed"}
+	head := []string{"student_id", "name", "email", "status", "points", "max", "percent", "passed", "raw_points", "late", "attempt"}
 	lab := r.cfg.Grader.Lab()
 	for i := range lab.Tasks {
 		head = append(head, lab.Tasks[i].Name)
@@ -232,11 +280,18 @@ func (r *run) grades(w io.Writer, entries []Entry) error {
 	if err := out.Write(append(head, "message")); err != nil {
 		return err
 	}
-	err := r.each(entries, func(res *Result) error {
-		row := []string{plain(res.ID), plain(res.Name), plain(res.Email), string(res.Status), "", "", "", ""}
+	err := r.each(nil, func(res *Result) error {
+		row := []string{plain(res.ID), plain(res.Name), plain(res.Email), string(res.Status), "", "", "", "", "", "", ""}
 		if res.Score != nil {
 			row[4], row[5] = number(res.Score.Points), number(res.Score.Max)
 			row[6], row[7] = number(res.Score.Percent), strconv.FormatBool(res.Score.Passed)
+			row[8] = row[4]
+		}
+		if res.Late != nil && res.Raw != nil {
+			row[8], row[9] = number(res.Raw.Points), res.Late.Reason
+		}
+		if res.Attempt > 0 {
+			row[10] = strconv.Itoa(res.Attempt)
 		}
 		points := map[string]string{}
 		for _, t := range res.Tasks {

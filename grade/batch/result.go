@@ -27,7 +27,10 @@ type Result struct {
 	Status  Status `json:"status"`
 	Message string `json:"message,omitempty"` // of an error, or why it was refused
 	// Score is null where nothing was graded. Of a refused submission it is 0 of the lab's points.
-	Score    *grade.Score       `json:"score"`
+	Score *grade.Score `json:"score"`
+	// Raw is the score before Late was taken off; without it they are the same.
+	Raw      *grade.Score       `json:"raw_score,omitempty"`
+	Late     *Lateness          `json:"late,omitempty"`
 	Tasks    []TaskResult       `json:"tasks"`
 	Mistakes []string           `json:"mistakes"` // IDs of findings
 	Problems []manifest.Problem `json:"problems"` // why it was refused
@@ -35,6 +38,9 @@ type Result struct {
 	Digest string `json:"digest,omitempty"`
 	// Report is the file with the whole report, relative to the output directory; "" where there is none.
 	Report string `json:"report,omitempty"`
+	// Attempt is the number of the one that counts, and Attempts are all; only where a student has several.
+	Attempt  int       `json:"attempt,omitempty"`
+	Attempts []Attempt `json:"attempts,omitempty"`
 }
 
 // TaskResult is what a task earned.

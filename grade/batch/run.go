@@ -1,28 +1,21 @@
 package batch
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/labs"
 )
 
 // Config is what a run works with. Grader, Engine and Out are needed.
@@ -36,6 +29,10 @@ type Config struct {
 	Out     string        // directory for results; made if it is not there
 	Workers int           // default: the processors there are
 	Timeout time.Duration // for one submission; default 1 minute
+	// Due is when submissions have to come in for which Entry.DueAt says nothing; zero: whenever.
+	Due      time.Time
+	Late     labs.Late     // what coming in later costs
+	Attempts labs.Attempts // which of several counts
 	// NoReports leaves out the files of single students.
 	NoReports bool
 	// Again names students to grade although there is a result; OnlyFailed grades those again whose result is an error.
@@ -52,13 +49,14 @@ type Progress struct {
 	Done   int     // of Total, those of earlier runs included
 	Total  int
 	Kept   int // results of an earlier run
-	Errors int
+	Errors int // those of earlier runs included
 	// Fresh says why results that were there do not count; "" if they do or there were none.
 	Fresh string
 }
 
-// Run grades submissions into the output directory. Results that are there for the same lab, tool, options and
-// submission are kept. A submission that fails in whatever way has its own error; Run's error is the machine's.
+// Run grades submissions into the output directory. Entries are as Find gives them: in the order of the students' IDs, and each
+// attempt of a student once. Results that are there for the same lab, tool, options and submission are kept. A
+// submission that fails in whatever way has its own error; Run's error is the machine's.
 func Run(ctx context.Context, cfg Config, entries []Entry) (*Summary, error) {
 	if cfg.Workers <= 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0)
@@ -69,82 +67,74 @@ func Run(ctx context.Context, cfg Config, entries []Entry) (*Summary, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	j, fresh, err := openJournal(cfg.Out, cfg.key())
+	for i := 1; i < len(entries); i++ {
+		if inOrder(entries[i-1], entries[i]) >= 0 {
+			return nil, fmt.Errorf("submissions are not in order, or given twice: %q after %q", entries[i].ID, entries[i-1].ID)
+		}
+	}
+	j, fresh, err := openJournal(cfg.Out, cfg.key(), entries)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{cfg: cfg, journal: j, equal: map[string]*shared{}, progress: Progress{Total: len(entries), Fresh: fresh}}
-	err = r.grade(ctx, entries)
+	r := &run{cfg: cfg, entries: entries, journal: j, equal: newEquals(), progress: Progress{Total: len(entries), Fresh: fresh}}
+	err = r.grade(ctx)
 	var summary *Summary
 	if err == nil {
-		summary, err = r.outputs(entries)
+		summary, err = r.outputs()
 	}
 	return summary, errors.Join(err, j.Close())
 }
 
-// key is what results depend on besides the submission.
-func (c *Config) key() string {
+// key is what results depend on besides the submission, and when it came in.
+func (c *Config) key() key {
 	data, _ := json.Marshal(struct { // a struct of strings and numbers has a JSON form
 		Lab, Tool, Engine string
 		Options           grade.Options
 		Limits            manifest.Limits
 		Reports           bool
 	}{c.Grader.Lab().Digest, c.Tool, c.Engine.Name(), c.Options, c.Limits, !c.NoReports})
-	return digest(data)
-}
-
-func digest(data []byte) string {
-	sum := sha256.Sum256(data)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return sha256.Sum256(data)
 }
 
 type run struct {
 	cfg      Config
+	entries  []Entry
 	journal  *journal
 	progress Progress
-
-	mu    sync.Mutex
-	equal map[string]*shared // by digest of the input
-}
-
-// shared is the outcome of equal submissions: the first that comes grades, the others wait for it.
-type shared struct {
-	done   chan struct{}
-	result Result
-	report string // the file with the report, of whoever was first; "" if there is none
+	equal    *equals
 }
 
 // outcome is what a worker hands over.
 type outcome struct {
-	rec record
-	err error // the machine's
+	entry int
+	kept  bool // the record that is there counts
+	rec   record
+	err   error // the machine's
 }
 
-func (r *run) grade(ctx context.Context, entries []Entry) error {
+func (r *run) grade(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.say(nil)
-	jobs := make(chan *Entry)
+	jobs := make(chan int)
 	outcomes := make(chan outcome, r.cfg.Workers)
 	go func() {
 		defer close(jobs)
-		for i := range entries {
+		for i := range r.entries {
 			select {
-			case jobs <- &entries[i]:
+			case jobs <- i:
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
-	known := make(map[string]place, len(r.journal.index)) // the index itself belongs to this goroutine
-	for id, at := range r.journal.index {
-		known[id] = at
-	}
 	var workers sync.WaitGroup
 	for range r.cfg.Workers {
 		workers.Go(func() {
-			for e := range jobs {
-				outcomes <- r.one(ctx, e, known)
+			for i := range jobs {
+				o := r.one(ctx, i)
+				o.entry = i
+				outcomes <- o
 			}
 		})
 	}
@@ -157,20 +147,18 @@ func (r *run) grade(ctx context.Context, entries []Entry) error {
 		case o.err != nil:
 			failed = o.err
 			cancel()
-		case o.rec.Result.ID == "": // kept
+		case o.kept:
+			r.progress.Kept++
+			r.count(r.journal.places[o.entry].failed)
+			r.say(nil)
 		default:
-			if failed = r.journal.add(o.rec); failed != nil {
+			if failed = r.journal.add(o.entry, o.rec); failed != nil {
 				cancel()
 				continue
 			}
-			r.count(&o.rec.Result)
+			r.equal.settle(o.rec.Input, o.entry)
+			r.count(o.rec.Result.Status == Errored)
 			r.say(&o.rec.Result)
-			continue
-		}
-		if failed == nil && o.err == nil {
-			r.progress.Kept++
-			r.progress.Done++
-			r.say(nil)
 		}
 	}
 	if failed != nil {
@@ -179,9 +167,9 @@ func (r *run) grade(ctx context.Context, entries []Entry) error {
 	return context.Cause(ctx)
 }
 
-func (r *run) count(res *Result) {
+func (r *run) count(failed bool) {
 	r.progress.Done++
-	if res.Status == Errored {
+	if failed {
 		r.progress.Errors++
 	}
 }
@@ -194,59 +182,53 @@ func (r *run) say(res *Result) {
 	}
 }
 
-// one grades an entry, unless its result is known; then the outcome's record is empty.
-func (r *run) one(ctx context.Context, e *Entry, known map[string]place) outcome {
+// one grades an entry, unless its result is known.
+func (r *run) one(ctx context.Context, entry int) outcome {
 	if err := ctx.Err(); err != nil {
 		return outcome{err: err}
 	}
-	result := func(res Result, input string) outcome {
-		res.ID, res.Name, res.Email = e.ID, e.Name, e.Email
+	e := &r.entries[entry]
+	result := func(res Result, input key) outcome {
+		res.ID, res.Name, res.Email, res.Attempt = e.ID, e.Name, e.Email, e.Attempt
 		return outcome{rec: record{input, res}}
 	}
 	if e.Problem != "" {
-		return result(failure(e.Problem), "")
+		return result(failure(e.Problem), key{})
 	}
 	input, err := fingerprint(e.Path, r.cfg.Limits)
 	if err != nil {
-		return result(failure(err.Error()), "")
+		return result(failure(err.Error()), key{})
 	}
-	if at, ok := known[e.ID]; ok && at.input == input && r.keeps(e.ID, at) {
-		return outcome{}
+	late := r.cfg.lateness(e)
+	if late != nil {
+		input = input.and(late.Reason) // what it costs is part of the result
 	}
-	r.mu.Lock()
-	s, second := r.equal[input]
-	if !second {
-		s = &shared{done: make(chan struct{})}
-		r.equal[input] = s
+	if at := r.journal.places[entry]; at.length > 0 && at.input == input && r.keeps(e.ID, at) {
+		return outcome{kept: true}
 	}
-	r.mu.Unlock()
-	if second {
-		select {
-		case <-s.done:
-		case <-ctx.Done():
-			return outcome{err: ctx.Err()}
-		}
-		if s.result.Status == "" {
-			return outcome{err: context.Cause(ctx)} // the first was broken off
-		}
-	} else {
-		defer close(s.done)
-		res, rep := r.contained(ctx, e)
-		if err := ctx.Err(); err != nil {
+	other, known, err := r.equal.claim(ctx, input)
+	if err != nil {
+		return outcome{err: err}
+	}
+	if known {
+		rec, err := r.journal.get(other)
+		if err != nil {
 			return outcome{err: err}
 		}
-		if rep != nil && !r.cfg.NoReports {
-			if s.report, err = r.writeReport(e.ID, rep); err != nil {
+		if rec.Result.Report != "" {
+			if rec.Result.Report, err = r.copyReport(e.dir(), rec.Result.Report); err != nil {
 				return outcome{err: err}
 			}
-			res.Report = s.report
 		}
-		s.result = res
-		return result(res, input)
+		return result(rec.Result, input)
 	}
-	res := s.result
-	if s.report != "" {
-		if res.Report, err = r.copyReport(e.ID, s.report); err != nil {
+	res, rep := r.contained(ctx, e)
+	if err := ctx.Err(); err != nil {
+		return outcome{err: err}
+	}
+	late.apply(&res)
+	if rep != nil && !r.cfg.NoReports {
+		if res.Report, err = r.writeReport(e.dir(), rep, late); err != nil {
 			return outcome{err: err}
 		}
 	}
@@ -258,7 +240,7 @@ func (r *run) keeps(id string, at place) bool {
 	switch {
 	case slices.Contains(r.cfg.Again, id):
 		return false
-	case at.status == Errored:
+	case at.failed:
 		return !r.cfg.OnlyFailed
 	}
 	return true
@@ -311,76 +293,3 @@ func (r *run) notGraded(err error) Result {
 	}
 	return failure(err.Error())
 }
-
-// fingerprint is a digest over the names and contents of a submission as it lies there, not understood: two that
-// have the same one get the same grade. It reads no more than the limits allow; beyond them the sizes count.
-func fingerprint(path string, lim manifest.Limits) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	if !info.IsDir() {
-		// Only the ending of a file's name has a meaning, and its place in messages.
-		fmt.Fprintf(h, "file %q %d\n", filepath.Base(path), info.Size())
-		if info.Mode().IsRegular() {
-			f, err := os.Open(path)
-			if err != nil {
-				return "", err
-			}
-			defer f.Close()
-			if _, err := io.Copy(h, io.LimitReader(f, maxRead(lim))); err != nil {
-				return "", err
-			}
-		}
-		return sum(h), nil
-	}
-	root, err := os.OpenRoot(path)
-	if err != nil {
-		return "", err
-	}
-	defer root.Close()
-	files := cmp.Or(lim.Files, manifest.DefaultLimits().Files)
-	seen := 0
-	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if seen++; seen > 20*files {
-			return fmt.Errorf("more than %d files and folders", 20*files)
-		}
-		if strings.HasPrefix(entry.Name(), ".") && name != "." {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		fmt.Fprintf(h, "%s %q\n", entry.Type(), name)
-		if !entry.Type().IsRegular() {
-			return nil // a link may lead to a file of the submission, which has its own turn
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%d\n", info.Size())
-		f, err := root.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = io.Copy(h, io.LimitReader(f, maxRead(lim)))
-		return err
-	})
-	if err != nil {
-		return "", err
-	}
-	return sum(h), nil
-}
-
-// maxRead is how much of a file counts; a larger one is refused, whatever it holds.
-func maxRead(lim manifest.Limits) int64 {
-	return cmp.Or(lim.FileBytes, manifest.DefaultLimits().FileBytes) + 1
-}
-
-func sum(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }

@@ -2,16 +2,13 @@ package batch
 
 import (
 	"cmp"
-	"encoding/csv"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -22,6 +19,12 @@ type Entry struct {
 	Name  string // of the student; "" where nobody said
 	Email string
 	Path  string
+	// SubmittedAt is when it came in, and DueAt when it had to, without Extension; zero where nobody said.
+	SubmittedAt time.Time
+	DueAt       time.Time
+	Extension   time.Duration
+	// Attempt counts a student's submissions from 1, in the order in which they came in; 0: there is one.
+	Attempt int
 	// Problem says why it cannot be graded; it is an error of the class's folder or list, not of the student.
 	Problem string
 }
@@ -57,9 +60,13 @@ func Find(paths ...string) (*Found, error) {
 	if len(found.Entries) == 0 {
 		return nil, fmt.Errorf("there is no submission in %s", strings.Join(paths, ", "))
 	}
-	slices.SortStableFunc(found.Entries, func(a, b Entry) int { return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.Path, b.Path)) })
-	found.refuseTwins()
+	found.order()
 	return found, nil
+}
+
+// inOrder is the order of entries, by student and attempt.
+func inOrder(a, b Entry) int {
+	return cmp.Or(strings.Compare(a.ID, b.ID), cmp.Compare(a.Attempt, b.Attempt))
 }
 
 func (f *Found) directory(dir string) error {
@@ -120,63 +127,6 @@ func (f *Found) add(name, path string) {
 	f.Entries = append(f.Entries, e)
 }
 
-// list reads a list of submissions: a CSV file whose first line names the columns. student_id and path are needed;
-// paths are relative to the list.
-func (f *Found) list(path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("read the list of submissions: %w", err)
-	}
-	defer file.Close()
-	r := csv.NewReader(file)
-	r.FieldsPerRecord = 0 // as many as the first line has
-	head, err := r.Read()
-	if err != nil {
-		return fmt.Errorf("read the list of submissions: %s: %w", path, err)
-	}
-	column := map[string]int{}
-	for i, name := range head {
-		column[strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")))] = i
-	}
-	for _, name := range []string{"student_id", "path"} {
-		if _, ok := column[name]; !ok {
-			return fmt.Errorf("read the list of submissions: %s:1: there is no column %q; it has %s", path, name, strings.Join(head, ", "))
-		}
-	}
-	for {
-		row, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read the list of submissions: %s: %w", path, err) // it says the line
-		}
-		get := func(name string) string {
-			if i, ok := column[name]; ok {
-				return strings.TrimSpace(row[i])
-			}
-			return ""
-		}
-		e := Entry{ID: get("student_id"), Name: get("name"), Email: get("email"), Path: get("path")}
-		line, _ := r.FieldPos(0)
-		switch {
-		case e.ID == "":
-			return fmt.Errorf("read the list of submissions: %s:%d: there is no student_id", path, line)
-		case e.Path == "":
-			e.Problem = fmt.Sprintf("%s:%d names no path", filepath.Base(path), line)
-		default:
-			if !filepath.IsAbs(e.Path) {
-				e.Path = filepath.Join(filepath.Dir(path), filepath.FromSlash(e.Path))
-			}
-			if _, err := os.Stat(e.Path); errors.Is(err, fs.ErrNotExist) {
-				e.Problem = fmt.Sprintf("%s:%d: there is no %s", filepath.Base(path), line, get("path"))
-			}
-			e.Problem = cmp.Or(e.Problem, badID(e.ID))
-		}
-		f.Entries = append(f.Entries, e)
-	}
-}
-
 // badID says why a student's ID cannot be one: results are kept under it.
 func badID(id string) string {
 	switch {
@@ -192,19 +142,54 @@ func badID(id string) string {
 	return ""
 }
 
-// refuseTwins makes one entry of those that have the same ID, which is in error. Entries are sorted by it.
-func (f *Found) refuseTwins() {
-	var out []Entry
-	for _, e := range f.Entries {
-		last := len(out) - 1
-		if last < 0 || out[last].ID != e.ID {
-			out = append(out, e)
-			continue
+// order sorts the entries and numbers the attempts of each student. Several are attempts where each says when it came in;
+// otherwise they become one entry, which is in error: nobody can know which counts.
+func (f *Found) order() {
+	slices.SortStableFunc(f.Entries, func(a, b Entry) int {
+		return cmp.Or(strings.Compare(a.ID, b.ID), a.SubmittedAt.Compare(b.SubmittedAt), strings.Compare(a.Path, b.Path))
+	})
+	out := f.Entries[:0]
+	for first := 0; first < len(f.Entries); {
+		next := first + 1
+		for next < len(f.Entries) && f.Entries[next].ID == f.Entries[first].ID {
+			next++
 		}
-		if !strings.Contains(out[last].Problem, "given more than once") {
-			out[last].Problem = fmt.Sprintf("the student ID %q is given more than once: %s", e.ID, filepath.Base(out[last].Path))
+		same := f.Entries[first:next]
+		first = next
+		switch {
+		case len(same) == 1:
+		case apart(same):
+			for i := range same {
+				same[i].Attempt = i + 1
+			}
+		default:
+			same[0].Problem = twins(same)
+			same = same[:1]
 		}
-		out[last].Problem += ", " + filepath.Base(e.Path)
+		out = append(out, same...)
 	}
+	clear(f.Entries[len(out):])
 	f.Entries = out
+}
+
+// apart reports whether entries, which are in order, came in at different times.
+func apart(entries []Entry) bool {
+	for i := range entries {
+		if entries[i].SubmittedAt.IsZero() || i > 0 && entries[i].SubmittedAt.Equal(entries[i-1].SubmittedAt) {
+			return false
+		}
+	}
+	return true
+}
+
+func twins(entries []Entry) string {
+	names := make([]string, len(entries))
+	for i := range entries {
+		names[i] = filepath.Base(entries[i].Path)
+	}
+	why := "attempts are told apart by submitted_at, which a list of submissions can give"
+	if !entries[len(entries)-1].SubmittedAt.IsZero() {
+		why = "attempts need a submitted_at each, and no two the same"
+	}
+	return fmt.Sprintf("the student ID %q is given more than once: %s (%s)", entries[0].ID, strings.Join(names, ", "), why)
 }

@@ -41,6 +41,17 @@ submission {
   may_label = ["kube-sytem", app.backend]
   layout    = "flatt"
 }
+late {
+  grace   = "soon"
+  penalty = 101
+  per     = "1s"
+  max     = "all"
+  cutoff  = "-3h"
+}
+attempts {
+  limit  = 2.5
+  counts = "bests"
+}
 task "t" {
   visibility = "secret"
   hint "h" {

@@ -5,6 +5,19 @@ submission {
   layout     = "either"
 }
 
+late {
+  grace   = "15m"
+  penalty = 10
+  per     = "1d12h"
+  max     = 50
+  cutoff  = "7d"
+}
+
+attempts {
+  limit  = 5
+  counts = "best"
+}
+
 starter {
   path = "starter"
 }

@@ -1,0 +1,98 @@
+package batch
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labctl/labctl/labs"
+)
+
+// Lateness is what handing in after the due date cost. The points it took off are the difference of Result.Raw and
+// Result.Score: 20 percent of the maximum take fewer where there were fewer.
+type Lateness struct {
+	DueAt       time.Time `json:"due_at"` // with the extension
+	SubmittedAt time.Time `json:"submitted_at"`
+	Percent     float64   `json:"percent"` // of the maximum, taken off
+	Cutoff      bool      `json:"cutoff"`  // too late to count
+	Reason      string    `json:"reason"`  // in a sentence
+}
+
+// due is when an entry had to come in; zero: nobody said.
+func (c *Config) due(e *Entry) time.Time {
+	due := e.DueAt
+	if due.IsZero() {
+		due = c.Due
+	}
+	if due.IsZero() {
+		return due
+	}
+	return due.Add(e.Extension)
+}
+
+// lateness says what an entry's lateness costs; nil: it is not late, or nobody knows.
+func (c *Config) lateness(e *Entry) *Lateness {
+	due := c.due(e)
+	if due.IsZero() || e.SubmittedAt.IsZero() {
+		return nil
+	}
+	by := e.SubmittedAt.Sub(due)
+	if by <= max(c.Late.Grace, 0) {
+		return nil
+	}
+	l := &Lateness{DueAt: due, SubmittedAt: e.SubmittedAt}
+	when := fmt.Sprintf("handed in %s after %s", span(by), due.Format(time.RFC3339))
+	if c.Late.Cutoff > 0 && by > c.Late.Cutoff {
+		l.Percent, l.Cutoff = 100, true
+		l.Reason = fmt.Sprintf("%s: what comes more than %s late is worth nothing", when, span(c.Late.Cutoff))
+		return l
+	}
+	if c.Late.Penalty <= 0 || c.Late.Max <= 0 {
+		return nil
+	}
+	per := c.Late.Per
+	if per <= 0 {
+		per = labs.DefaultLate().Per
+	}
+	begun := (by + per - 1) / per
+	percent := math.Round(float64(begun)*c.Late.Penalty*1e4) / 1e4
+	l.Percent = min(percent, c.Late.Max)
+	l.Reason = fmt.Sprintf("%s: %s%% of the maximum taken off, %s%% for every %s begun", when, number(l.Percent), number(c.Late.Penalty), span(per))
+	if percent > c.Late.Max {
+		l.Reason += fmt.Sprintf(", at most %s%%", number(c.Late.Max))
+	}
+	return l
+}
+
+// apply takes off what lateness costs. A result without a score stays as it is.
+func (l *Lateness) apply(res *Result) {
+	if l == nil || res.Score == nil {
+		return
+	}
+	raw, left := *res.Score, res.Score.Less(l.Percent)
+	if l.Cutoff { // bonus points as well
+		left.Points, left.Percent, left.Passed = 0, 0, left.PassMark <= 0
+	}
+	res.Raw, res.Score, res.Late = &raw, &left, l
+	if res.Status == Passed && !left.Passed {
+		res.Status = Failed
+	}
+}
+
+// span writes a duration in days, hours and minutes, rounded up to minutes.
+func span(d time.Duration) string {
+	minutes := int64((d + time.Minute - 1) / time.Minute)
+	var b strings.Builder
+	for _, unit := range []struct {
+		name    string
+		minutes int64
+	}{{"d", 24 * 60}, {"h", 60}, {"m", 1}} {
+		if n := minutes / unit.minutes; n > 0 {
+			b.WriteString(strconv.FormatInt(n, 10) + unit.name)
+			minutes -= n * unit.minutes
+		}
+	}
+	return b.String()
+}
