@@ -5,10 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"strings"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -37,35 +37,27 @@ func (k key) and(more string) key { return sha256.Sum256(append(k[:], more...)) 
 
 // fingerprint is a digest over the names and contents of a submission as it lies there, not understood: two that
 // have the same one get the same grade. It reads no more than the limits allow; beyond them the sizes count.
-func fingerprint(path string, lim manifest.Limits) (key, error) {
-	info, err := os.Stat(path)
+func fingerprint(o *Opened, lim manifest.Limits) (key, error) {
+	info, err := fs.Stat(o.FS, o.Name)
 	if err != nil {
 		return key{}, err
 	}
 	h := sha256.New()
 	if !info.IsDir() {
 		// Only the ending of a file's name has a meaning, and its place in messages.
-		fmt.Fprintf(h, "file %q %d\n", filepath.Base(path), info.Size())
+		fmt.Fprintf(h, "file %q %d\n", path.Base(o.Name), info.Size())
 		if info.Mode().IsRegular() {
-			f, err := os.Open(path)
-			if err != nil {
-				return key{}, err
-			}
-			defer f.Close()
-			if _, err := io.Copy(h, io.LimitReader(f, maxRead(lim))); err != nil {
-				return key{}, err
-			}
+			err = hashFile(h, o.FS, o.Name, lim)
 		}
-		return key(h.Sum(nil)), nil
+		return key(h.Sum(nil)), err
 	}
-	root, err := os.OpenRoot(path)
+	fsys, err := fs.Sub(o.FS, o.Name)
 	if err != nil {
 		return key{}, err
 	}
-	defer root.Close()
 	files := cmp.Or(lim.Files, manifest.DefaultLimits().Files)
 	seen := 0
-	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+	err = fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -87,21 +79,18 @@ func fingerprint(path string, lim manifest.Limits) (key, error) {
 			return err
 		}
 		fmt.Fprintf(h, "%d\n", info.Size())
-		f, err := root.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = io.Copy(h, io.LimitReader(f, maxRead(lim)))
-		return err
+		return hashFile(h, fsys, name, lim)
 	})
-	if err != nil {
-		return key{}, err
-	}
-	return key(h.Sum(nil)), nil
+	return key(h.Sum(nil)), err
 }
 
-// maxRead is how much of a file counts; a larger one is refused, whatever it holds.
-func maxRead(lim manifest.Limits) int64 {
-	return cmp.Or(lim.FileBytes, manifest.DefaultLimits().FileBytes) + 1
+// hashFile reads as much of a file as counts; a larger one is refused, whatever it holds.
+func hashFile(h hash.Hash, fsys fs.FS, name string, lim manifest.Limits) error {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(h, io.LimitReader(f, cmp.Or(lim.FileBytes, manifest.DefaultLimits().FileBytes)+1))
+	return err
 }

@@ -100,11 +100,8 @@ func openJournal(dir string, run key, entries []Entry) (j *journal, fresh string
 		fresh = "the journal there cannot be read"
 	}
 	if fresh != "" || found == nil {
-		clear(j.places)
-		j.end = 0
-		if err = errors.Join(j.file.Truncate(0), removeResults(dir)); err != nil {
-			return j, "", fmt.Errorf("begin the journal: %w", err)
-		}
+		err = j.begin(dir, run)
+		return j, fresh, err
 	}
 	if err = j.file.Truncate(j.end); err != nil {
 		return j, "", fmt.Errorf("cut the journal: %w", err)
@@ -113,10 +110,22 @@ func openJournal(dir string, run key, entries []Entry) (j *journal, fresh string
 		return j, "", fmt.Errorf("read the journal: %w", err)
 	}
 	j.out = bufio.NewWriterSize(j.file, 1<<16)
-	if j.end == 0 {
-		_, err = j.write(header{FormatVersion, run})
+	return j, fresh, nil
+}
+
+// begin empties the journal and takes away what an earlier one has led to.
+func (j *journal) begin(dir string, run key) error {
+	clear(j.places)
+	j.end = 0
+	if err := errors.Join(j.file.Truncate(0), removeResults(dir)); err != nil {
+		return fmt.Errorf("begin the journal: %w", err)
 	}
-	return j, fresh, err
+	if _, err := j.file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("begin the journal: %w", err)
+	}
+	j.out = bufio.NewWriterSize(j.file, 1<<16)
+	_, err := j.write(header{FormatVersion, run})
+	return err
 }
 
 func (j *journal) size() int64 {

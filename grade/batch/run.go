@@ -26,6 +26,10 @@ type Config struct {
 	Limits  manifest.Limits
 	Tool    string // labctl's version: another one grades afresh
 
+	// Open reads the submission of an entry whose Path is not a local one; nil: all are local. *grade.Refused and
+	// *Unreadable are about this submission, any other error is the machine's and ends the run.
+	Open func(context.Context, *Entry) (*Opened, error)
+
 	Out     string        // directory for results; made if it is not there
 	Workers int           // default: the processors there are
 	Timeout time.Duration // for one submission; default 1 minute
@@ -35,6 +39,8 @@ type Config struct {
 	Attempts labs.Attempts // which of several counts
 	// NoReports leaves out the files of single students.
 	NoReports bool
+	// JournalOnly leaves out the files of the run: Merge makes them, from several journals.
+	JournalOnly bool
 	// Again names students to grade although there is a result; OnlyFailed grades those again whose result is an error.
 	Again      []string
 	OnlyFailed bool
@@ -79,7 +85,7 @@ func Run(ctx context.Context, cfg Config, entries []Entry) (*Summary, error) {
 	r := &run{cfg: cfg, entries: entries, journal: j, equal: newEquals(), progress: Progress{Total: len(entries), Fresh: fresh}}
 	err = r.grade(ctx)
 	var summary *Summary
-	if err == nil {
+	if err == nil && !cfg.JournalOnly {
 		summary, err = r.outputs()
 	}
 	return summary, errors.Join(err, j.Close())
@@ -195,7 +201,15 @@ func (r *run) one(ctx context.Context, entry int) outcome {
 	if e.Problem != "" {
 		return result(failure(e.Problem), key{})
 	}
-	input, err := fingerprint(e.Path, r.cfg.Limits)
+	from, err := r.open(ctx, e)
+	if err != nil {
+		if res, ok := r.notOpened(err); ok {
+			return result(res, key{})
+		}
+		return outcome{err: err}
+	}
+	defer from.Close()
+	input, err := fingerprint(from, r.cfg.Limits)
 	if err != nil {
 		return result(failure(err.Error()), key{})
 	}
@@ -222,7 +236,7 @@ func (r *run) one(ctx context.Context, entry int) outcome {
 		}
 		return result(rec.Result, input)
 	}
-	res, rep := r.contained(ctx, e)
+	res, rep := r.contained(ctx, e, from)
 	if err := ctx.Err(); err != nil {
 		return outcome{err: err}
 	}
@@ -247,7 +261,7 @@ func (r *run) keeps(id string, at place) bool {
 }
 
 // contained grades one submission so that nothing that happens to it reaches the others.
-func (r *run) contained(ctx context.Context, e *Entry) (Result, *grade.Report) {
+func (r *run) contained(ctx context.Context, e *Entry, from *Opened) (Result, *grade.Report) {
 	type graded struct {
 		res Result
 		rep *grade.Report
@@ -264,7 +278,7 @@ func (r *run) contained(ctx context.Context, e *Entry) (Result, *grade.Report) {
 			}
 			done <- g
 		}()
-		g.res, g.rep = r.evaluate(ctx, e.Path)
+		g.res, g.rep = r.evaluate(ctx, from)
 	}()
 	select {
 	case g := <-done:
@@ -274,8 +288,8 @@ func (r *run) contained(ctx context.Context, e *Entry) (Result, *grade.Report) {
 	}
 }
 
-func (r *run) evaluate(ctx context.Context, path string) (Result, *grade.Report) {
-	sub, err := r.cfg.Grader.ReadSubmission(path, r.cfg.Limits)
+func (r *run) evaluate(ctx context.Context, from *Opened) (Result, *grade.Report) {
+	sub, err := from.read(r.cfg.Grader, r.cfg.Limits)
 	if err != nil {
 		return r.notGraded(err), nil
 	}
