@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +15,7 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/report"
 )
 
 func newBatchCommand(app *app) *cobra.Command {
@@ -22,6 +27,7 @@ func newBatchCommand(app *app) *cobra.Command {
 		events   string
 		limits   manifest.Limits
 		handIn   handInFlags
+		formats  []string
 	)
 	cmd := &cobra.Command{
 		Use:   "batch LAB SUBMISSIONS... --out DIR",
@@ -41,6 +47,7 @@ failed, 130 interrupted.`,
 		Example: `  labctl batch networkpolicy submissions/ --out graded/
   labctl batch networkpolicy class.csv --out graded/ --workers 8
   labctl batch networkpolicy class.csv --out graded/ --due 2026-11-23T18:00:00+01:00 --late grace=15m,penalty=10,cutoff=3d
+  labctl batch networkpolicy submissions/ --out graded/ --format canvas-csv --assignment "Lab 1 (1234)"
   labctl batch networkpolicy submissions/ --out graded/ --only-failed`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,6 +56,16 @@ failed, 130 interrupted.`,
 			}
 			if events != "" && events != "jsonl" {
 				return fmt.Errorf("--events %s: want jsonl", events)
+			}
+			for _, name := range formats {
+				format, err := report.FindFormat(name)
+				if err != nil {
+					return fmt.Errorf("--format: %w", err)
+				}
+				if cfg.NoReports && format.Detail {
+					return fmt.Errorf("--format %s needs the students' reports: leave out --no-reports", name)
+				}
+				cfg.Formats = append(cfg.Formats, format)
 			}
 			lab, err := labFlags.load(args[0])
 			if err != nil {
@@ -86,6 +103,11 @@ failed, 130 interrupted.`,
 				}
 				return infraError{err}
 			}
+			if slices.Contains(formats, formatGitHub) {
+				if err := app.tellGitHub(cfg.Out); err != nil {
+					return err
+				}
+			}
 			if output.json() {
 				err = app.writeJSON(sum)
 			} else if events == "" {
@@ -105,6 +127,9 @@ failed, 130 interrupted.`,
 	f.IntVar(&cfg.Workers, "workers", 0, "how many to grade at the same time (default: the processors there are)")
 	f.DurationVar(&cfg.Timeout, "timeout", time.Minute, "how long one submission may take")
 	f.BoolVar(&cfg.NoReports, "no-reports", false, "write no files for single students")
+	f.StringSliceVar(&formats, "format", nil, "also write the results in this `FORMAT`; may be given more than once: "+strings.Join(report.FormatNames(), ", "))
+	completeFormats(cmd)
+	f.StringVar(&cfg.Assignment, "assignment", "", "what a platform's column or assignment is called (default: the lab's title)")
 	f.StringSliceVar(&cfg.Again, "regrade", nil, "grade these `STUDENT`s again")
 	f.BoolVar(&cfg.OnlyFailed, "only-failed", false, "grade those again whose result is an error")
 	handIn.register(f)
@@ -119,6 +144,20 @@ failed, 130 interrupted.`,
 	f.BoolVar(&cfg.Options.RevealHidden, "reveal", false, "show hidden objectives too (for authors and graders)")
 	registerTasks(cmd, &cfg.Options.Tasks, "grade only this `TASK`; may be given more than once")
 	return cmd
+}
+
+// tellGitHub prints the annotations of a run, and adds its table to the job's summary.
+func (a *app) tellGitHub(out string) error {
+	commands, err := report.FindFormat(formatGitHub)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(out, commands.ClassFile))
+	if err != nil {
+		return infraError{err}
+	}
+	_, err = a.out.Write(text)
+	return err
 }
 
 // batchView shows how far a run is: on a terminal one line that changes, elsewhere a line now and then.

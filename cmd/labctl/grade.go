@@ -24,6 +24,9 @@ directory. A submission is a directory with one folder a task, or one with manif
 at once, as the lab says; or an archive of one (.zip, .tar, .tar.gz); or a single file; or "-" for standard
 input.
 
+--format writes the result as course platforms and build servers take it (docs/batch.md), also when the submission
+was refused or could not be graded.
+
 With --offline the verdicts are worked out, without a cluster. Else they are probed in the running lab that
 "labctl up" made: each checkpoint is put in force there, and in the end the lab is reset. --engine both does
 both, and reports every connection on which they disagree.
@@ -36,6 +39,7 @@ out (or the engines disagree), 4 the submission was refused.`,
 		Example: `  labctl grade networkpolicy --submission answers/ --offline
   labctl grade networkpolicy --submission answers/ --offline --task backend-ingress-deny
   labctl grade networkpolicy --submission answers/ --engine both
+  labctl grade networkpolicy --submission answers/ --offline --format html=feedback.html --format junit=junit.xml
   labctl grade                                         the running lab, as it is
   kubectl get networkpolicy -A -o yaml | labctl grade mylab/ --submission - --offline -o json`,
 		Args:              cobra.MaximumNArgs(1),
@@ -54,11 +58,13 @@ out (or the engines disagree), 4 the submission was refused.`,
 			default:
 				rep, err = app.gradeRunning(cmd.Context(), &o, args)
 			}
-			if err != nil {
+			if err := errors.Join(err, app.writeFormats(&o, args, rep, err)); err != nil {
 				return err
 			}
-			if err := app.writeReport(rep, o.output.json()); err != nil {
-				return err
+			if !o.formats.prints() {
+				if err := app.writeReport(rep, o.output.json()); err != nil {
+					return err
+				}
 			}
 			return statusOf(rep.ExitCode())
 		},
@@ -67,6 +73,7 @@ out (or the engines disagree), 4 the submission was refused.`,
 	o.engine.register(cmd)
 	o.live.register(cmd)
 	o.output.register(cmd)
+	o.formats.register(cmd)
 	registerSubmission(cmd, &o.submission)
 	cmd.Flags().BoolVar(&o.all, "all", false, "of a running lab: every task, not only the current one")
 	registerTasks(cmd, &o.opts.Tasks, "grade only this `TASK`; may be given more than once")
@@ -86,6 +93,7 @@ type gradeOptions struct {
 	engine     engineFlags
 	live       liveFlags
 	output     outputFlag
+	formats    formatFlag
 	submission string
 	opts       grade.Options
 	all        bool
@@ -138,6 +146,27 @@ func (a *app) gradeLive(ctx context.Context, o *gradeOptions, lab *labs.Lab, gra
 		eng = grade.Both(r.engine, r.model)
 	}
 	return a.gradeSubmission(ctx, r, grader, sub, eng, o.opts)
+}
+
+// writeFormats writes the outcome as --format asks; failed is why there is no report.
+func (a *app) writeFormats(o *gradeOptions, args []string, rep *grade.Report, failed error) error {
+	if len(o.formats.outputs) == 0 {
+		return nil
+	}
+	var lab *labs.Lab
+	if rep != nil {
+		lab = rep.LabFile()
+	} else {
+		var err error
+		if lab, err = o.lab.load(labArg(args)); err != nil {
+			return nil // failed says so, or it is a running lab that could not be reached
+		}
+	}
+	out, ok := outcome(lab, o.submission, rep, failed)
+	if !ok {
+		return nil
+	}
+	return o.formats.write(a, lab, &out)
 }
 
 func (a *app) writeReport(rep *grade.Report, asJSON bool) error {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/labctl/labctl/grade/report"
 )
 
 // header is the first record of a journal: results under another key are of another run.
@@ -262,7 +264,13 @@ func (j *journal) Close() error {
 // removeResults removes what an earlier run of something else has written.
 func removeResults(dir string) error {
 	var errs []error
-	for _, name := range []string{studentsDir, resultsFile, gradesFile, summaryFile} {
+	names := []string{studentsDir, resultsFile, gradesFile, summaryFile}
+	for _, f := range report.Formats() {
+		if f.ClassFile != "" {
+			names = append(names, f.ClassFile)
+		}
+	}
+	for _, name := range names {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}

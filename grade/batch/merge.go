@@ -2,6 +2,7 @@ package batch
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -88,5 +89,5 @@ func Merge(cfg Config, entries []Entry, add func(put func(Record) error) error) 
 		}
 	}
 	r := &run{cfg: cfg, entries: entries, journal: j}
-	return r.outputs()
+	return r.outputs(context.Background())
 }

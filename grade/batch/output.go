@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -139,7 +140,7 @@ func (r *run) writeFile(name string, data []byte) error {
 }
 
 // outputs writes the files of the run from the journal, in the order of the students' IDs. One result is in memory at a time.
-func (r *run) outputs() (*Summary, error) {
+func (r *run) outputs(ctx context.Context) (*Summary, error) {
 	lab := r.cfg.Grader.Lab()
 	s := &Summary{
 		FormatVersion: FormatVersion, Lab: grade.LabReport{Name: lab.Name, Title: lab.Title, Digest: lab.Digest},
@@ -221,6 +222,9 @@ func (r *run) outputs() (*Summary, error) {
 	}
 	slices.SortStableFunc(s.Mistakes, func(a, b MistakeCount) int { return cmp.Compare(b.Submissions, a.Submissions) })
 	if err := r.replace(gradesFile, func(w io.Writer) error { return r.grades(w) }); err != nil {
+		return nil, err
+	}
+	if err := r.views().write(ctx); err != nil {
 		return nil, err
 	}
 	return s, r.replace(summaryFile, func(w io.Writer) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/grade/report"
 )
 
 // Config is what a run works with. Grader, Engine and Out are needed.
@@ -41,6 +42,10 @@ type Config struct {
 	NoReports bool
 	// JournalOnly leaves out the files of the run: Merge makes them, from several journals.
 	JournalOnly bool
+	// Formats are what to write beside; Assignment is the name they give what was graded, "" the lab's title. Neither
+	// changes a grade.
+	Formats    []*report.Format
+	Assignment string
 	// Again names students to grade although there is a result; OnlyFailed grades those again whose result is an error.
 	Again      []string
 	OnlyFailed bool
@@ -86,7 +91,7 @@ func Run(ctx context.Context, cfg Config, entries []Entry) (*Summary, error) {
 	err = r.grade(ctx)
 	var summary *Summary
 	if err == nil && !cfg.JournalOnly {
-		summary, err = r.outputs()
+		summary, err = r.outputs(ctx)
 	}
 	return summary, errors.Join(err, j.Close())
 }

@@ -19,7 +19,7 @@ func Text(w io.Writer, r *grade.Report, style Style) error {
 	p.line("", p.bold(r.Lab.Title)+p.dim(fmt.Sprintf(" · %s · %s engine", r.Lab.Name, r.Engine)))
 	for i := range r.Tasks {
 		p.blank()
-		p.task(taskNumber(r, i), &r.Tasks[i], r.Findings)
+		p.task(taskNumber(r.LabFile(), r, i), &r.Tasks[i], r.Findings)
 	}
 	p.findings(r)
 	p.blank()
@@ -28,9 +28,9 @@ func Text(w io.Writer, r *grade.Report, style Style) error {
 	return err
 }
 
-// taskNumber is the place of the report's task i in the lab, also when only some tasks were graded.
-func taskNumber(r *grade.Report, i int) int {
-	if lab := r.LabFile(); lab != nil {
+// taskNumber is the place of the report's task i in the lab, also when only some tasks were graded; lab may be nil.
+func taskNumber(lab *labs.Lab, r *grade.Report, i int) int {
+	if lab != nil {
 		if at := slices.IndexFunc(lab.Tasks, func(t labs.Task) bool { return t.Name == r.Tasks[i].Name }); at >= 0 {
 			i = at
 		}
@@ -63,6 +63,7 @@ type taskView struct {
 	task     string
 	findings []grade.Finding
 	told     map[string]bool
+	alone    bool // what is written stands without the rest of the report: nothing is "above"
 }
 
 // reasonsTold is how many different reasons an objective's misses are explained with; further misses are
@@ -92,6 +93,11 @@ func (v *taskView) objective(o *grade.ObjectiveReport) {
 		earned = points(*o.Points, o.Max)
 	}
 	v.row(objectiveIndent+StatusMark(o.Status, v.Style)+" ", title, earned)
+	v.checks(o)
+}
+
+// checks writes what an objective asked and did not get, and why.
+func (v *taskView) checks(o *grade.ObjectiveReport) {
 	if o.Status == grade.Blocked {
 		// What it asks is moot until then.
 		v.line(checkIndent, v.dim("counts once "+strings.Join(o.BlockedBy, ", ")+" is met"))
@@ -165,7 +171,7 @@ func (v *taskView) mistake(objective string, c *grade.Check) {
 		return f.ID == c.Mistake && f.Task == v.task && f.Objective == objective
 	})
 	if i < 0 {
-		again = true
+		again = again || !v.alone
 		i = slices.IndexFunc(v.findings, func(f grade.Finding) bool { return f.ID == c.Mistake })
 	}
 	if i >= 0 {
@@ -230,21 +236,8 @@ func (p *page) asked(c *grade.Check) string {
 
 // findings writes what was noticed beside the checks that missed.
 func (p *page) findings(r *grade.Report) {
-	shown := map[string]bool{}
-	for _, t := range r.Tasks {
-		for _, o := range t.Objectives {
-			for _, c := range o.Checks {
-				if !c.Passed && c.Mistake != "" {
-					shown[c.Mistake] = true
-				}
-			}
-		}
-	}
 	head := false
-	for _, f := range r.Findings {
-		if shown[f.ID] {
-			continue
-		}
+	for _, f := range remarks(r) {
 		if !head {
 			p.blank()
 			p.line("", p.bold("Also noticed"))

@@ -1,0 +1,165 @@
+package batch
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/report"
+)
+
+// views are the files for people and platforms. They are made from the results of a run, the students' reports and the
+// lab, and from nothing else: however the results came about, the same ones give the same bytes.
+type views struct {
+	assignment report.Assignment
+	formats    []*report.Format
+	workers    int
+	// students says whether there are files of single students: reports to read, and views to write.
+	students bool
+
+	each    func(func(*Result) error) error                      // the results, in order
+	read    func(name string) ([]byte, error)                    // a file of the output directory
+	student func(name string, data []byte) error                 // writes a file of a student
+	replace func(name string, write func(io.Writer) error) error // writes a file of the run as a whole
+}
+
+// views of the results in the journal.
+func (r *run) views() *views {
+	return &views{
+		assignment: report.Assignment{Lab: r.cfg.Grader.Lab(), Name: r.cfg.Assignment},
+		formats:    r.cfg.Formats, workers: cmp.Or(max(r.cfg.Workers, 0), runtime.GOMAXPROCS(0)), students: !r.cfg.NoReports,
+		each: func(fn func(*Result) error) error { return r.each(nil, fn) },
+		read: func(name string) ([]byte, error) {
+			return os.ReadFile(filepath.Join(r.cfg.Out, filepath.FromSlash(name)))
+		},
+		student: r.writeFile, replace: r.replace,
+	}
+}
+
+// seen is an outcome on its way from the workers, which write its student's files, to the class's files.
+type seen struct {
+	result  *Result
+	outcome report.Outcome
+	err     error
+	ready   chan struct{}
+}
+
+// write writes all views. It holds a handful of reports at a time.
+func (v *views) write(ctx context.Context) error {
+	if !v.students && len(v.formats) == 0 {
+		return nil
+	}
+	return v.class(v.formats, nil, func(class []report.ClassWriter) error {
+		g, ctx := errgroup.WithContext(ctx)
+		work, order := make(chan *seen), make(chan *seen, 4*v.workers)
+		g.Go(func() error {
+			defer close(work)
+			defer close(order)
+			return v.each(func(res *Result) error {
+				s := &seen{result: res, ready: make(chan struct{})}
+				for _, to := range []chan *seen{order, work} {
+					select {
+					case to <- s:
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}
+				return nil
+			})
+		})
+		for range v.workers {
+			g.Go(func() error {
+				for s := range work {
+					s.outcome, s.err = v.one(s.result)
+					close(s.ready)
+				}
+				return nil
+			})
+		}
+		g.Go(func() error {
+			for s := range order {
+				select {
+				case <-s.ready:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				err := s.err
+				for i := 0; i < len(class) && err == nil; i++ {
+					err = class[i].Add(&s.outcome)
+				}
+				if err != nil {
+					return fmt.Errorf("write the files of %s: %w", s.result.ID, err)
+				}
+			}
+			return nil
+		})
+		return g.Wait()
+	})
+}
+
+// class opens the class's files of formats, one inside the other, so that all are there as a whole or none is.
+func (v *views) class(formats []*report.Format, open []report.ClassWriter, then func([]report.ClassWriter) error) error {
+	if len(formats) == 0 {
+		err := then(open)
+		for _, c := range open {
+			if err == nil {
+				err = c.Close()
+			}
+		}
+		return err
+	}
+	f := formats[0]
+	if f.Class == nil {
+		return v.class(formats[1:], open, then)
+	}
+	return v.replace(f.ClassFile, func(w io.Writer) error {
+		return v.class(formats[1:], append(open, f.Class(w, &v.assignment)), then)
+	})
+}
+
+// one reads the report of a result and writes its student's views.
+func (v *views) one(res *Result) (report.Outcome, error) {
+	o := report.Outcome{
+		ID: res.ID, Name: res.Name, Email: res.Email, Status: report.Status(res.Status), Message: res.Message,
+		Problems: res.Problems, Score: res.Score, Raw: res.Raw,
+	}
+	if res.Late != nil {
+		o.Late, o.SubmittedAt, o.DueAt = res.Late.Reason, res.Late.SubmittedAt, res.Late.DueAt
+	}
+	if res.Report != "" {
+		data, err := v.read(res.Report)
+		if err != nil {
+			return o, err
+		}
+		o.Report = new(grade.Report)
+		if err := json.Unmarshal(data, o.Report); err != nil {
+			return o, fmt.Errorf("%s: %w", res.Report, err)
+		}
+	}
+	if !v.students {
+		return o, nil
+	}
+	for _, f := range v.formats {
+		if f.One == nil {
+			continue
+		}
+		var text bytes.Buffer
+		if err := f.One(&text, &v.assignment, &o); err != nil {
+			return o, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		if err := v.student(path.Join(studentDir(res.ID), f.File), text.Bytes()); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
