@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -66,6 +67,13 @@ failed, 130 interrupted.`,
 					return fmt.Errorf("--format %s needs the students' reports: leave out --no-reports", name)
 				}
 				cfg.Formats = append(cfg.Formats, format)
+			}
+			if slices.Contains(formats, formatGitHub) && !slices.Contains(formats, formatMarkdown) {
+				markdown, err := report.FindFormat(formatMarkdown) // for the job's summary
+				if err != nil {
+					return err
+				}
+				cfg.Formats = append(cfg.Formats, markdown)
 			}
 			lab, err := labFlags.load(args[0])
 			if err != nil {
@@ -156,9 +164,29 @@ func (a *app) tellGitHub(out string) error {
 	if err != nil {
 		return infraError{err}
 	}
-	_, err = a.out.Write(text)
-	return err
+	if _, err = a.out.Write(text); err != nil {
+		return err
+	}
+	markdown, err := report.FindFormat(formatMarkdown)
+	if err != nil {
+		return err
+	}
+	return jobSummary(func(w io.Writer) error {
+		text, err := os.ReadFile(filepath.Join(out, markdown.ClassFile))
+		if err != nil {
+			return infraError{err}
+		}
+		if len(text) > summaryBytes {
+			end := bytes.LastIndexByte(text[:summaryBytes], '\n') + 1
+			text = append(text[:end], "\n… cut: GitHub takes no more. All of it is in "+markdown.ClassFile+".\n"...)
+		}
+		_, err = w.Write(text)
+		return err
+	})
 }
+
+// summaryBytes is what of a class's table goes into a job's summary: GitHub drops one that is over 1 MiB.
+const summaryBytes = 1_000_000
 
 // batchView shows how far a run is: on a terminal one line that changes, elsewhere a line now and then.
 type batchView struct {

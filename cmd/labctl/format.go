@@ -92,8 +92,11 @@ func (f *formatFlag) write(a *app, lab *labs.Lab, o *report.Outcome) error {
 	return nil
 }
 
-// formatGitHub is the format whose Markdown goes into a job's summary too.
-const formatGitHub = "github"
+// Formats that are more than a file: with the first, what the second writes goes into the job's summary.
+const (
+	formatGitHub   = "github"
+	formatMarkdown = "markdown"
+)
 
 // jobSummary adds to the summary of the GitHub Actions job that labctl runs in; elsewhere it does nothing.
 func jobSummary(write func(io.Writer) error) (err error) {

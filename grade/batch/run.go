@@ -15,8 +15,8 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/labs"
 	"github.com/labctl/labctl/grade/report"
+	"github.com/labctl/labctl/labs"
 )
 
 // Config is what a run works with. Grader, Engine and Out are needed.

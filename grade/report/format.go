@@ -133,12 +133,12 @@ type Outcome struct {
 	Status          Status
 	Message         string // of an error, or why it was refused; may have several lines
 	Problems        []manifest.Problem
-	Score           *grade.Score  // nil: no grade
+	Score           *grade.Score // nil: no grade
 	// Late says in a sentence what lateness cost: Score is what is left of Raw. "": nothing.
 	Late               string
 	Raw                *grade.Score
-	SubmittedAt, DueAt time.Time // known where Late is
-	Report          *grade.Report // nil if it was refused or could not be graded
+	SubmittedAt, DueAt time.Time     // known where Late is
+	Report             *grade.Report // nil if it was refused or could not be graded
 	// Root is where the submission lies, for places that name its files from elsewhere; "" if nobody needs to know.
 	Root string
 }
@@ -170,6 +170,15 @@ const couldNotCheck = "a check could not be carried out, so there is no grade ye
 
 // who is the student in a word: never empty.
 func (o *Outcome) who() string { return cmp.Or(o.ID, o.Name, o.Email, "submission") }
+
+// summary is the grade in a line, late or not.
+func (o *Outcome) summary() string {
+	text := fmt.Sprintf("%s: %s points, %s%%; the pass mark is %s%%", o.Status, points(o.Score.Points, o.Score.Max), number(o.Score.Percent), number(o.Score.PassMark))
+	if o.Late != "" {
+		text += " (late: " + o.Late + ")"
+	}
+	return text
+}
 
 // reasons tells why a submission was refused or could not be graded, a reason a line.
 func (o *Outcome) reasons() []string {

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -264,6 +265,24 @@ func TestPlatformSheets(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestLateIsTold(t *testing.T) {
+	t.Parallel()
+	o := sampleOutcomes()["failed"]
+	raw, left := *o.Score, *o.Score
+	left.Points = 14.4
+	o.Raw, o.Score, o.Late = &raw, &left, "handed in 1h after noon: 10% taken off"
+	o.DueAt = time.Date(2026, 11, 23, 12, 0, 0, 0, time.FixedZone("CET", 3600))
+	o.SubmittedAt = o.DueAt.Add(time.Hour)
+	for format, want := range map[string]string{
+		"nbgrader-csv": "2026-11-23 11:00:00,2026-11-23 12:00:00,ada,Lovelace,Ada King,ada@example.org,18.5,4.1,14.4,40",
+		"gradescope":   "Late: handed in", "markdown": "Late: handed in", "moodle-csv": "Late: handed in", "prairielearn": "(late: handed in",
+	} {
+		if text := single(t, format, o); !strings.Contains(string(text), want) {
+			t.Errorf("%s does not say %q:\n%s", format, want, text)
+		}
 	}
 }
 

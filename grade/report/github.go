@@ -50,7 +50,7 @@ func github(w io.Writer, a *Assignment, o *Outcome) error {
 		}
 		annotate(b, "error", obj.title(), "", 0, cmp.Or(o.explainedIn(&obj, 0), "not met"))
 	}
-	annotate(b, "notice", a.name(), "", 0, Summary(o.Report, Style{}))
+	annotate(b, "notice", a.name(), "", 0, o.summary())
 	return b.Flush()
 }
 

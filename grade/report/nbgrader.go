@@ -2,6 +2,7 @@ package report
 
 import (
 	"io"
+	"math"
 	"strings"
 	"time"
 )
@@ -14,7 +15,7 @@ func nbgrader(w io.Writer, a *Assignment) ClassWriter {
 		if o.Late != "" {
 			due, submitted = o.DueAt.UTC().Format(time.DateTime), o.SubmittedAt.UTC().Format(time.DateTime)
 			if o.Raw != nil && o.Score != nil {
-				raw, penalty = Decimal(o.Raw.Points), Decimal(o.Raw.Points-o.Score.Points)
+				raw, penalty = Decimal(o.Raw.Points), Decimal(math.Round((o.Raw.Points-o.Score.Points)*1e4)/1e4)
 			}
 		}
 		return []string{

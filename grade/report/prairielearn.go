@@ -37,7 +37,7 @@ func prairielearn(w io.Writer, _ *Assignment, o *Outcome) error {
 	default:
 		share := min(o.Score.Percent/100, 1)
 		out.Gradable, out.Score = true, &share
-		out.Message = Summary(o.Report, Style{})
+		out.Message = o.summary()
 		for _, obj := range o.objectives() {
 			out.Tests = append(out.Tests, prairielearnTest{
 				Name: obj.title(), Points: *obj.Points, MaxPoints: obj.Max, Message: string(obj.Status), Output: o.explained(&obj),

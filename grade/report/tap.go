@@ -41,7 +41,7 @@ func tap(w io.Writer, _ *Assignment, o *Outcome) error {
 	if o.Status == Errored {
 		b.WriteString("Bail out! " + tapText(o.reasons()[0]) + "\n")
 	} else if o.Score != nil {
-		fmt.Fprintf(&b, "# %s\n", tapText(fmt.Sprintf("%s: %s points, %s%%", o.Status, points(o.Score.Points, o.Score.Max), number(o.Score.Percent))))
+		fmt.Fprintf(&b, "# %s\n", tapText(o.summary()))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

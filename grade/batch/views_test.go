@@ -1,0 +1,143 @@
+package batch_test
+
+import (
+	"context"
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/report"
+)
+
+// allFormats are the formats that there are.
+func allFormats() []*report.Format {
+	var all []*report.Format
+	for _, f := range report.Formats() {
+		all = append(all, &f)
+	}
+	return all
+}
+
+// filesOf reads a directory, but for the journal, whose order is that of the work.
+func filesOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == "journal.jsonl" || d.Name() == "lock" {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		files[strings.TrimPrefix(path, dir+string(filepath.Separator))] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// oddClass is a class with a submission that is refused, one that cannot be read, and one whose student has an ID that is
+// out to break file names and formats.
+func oddClass(t *testing.T, n int) []batch.Entry {
+	t.Helper()
+	dir := class(t, n)
+	if err := os.WriteFile(filepath.Join(dir, "refused.yaml"), []byte("kind: Secret\napiVersion: v1\nmetadata: {name: x}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	found, err := batch.Find(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := append(found.Entries,
+		batch.Entry{ID: "..", Name: "=cmd()", Path: found.Entries[0].Path},
+		batch.Entry{ID: "a/../b\"><script>::error::|é", Name: "<b>&", Path: found.Entries[1].Path},
+		batch.Entry{ID: "gone", Path: filepath.Join(dir, "nowhere")},
+	)
+	slices.SortFunc(entries, func(a, b batch.Entry) int { return strings.Compare(a.ID, b.ID) })
+	return entries
+}
+
+func TestViewsAreTheSameHoweverTheyCameAbout(t *testing.T) {
+	t.Parallel()
+	entries := oddClass(t, 24)
+	var first map[string]string
+	for _, workers := range []int{1, 5} {
+		cfg := testConfig(t)
+		cfg.Workers, cfg.Formats = workers, allFormats()
+		if workers > 1 {
+			// A part of it by an earlier run, without formats.
+			early := cfg
+			early.Formats = nil
+			if _, err := batch.Run(context.Background(), early, entries[:9]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := batch.Run(context.Background(), cfg, entries); err != nil {
+			t.Fatal(err)
+		}
+		files := filesOf(t, cfg.Out)
+		if first == nil {
+			first = files
+			continue
+		}
+		if !maps.Equal(first, files) {
+			for name := range first {
+				if first[name] != files[name] {
+					t.Errorf("%s differs", name)
+				}
+			}
+			t.Errorf("%d files and %d", len(first), len(files))
+		}
+	}
+	for _, f := range report.Formats() {
+		if f.ClassFile != "" && first[f.ClassFile] == "" {
+			t.Errorf("there is no %s", f.ClassFile)
+		}
+		if f.File == "" {
+			continue
+		}
+		n := 0
+		for name := range first {
+			if filepath.Base(name) == f.File && filepath.Dir(name) != "." {
+				n++
+			}
+		}
+		if n != len(entries) {
+			t.Errorf("%d of %d students have a %s", n, len(entries), f.File)
+		}
+	}
+}
+
+func TestErrorsHaveNoGradeInAnyFormat(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	cfg.Formats = allFormats()
+	if _, err := batch.Run(context.Background(), cfg, []batch.Entry{{ID: "gone", Path: "nowhere"}}); err != nil {
+		t.Fatal(err)
+	}
+	files := filesOf(t, cfg.Out)
+	for name, want := range map[string]string{
+		"canvas.csv": "gone,,gone,,,\n", "moodle.csv": "Participant gone,gone,,Submitted for grading,,100,Yes,,,\n",
+		"nbgrader.csv": ",gone,,,,,,,100\n", "junit.xml": `errors="1"`, "summary.md": "no grade", "github.txt": "::error title=Not graded",
+		"students/gone/report.tap": "\nBail out! ",
+	} {
+		if !strings.Contains(files[name], want) {
+			t.Errorf("%s does not say %q:\n%s", name, want, files[name])
+		}
+	}
+	for _, name := range []string{"students/gone/gradescope.json", "students/gone/prairielearn.json"} {
+		var got map[string]any
+		if err := json.Unmarshal([]byte(files[name]), &got); err != nil {
+			t.Fatal(err)
+		}
+		if _, scored := got["score"]; scored {
+			t.Errorf("%s has a score: %v", name, got)
+		}
+	}
+}
