@@ -120,9 +120,9 @@ func (c *Client) Flows(ctx context.Context, q Query, fn func(*observerpb.GetFlow
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	streamCtx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream when fn does not want more
-	stream, err := c.observer.GetFlows(ctx, req)
+	stream, err := c.observer.GetFlows(streamCtx, req)
 	if err != nil {
 		return fmt.Errorf("ask the Hubble relay for flows: %w", plain(err))
 	}
@@ -142,7 +142,8 @@ func (c *Client) Flows(ctx context.Context, q Query, fn func(*observerpb.GetFlow
 			break
 		}
 		if err != nil {
-			if q.Follow && status.Code(err) == codes.Canceled {
+			// The forward ends with ctx, too: the stream may learn of that first, and call it a broken connection.
+			if q.Follow && ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("read flows from the Hubble relay: %w", plain(err))

@@ -61,7 +61,9 @@ func (s *suite) agentsCrash(t *testing.T) {
 // mends lets up heal the lab; the plan must match the patterns first.
 func (s *suite) mends(t *testing.T, plan ...string) {
 	t.Helper()
-	s.run(t, 0, "plan", "networkpolicy", "--name", s.name).has(t, plan...)
+	eventually(t, time.Minute, 0, func() error { // a container that is just being started again has nothing to tell
+		return s.run(t, 0, "plan", "networkpolicy", "--name", s.name).says(plan...)
+	})
 	r := s.run(t, 0, "up", "networkpolicy", "--name", s.name)
 	t.Logf("mended in %.1f s", r.took.Seconds())
 	s.status(t, 0)

@@ -3,11 +3,13 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // existingLab is a lab in a cluster that exists; its verbs are its name, the kubeconfig, the context and the namespace.
@@ -85,12 +87,18 @@ func (s *suite) existing(t *testing.T) {
 	s.kubectl(t, "-n", namespace, "create", "deployment", "web", "--image="+image, "--replicas=0")
 	s.kubectl(t, "-n", namespace, "annotate", "deployment", "web", "keep=me")
 	s.kubectl(t, "-n", namespace, "create", "configmap", "theirs", "--from-literal=a=b")
+	eventually(t, time.Minute, 100*time.Millisecond, func() error { // Kubernetes puts it into every namespace
+		if left := s.kubectl(t, "-n", namespace, "get", "configmap", "kube-root-ca.crt", "--ignore-not-found", "-o", "name"); left == "" {
+			return errors.New("the namespace has no kube-root-ca.crt")
+		}
+		return nil
+	})
 	before := s.everything(t)
 
 	good := lab(s.kubeconfig(), context)
 	s.run(t, 3, "up", good, "--name", name).has(t, "--adopt")
 	s.gone(t, name)
-	s.same(t, "after an up that was refused", before, s.everything(t))
+	s.same(t, "after an up that was refused", before)
 
 	s.run(t, 0, "up", good, "--name", name, "--adopt").has(t, `Cilium .*, which was here before`, `1 of 1 connection`)
 	if labels := s.kubectl(t, "get", "namespace", namespace, "-o", "jsonpath={.metadata.labels.of}"); labels != "the-lab" {
@@ -100,7 +108,7 @@ func (s *suite) existing(t *testing.T) {
 	s.kubectl(t, "label", "namespace", namespace, "team=b", "--overwrite")
 	s.run(t, 0, "down", name)
 	s.gone(t, name)
-	s.same(t, "after down", before, s.everything(t))
+	s.same(t, "after down", before)
 	s.run(t, 0, "up", "networkpolicy", "--name", s.name).has(t, "is ready")
 }
 
@@ -113,23 +121,31 @@ func (s *suite) everything(t *testing.T) string {
 	return s.kubectl(t, "get", kinds, "-A", "-o", "jsonpath="+spec)
 }
 
-// same shows what differs between two looks at the cluster. The canary's namespace takes a moment to go.
-func (s *suite) same(t *testing.T, when, before, after string) {
+// same waits until the cluster is as before, and shows what differs if it does not become so. The canary's namespace
+// takes a moment to go.
+func (s *suite) same(t *testing.T, when, before string) {
 	t.Helper()
-	lines := map[string]int{}
-	for line := range strings.Lines(before) {
-		lines[strings.TrimSpace(line)]--
-	}
-	for line := range strings.Lines(after) {
-		lines[strings.TrimSpace(line)]++
-	}
-	for line, n := range lines {
-		switch {
-		case strings.Contains(line, "labctl-canary"):
-		case n < 0:
-			t.Errorf("%s this is gone: %s", when, line)
-		case n > 0:
-			t.Errorf("%s this is new: %s", when, line)
+	eventually(t, time.Minute, time.Second, func() error {
+		lines := map[string]int{}
+		for line := range strings.Lines(before) {
+			lines[strings.TrimSpace(line)]--
 		}
-	}
+		for line := range strings.Lines(s.everything(t)) {
+			lines[strings.TrimSpace(line)]++
+		}
+		var differ []string
+		for line, n := range lines {
+			switch {
+			case strings.Contains(line, "labctl-canary"):
+			case n < 0:
+				differ = append(differ, "this is gone: "+line)
+			case n > 0:
+				differ = append(differ, "this is new: "+line)
+			}
+		}
+		if len(differ) > 0 {
+			return fmt.Errorf("%s\n%s", when, strings.Join(differ, "\n"))
+		}
+		return nil
+	})
 }

@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -64,11 +66,23 @@ func (r *result) output() string { return r.stdout + r.stderr }
 // has fails the test unless what was printed, be it the result or messages, matches all patterns.
 func (r *result) has(t *testing.T, patterns ...string) {
 	t.Helper()
+	if err := r.says(patterns...); err != nil {
+		t.Error(err)
+	}
+}
+
+// says is has for what may take a moment to be said.
+func (r *result) says(patterns ...string) error {
+	var missing []string
 	for _, p := range patterns {
 		if !regexp.MustCompile(p).MatchString(r.output()) {
-			t.Errorf("%s does not say %q:\n%s", r.line, p, r.output())
+			missing = append(missing, strconv.Quote(p))
 		}
 	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%s does not say %s:\n%s", r.line, strings.Join(missing, ", "), r.output())
+	}
+	return nil
 }
 
 // json decodes the result.

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -113,9 +114,12 @@ func (s *suite) reset(t *testing.T) {
 	s.kubectl(t, "label", "pods", "-l", "app=frontend", "app=impostor", "--overwrite")
 	s.kubectl(t, "set", "env", "deployment/worker", "HELLO=world")
 	s.kubectl(t, "delete", "-n", "batch", "deployment", "agent")
-	if st := s.status(t, 3); !strings.Contains(strings.Join(st.NotReady, "\n"), "app backend has 0 of 1 pods ready") {
-		t.Errorf("status does not say that backend is away: %v", st.NotReady)
-	}
+	eventually(t, time.Minute, 0, func() error {
+		if st := s.status(t, 3); !strings.Contains(strings.Join(st.NotReady, "\n"), "app backend has 0 of 1 pods ready") {
+			return fmt.Errorf("status does not say that backend is away: %v", st.NotReady)
+		}
+		return nil
+	})
 	r := s.run(t, 0, "reset", s.name)
 	r.has(t, `restored +Deployment default/backend`, `restored +Pod default/frontend-`, `restored +Deployment default/worker`, `restored +Deployment batch/agent`)
 	t.Logf("reset of four apps took %.1f s", r.took.Seconds())
@@ -140,12 +144,15 @@ func (s *suite) reset(t *testing.T) {
 	if len(hard.Restored) < 6 {
 		t.Errorf("reset --hard has restored %v, want all apps", hard.Restored)
 	}
-	after := pods()
-	for _, uid := range before {
-		if strings.Contains(after, uid) {
-			t.Errorf("a pod survived reset --hard: %s", s.kubectl(t, "get", "pods", "-A"))
+	eventually(t, time.Minute, time.Second, func() error {
+		after := pods()
+		for _, uid := range before {
+			if strings.Contains(after, uid) {
+				return fmt.Errorf("a pod survived reset --hard: %s", s.kubectl(t, "get", "pods", "-A"))
+			}
 		}
-	}
+		return nil
+	})
 	s.try(t, "default/frontend", "http://backend", works)
 	s.status(t, 0)
 }
