@@ -17,8 +17,8 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 )
 
-// isArchive reports whether a file is read as an archive, by its name.
-func isArchive(name string) bool {
+// IsArchive reports whether a file is read as an archive, by its name.
+func IsArchive(name string) bool {
 	name = strings.ToLower(name)
 	for _, suffix := range []string{".zip", ".tar", ".tar.gz", ".tgz"} {
 		if strings.HasSuffix(name, suffix) {
@@ -28,9 +28,9 @@ func isArchive(name string) bool {
 	return false
 }
 
-// unpack reads an archive into memory. Entries that are neither directories nor manifests are left out;
+// Unpack reads an archive into memory. Entries that are neither directories nor manifests are left out;
 // links, and names that lead out of the archive, are errors, as is what is larger than lim once unpacked.
-func unpack(name string, data []byte, lim manifest.Limits) (fs.FS, error) {
+func Unpack(name string, data []byte, lim manifest.Limits) (fs.FS, error) {
 	d := manifest.DefaultLimits()
 	lim.Files = cmp.Or(lim.Files, d.Files)
 	lim.FileBytes = cmp.Or(lim.FileBytes, d.FileBytes)

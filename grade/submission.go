@@ -148,10 +148,10 @@ func (g *Grader) readFile(fsys fs.FS, name string, lim manifest.Limits) (*Submis
 	for i := range files {
 		files[i].Name = path.Base(files[i].Name)
 	}
-	if len(files) != 1 || !isArchive(name) {
+	if len(files) != 1 || !IsArchive(name) {
 		return g.flat(files, lim)
 	}
-	unpacked, err := unpack(name, files[0].Data, lim)
+	unpacked, err := Unpack(name, files[0].Data, lim)
 	if err != nil {
 		return nil, &Refused{Problems: manifest.Problems{{File: files[0].Name, Message: err.Error()}}}
 	}
@@ -161,7 +161,8 @@ func (g *Grader) readFile(fsys fs.FS, name string, lim manifest.Limits) (*Submis
 // unreadable makes an error of reading into a refusal, unless the machine is to blame: what is too large,
 // too deep or leads outside is the submission's fault.
 func unreadable(name string, err error) error {
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+	var machine *fs.PathError
+	if errors.As(err, &machine) && !errors.Is(err, fs.ErrInvalid) { // which is a name
 		return fmt.Errorf("read the submission: %w", err)
 	}
 	return &Refused{Problems: manifest.Problems{{File: name, Message: err.Error()}}}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,13 +30,15 @@ func newBatchCommand(app *app) *cobra.Command {
 		limits   manifest.Limits
 		handIn   handInFlags
 		formats  []string
+		search   batch.Search
+		from     string
 	)
 	cmd := &cobra.Command{
 		Use:   "batch LAB SUBMISSIONS... --out DIR",
 		Short: "Grade the submissions of a class",
 		Long: `Grade the submissions of a class, without a cluster. SUBMISSIONS are directories that hold a submission a student
-(a folder, an archive or a file of manifests, named after the student), as Moodle and Canvas download them too; single
-ones; or a list, a CSV file with the columns student_id and path, and name, email, submitted_at, due_at and extension if
+(a folder, an archive or a file of manifests, named after the student); what Canvas, Moodle and Gradescope let you download, as
+the .zip that it comes as or unpacked; single ones; or a list, a CSV file with the columns student_id and path, and name, email, submitted_at, due_at and extension if
 you like. Where it is known when submissions came in, the lab says what lateness costs and which attempt counts.
 
 Submissions are untrusted: each is read within limits and graded on its own, and one that breaks something is its own
@@ -47,6 +50,7 @@ Exit code: 0 everything is graded, 2 wrong use or a lab in error, 3 there are er
 failed, 130 interrupted.`,
 		Example: `  labctl batch networkpolicy submissions/ --out graded/
   labctl batch networkpolicy class.csv --out graded/ --workers 8
+  labctl batch networkpolicy Downloads/submissions.zip --out graded/
   labctl batch networkpolicy class.csv --out graded/ --due 2026-11-23T18:00:00+01:00 --late grace=15m,penalty=10,cutoff=3d
   labctl batch networkpolicy submissions/ --out graded/ --format canvas-csv --assignment "Lab 1 (1234)"
   labctl batch networkpolicy submissions/ --out graded/ --only-failed`,
@@ -54,6 +58,9 @@ failed, 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cfg.Out == "" {
 				return errors.New("--out is missing: name the directory for the results")
+			}
+			if search.From = batch.Platform(from); from != "" && !slices.Contains(batch.Platforms, search.From) {
+				return fmt.Errorf("--from %s: want one of %v", from, batch.Platforms)
 			}
 			if events != "" && events != "jsonl" {
 				return fmt.Errorf("--events %s: want jsonl", events)
@@ -88,18 +95,17 @@ failed, 130 interrupted.`,
 			if err := handIn.apply(lab, &cfg); err != nil {
 				return err
 			}
-			found, err := batch.Find(args[1:]...)
+			found, err := search.Find(args[1:]...)
 			if err != nil {
 				return err
 			}
+			defer found.Close()
 			for _, e := range found.Entries {
 				if cfg.Grader.NamesTask(e.ID) {
 					return fmt.Errorf("%s is named after a task: name the directory that holds the students' folders, not one student's folder", e.Path)
 				}
 			}
-			for _, path := range found.Ignored {
-				app.log().Warn("not a submission, left out", "path", path)
-			}
+			warnAbout(app.log(), found)
 			cfg.Limits, cfg.Tool, cfg.Log = limits, toolVersion(), app.log()
 			view := batchView{app: app, start: app.now(), events: events == "jsonl", quiet: output.json()}
 			cfg.Report = view.report
@@ -141,6 +147,8 @@ failed, 130 interrupted.`,
 	f.StringSliceVar(&cfg.Again, "regrade", nil, "grade these `STUDENT`s again")
 	f.BoolVar(&cfg.OnlyFailed, "only-failed", false, "grade those again whose result is an error")
 	handIn.register(f)
+	f.StringVar(&from, "from", "", "what names of folders and files mean: plain, canvas, moodle or gradescope (default: found out)")
+	f.BoolVar(&search.ClassArchive, "class-archive", false, "a .zip that is named holds a class, not one student's files")
 	f.StringVar(&events, "events", "", "print each result as it comes, in this `FORMAT`: jsonl")
 	f.IntVar(&limits.Files, "max-files", 0, "files of a submission (default 2000)")
 	f.Int64Var(&limits.TotalBytes, "max-bytes", 0, "bytes of a submission (default 64 MiB)")
@@ -187,6 +195,22 @@ func (a *app) tellGitHub(out string) error {
 
 // summaryBytes is what of a class's table goes into a job's summary: GitHub drops one that is over 1 MiB.
 const summaryBytes = 1_000_000
+
+// warnAbout says what of the submissions needs a look.
+func warnAbout(log *slog.Logger, found *batch.Found) {
+	for _, path := range found.Ignored {
+		log.Warn("not a submission, left out", "path", path)
+	}
+	late := 0
+	for i := range found.Entries {
+		if found.Entries[i].MarkedLate {
+			late++
+		}
+	}
+	if late > 0 {
+		log.Warn("some are marked late, but not by how much: a list with submitted_at would say", "submissions", late)
+	}
+}
 
 // batchView shows how far a run is: on a terminal one line that changes, elsewhere a line now and then.
 type batchView struct {

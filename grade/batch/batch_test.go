@@ -480,8 +480,7 @@ func TestFind(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{
-		"ada/policy.yaml", "bob.zip", "carl.tar.gz", "notes.txt", ".git/config", "__MACOSX/x",
-		"Grace Hopper_4711_assignsubmission_file/policy.yaml", "hoppergrace_LATE_815_99_answers.zip", "evil\x01.yaml",
+		"ada/policy.yaml", "bob.zip", "carl.tar.gz", "notes.txt", ".git/config", "__MACOSX/x", "evil\x01.yaml",
 	} {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600)); err != nil {
@@ -503,7 +502,7 @@ func TestFind(t *testing.T) {
 		}
 		got = append(got, line)
 	}
-	want := []string{"4711 Grace Hopper", "815 hoppergrace", "ada", "bob", "carl", "evil\x01: the student ID holds a control character"}
+	want := []string{"ada", "bob", "carl", "evil\x01: the student ID holds a control character"}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}

@@ -4,14 +4,17 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"io/fs"
 	"path"
 	"strings"
+	"unicode"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
 )
 
 // key is a SHA-256: of what a submission holds, or of what a run depends on.
@@ -35,62 +38,84 @@ func (k *key) UnmarshalText(text []byte) error {
 // and is the key of something that depends on more.
 func (k key) and(more string) key { return sha256.Sum256(append(k[:], more...)) }
 
-// fingerprint is a digest over the names and contents of a submission as it lies there, not understood: two that
-// have the same one get the same grade. It reads no more than the limits allow; beyond them the sizes count.
+// fingerprint is a digest over the names and contents of a submission, not understood: two that have the same one get the
+// same grade. Files that are no manifests do not count. It reads no more than the limits allow; beyond them the sizes count.
 func fingerprint(o *Opened, lim manifest.Limits) (key, error) {
+	d := manifest.DefaultLimits()
+	f := hasher{
+		Hash: sha256.New(), files: 20 * cmp.Or(lim.Files, d.Files), depth: cmp.Or(lim.Depth, d.Depth),
+		file: cmp.Or(lim.FileBytes, d.FileBytes), left: cmp.Or(lim.TotalBytes, d.TotalBytes),
+	}
 	info, err := fs.Stat(o.FS, o.Name)
 	if err != nil {
 		return key{}, err
 	}
-	h := sha256.New()
 	if !info.IsDir() {
-		// Only the ending of a file's name has a meaning, and its place in messages.
-		fmt.Fprintf(h, "file %q %d\n", path.Base(o.Name), info.Size())
-		if info.Mode().IsRegular() {
-			err = hashFile(h, o.FS, o.Name, lim)
-		}
-		return key(h.Sum(nil)), err
+		// Its name stands in messages.
+		fmt.Fprintf(f, "file %q\n", path.Base(o.Name))
+		err = f.content(o.FS, o.Name, info)
+		return key(f.Sum(nil)), err
 	}
-	fsys, err := fs.Sub(o.FS, o.Name)
-	if err != nil {
-		return key{}, err
+	if f.fsys, err = fs.Sub(o.FS, o.Name); err == nil {
+		err = fs.WalkDir(f.fsys, ".", f.entry)
 	}
-	files := cmp.Or(lim.Files, manifest.DefaultLimits().Files)
-	seen := 0
-	err = fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if seen++; seen > 20*files {
-			return fmt.Errorf("more than %d files and folders", 20*files)
-		}
-		if strings.HasPrefix(entry.Name(), ".") && name != "." {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		fmt.Fprintf(h, "%s %q\n", entry.Type(), name)
-		if !entry.Type().IsRegular() {
-			return nil // a link may lead to a file of the submission, which has its own turn
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%d\n", info.Size())
-		return hashFile(h, fsys, name, lim)
-	})
-	return key(h.Sum(nil)), err
+	return key(f.Sum(nil)), err
 }
 
-// hashFile reads as much of a file as counts; a larger one is refused, whatever it holds.
-func hashFile(h hash.Hash, fsys fs.FS, name string, lim manifest.Limits) error {
-	f, err := fsys.Open(name)
+type hasher struct {
+	hash.Hash
+	fsys  fs.FS
+	files int   // and folders that may still come
+	depth int   // of folders that are looked into
+	file  int64 // bytes of one file that are read
+	left  int64 // bytes of all files that are
+}
+
+func (f *hasher) entry(name string, entry fs.DirEntry, err error) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	_, err = io.Copy(h, io.LimitReader(f, cmp.Or(lim.FileBytes, manifest.DefaultLimits().FileBytes)+1))
+	if f.files--; f.files < 0 {
+		return refuse("", errors.New("too many files and folders"))
+	}
+	odd := !fs.ValidPath(name) || strings.ContainsFunc(entry.Name(), unicode.IsControl) // which is refused
+	dir, regular := entry.IsDir(), entry.Type().IsRegular()
+	switch {
+	case odd:
+	case name != "." && strings.HasPrefix(entry.Name(), "."):
+		if dir {
+			return fs.SkipDir
+		}
+		return nil
+	case regular && (!isSubmission(name) || grade.IsArchive(name)):
+		return nil
+	}
+	fmt.Fprintf(f, "%s %q\n", entry.Type(), name)
+	switch {
+	case dir && (odd || strings.Count(name, "/") > f.depth):
+		return fs.SkipDir // it is refused
+	case odd, !regular:
+		return nil // a link may lead to a file of the submission, which has its own turn
+	}
+	info, err := entry.Info()
+	if err != nil {
+		return err
+	}
+	return f.content(f.fsys, name, info)
+}
+
+// content reads as much of a file as counts; a larger one is refused, whatever it holds.
+func (f *hasher) content(fsys fs.FS, name string, info fs.FileInfo) error {
+	fmt.Fprintf(f, "%d\n", info.Size())
+	if !info.Mode().IsRegular() || f.left <= 0 {
+		return nil
+	}
+	file, err := fsys.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	n, err := io.Copy(f, io.LimitReader(file, min(f.file, f.left)+1))
+	f.left -= n
 	return err
 }

@@ -1,11 +1,17 @@
 package batch
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
+	"testing/fstest"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
@@ -16,8 +22,10 @@ type Opened struct {
 	FS   fs.FS
 	Name string // in FS; "." for all of it
 
-	local string // its path on this machine; "": it is not on one
-	close func() error
+	named   bool           // by the student: a file's name is not its student's
+	refused *grade.Refused // why it is not taken, whatever is in it; key is then what it is known by
+	key     key
+	close   func() error
 }
 
 // NewOpened is a submission in fsys, to be closed once it is graded; close may be nil.
@@ -34,8 +42,8 @@ func (o *Opened) Close() error {
 }
 
 func (o *Opened) read(g *grade.Grader, lim manifest.Limits) (*grade.Submission, error) {
-	if o.local != "" {
-		return g.ReadSubmission(o.local, lim)
+	if o.refused != nil {
+		return nil, o.refused
 	}
 	return g.ReadSubmissionFS(o.FS, o.Name, lim)
 }
@@ -54,24 +62,151 @@ func (r *run) notOpened(err error) (Result, bool) {
 }
 
 func (r *run) open(ctx context.Context, e *Entry) (*Opened, error) {
-	if r.cfg.Open != nil {
-		return r.cfg.Open(ctx, e)
+	open := r.cfg.Open
+	if open == nil {
+		open = func(_ context.Context, e *Entry) (*Opened, error) { return e.open(r.cfg.Limits) }
 	}
-	return openLocal(e.Path)
+	o, err := open(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.unwrap(r.cfg.Limits); err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
+	return o, nil
 }
 
-func openLocal(name string) (*Opened, error) {
-	info, err := os.Stat(name)
+func (e *Entry) open(lim manifest.Limits) (*Opened, error) {
+	switch {
+	case len(e.parts) > 0:
+		return e.gather(lim)
+	case e.source != nil:
+		return &Opened{FS: e.source, Name: e.within}, nil
+	}
+	info, err := os.Stat(e.Path)
 	if err != nil {
 		return nil, &Unreadable{err}
 	}
 	if !info.IsDir() {
-		return &Opened{FS: os.DirFS(filepath.Dir(name)), Name: filepath.Base(name), local: name}, nil
+		return &Opened{FS: os.DirFS(filepath.Dir(e.Path)), Name: filepath.Base(e.Path)}, nil
 	}
 	// A root keeps symbolic links inside the directory.
-	root, err := os.OpenRoot(name)
+	root, err := os.OpenRoot(e.Path)
 	if err != nil {
 		return nil, &Unreadable{err}
 	}
-	return &Opened{FS: root.FS(), Name: ".", local: name, close: root.Close}, nil
+	return &Opened{FS: root.FS(), Name: ".", close: root.Close}, nil
+}
+
+// gather puts the files of a submission that has several into one folder. What was typed becomes a file of manifests.
+func (e *Entry) gather(lim manifest.Limits) (*Opened, error) {
+	tree := fstest.MapFS{}
+	var read []string
+	left := cmp.Or(lim.TotalBytes, manifest.DefaultLimits().TotalBytes)
+	for _, p := range e.parts {
+		if !p.typed && !isSubmission(p.name) {
+			tree[p.name] = &fstest.MapFile{Mode: 0o644} // only its name matters
+			continue
+		}
+		data, err := readFile(e.source, p.path, lim)
+		if err != nil {
+			return nil, err
+		}
+		if p.typed {
+			data = typedText(data)
+		}
+		if left -= int64(len(data)); left < 0 {
+			return nil, refuse(p.name, fmt.Errorf("all files together are larger than %d bytes", cmp.Or(lim.TotalBytes, manifest.DefaultLimits().TotalBytes)))
+		}
+		if _, ok := tree[p.name]; ok || !fs.ValidPath(p.name) || p.name != path.Base(p.name) {
+			return nil, refuse(p.name, errors.New("a second file of this name, or no name of a file"))
+		}
+		tree[p.name] = &fstest.MapFile{Data: data, Mode: 0o644}
+		read = append(read, p.name)
+	}
+	if len(read) == 1 {
+		return &Opened{FS: tree, Name: read[0], named: true}, nil
+	}
+	return &Opened{FS: tree, Name: "."}, nil
+}
+
+// unwrap makes of what was handed in the folder or the file of manifests that it is. An archive is unpacked into memory; so is
+// one that is in a folder without folders and manifests. A file that stands alone is often named after its student: it
+// gets a name that equal ones share.
+func (o *Opened) unwrap(lim manifest.Limits) error {
+	info, err := fs.Stat(o.FS, o.Name)
+	if err != nil {
+		return &Unreadable{err}
+	}
+	name := o.Name
+	if info.IsDir() {
+		archives, err := onlyArchives(o.FS, o.Name)
+		switch {
+		case err != nil:
+			return &Unreadable{err}
+		case len(archives) == 0:
+			return nil
+		case len(archives) > 1:
+			return &Unreadable{fmt.Errorf("there are several archives, and nobody can know which one counts: %s", strings.Join(archives, ", "))}
+		}
+		name = path.Join(o.Name, archives[0])
+	}
+	data, err := readFile(o.FS, name, lim)
+	if err != nil {
+		return err
+	}
+	shown := "submission" + suffixOf(name)
+	if o.named {
+		shown = name
+	}
+	if !grade.IsArchive(name) {
+		o.FS, o.Name = fstest.MapFS{shown: &fstest.MapFile{Data: data, Mode: 0o644}}, shown
+		return nil
+	}
+	unpacked, err := grade.Unpack(shown, data, lim)
+	if err != nil {
+		// There are no files to know it by.
+		o.refused, o.key = refuse(shown, err), sha256.Sum256(data)
+		return nil
+	}
+	o.FS, o.Name = unpacked, "."
+	return nil
+}
+
+// onlyArchives lists the archives of a folder that has neither folders nor manifests.
+func onlyArchives(fsys fs.FS, dir string) ([]string, error) {
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	var archives []string
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case junk(name):
+		case e.IsDir(), isSubmission(name) && !grade.IsArchive(name):
+			return nil, nil
+		case grade.IsArchive(name) && e.Type().IsRegular():
+			archives = append(archives, name)
+		}
+	}
+	return archives, nil
+}
+
+// readFile reads a file within limits. What is too large, or no file, is refused; what the machine cannot read is its error.
+func readFile(fsys fs.FS, name string, lim manifest.Limits) ([]byte, error) {
+	files, err := manifest.ReadFS(fsys, name, lim)
+	var machine *fs.PathError
+	switch {
+	case errors.As(err, &machine):
+		return nil, &Unreadable{err}
+	case err != nil:
+		return nil, refuse("", err)
+	case len(files) != 1:
+		return nil, &Unreadable{fmt.Errorf("%s is no file", name)}
+	}
+	return files[0].Data, nil
+}
+
+func refuse(file string, err error) *grade.Refused {
+	return &grade.Refused{Problems: manifest.Problems{{File: file, Message: err.Error()}}}
 }

@@ -71,6 +71,9 @@ func resultOf(rep *grade.Report) Result {
 		r.Status, r.Score = Errored, nil
 		r.Message = "a check could not be carried out: see the report"
 	}
+	if len(rep.Submission.Files) == 0 && r.Message == "" {
+		r.Message = "there is no manifest in it (*.yaml, *.yml, *.json)"
+	}
 	for i := range rep.Tasks {
 		t := &rep.Tasks[i]
 		task := TaskResult{Name: t.Name, Attempted: t.Attempted, Points: t.Score.Points, Max: t.Score.Max, Objectives: []ObjectiveResult{}}

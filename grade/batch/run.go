@@ -203,26 +203,35 @@ func (r *run) one(ctx context.Context, entry int) outcome {
 		res.ID, res.Name, res.Email, res.Attempt = e.ID, e.Name, e.Email, e.Attempt
 		return outcome{rec: record{input, res}}
 	}
-	if e.Problem != "" {
-		return result(failure(e.Problem), key{})
+	keep := func(input key) bool {
+		at := r.journal.places[entry]
+		return at.length > 0 && at.input == input && r.keeps(e.ID, at)
 	}
-	from, err := r.open(ctx, e)
+	// unread is what comes of a submission that has no contents: it is known by the reason.
+	unread := func(res Result) outcome {
+		input := key(sha256.Sum256([]byte(res.Message)))
+		if keep(input) {
+			return outcome{kept: true}
+		}
+		return result(res, input)
+	}
+	if e.Problem != "" {
+		return unread(failure(e.Problem))
+	}
+	in, err := contained(ctx, r, e, func(ctx context.Context) (*opened, error) { return r.read(ctx, e) })
 	if err != nil {
 		if res, ok := r.notOpened(err); ok {
-			return result(res, key{})
+			return unread(res)
 		}
 		return outcome{err: err}
 	}
-	defer from.Close()
-	input, err := fingerprint(from, r.cfg.Limits)
-	if err != nil {
-		return result(failure(err.Error()), key{})
-	}
+	defer in.from.Close()
+	input := in.key
 	late := r.cfg.lateness(e)
 	if late != nil {
 		input = input.and(late.Reason) // what it costs is part of the result
 	}
-	if at := r.journal.places[entry]; at.length > 0 && at.input == input && r.keeps(e.ID, at) {
+	if keep(input) {
 		return outcome{kept: true}
 	}
 	other, known, err := r.equal.claim(ctx, input)
@@ -241,10 +250,14 @@ func (r *run) one(ctx context.Context, entry int) outcome {
 		}
 		return result(rec.Result, input)
 	}
-	res, rep := r.contained(ctx, e, from)
+	out, err := contained(ctx, r, e, func(ctx context.Context) (graded, error) { return r.evaluate(ctx, in.from), nil })
 	if err := ctx.Err(); err != nil {
 		return outcome{err: err}
 	}
+	if err != nil {
+		out.res = failure(err.Error())
+	}
+	res, rep := out.res, out.rep
 	late.apply(&res)
 	if rep != nil && !r.cfg.NoReports {
 		if res.Report, err = r.writeReport(e.dir(), rep, late); err != nil {
@@ -265,44 +278,76 @@ func (r *run) keeps(id string, at place) bool {
 	return true
 }
 
-// contained grades one submission so that nothing that happens to it reaches the others.
-func (r *run) contained(ctx context.Context, e *Entry, from *Opened) (Result, *grade.Report) {
-	type graded struct {
-		res Result
-		rep *grade.Report
-	}
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
-	defer cancel()
-	done := make(chan graded, 1)
-	go func() {
-		var g graded
-		defer func() {
-			if p := recover(); p != nil {
-				r.cfg.Log.Error("grading broke down", "student", e.ID, "panic", p, "stack", string(debug.Stack()))
-				g = graded{res: failure(fmt.Sprintf("grading broke down: %v", p))}
-			}
-			done <- g
-		}()
-		g.res, g.rep = r.evaluate(ctx, from)
-	}()
-	select {
-	case g := <-done:
-		return g.res, g.rep
-	case <-ctx.Done():
-		return failure(fmt.Sprintf("grading was not done after %s", r.cfg.Timeout)), nil
-	}
+// opened is a submission that is read, and what it is known by.
+type opened struct {
+	from *Opened
+	key  key
 }
 
-func (r *run) evaluate(ctx context.Context, from *Opened) (Result, *grade.Report) {
+// read opens the submission of an entry.
+func (r *run) read(ctx context.Context, e *Entry) (*opened, error) {
+	from, err := r.open(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	in := &opened{from, from.key}
+	if from.refused == nil {
+		if in.key, err = fingerprint(from, r.cfg.Limits); err != nil {
+			if refused := (*grade.Refused)(nil); !errors.As(err, &refused) {
+				err = &Unreadable{err}
+			}
+			return nil, errors.Join(err, from.Close())
+		}
+	}
+	return in, nil
+}
+
+// graded is what came of a submission; without a report nothing was graded.
+type graded struct {
+	res Result
+	rep *grade.Report
+}
+
+func (r *run) evaluate(ctx context.Context, from *Opened) graded {
 	sub, err := from.read(r.cfg.Grader, r.cfg.Limits)
 	if err != nil {
-		return r.notGraded(err), nil
+		return graded{res: r.notGraded(err)}
 	}
 	rep, err := r.cfg.Grader.Grade(ctx, sub, r.cfg.Engine, r.cfg.Options)
 	if err != nil {
-		return r.notGraded(err), nil
+		return graded{res: r.notGraded(err)}
 	}
-	return resultOf(rep), rep
+	return graded{resultOf(rep), rep}
+}
+
+// contained does something for a submission so that nothing that happens in it reaches the others: a breakdown, and what is not
+// done in time, is an error of its own.
+func contained[T any](ctx context.Context, r *run, e *Entry, do func(context.Context) (T, error)) (T, error) {
+	type done struct {
+		is  T
+		err error
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	finished := make(chan done, 1)
+	go func() {
+		var d done
+		defer func() {
+			if p := recover(); p != nil {
+				r.cfg.Log.Error("grading broke down", "student", e.ID, "panic", p, "stack", string(debug.Stack()))
+				d.err = &Unreadable{fmt.Errorf("grading broke down: %v", p)}
+			}
+			finished <- d
+		}()
+		d.is, d.err = do(ctx)
+	}()
+	select {
+	case d := <-finished:
+		return d.is, d.err
+	case <-ctx.Done():
+		var none T
+		return none, &Unreadable{fmt.Errorf("grading was not done after %s", r.cfg.Timeout)}
+	}
 }
 
 func (r *run) notGraded(err error) Result {

@@ -2,10 +2,12 @@ package batch
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,36 +27,78 @@ type Entry struct {
 	Extension   time.Duration
 	// Attempt counts a student's submissions from 1, in the order in which they came in; 0: there is one.
 	Attempt int
+	// MarkedLate says that the platform calls it late, but not by how much.
+	MarkedLate bool
 	// Problem says why it cannot be graded; it is an error of the class's folder or list, not of the student.
 	Problem string
+
+	source fs.FS  // that it is in; nil: the file system
+	within string // its path there
+	parts  []part // the files of source that make it up; none: what is at the path
+}
+
+// part is one of several files of a submission.
+type part struct {
+	name  string // as the student called it
+	path  string // in the entry's source
+	typed bool   // HTML of a text that was typed
 }
 
 // Found are the submissions of a class, by ID, and the names of files beside them that are none.
 type Found struct {
 	Entries []Entry
 	Ignored []string
+
+	from     Platform
+	archives []io.Closer
 }
 
-// Find looks for submissions: each path is a directory of submissions (folders, archives, files of manifests), one such
-// file, or a list of submissions (*.csv). What the downloads of Moodle and Canvas are called is taken apart
-// into number and name. Two submissions of one student are both errors: nobody can know which one counts.
-func Find(paths ...string) (*Found, error) {
-	found := &Found{}
+// Search says how to look for submissions. Its zero value finds out.
+type Search struct {
+	From Platform // whose download the folders and archives are
+	// ClassArchive says that a .zip that is named holds a class: the submissions are in it, not one student's files. Without
+	// it, it does if it is a platform's download by its names.
+	ClassArchive bool
+}
+
+// Find looks for submissions as its zero value does.
+func Find(paths ...string) (*Found, error) { return Search{}.Find(paths...) }
+
+// Find looks for submissions: each path is a directory of submissions (folders, archives, files of manifests), a course
+// platform's download as a directory or as the .zip that it comes as, a single submission, or a list of submissions (*.csv).
+// What was found has to be closed after the run.
+func (s Search) Find(paths ...string) (_ *Found, err error) {
+	found := &Found{from: s.From}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, found.Close())
+		}
+	}()
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
 			return nil, fmt.Errorf("look for submissions: %w", err)
 		}
+		single := false
 		switch {
 		case info.IsDir():
-			err = found.directory(path)
+			err = found.directory(folder{dir: path})
 		case strings.EqualFold(filepath.Ext(path), ".csv"):
 			err = found.list(path)
+		case strings.EqualFold(filepath.Ext(path), ".zip"):
+			var class bool
+			class, err = found.archive(path, s.ClassArchive)
+			single = !class
+		case s.ClassArchive:
+			return nil, fmt.Errorf("look for submissions: %s is no .zip: unpack it and name the directory", path)
 		default:
-			found.add(filepath.Base(path), path)
+			single = true
 		}
 		if err != nil {
 			return nil, err
+		}
+		if single {
+			found.single(folder{dir: filepath.Dir(path)}, filepath.Base(path))
 		}
 	}
 	if len(found.Entries) == 0 {
@@ -64,65 +108,100 @@ func Find(paths ...string) (*Found, error) {
 	return found, nil
 }
 
+// Close closes the archives that submissions are in.
+func (f *Found) Close() error {
+	var errs []error
+	for _, c := range f.archives {
+		errs = append(errs, c.Close())
+	}
+	f.archives = nil
+	return errors.Join(errs...)
+}
+
 // inOrder is the order of entries, by student and attempt.
 func inOrder(a, b Entry) int {
 	return cmp.Or(strings.Compare(a.ID, b.ID), cmp.Compare(a.Attempt, b.Attempt))
 }
 
-func (f *Found) directory(dir string) error {
-	entries, err := os.ReadDir(dir)
+// directory finds the submissions in a folder: those of a platform's download, or one for each folder, archive and file of
+// manifests.
+func (f *Found) directory(at folder) error {
+	entries, err := at.list()
 	if err != nil {
 		return fmt.Errorf("look for submissions: %w", err)
 	}
+	if f.from != Plain {
+		if done, err := f.download(at, entries); done || err != nil {
+			return err
+		}
+		// An archive is often unpacked into a folder of its name.
+		if inner := onlyFolder(entries); inner != "" {
+			in := at.enter(inner)
+			entries, err := in.list()
+			if err != nil {
+				return fmt.Errorf("look for submissions: %w", err)
+			}
+			if done, err := f.download(in, entries); done || err != nil {
+				return err
+			}
+		}
+	}
 	for _, e := range entries {
 		name := e.Name()
-		path := filepath.Join(dir, name)
-		info, err := os.Stat(path) // a link to a folder of submissions is the teacher's own
+		if junk(name) {
+			continue
+		}
+		info, err := at.stat(name) // a link to a folder of submissions is the teacher's own
 		switch {
-		case strings.HasPrefix(name, ".") || name == "__MACOSX":
 		case err != nil:
-			f.Entries = append(f.Entries, Entry{ID: idOf(name), Path: path, Problem: err.Error()})
+			broken := at.entry(name)
+			broken.ID, broken.Problem = idOf(name), err.Error()
+			f.Entries = append(f.Entries, broken)
 		case info.IsDir() || isSubmission(name):
-			f.add(name, path)
+			f.single(at, name)
 		default:
-			f.Ignored = append(f.Ignored, path)
+			f.Ignored = append(f.Ignored, at.shown(name))
 		}
 	}
 	return nil
 }
 
-// suffixes of files that are submissions.
-var suffixes = []string{".yaml", ".yml", ".json", ".zip", ".tar", ".tar.gz", ".tgz"}
-
-func isSubmission(name string) bool {
-	return slices.ContainsFunc(suffixes, func(s string) bool { return strings.HasSuffix(strings.ToLower(name), s) })
-}
-
-func idOf(name string) string {
-	lower := strings.ToLower(name)
-	for _, s := range suffixes {
-		if strings.HasSuffix(lower, s) {
-			return name[:len(name)-len(s)]
+// onlyFolder is the name of the folder that is all there is; "" if there is more.
+func onlyFolder(entries []fs.DirEntry) string {
+	name := ""
+	for _, e := range entries {
+		switch {
+		case junk(e.Name()):
+		case name != "" || !e.IsDir():
+			return ""
+		default:
+			name = e.Name()
 		}
 	}
 	return name
 }
 
-// How the downloads of course platforms call a submission.
-var (
-	// Moodle, "Download all submissions": "Ada Lovelace_4711_assignsubmission_file" with an optional "_" behind it.
-	moodleName = regexp.MustCompile(`^(.+)_(\d+)_assignsubmission_[a-z]+_?$`)
-	// Canvas, "Download Submissions": "lovelaceada_4711_98765_answers", with "_LATE" before the numbers when it was late.
-	canvasName = regexp.MustCompile(`^([^_]+)(?:_LATE)?_(\d+)_(\d+)_.+$`)
-)
+// suffixes of files that are submissions.
+var suffixes = []string{".yaml", ".yml", ".json", ".zip", ".tar", ".tar.gz", ".tgz"}
 
-func (f *Found) add(name, path string) {
-	e := Entry{ID: idOf(name), Path: path}
-	if m := moodleName.FindStringSubmatch(e.ID); m != nil {
-		e.Name, e.ID = m[1], m[2]
-	} else if m := canvasName.FindStringSubmatch(e.ID); m != nil {
-		e.Name, e.ID = m[1], m[2]
+// suffixOf is the ending of a name that makes it a submission's, as it is written; "" if it has none.
+func suffixOf(name string) string {
+	for _, s := range suffixes {
+		if len(name) >= len(s) && strings.EqualFold(name[len(name)-len(s):], s) {
+			return name[len(name)-len(s):]
+		}
 	}
+	return ""
+}
+
+func isSubmission(name string) bool { return suffixOf(name) != "" }
+
+func idOf(name string) string { return strings.TrimSuffix(name, suffixOf(name)) }
+
+// single adds a submission that is named after its student, or as a platform calls a single one.
+func (f *Found) single(at folder, name string) {
+	e := at.entry(name)
+	e.ID = idOf(name)
 	e.Problem = badID(e.ID)
 	f.Entries = append(f.Entries, e)
 }

@@ -54,6 +54,9 @@ func ReadFS(fsys fs.FS, dir string, lim Limits) ([]File, error) {
 	}
 	r := reader{fsys: fsys, lim: lim.orDefault()}
 	if !info.IsDir() {
+		if !info.Mode().IsRegular() { // opening it could wait for a writer
+			return nil, fmt.Errorf("%s: not a regular file (%s)", path.Base(dir), describeMode(info.Mode()))
+		}
 		if err := r.readFile(dir, dir); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,4 @@
+package batch
+
+// TypedText is for tests.
+var TypedText = typedText
