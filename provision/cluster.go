@@ -69,6 +69,9 @@ func (m *Manager) checkSettings() []Finding {
 
 func (r *run) lookCluster(ctx context.Context) (Action, error) {
 	act := r.action(phaseCluster, "cluster "+r.cluster.Name, r.block().Settings)
+	if d, ok := r.provider.(Describer); ok && act.Kind != Keep {
+		act.Detail += ": " + d.Describe()
+	}
 	found, err := r.provider.Find(ctx, r.cluster)
 	if err != nil {
 		return act, err
@@ -125,8 +128,8 @@ func (r *run) sameCluster(ctx context.Context) error {
 }
 
 func (r *run) createCluster(ctx context.Context, p *progress) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, r.m.Settings.Timeouts.Cluster,
-		fmt.Errorf("the cluster is not there after %s (setting timeout_cluster)", r.m.Settings.Timeouts.Cluster))
+	timeout := r.m.clusterTimeout(r.provider)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the cluster is not there after %s (setting timeout_cluster)", timeout))
 	defer cancel()
 	found, err := r.provider.Find(ctx, r.cluster)
 	if err != nil {
@@ -141,7 +144,8 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 			return r.startCluster(ctx, pauser, p)
 		}
 	}
-	if found.State != Absent && r.provider.Ephemeral() {
+	_, continues := r.provider.(Continuer)
+	if found.State != Absent && r.provider.Ephemeral() && !continues {
 		p.step("removing what an interrupted run left")
 		if err := r.provider.Delete(ctx, r.cluster); err != nil {
 			return err
@@ -151,9 +155,12 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 	if err != nil {
 		return err
 	}
+	if err := r.pin(ctx); err != nil {
+		return err
+	}
 	r.created = r.provider.Ephemeral()
 	var failed error
-	err = r.provider.Create(ctx, r.cluster, func(m Milestone) {
+	err = r.provider.Create(ctx, r.cluster, Watch{Step: p.step, Reached: func(m Milestone) {
 		switch m {
 		case NodesUp:
 			p.step("nodes run")
@@ -164,7 +171,7 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 				p.signal(signalAPI)
 			}
 		}
-	})
+	}})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
 	}
@@ -172,6 +179,19 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 		return err
 	}
 	return r.save(func(st *State) { st.Cluster.Complete = true })
+}
+
+// pin keeps the settings that the user's surroundings gave, before anything is made by them.
+func (r *run) pin(ctx context.Context) error {
+	pinner, ok := r.provider.(Pinner)
+	if !ok {
+		return nil
+	}
+	pinned, err := pinner.Pinned(ctx)
+	if err != nil {
+		return err
+	}
+	return r.save(func(st *State) { st.Cluster.Pinned = pinned })
 }
 
 // startCluster starts the nodes and waits until what ran on them runs again.
@@ -199,7 +219,7 @@ func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) erro
 	if err != nil {
 		return err
 	}
-	if err := client.WaitAPI(ctx, r.m.Settings.Timeouts.Cluster); err != nil {
+	if err := client.WaitAPI(ctx, r.m.clusterTimeout(r.provider)); err != nil {
 		return err
 	}
 	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
@@ -226,7 +246,7 @@ func (r *run) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := client.WaitAPI(ctx, r.m.Settings.Timeouts.Cluster); err != nil {
+	if err := client.WaitAPI(ctx, r.m.clusterTimeout(r.provider)); err != nil {
 		return err
 	}
 	uid, err := client.UID(ctx)

@@ -65,7 +65,7 @@ func (r *run) externals(ctx context.Context, client *kube.Client, p *progress) e
 	}
 	if len(stand) > 0 {
 		// A new cluster's DNS is set up a moment after its API answers.
-		wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cluster, Progress: p.step}
+		wait := kube.Waiting{Timeout: r.m.clusterTimeout(r.provider), Progress: p.step}
 		if err := wait.Wait(ctx, client.ConfigMap("kube-system", "coredns")); err != nil {
 			return err
 		}

@@ -37,6 +37,7 @@ func (f *fakeProvider) called(what string) {
 
 func (f *fakeProvider) Name() string                                 { return "fake" }
 func (f *fakeProvider) Ephemeral() bool                              { return !f.stays }
+func (f *fakeProvider) Timeout() time.Duration                       { return time.Minute }
 func (f *fakeProvider) Values(Cluster) map[string]any                { return nil }
 func (f *fakeProvider) Preflight(context.Context, Cluster) []Finding { return f.findings }
 
@@ -49,16 +50,16 @@ func (f *fakeProvider) Find(context.Context, Cluster) (Found, error) {
 	return f.found, f.findErr
 }
 
-func (f *fakeProvider) Create(ctx context.Context, _ Cluster, reached func(Milestone)) error {
+func (f *fakeProvider) Create(ctx context.Context, _ Cluster, watch Watch) error {
 	f.called("create")
 	f.mu.Lock()
 	f.found.State = Running
 	f.mu.Unlock()
 	if f.create != nil {
-		return f.create(ctx, reached)
+		return f.create(ctx, watch.Reached)
 	}
-	reached(NodesUp)
-	reached(APIUp)
+	watch.Reached(NodesUp)
+	watch.Reached(APIUp)
 	return nil
 }
 

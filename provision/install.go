@@ -23,6 +23,9 @@ func (r *run) ciliumInputs() ([]any, error) {
 }
 
 func (r *run) lookChart(context.Context) (Action, error) {
+	if network, _ := r.network(); network != "" {
+		return Action{Phase: phaseChart, Kind: Keep, Detail: network + " needs none"}, nil
+	}
 	inputs, err := r.ciliumInputs()
 	if err != nil {
 		return Action{}, err
@@ -46,7 +49,18 @@ func (r *run) fetchChart(ctx context.Context, p *progress) error {
 	return nil
 }
 
+// network names the Cilium that the provider's clusters come with, and its DaemonSet; empty: they have none.
+func (r *run) network() (name, daemonSet string) {
+	if n, ok := r.provider.(Networker); ok {
+		return n.Network()
+	}
+	return "", ""
+}
+
 func (r *run) lookCilium(ctx context.Context) (Action, error) {
+	if network, _ := r.network(); network != "" {
+		return r.lookNetwork(ctx, network)
+	}
 	inputs, err := r.ciliumInputs()
 	if err != nil {
 		return Action{}, err
@@ -85,6 +99,51 @@ func (r *run) lookCilium(ctx context.Context) (Action, error) {
 	return act, nil
 }
 
+// lookNetwork looks at the Cilium that the cluster came with. An up only waits for it.
+func (r *run) lookNetwork(ctx context.Context, network string) (Action, error) {
+	act := r.action(phaseCilium, network, network)
+	if act.Kind != Keep {
+		return act, nil
+	}
+	client, err := r.kube()
+	if err != nil {
+		return act, err
+	}
+	if why := notReady(ctx, r.ciliumChecks(client)); why != "" {
+		act.Kind, act.Detail = Redo, act.Detail+" ("+why+")"
+	}
+	return act, nil
+}
+
+// awaitNetwork waits for the Cilium that the cluster came with.
+func (r *run) awaitNetwork(ctx context.Context, client *kube.Client, p *progress) error {
+	p.warnf("the cluster has a Cilium of its own: without Hubble's flows a drop is told by its time-out, and reports lack that evidence")
+	p.signal(signalInstalled)
+	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
+	if err := wait.Wait(ctx, clusterDNS(client)); err != nil {
+		return err
+	}
+	p.signal(signalDNS)
+	return wait.Wait(ctx, r.ciliumChecks(client)...)
+}
+
+// clusterDNS checks the DNS of the cluster: CoreDNS, or, on GKE, kube-dns.
+func clusterDNS(client *kube.Client) kube.Check {
+	see := func(ctx context.Context) (kube.Look, error) {
+		for _, name := range []string{"coredns", "kube-dns"} {
+			_, err := client.Typed.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
+			if err == nil {
+				return client.Deployment(metav1.NamespaceSystem, name).Look(ctx)
+			}
+			if !apierrors.IsNotFound(err) {
+				return kube.Look{}, err
+			}
+		}
+		return kube.Look{Why: "there is neither a Deployment coredns nor kube-dns"}, nil
+	}
+	return kube.Check{Object: "the cluster's DNS", Look: see}
+}
+
 // foreignCilium names the Cilium that somebody else has put into the cluster, by Helm or not; empty: there is none.
 func foreignCilium(ctx context.Context, client *kube.Client, installed *cilium.Installed, instance string) (string, error) {
 	if installed != nil {
@@ -118,7 +177,10 @@ func notReady(ctx context.Context, checks []kube.Check) string {
 
 // ciliumChecks are what must be rolled out for Cilium and Hubble to be ready.
 func (r *run) ciliumChecks(client *kube.Client) []kube.Check {
-	checks := append(networkChecks(client), client.Deployment(cilium.Namespace, "cilium-operator"), client.Deployment("kube-system", "coredns"))
+	if _, daemonSet := r.network(); daemonSet != "" {
+		return []kube.Check{client.DaemonSet(metav1.NamespaceSystem, daemonSet), client.Nodes(1), clusterDNS(client)}
+	}
+	checks := append(networkChecks(client), client.Deployment(cilium.Namespace, "cilium-operator"), clusterDNS(client))
 	if r.lab.Cilium.Relay {
 		checks = append(checks, client.Deployment(cilium.Namespace, "hubble-relay"), hubble.Serves(client))
 	}
@@ -146,6 +208,9 @@ func (r *run) installCilium(ctx context.Context, p *progress) error {
 	client, err := r.kube()
 	if err != nil {
 		return err
+	}
+	if network, _ := r.network(); network != "" {
+		return r.awaitNetwork(ctx, client, p)
 	}
 	if version, err := client.Typed.Discovery().ServerVersion(); err == nil {
 		if ok, why := cilium.Tested(r.lab.Cilium.Version, version.GitVersion); !ok {
@@ -180,7 +245,7 @@ func (r *run) installCilium(ctx context.Context, p *progress) error {
 	}
 	p.signal(signalInstalled)
 	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
-	if err := wait.Wait(ctx, client.Deployment("kube-system", "coredns")); err != nil {
+	if err := wait.Wait(ctx, clusterDNS(client)); err != nil {
 		return err
 	}
 	p.signal(signalDNS)

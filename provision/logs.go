@@ -70,7 +70,7 @@ func (m *Manager) Logs(ctx context.Context, name string, w io.Writer) error {
 	}
 	zip := gzip.NewWriter(w)
 	b := &bundle{root: "labctl-" + name, tar: tar.NewWriter(zip), now: m.Now()}
-	cluster := Cluster{Name: st.Cluster.Name, Kubeconfig: m.Store.Kubeconfig(name)}
+	cluster := m.cluster(st.Cluster.Name, name, st.Lab.Name)
 	b.yaml("state.yaml", st)
 	b.yaml("settings.yaml", m.Settings.List())
 	found, err := provider.Find(ctx, cluster)

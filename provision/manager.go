@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -40,6 +41,16 @@ func (m *Manager) provider(block labs.Cluster) (Provider, error) {
 		return nil, &UsageError{err}
 	}
 	return p, nil
+}
+
+// cluster names a cluster to its provider.
+func (m *Manager) cluster(name, instance, lab string) Cluster {
+	return Cluster{Name: name, Kubeconfig: m.Store.Kubeconfig(instance), Instance: instance, Lab: lab}
+}
+
+// clusterTimeout is how long a provider may take to make or delete a cluster.
+func (m *Manager) clusterTimeout(p Provider) time.Duration {
+	return cmp.Or(m.Settings.Timeouts.Cluster, p.Timeout())
 }
 
 // UsageError is the user's or the lab author's: another try would fail the same way. All other errors of

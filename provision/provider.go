@@ -3,12 +3,13 @@ package provision
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/labctl/labctl/labs"
 )
 
 // Provider makes, finds and removes clusters of one kind. Everything that only some clusters can do is an
-// optional interface: ImageLoader, Pauser, LogCollector, Outsider.
+// optional interface: ImageLoader, Pauser, LogCollector, Outsider, Continuer, Pinner, Describer, Networker, Collector.
 //
 // Every method is idempotent, and returns soon after its context ends.
 type Provider interface {
@@ -22,10 +23,10 @@ type Provider interface {
 	Find(ctx context.Context, c Cluster) (Found, error)
 
 	// Create makes the cluster and returns when its API answers on all nodes that it is to have; nodes need
-	// not be Ready, since there is no network yet. It calls reached as milestones pass, each once and in
+	// not be Ready, since there is no network yet. It tells watch as milestones pass, each once and in
 	// order, so that others can begin before it returns. What a cancelled or failed Create leaves is for
-	// Delete.
-	Create(ctx context.Context, c Cluster, reached func(Milestone)) error
+	// Delete, or, from a Continuer, for the next Create.
+	Create(ctx context.Context, c Cluster, watch Watch) error
 
 	// Delete removes what Create made, whatever state it is in, and then looks whether it is gone.
 	Delete(ctx context.Context, c Cluster) error
@@ -35,6 +36,9 @@ type Provider interface {
 
 	// Values are the Helm values that Cilium needs on such a cluster; a lab's and the user's go before them.
 	Values(c Cluster) map[string]any
+
+	// Timeout is how long Create may take, and Delete too, unless the site says otherwise.
+	Timeout() time.Duration
 
 	// Ephemeral says whether Delete removes the whole cluster. If not, the objects in it are removed one by
 	// one, and nothing that was there before is touched.
@@ -49,6 +53,14 @@ type NewProvider func(block labs.Cluster, site *Settings, log *slog.Logger) (Pro
 type Cluster struct {
 	Name       string // the provider's name for it, such as "labctl-networkpolicy"
 	Kubeconfig string // the file that Create may write; the instance's own
+	Instance   string // of the lab, which the cluster is for
+	Lab        string // its name
+}
+
+// Watch is told how far Create is. Both functions are there.
+type Watch struct {
+	Reached func(Milestone)
+	Step    func(string) // for people: what is being waited for
 }
 
 // Milestone is a point in Create's work at which somebody else can begin.
@@ -108,6 +120,52 @@ type Endpoint struct {
 	Addr     string
 	Port     int
 	Protocol string // TCP or UDP
+}
+
+// Continuer is a provider whose Create goes on with what an interrupted one has left. Of all others that is
+// removed first.
+type Continuer interface {
+	ContinuesCreate()
+}
+
+// Pinner is a provider some of whose settings come from the user's surroundings when the lab does not name them.
+type Pinner interface {
+	// Pinned are these settings, by the names of the block's attributes, as they are now.
+	Pinned(ctx context.Context) (map[string]any, error)
+}
+
+// Describer is a provider that can say in a line what Create would make, and what it costs.
+type Describer interface {
+	Describe() string
+}
+
+// Networker is a provider whose clusters may come with a Cilium of their own.
+type Networker interface {
+	// Network names it, such as "GKE Dataplane V2", and the DaemonSet in kube-system that runs it; empty: labctl installs
+	// Cilium.
+	Network() (name, daemonSet string)
+}
+
+// Collector is a provider whose clusters cost money while they are there, and which can find all that labctl made.
+type Collector interface {
+	// Clusters are all that labctl made, by whomever, and that the user can see.
+	Clusters(ctx context.Context) ([]Owned, error)
+	// Remove deletes one of them, and looks whether it is gone.
+	Remove(ctx context.Context, o Owned) error
+}
+
+// Owned is a cluster that says of itself that labctl made it.
+type Owned struct {
+	Provider string    `json:"provider"`
+	Name     string    `json:"name"`
+	Place    string    `json:"place"` // where it is, in the provider's words
+	Lab      string    `json:"lab"`
+	Instance string    `json:"instance"`
+	Owner    string    `json:"owner"`
+	State    string    `json:"state"`   // in the provider's words
+	Created  time.Time `json:"created"` // zero: unknown
+	Expires  time.Time `json:"expires"` // zero: never
+	Mine     bool      `json:"mine"`    // this user made it on this machine
 }
 
 // Finding is one thing that preflight or doctor looked at.

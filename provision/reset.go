@@ -81,7 +81,7 @@ func (m *Manager) reopen(ctx context.Context, lab *labs.Lab, name, command strin
 	}
 	return &run{
 		m: m, opts: UpOptions{Lab: lab, Ref: st.Lab, Name: name}, lab: lab, provider: provider, inst: inst,
-		cluster: Cluster{Name: st.Cluster.Name, Kubeconfig: m.Store.Kubeconfig(name)},
+		cluster: m.cluster(st.Cluster.Name, name, st.Lab.Name),
 	}, nil
 }
 

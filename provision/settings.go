@@ -34,8 +34,10 @@ type Settings struct {
 	Images    []string          // to load into every node: names in the local engine, or archives (*.tar)
 	AppImage  string            // takes the place of DefaultAppImage, of whatever version, also in manifests
 	Mirrors   map[string]string // registry host → URL that serves its images
-	Externals Externals
-	Timeouts  Timeouts
+	// GKEEndpoint takes the place of Google's public address of the Kubernetes Engine API, HOST:PORT.
+	GKEEndpoint string
+	Externals   Externals
+	Timeouts    Timeouts
 
 	// Path is the file they were read from; empty: there is none.
 	Path string
@@ -52,7 +54,7 @@ const (
 
 // Timeouts are how long to wait before giving up, with the reason.
 type Timeouts struct {
-	Cluster time.Duration // default 5m
+	Cluster time.Duration // default: what the provider says
 	Images  time.Duration // default 10m
 	Cilium  time.Duration // default 5m
 	Apps    time.Duration // default 3m
@@ -87,6 +89,10 @@ func settings() []setting {
 		return setting{
 			name, help,
 			func(s *Settings, v string) error {
+				if v == "" && *field(DefaultSettings()) == 0 { // its default depends
+					*field(s) = 0
+					return nil
+				}
 				d, err := time.ParseDuration(v)
 				if err != nil || d <= 0 {
 					return fmt.Errorf("%q: want a duration such as 5m", v)
@@ -94,7 +100,12 @@ func settings() []setting {
 				*field(s) = d
 				return nil
 			},
-			func(s *Settings) string { return field(s).String() },
+			func(s *Settings) string {
+				if *field(s) == 0 {
+					return ""
+				}
+				return field(s).String()
+			},
 		}
 	}
 	return []setting{
@@ -149,7 +160,8 @@ func settings() []setting {
 			},
 			func(s *Settings) string { return string(s.Externals) },
 		},
-		timeout("timeout_cluster", "how long a cluster may take", func(s *Settings) *time.Duration { return &s.Timeouts.Cluster }),
+		text("gke_endpoint", "address of Google's Kubernetes Engine API, HOST:PORT, where it is a private one", func(s *Settings) *string { return &s.GKEEndpoint }),
+		timeout("timeout_cluster", "how long a cluster may take; the default depends on the provider", func(s *Settings) *time.Duration { return &s.Timeouts.Cluster }),
 		timeout("timeout_images", "how long loading images may take", func(s *Settings) *time.Duration { return &s.Timeouts.Images }),
 		timeout("timeout_cilium", "how long Cilium may take to be ready", func(s *Settings) *time.Duration { return &s.Timeouts.Cilium }),
 		timeout("timeout_apps", "how long the apps may take to be ready", func(s *Settings) *time.Duration { return &s.Timeouts.Apps }),
@@ -167,7 +179,7 @@ func DefaultSettings() *Settings {
 		AppImage:  DefaultAppImage,
 		Externals: ExternalsAuto,
 		Timeouts: Timeouts{
-			Cluster: 5 * time.Minute, Images: 10 * time.Minute, Cilium: 5 * time.Minute, Apps: 3 * time.Minute,
+			Images: 10 * time.Minute, Cilium: 5 * time.Minute, Apps: 3 * time.Minute,
 		},
 	}
 }

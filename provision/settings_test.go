@@ -33,7 +33,7 @@ func TestSettingsDefaults(t *testing.T) {
 	if diff := cmp.Diff(DefaultSettings(), s); diff != "" {
 		t.Error(diff)
 	}
-	if s.Path != "" || s.AppImage != DefaultAppImage || s.Externals != ExternalsAuto || s.Timeouts.Cluster != 5*time.Minute {
+	if s.Path != "" || s.AppImage != DefaultAppImage || s.Externals != ExternalsAuto || s.Timeouts.Cluster != 0 || s.Timeouts.Images != 10*time.Minute {
 		t.Errorf("defaults %+v", s)
 	}
 }
@@ -52,6 +52,7 @@ func TestEverySetting(t *testing.T) {
 		"app_image":           {`"agnhost:1"`, "agnhost:1"},
 		"registry_mirrors":    {`{ "docker.io" = "https://mirror:5000", "quay.io" = "https://quay.mirror" }`, "docker.io=https://mirror:5000 quay.io=https://quay.mirror"},
 		"externals":           {`"stand_in"`, "stand_in"},
+		"gke_endpoint":        {`"container.example.org:443"`, "container.example.org:443"},
 		"timeout_cluster":     {`"7m"`, "7m0s"},
 		"timeout_images":      {`"8m"`, "8m0s"},
 		"timeout_cilium":      {`"9m"`, "9m0s"},

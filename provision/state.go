@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"maps"
 	"time"
 
 	"github.com/labctl/labctl/labs"
@@ -65,6 +66,9 @@ type LabRef struct {
 type ClusterState struct {
 	Provider string         `json:"provider"`
 	Block    map[string]any `json:"block"` // the settings of the lab's cluster block
+	// Pinned are settings that came from the user's surroundings when the cluster was made, such as the project of the
+	// credentials: they may be others by now, and the cluster is where it is.
+	Pinned   map[string]any `json:"pinned,omitempty"`
 	Name     string         `json:"name"`
 	UID      string         `json:"uid,omitempty"`     // of the namespace kube-system; empty until the API answered
 	Complete bool           `json:"complete"`          // it was made to its end, and is not to be made anew
@@ -74,7 +78,12 @@ type ClusterState struct {
 }
 
 func (c ClusterState) block() labs.Cluster {
-	return labs.Cluster{Provider: c.Provider, Settings: c.Block}
+	settings := maps.Clone(c.Block)
+	if settings == nil {
+		settings = map[string]any{}
+	}
+	maps.Copy(settings, c.Pinned)
+	return labs.Cluster{Provider: c.Provider, Settings: settings}
 }
 
 // PhaseState is how far a phase got.

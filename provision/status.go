@@ -135,7 +135,12 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := provider.Find(ctx, Cluster{Name: state.Cluster.Name, Kubeconfig: m.Store.Kubeconfig(name)})
+	if n, ok := provider.(Networker); ok {
+		if name, _ := n.Network(); name != "" {
+			lab.Cilium.Relay = false // the cluster's own Cilium has none that answers
+		}
+	}
+	found, err := provider.Find(ctx, m.cluster(state.Cluster.Name, name, state.Lab.Name))
 	if err != nil {
 		return nil, err
 	}

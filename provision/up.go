@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -54,9 +54,15 @@ func (m *Manager) newRun(opts UpOptions) (*run, error) {
 	if err := checkName(opts.Name); err != nil {
 		return nil, err
 	}
-	block, err := clusterBlock(opts.Lab, opts.On)
-	if err != nil {
-		return nil, err
+	block := clusterBlock(opts.Lab, opts.On)
+	if st, err := m.Store.Read(opts.Name); err == nil && st.Lab.Name == opts.Lab.Name {
+		if opts.On == "" { // what is there goes on where it is
+			opts.On = st.Cluster.Provider
+			block = clusterBlock(opts.Lab, opts.On)
+		}
+		if block.Provider == st.Cluster.Provider && digestOf([]any{block.Settings}) == digestOf([]any{st.Cluster.Block}) {
+			block = st.Cluster.block()
+		}
 	}
 	provider, err := m.provider(block)
 	if err != nil {
@@ -64,30 +70,22 @@ func (m *Manager) newRun(opts UpOptions) (*run, error) {
 	}
 	return &run{
 		m: m, opts: opts, lab: opts.Lab, provider: provider,
-		cluster: Cluster{Name: "labctl-" + opts.Name, Kubeconfig: m.Store.Kubeconfig(opts.Name)},
+		cluster: m.cluster("labctl-"+opts.Name, opts.Name, opts.Lab.Name),
 	}, nil
 }
 
-// clusterBlock is the lab's cluster block for a provider; an empty one is the first.
-func clusterBlock(lab *labs.Lab, on string) (labs.Cluster, error) {
+// clusterBlock is the lab's cluster block for a provider, one without settings if it has none; an empty provider is the
+// lab's first.
+func clusterBlock(lab *labs.Lab, on string) labs.Cluster {
 	if on == "" && len(lab.Clusters) > 0 {
-		return lab.Clusters[0], nil
+		return lab.Clusters[0]
 	}
-	var have []string
 	for _, c := range lab.Clusters {
 		if c.Provider == on {
-			return c, nil
+			return c
 		}
-		have = append(have, c.Provider)
 	}
-	switch on {
-	case "":
-		on = "kind" // needs no settings, and costs nothing
-		fallthrough
-	case "kind", "existing":
-		return labs.Cluster{Provider: on}, nil
-	}
-	return labs.Cluster{}, &UsageError{fmt.Errorf("the lab has no cluster block %q; it has %s", on, strings.Join(have, ", "))}
+	return labs.Cluster{Provider: cmp.Or(on, "kind")} // which costs nothing
 }
 
 // Up brings an instance up: whatever is missing is made, and only that. On failure what this run made is
@@ -144,8 +142,7 @@ func (r *run) begin() error {
 }
 
 func (r *run) block() labs.Cluster {
-	block, _ := clusterBlock(r.lab, r.opts.On) // newRun has seen that there is one
-	return block
+	return clusterBlock(r.lab, r.opts.On)
 }
 
 // cleanUp removes what a failed run made. Its own failure is added to the run's.
@@ -154,7 +151,7 @@ func (r *run) cleanUp(cause error) error {
 		return cause
 	}
 	r.report(Event{Phase: "clean-up", Kind: Began, Text: "removing what this run made (--retain keeps it)"})
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), max(time.Minute, r.provider.Timeout()))
 	defer cancel()
 	start := r.m.Now()
 	var err error

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/labctl/labctl/provision"
 	"github.com/labctl/labctl/provision/existing"
+	"github.com/labctl/labctl/provision/gke"
 	"github.com/labctl/labctl/provision/kind"
 )
 
@@ -10,6 +11,7 @@ import (
 func providers() map[string]provision.NewProvider {
 	return map[string]provision.NewProvider{
 		kind.Name:     kind.New,
+		gke.Name:      gke.New,
 		existing.Name: existing.New,
 	}
 }

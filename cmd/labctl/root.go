@@ -41,11 +41,11 @@ connections it lets through, with Cilium's own rule model, and says which rule d
 	addGroup(cmd, "clusters", "Running labs:",
 		newUpCommand(app), newPlanCommand(app), newStatusCommand(app), newObserveCommand(app), newResetCommand(app),
 		newPauseCommand(app), newResumeCommand(app), newDownCommand(app), newListCommand(app), newKubeconfigCommand(app),
-		newEnvCommand(app), newDoctorCommand(app), newLogsCommand(app), newConfigCommand(app))
+		newEnvCommand(app), newDoctorCommand(app), newLogsCommand(app), newConfigCommand(app), newGCCommand(app))
 	addGroup(cmd, "authors", "For authors of labs:",
 		newInitCommand(app), newFmtCommand(app), newValidateCommand(app), newTestCommand(app))
 	addGroup(cmd, "platforms", "For course platforms:", newBatchCommand(app), newProbeCommand(app))
-	cmd.AddCommand(newVersionCommand(app))
+	cmd.AddCommand(newVersionCommand(app), newGKECredentialsCommand(app))
 	return cmd
 }
 

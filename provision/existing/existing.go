@@ -49,6 +49,9 @@ func New(block labs.Cluster, _ *provision.Settings, _ *slog.Logger) (provision.P
 // Name implements provision.Provider.
 func (p *Provider) Name() string { return Name }
 
+// Timeout implements provision.Provider.
+func (p *Provider) Timeout() time.Duration { return time.Minute }
+
 // Ephemeral implements provision.Provider: the cluster stays.
 func (p *Provider) Ephemeral() bool { return false }
 
@@ -83,7 +86,7 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 }
 
 // Create implements provision.Provider: it only looks whether the cluster answers.
-func (p *Provider) Create(ctx context.Context, c provision.Cluster, reached func(provision.Milestone)) error {
+func (p *Provider) Create(ctx context.Context, c provision.Cluster, watch provision.Watch) error {
 	client, err := p.client(ctx, c)
 	if err != nil {
 		return err
@@ -91,8 +94,8 @@ func (p *Provider) Create(ctx context.Context, c provision.Cluster, reached func
 	if err := client.WaitAPI(ctx, 15*time.Second); err != nil {
 		return err
 	}
-	reached(provision.NodesUp)
-	reached(provision.APIUp)
+	watch.Reached(provision.NodesUp)
+	watch.Reached(provision.APIUp)
 	return nil
 }
 

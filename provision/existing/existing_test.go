@@ -132,7 +132,7 @@ func TestFindAndCreate(t *testing.T) {
 		t.Errorf("%+v, %v", found, err)
 	}
 	var reached []provision.Milestone
-	if err := p.Create(ctx, c, func(m provision.Milestone) { reached = append(reached, m) }); err != nil || len(reached) != 2 {
+	if err := p.Create(ctx, c, provision.Watch{Reached: func(m provision.Milestone) { reached = append(reached, m) }}); err != nil || len(reached) != 2 {
 		t.Errorf("reached %v, %v", reached, err)
 	}
 	if p.Ephemeral() || p.Values(c) != nil || p.Delete(ctx, c) != nil {

@@ -14,7 +14,7 @@ import (
 
 // Create implements provision.Provider. kind's own Create knows no context and tells nobody how far it is:
 // the milestones are looked for beside it, and an end of the context takes its containers away until it fails.
-func (p *Provider) Create(ctx context.Context, c provision.Cluster, reached func(provision.Milestone)) error {
+func (p *Provider) Create(ctx context.Context, c provision.Cluster, tell provision.Watch) error {
 	if err := p.pull(ctx, p.image()); err != nil {
 		return fmt.Errorf("node image: %w", err)
 	}
@@ -39,7 +39,7 @@ func (p *Provider) Create(ctx context.Context, c provision.Cluster, reached func
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		p.watch(watch, kp, c, reached)
+		p.watch(watch, kp, c, tell.Reached)
 	}()
 	select {
 	case err = <-created:

@@ -146,7 +146,7 @@ func TestPull(t *testing.T) {
 func TestCreateWithoutImage(t *testing.T) {
 	asked := fakeDocker(t, `"image inspect"*) echo "No such image" >&2; exit 1 ;;
 "pull"*) echo "toomanyrequests: You have reached your pull rate limit" >&2; exit 1 ;;`)
-	err := newProvider(t, nil, nil).Create(context.Background(), shopCluster, func(provision.Milestone) { t.Error("a milestone was reached") })
+	err := newProvider(t, nil, nil).Create(context.Background(), shopCluster, provision.Watch{Reached: func(provision.Milestone) { t.Error("a milestone was reached") }})
 	wantError(t, err, "is not on this machine and cannot be pulled: docker pull: toomanyrequests")
 	wantError(t, err, "node image: ")
 	for _, line := range asked() {

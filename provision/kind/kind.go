@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 
@@ -102,6 +103,9 @@ func (s *settings) check() error {
 
 // Name implements provision.Provider.
 func (p *Provider) Name() string { return Name }
+
+// Timeout implements provision.Provider.
+func (p *Provider) Timeout() time.Duration { return 5 * time.Minute }
 
 // Ephemeral implements provision.Provider: the cluster is labctl's own.
 func (p *Provider) Ephemeral() bool { return true }

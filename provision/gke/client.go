@@ -1,0 +1,111 @@
+package gke
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	"cloud.google.com/go/auth"
+	"cloud.google.com/go/auth/credentials"
+	container "cloud.google.com/go/container/apiv1"
+	"cloud.google.com/go/container/apiv1/containerpb"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// scope is what tokens are asked for: the cluster's API server takes no narrower one.
+const scope = "https://www.googleapis.com/auth/cloud-platform"
+
+// client asks Google's ClusterManager about one project and location.
+type client struct {
+	api      *container.ClusterManagerClient
+	project  string
+	location string
+}
+
+// newClient connects. Without options it uses the Application Default Credentials.
+func newClient(ctx context.Context, project, location string, options ...option.ClientOption) (*client, error) {
+	if project == "" {
+		creds, err := detect()
+		if err != nil {
+			return nil, err
+		}
+		if project, err = creds.ProjectID(ctx); err != nil || project == "" {
+			return nil, errNoProject
+		}
+	}
+	// The client lives as long as the process: a run has one.
+	api, err := container.NewClusterManagerClient(context.WithoutCancel(ctx), options...)
+	if err != nil {
+		return nil, explain(err, project)
+	}
+	return &client{api, project, location}, nil
+}
+
+// detect finds the Application Default Credentials: https://cloud.google.com/docs/authentication/application-default-credentials.
+func detect() (*auth.Credentials, error) {
+	creds, err := credentials.DetectDefault(&credentials.DetectOptions{Scopes: []string{scope}})
+	if err != nil {
+		return nil, fmt.Errorf("no credentials for Google Cloud were found (%w): run \"gcloud auth application-default login\", or let GOOGLE_APPLICATION_CREDENTIALS name a key file", firstLine(err))
+	}
+	return creds, nil
+}
+
+func (c *client) parent() string { return "projects/" + c.project + "/locations/" + c.location }
+
+func (c *client) name(cluster string) string { return c.parent() + "/clusters/" + cluster }
+
+// cluster reads a cluster; nil: there is none.
+func (c *client) cluster(ctx context.Context, name string) (*containerpb.Cluster, error) {
+	cl, err := c.api.GetCluster(ctx, &containerpb.GetClusterRequest{Name: c.name(name)})
+	// A project that is not there is not found either, and says nothing of the cluster.
+	if status.Code(err) == codes.NotFound && strings.Contains(status.Convert(err).Message(), "clusters/"+name) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the cluster %s: %w", name, explain(err, c.project))
+	}
+	return cl, nil
+}
+
+// operations are those on a cluster that are not done.
+func (c *client) operations(ctx context.Context, cluster string) ([]*containerpb.Operation, error) {
+	list, err := c.api.ListOperations(ctx, &containerpb.ListOperationsRequest{Parent: c.parent()})
+	if err != nil {
+		return nil, fmt.Errorf("look what Google is doing with the cluster %s: %w", cluster, explain(err, c.project))
+	}
+	var running []*containerpb.Operation
+	for _, op := range list.Operations {
+		// A target is a URL, which names the project by its number: only the end of it can be compared.
+		if op.Status != containerpb.Operation_DONE && strings.HasSuffix(op.TargetLink, "/clusters/"+cluster) {
+			running = append(running, op)
+		}
+	}
+	return running, nil
+}
+
+// operation reads an operation by its name.
+func (c *client) operation(ctx context.Context, name string) (*containerpb.Operation, error) {
+	return c.api.GetOperation(ctx, &containerpb.GetOperationRequest{Name: c.parent() + "/operations/" + name})
+}
+
+// region is the part of a location that quotas belong to.
+func region(location string) string {
+	if isZone(location) {
+		return location[:strings.LastIndexByte(location, '-')]
+	}
+	return location
+}
+
+// isZone says whether a location is a zone ("us-west2-a") rather than a region ("us-west2").
+func isZone(location string) bool {
+	return strings.Count(location, "-") >= 2 && len(location[strings.LastIndexByte(location, '-')+1:]) == 1
+}
+
+// firstLine keeps of an error what fits into a sentence.
+func firstLine(err error) error {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return fmt.Errorf("%s", strings.TrimSuffix(cmp.Or(line, "no reason given"), "."))
+}

@@ -1,0 +1,289 @@
+package gke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/container/apiv1/containerpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/labctl/labctl/provision"
+)
+
+// Create implements provision.Provider. What an earlier Create has begun it goes on with; what failed is deleted first.
+func (p *Provider) Create(ctx context.Context, c provision.Cluster, watch provision.Watch) error {
+	client, err := p.client(ctx)
+	if err != nil {
+		return err
+	}
+	cl, err := p.create(ctx, client, c, watch.Step)
+	if err != nil {
+		if ctx.Err() != nil {
+			p.mention(client, c)
+		}
+		return err
+	}
+	p.mu.Lock()
+	p.seen = cl
+	p.mu.Unlock()
+	watch.Reached(provision.NodesUp)
+	watch.Reached(provision.APIUp)
+	return nil
+}
+
+// mention says that Google goes on with what an interrupted run has begun: it costs money.
+func (p *Provider) mention(client *client, c provision.Cluster) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	cl, err := client.cluster(ctx, c.Name)
+	if err != nil {
+		p.log.Warn("whether Google goes on making the cluster is not known: look with labctl gc", "cluster", client.name(c.Name), "error", err)
+	} else if cl != nil {
+		p.log.Warn(fmt.Sprintf("Google goes on making the cluster, which costs money: labctl up goes on with it, labctl down %s deletes it", c.Instance),
+			"cluster", client.name(c.Name))
+	}
+}
+
+// create returns the cluster when it runs.
+func (p *Provider) create(ctx context.Context, client *client, c provision.Cluster, step func(string)) (*containerpb.Cluster, error) {
+	for asked := false; ; {
+		cl, err := client.cluster(ctx, c.Name)
+		if err != nil {
+			return nil, err
+		}
+		if cl != nil && !ours(cl, c) {
+			return nil, fmt.Errorf("there is a cluster %s in %s already, and this instance did not make it: give the lab another name with --name",
+				c.Name, client.parent())
+		}
+		switch {
+		case cl == nil && asked:
+			return nil, fmt.Errorf("the cluster %s is gone: somebody has deleted it while it was being made", c.Name)
+		case cl == nil:
+			step("asking Google for the cluster")
+			op, err := p.ask(ctx, client, c)
+			if err != nil {
+				return nil, fmt.Errorf("create the cluster %s: %w", c.Name, explain(err, client.project))
+			}
+			if err := p.follow(ctx, client, op, step); err != nil {
+				return nil, fmt.Errorf("create the cluster %s: %w", c.Name, err)
+			}
+			asked = true
+		case cl.Status == containerpb.Cluster_RUNNING || cl.Status == containerpb.Cluster_RECONCILING:
+			return cl, nil
+		case cl.Status == containerpb.Cluster_PROVISIONING || cl.Status == containerpb.Cluster_STOPPING:
+			if err := p.followAll(ctx, client, c.Name, step); err != nil {
+				return nil, fmt.Errorf("create the cluster %s: %w", c.Name, err)
+			}
+		case asked:
+			return nil, fmt.Errorf("create the cluster %s: %s", c.Name, detail(cl))
+		default: // an earlier attempt has failed
+			step("deleting what failed before")
+			if err := p.delete(ctx, client, c.Name); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// attempts to have one request taken. Google's own client repeats only those that change nothing.
+const attempts = 4
+
+// ask has the cluster made. A request whose answer was lost is not made twice: Google refuses the name then.
+func (p *Provider) ask(ctx context.Context, client *client, c provision.Cluster) (*containerpb.Operation, error) {
+	req := &containerpb.CreateClusterRequest{Parent: client.parent(), Cluster: p.request(c)}
+	for attempt := 1; ; attempt++ {
+		op, err := client.api.CreateCluster(ctx, req)
+		switch code := status.Code(err); {
+		case err == nil:
+			return op, nil
+		case code == codes.AlreadyExists && attempt > 1:
+			running, err := client.operations(ctx, c.Name)
+			if err == nil && len(running) > 0 {
+				return running[0], nil
+			}
+			return nil, errors.Join(status.Error(codes.AlreadyExists, "the name is taken"), err)
+		case code == codes.Unavailable && attempt < attempts:
+			if err := sleep(ctx, p.poll*time.Duration(attempt)); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, err
+		}
+	}
+}
+
+// request is the cluster as Google is asked for it.
+func (p *Provider) request(c provision.Cluster) *containerpb.Cluster {
+	s := p.settings
+	node := &containerpb.NodeConfig{
+		MachineType: s.MachineType, DiskSizeGb: int32(s.DiskGB), Spot: s.Spot, ServiceAccount: s.ServiceAccount,
+		OauthScopes:    []string{scope}, // what a node may do is the service account's to say
+		Metadata:       map[string]string{"disable-legacy-endpoints": "true"},
+		ResourceLabels: p.labels(c),
+	}
+	cl := &containerpb.Cluster{
+		Name: c.Name, Description: fmt.Sprintf("labctl: lab %s, instance %s", c.Lab, c.Instance),
+		ResourceLabels: p.labels(c), Network: s.Network, Subnetwork: s.Subnetwork, InitialClusterVersion: s.Version,
+		NodePools:          []*containerpb.NodePool{{Name: "default-pool", InitialNodeCount: int32(s.Nodes), Config: node}},
+		IpAllocationPolicy: &containerpb.IPAllocationPolicy{UseIpAliases: true},
+		ReleaseChannel:     &containerpb.ReleaseChannel{Channel: channel(s.ReleaseChannel)},
+		NetworkConfig:      &containerpb.NetworkConfig{},
+	}
+	if s.PrivateNodes {
+		private := true
+		cl.NetworkConfig.DefaultEnablePrivateNodes = &private
+	}
+	if s.Dataplane == "v2" {
+		cl.NetworkConfig.DatapathProvider = containerpb.DatapathProvider_ADVANCED_DATAPATH
+		return cl
+	}
+	// No pod gets onto a node before Cilium's agent: https://docs.cilium.io/en/stable/installation/taints/.
+	node.Taints = []*containerpb.NodeTaint{{Key: "node.cilium.io/agent-not-ready", Value: "true", Effect: containerpb.NodeTaint_NO_EXECUTE}}
+	cl.NetworkConfig.DatapathProvider = containerpb.DatapathProvider_LEGACY_DATAPATH
+	return cl
+}
+
+func channel(name string) containerpb.ReleaseChannel_Channel {
+	if name == "none" {
+		return containerpb.ReleaseChannel_UNSPECIFIED
+	}
+	return containerpb.ReleaseChannel_Channel(containerpb.ReleaseChannel_Channel_value[strings.ToUpper(name)])
+}
+
+// followAll follows what Google is doing with a cluster.
+func (p *Provider) followAll(ctx context.Context, client *client, cluster string, step func(string)) error {
+	running, err := client.operations(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	if len(running) == 0 { // its state is about to change
+		return sleep(ctx, p.poll)
+	}
+	return p.follow(ctx, client, running[0], step)
+}
+
+// follow waits until an operation is done, and returns its error. That Google cannot be asked for a while does not end it.
+func (p *Provider) follow(ctx context.Context, client *client, op *containerpb.Operation, step func(string)) error {
+	name, said, failures := op.Name, "", 0
+	for op.Status != containerpb.Operation_DONE {
+		if text := progressOf(op); text != said {
+			said = text
+			step(text)
+		}
+		if err := sleep(ctx, p.poll); err != nil {
+			return err
+		}
+		next, err := client.operation(ctx, name)
+		switch {
+		case err == nil:
+			op, failures = next, 0
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Internal:
+			if failures++; failures > 20 {
+				return explain(err, client.project)
+			}
+		default:
+			return explain(err, client.project)
+		}
+	}
+	if op.Error.GetCode() != 0 {
+		return explain(status.ErrorProto(op.Error), client.project)
+	}
+	if op.StatusMessage != "" { //nolint:staticcheck // older operations have only this
+		return explain(status.Error(codes.Unknown, op.StatusMessage), client.project) //nolint:staticcheck
+	}
+	return nil
+}
+
+// progressOf puts into words how far an operation is: "Google makes the cluster: deploying 3 of 11".
+func progressOf(op *containerpb.Operation) string {
+	text := "Google works on the cluster"
+	switch op.OperationType {
+	case containerpb.Operation_CREATE_CLUSTER:
+		text = "Google makes the cluster"
+	case containerpb.Operation_DELETE_CLUSTER:
+		text = "Google deletes the cluster"
+	}
+	values := map[string]int64{}
+	var names []string
+	for _, m := range op.GetProgress().GetMetrics() {
+		if _, ok := m.Value.(*containerpb.OperationProgress_Metric_IntValue); ok {
+			values[m.Name] = m.GetIntValue()
+			names = append(names, m.Name)
+		}
+	}
+	for _, name := range names { // CLUSTER_DEPLOYING and CLUSTER_DEPLOYING_TOTAL
+		if total := values[name+"_TOTAL"]; total > 0 && values[name] < total {
+			return fmt.Sprintf("%s: %s %d of %d", text, strings.ToLower(strings.TrimPrefix(name, "CLUSTER_")), values[name], total)
+		}
+	}
+	return text
+}
+
+// Delete implements provision.Provider.
+func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
+	client, err := p.client(ctx)
+	if err != nil {
+		return err
+	}
+	return p.delete(ctx, client, c.Name)
+}
+
+// delete removes a cluster and looks that it is gone. One that Google is busy with is deleted as soon as that is done.
+func (p *Provider) delete(ctx context.Context, client *client, cluster string) error {
+	wrap := func(err error) error { return fmt.Errorf("delete the cluster %s: %w", cluster, err) }
+	quiet := func(string) {}
+	for failed := 0; ; {
+		cl, err := client.cluster(ctx, cluster)
+		if err != nil {
+			return err
+		}
+		if cl == nil {
+			return nil
+		}
+		if cl.ResourceLabels[labelInstance] == "" {
+			return wrap(errors.New("it does not carry labctl's labels: labctl has not made it"))
+		}
+		running, err := client.operations(ctx, cluster)
+		if err != nil {
+			return err
+		}
+		if len(running) > 0 {
+			// How a creation ends does not matter to whoever deletes.
+			if err := p.follow(ctx, client, running[0], quiet); err != nil && (ctx.Err() != nil || running[0].OperationType == containerpb.Operation_DELETE_CLUSTER) {
+				return wrap(err)
+			}
+			continue
+		}
+		op, err := client.api.DeleteCluster(ctx, &containerpb.DeleteClusterRequest{Name: client.name(cluster)})
+		switch code := status.Code(err); {
+		case err == nil:
+			if err := p.follow(ctx, client, op, quiet); err != nil {
+				return wrap(err)
+			}
+		case code == codes.NotFound:
+		case (code == codes.FailedPrecondition || code == codes.Unavailable) && failed < attempts: // it has become busy
+			failed++
+			if err := sleep(ctx, p.poll); err != nil {
+				return wrap(err)
+			}
+		default:
+			return wrap(explain(err, client.project))
+		}
+	}
+}
+
+// sleep waits, and returns early with the reason when the context ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,439 @@
+package gke
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/container/apiv1/containerpb"
+	"google.golang.org/api/option"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/provision"
+	"github.com/labctl/labctl/provision/gke/gketest"
+	"github.com/labctl/labctl/provision/providertest"
+)
+
+var shop = provision.Cluster{Name: "labctl-shop", Instance: "shop", Lab: "Shop"}
+
+// google serves a stand-in for Google's API, and returns what makes a client use it.
+func google(t *testing.T, s *gketest.Server) []option.ClientOption {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { ended <- s.Serve(ctx, l) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	return []option.ClientOption{
+		option.WithEndpoint(l.Addr().String()), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	}
+}
+
+// provider is one that asks the server.
+func provider(t *testing.T, options []option.ClientOption, attrs map[string]any) *Provider {
+	t.Helper()
+	all := map[string]any{"project": "course", "location": "us-west2-a"}
+	for k, v := range attrs {
+		all[k] = v
+	}
+	p, err := newProvider(labs.Cluster{Provider: Name, Settings: all}, slog.New(slog.DiscardHandler), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.poll = time.Millisecond
+	return p
+}
+
+func watch(steps *[]string) provision.Watch {
+	return provision.Watch{Reached: func(provision.Milestone) {}, Step: func(s string) {
+		if steps != nil {
+			*steps = append(*steps, s)
+		}
+	}}
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{Looks: 5}
+	options := google(t, s)
+	providertest.Run(t, providertest.Subject{
+		New:     func(t *testing.T) provision.Provider { return provider(t, options, nil) },
+		Cluster: shop, Interrupt: 2, Timeout: time.Minute,
+	})
+	if made := s.Calls()["CreateCluster"]; made != 1 {
+		t.Errorf("Google was asked for %d clusters: an interrupted creation was not gone on with", made)
+	}
+	if left := s.Clusters(); len(left) != 0 {
+		t.Errorf("clusters are left: %v", left)
+	}
+}
+
+// What Google is asked for, and what the labels say.
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{}
+	p := provider(t, google(t, s), map[string]any{
+		"machine_type": "n1-standard-4", "nodes": 3, "disk_gb": 30, "spot": true, "release_channel": "stable", "version": "1.36",
+		"network": "net", "subnetwork": "sub", "private_nodes": true, "labels": map[string]string{"course": "k8s"},
+		"service_account": "nodes@course.iam.gserviceaccount.com", "ttl": "8h",
+	})
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	p.now = func() time.Time { return now }
+	var steps []string
+	if err := p.Create(t.Context(), shop, watch(&steps)); err != nil {
+		t.Fatal(err)
+	}
+	c := s.Clusters()[0]
+	pool := c.NodePools[0]
+	node := pool.Config
+	for what, ok := range map[string]bool{
+		"place":           c.Location == "us-west2-a" && c.Name == "labctl-shop",
+		"nodes":           pool.InitialNodeCount == 3 && node.MachineType == "n1-standard-4" && node.DiskSizeGb == 30 && node.Spot,
+		"version":         c.InitialClusterVersion == "1.36" && c.ReleaseChannel.Channel == containerpb.ReleaseChannel_STABLE,
+		"network":         c.Network == "net" && c.Subnetwork == "sub" && c.NetworkConfig.GetDefaultEnablePrivateNodes(),
+		"account":         node.ServiceAccount == "nodes@course.iam.gserviceaccount.com",
+		"taint":           len(node.Taints) == 1 && node.Taints[0].Key == "node.cilium.io/agent-not-ready" && node.Taints[0].Effect == containerpb.NodeTaint_NO_EXECUTE,
+		"dataplane":       c.NetworkConfig.DatapathProvider == containerpb.DatapathProvider_LEGACY_DATAPATH,
+		"own labels":      c.ResourceLabels["course"] == "k8s",
+		"lab's labels":    c.ResourceLabels[labelLab] == "shop" && c.ResourceLabels[labelInstance] == "shop" && c.ResourceLabels[labelOwner] == owner(),
+		"expiry":          c.ResourceLabels[labelExpiry] == strconv.FormatInt(now.Add(8*time.Hour).Unix(), 10),
+		"labels of nodes": node.ResourceLabels[labelInstance] == "shop",
+	} {
+		if !ok {
+			t.Errorf("%s: %v", what, c)
+		}
+	}
+	if got := strings.Join(steps, "\n"); !strings.Contains(got, "Google makes the cluster: deploying 1 of 3") {
+		t.Errorf("the steps do not say how far Google is:\n%s", got)
+	}
+	values := p.Values(shop)
+	if values["ipv4NativeRoutingCIDR"] != "10.244.0.0/16" || values["gke"].(map[string]any)["enabled"] != true {
+		t.Errorf("values %v", values)
+	}
+}
+
+func TestDataplaneV2(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{}
+	p := provider(t, google(t, s), map[string]any{"dataplane": "v2"})
+	if err := p.Create(t.Context(), shop, watch(nil)); err != nil {
+		t.Fatal(err)
+	}
+	c := s.Clusters()[0]
+	if c.NetworkConfig.DatapathProvider != containerpb.DatapathProvider_ADVANCED_DATAPATH || len(c.NodePools[0].Config.Taints) != 0 {
+		t.Errorf("asked for %v", c)
+	}
+	if name, daemonSet := p.Network(); name == "" || daemonSet != "anetd" {
+		t.Errorf("the network is %q, %q", name, daemonSet)
+	}
+	if name, _ := provider(t, nil, nil).Network(); name != "" {
+		t.Errorf("a cluster without Dataplane V2 comes with the network %q", name)
+	}
+}
+
+// Every error of Google's says what to do.
+func TestAdvice(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		before string // the method that fails
+		err    error
+		middle *rpcstatus.Status // or the creation, in the middle
+		want   string
+	}{
+		{name: "API disabled", before: "GetCluster", want: "enable the Kubernetes Engine API, wait a minute, and try again: https://console.example.org/enable",
+			err: gketest.Error(codes.PermissionDenied, "SERVICE_DISABLED", "Kubernetes Engine API has not been used in project course before or it is disabled.", map[string]string{"activationUrl": "https://console.example.org/enable"})},
+		{name: "billing off", before: "CreateCluster", want: "link a billing account to the project: https://console.cloud.google.com/billing/linkedaccount?project=course",
+			err: gketest.Error(codes.PermissionDenied, "BILLING_DISABLED", "This API method requires billing to be enabled.", nil)},
+		{name: "no permission", before: "CreateCluster", want: "roles/container.admin",
+			err: gketest.Error(codes.PermissionDenied, "IAM_PERMISSION_DENIED", `Required "container.clusters.create" permission(s) for "projects/course".`, nil)},
+		{name: "not the nodes' service account", before: "CreateCluster", want: "roles/iam.serviceAccountUser",
+			err: gketest.Error(codes.PermissionDenied, "", "The user does not have access to service account \"default\".", nil)},
+		{name: "not logged in", before: "GetCluster", want: "gcloud auth application-default login",
+			err: gketest.Error(codes.Unauthenticated, "ACCESS_TOKEN_EXPIRED", "Request had invalid authentication credentials.", nil)},
+		{name: "quota", before: "CreateCluster", want: "use fewer or smaller nodes",
+			err: gketest.Error(codes.PermissionDenied, "", `Insufficient regional quota to satisfy request: resource "CPUS": request requires '8.0' and is short '4.0'.`, nil)},
+		{name: "quota in the middle", want: "use fewer or smaller nodes", middle: status.New(codes.ResourceExhausted, "Quota 'SSD_TOTAL_GB' exceeded. Limit: 250.0 in region us-west2.").Proto()},
+		{name: "zone exhausted", want: "set another location or machine_type",
+			middle: status.New(codes.ResourceExhausted, "Google Compute Engine: The zone 'projects/course/zones/us-west2-a' does not have enough resources available to fulfill the request. ZONE_RESOURCE_POOL_EXHAUSTED.").Proto()},
+		{name: "too many requests", before: "GetCluster", want: "wait a minute",
+			err: gketest.Error(codes.ResourceExhausted, "RATE_LIMIT_EXCEEDED", "Too many requests.", nil)},
+		{name: "no such project", before: "GetCluster", want: "check the project's ID (course)",
+			err: gketest.Error(codes.NotFound, "CONSUMER_INVALID", "Project 'course' not found.", nil)},
+		{name: "no such version", before: "CreateCluster", want: "choose a version that the release channel offers",
+			err: gketest.Error(codes.InvalidArgument, "", "No valid versions with the prefix \"1.2\" found.", nil)},
+		{name: "no such zone", before: "CreateCluster", want: "choose a location",
+			err: gketest.Error(codes.InvalidArgument, "", `Location "us-moon1-a" does not exist.`, nil)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := &gketest.Server{FailCreation: tc.middle, Fail: func(method string, _ int) error {
+				if method == tc.before {
+					return tc.err
+				}
+				return nil
+			}}
+			p := provider(t, google(t, s), nil)
+			err := p.Create(t.Context(), shop, watch(nil))
+			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Count(err.Error(), " — ") != 1 {
+				t.Fatalf("got %v, want %q once", err, tc.want)
+			}
+			if strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "rpc error") {
+				t.Errorf("not for people: %v", err)
+			}
+			if tc.middle == nil {
+				return
+			}
+			if found, err := p.Find(t.Context(), shop); err != nil || found.State != provision.Broken || !strings.Contains(found.Detail, tc.middle.Message) {
+				t.Errorf("what failed in the middle is found as %+v, %v", found, err)
+			}
+			// The next up removes what failed, and then succeeds.
+			s.FailCreation = nil
+			if err := p.Create(t.Context(), shop, watch(nil)); err != nil {
+				t.Errorf("after the reason is gone: %v", err)
+			}
+		})
+	}
+}
+
+// An API that is away for a while costs time, not the cluster, and never makes a second one.
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	away := status.Error(codes.Unavailable, "the service is currently unavailable")
+	for name, fail := range map[string]func(method string, before int) error{
+		"asking": func(method string, before int) error {
+			if method == "CreateCluster" && before < 2 {
+				return away
+			}
+			return nil
+		},
+		"following": func(method string, before int) error {
+			if method == "GetOperation" && before%3 != 2 {
+				return away
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &gketest.Server{Fail: fail}
+			if err := provider(t, google(t, s), nil).Create(t.Context(), shop, watch(nil)); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(s.Clusters()); n != 1 {
+				t.Errorf("%d clusters", n)
+			}
+		})
+	}
+	t.Run("for good", func(t *testing.T) {
+		t.Parallel()
+		s := &gketest.Server{Fail: func(method string, _ int) error {
+			if method == "CreateCluster" {
+				return away
+			}
+			return nil
+		}}
+		err := provider(t, google(t, s), nil).Create(t.Context(), shop, watch(nil))
+		if err == nil || !strings.Contains(err.Error(), "check the network of this machine") || s.Calls()["CreateCluster"] != attempts {
+			t.Errorf("%v after %d attempts", err, s.Calls()["CreateCluster"])
+		}
+	})
+}
+
+// A request whose answer was lost has been taken: it is followed, not made again.
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{}
+	options := google(t, s)
+	var lose atomic.Bool
+	lose.Store(true)
+	options = append(options, option.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(
+		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			err := invoke(ctx, method, req, reply, cc, opts...)
+			if strings.HasSuffix(method, "/CreateCluster") && lose.Swap(false) {
+				return status.Error(codes.Unavailable, "connection reset by peer")
+			}
+			return err
+		})))
+	if err := provider(t, options, nil).Create(t.Context(), shop, watch(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if calls := s.Calls()["CreateCluster"]; calls != 2 || len(s.Clusters()) != 1 {
+		t.Errorf("%d requests, %d clusters", calls, len(s.Clusters()))
+	}
+}
+
+// An interrupted run says what goes on at Google and costs money.
+func TestInterruptionIsMentioned(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{Looks: 1000}
+	var log strings.Builder
+	p := provider(t, google(t, s), nil)
+	p.log = slog.New(slog.NewTextHandler(&log, nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	w := watch(nil)
+	w.Step = func(text string) {
+		if strings.Contains(text, "makes the cluster") {
+			cancel()
+		}
+	}
+	if err := p.Create(ctx, shop, w); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "labctl down shop deletes it") || !strings.Contains(log.String(), "projects/course/locations/us-west2-a/clusters/labctl-shop") {
+		t.Errorf("it says: %s", log.String())
+	}
+}
+
+func TestClustersOfOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{}
+	options := google(t, s)
+	p := provider(t, options, nil)
+	if err := p.Create(t.Context(), shop, watch(nil)); err != nil {
+		t.Fatal(err)
+	}
+	name := "projects/course/locations/us-west2-a/clusters/labctl-shop"
+	if !s.Change(name, func(c *containerpb.Cluster) { c.ResourceLabels[labelOwner] = "somebody_else" }) {
+		t.Fatal("there is no cluster")
+	}
+	if err := p.Create(t.Context(), shop, watch(nil)); err == nil || !strings.Contains(err.Error(), "this instance did not make it") {
+		t.Errorf("Create: %v", err)
+	}
+	s.Change(name, func(c *containerpb.Cluster) { c.ResourceLabels = nil })
+	if err := p.Delete(t.Context(), shop); err == nil || !strings.Contains(err.Error(), "labctl has not made it") {
+		t.Errorf("Delete: %v", err)
+	}
+	if len(s.Clusters()) != 1 {
+		t.Error("it is gone")
+	}
+}
+
+// A cluster that Google is still making can be deleted: once it is made.
+func TestDeleteInTheMiddle(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{Looks: 10}
+	p := provider(t, google(t, s), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	w := watch(nil)
+	w.Step = func(text string) {
+		if strings.Contains(text, "deploying") {
+			cancel()
+		}
+	}
+	if err := p.Create(ctx, shop, w); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	if err := p.Delete(t.Context(), shop); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Clusters()) != 0 {
+		t.Error("it is still there")
+	}
+}
+
+func TestClusters(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{}
+	options := google(t, s)
+	for i, location := range []string{"us-west2-a", "europe-west3", "us-west2-a"} {
+		p := provider(t, options, map[string]any{"location": location})
+		c := shop
+		c.Instance += strconv.Itoa(i)
+		c.Name += strconv.Itoa(i)
+		if err := p.Create(t.Context(), c, watch(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Change("projects/course/locations/us-west2-a/clusters/labctl-shop2", func(c *containerpb.Cluster) { c.ResourceLabels = nil })
+	p := provider(t, options, nil)
+	owned, err := p.Clusters(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(owned) != 2 || owned[0].Place != "course/europe-west3" || owned[1].Name != "labctl-shop0" || !owned[0].Mine || owned[0].Expires.IsZero() || owned[0].Created.IsZero() {
+		t.Fatalf("found %+v", owned)
+	}
+	if err := p.Remove(t.Context(), owned[0]); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Clusters()) != 2 {
+		t.Error("it is still there")
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		attrs map[string]any
+		want  string // in a finding that is not OK; empty: all are
+	}{
+		{"fine", nil, ""},
+		{"a version that is there", map[string]any{"version": "1.37"}, ""},
+		{"a version of another channel", map[string]any{"version": "1.37", "release_channel": "stable"}, "set version to one of 1.36.4-gke.2000000"},
+		{"half a version", map[string]any{"version": "1.3"}, "1.3 is not to be had"},
+		{"no such place", map[string]any{"location": "moon-1"}, "choose a location"},
+		{"private nodes", map[string]any{"private_nodes": true}, "Cloud NAT in us-west2"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var bad []string
+			for _, f := range provider(t, google(t, &gketest.Server{}), tc.attrs).Preflight(t.Context(), shop) {
+				if f.Severity != provision.OK {
+					bad = append(bad, f.Message+": "+f.Fix)
+				}
+			}
+			if tc.want == "" && len(bad) > 0 || tc.want != "" && (len(bad) != 1 || !strings.Contains(bad[0], tc.want)) {
+				t.Errorf("findings %q, want %q", bad, tc.want)
+			}
+		})
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		attrs map[string]any
+		want  string
+	}{
+		// 0.10 + 2 × (4 × 0.031611 + 15 × 0.004237 + 50 × 0.10 / 730)
+		{map[string]any{"machine_type": "n1-standard-4"}, "2 × n1-standard-4 with 50 GB, us-west2-a, regular channel; about 0.49 USD an hour"},
+		{map[string]any{"spot": true}, "2 × e2-standard-2 (spot) with 50 GB, us-west2-a, regular channel; about 0.17 USD an hour"},
+		{map[string]any{"location": "us-west2", "nodes": 1, "version": "1.36"}, "3 × e2-standard-2 with 50 GB, us-west2, 1 in each of its zones, Kubernetes 1.36; about 0.32 USD an hour"},
+		{map[string]any{"machine_type": "m9-giant-1"}, "what a m9-giant-1 costs is not known here"},
+		{map[string]any{"machine_type": "e2-medium", "release_channel": "none"}, "no release channel; about 0.18 USD an hour"},
+	} {
+		if got := provider(t, nil, tc.attrs).Describe(); !strings.Contains(got, tc.want) {
+			t.Errorf("got  %s\nwant %s", got, tc.want)
+		}
+	}
+}
+
+func TestNoProject(t *testing.T) {
+	t.Setenv("GOOGLE_CLOUD_PROJECT", "")
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
+	p, err := newProvider(labs.Cluster{Provider: Name}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	findings := p.Preflight(t.Context(), shop)
+	if len(findings) != 1 || findings[0].Severity != provision.Failure || !strings.Contains(findings[0].Message, "no credentials for Google Cloud were found") {
+		t.Errorf("findings %+v", findings)
+	}
+}
