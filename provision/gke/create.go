@@ -149,7 +149,7 @@ func (p *Provider) request(c provision.Cluster) *containerpb.Cluster {
 
 func channel(name string) containerpb.ReleaseChannel_Channel {
 	if name == "none" {
-		return containerpb.ReleaseChannel_UNSPECIFIED
+		return 0 // "unspecified", which Google still takes for none
 	}
 	return containerpb.ReleaseChannel_Channel(containerpb.ReleaseChannel_Channel_value[strings.ToUpper(name)])
 }
@@ -193,9 +193,6 @@ func (p *Provider) follow(ctx context.Context, client *client, op *containerpb.O
 	}
 	if op.Error.GetCode() != 0 {
 		return explain(status.ErrorProto(op.Error), client.project)
-	}
-	if op.StatusMessage != "" { //nolint:staticcheck // older operations have only this
-		return explain(status.Error(codes.Unknown, op.StatusMessage), client.project) //nolint:staticcheck
 	}
 	return nil
 }

@@ -184,7 +184,7 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 
 // detail is what Google says of a cluster that does not run.
 func detail(cl *containerpb.Cluster) string {
-	text := cl.StatusMessage //nolint:staticcheck // conditions do not always say it
+	text := ""
 	for _, c := range cl.Conditions {
 		text = cmp.Or(c.Message, text)
 	}

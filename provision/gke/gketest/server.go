@@ -138,7 +138,7 @@ func (s *Server) CreateCluster(_ context.Context, req *containerpb.CreateCluster
 		return nil, status.Errorf(codes.InvalidArgument, "invalid parent %q", req.Parent)
 	case c.GetName() == "" || len(c.GetName()) > 40:
 		return nil, status.Errorf(codes.InvalidArgument, "Cluster.name must be 1 to 40 characters")
-	case len(c.NodePools) == 0 || c.InitialNodeCount != 0: //nolint:staticcheck // it must not be used
+	case len(c.NodePools) == 0:
 		return nil, status.Errorf(codes.InvalidArgument, "one node pool is needed")
 	}
 	s.mu.Lock()
