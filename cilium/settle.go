@@ -31,6 +31,56 @@ type Change struct {
 // Settle waits until every agent has taken the change in and every endpoint has realized it: its policy
 // revision is the repository's. The error says what is missing.
 func Settle(ctx context.Context, client *kube.Client, change Change, timeout time.Duration) error {
+	names := len(change.NamespaceLabels) > 0
+	return until(ctx, client, timeout, "the change is not in force", names, func(views []*agentView) string {
+		for _, v := range views {
+			if missing := v.missing(change); missing != "" {
+				return missing
+			}
+		}
+		if names {
+			return strangers(views)
+		}
+		return ""
+	})
+}
+
+// Forgotten waits until no agent has a policy of these kinds, namespaces and names, as its labels name it. An agent
+// that learns at once that a policy of Cilium's own kinds was deleted and that there is another one of its name takes
+// that for the old one, and keeps the old one in force: both have the generation 1
+// (onUpsert in pkg/policy/k8s/cilium_network_policy.go). So the old one has to be forgotten first.
+func Forgotten(ctx context.Context, client *kube.Client, policies []PolicyName, timeout time.Duration) error {
+	if len(policies) == 0 {
+		return nil
+	}
+	return until(ctx, client, timeout, "a policy of the same name is still in force", false, func(views []*agentView) string {
+		for _, v := range views {
+			for uid, name := range v.policies {
+				if slices.Contains(policies, name) {
+					return fmt.Sprintf("%s still has %s (UID %s)", v, name, uid)
+				}
+			}
+		}
+		return ""
+	})
+}
+
+// SameIdentity waits until every agent knows two pods, by their addresses, under one identity, so that policies
+// cannot tell them apart, and until every endpoint has realized what is in force. The error says what differs.
+func SameIdentity(ctx context.Context, client *kube.Client, one, other string, timeout time.Duration) error {
+	return until(ctx, client, timeout, fmt.Sprintf("%s and %s do not have the same identity", one, other), true, func(views []*agentView) string {
+		for _, v := range views {
+			if missing := v.missing(Change{}); missing != "" {
+				return missing
+			}
+		}
+		return differ(views, one, other)
+	})
+}
+
+// until asks all agents what they have in force until nothing is missing any more. failed is what it means that
+// something still is when the time is up.
+func until(ctx context.Context, client *kube.Client, timeout time.Duration, failed string, identities bool, missing func([]*agentView) string) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	pods, err := agents(ctx, client)
@@ -39,12 +89,12 @@ func Settle(ctx context.Context, client *kube.Client, change Change, timeout tim
 	}
 	var last string
 	for {
-		missing, err := unsettled(ctx, client, pods, change)
+		views, err := viewsOf(ctx, client, pods, identities)
 		switch {
-		case err == nil && missing == "":
-			return nil
 		case err == nil:
-			last = missing
+			if last = missing(views); last == "" {
+				return nil
+			}
 		case ctx.Err() == nil:
 			last = err.Error()
 		}
@@ -57,7 +107,7 @@ func Settle(ctx context.Context, client *kube.Client, change Change, timeout tim
 			if last == "" {
 				last = "the agents do not answer"
 			}
-			return fmt.Errorf("the change is not in force after %s: %s", timeout, last)
+			return fmt.Errorf("%s after %s: %s", failed, timeout, last)
 		case <-time.After(20 * time.Millisecond):
 		}
 		if last == "" {
@@ -69,49 +119,59 @@ func Settle(ctx context.Context, client *kube.Client, change Change, timeout tim
 	}
 }
 
-// unsettled asks all agents and says what is missing; empty: nothing.
-func unsettled(ctx context.Context, client *kube.Client, pods []corev1.Pod, change Change) (string, error) {
+func viewsOf(ctx context.Context, client *kube.Client, pods []corev1.Pod, identities bool) ([]*agentView, error) {
 	views := make([]*agentView, len(pods))
-	group, gctx := errgroup.WithContext(ctx)
+	group, ctx := errgroup.WithContext(ctx)
 	for i := range pods {
 		group.Go(func() (err error) {
-			views[i], err = viewOf(gctx, client, &pods[i], len(change.NamespaceLabels) > 0)
+			views[i], err = viewOf(ctx, client, &pods[i], identities)
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return "", err
-	}
-	for _, v := range views {
-		if missing := v.missing(change); missing != "" {
-			return missing, nil
-		}
-	}
-	if len(change.NamespaceLabels) == 0 {
-		return "", nil
-	}
+	return views, group.Wait()
+}
+
+// strangers says which agent knows an endpoint of another one by an identity that it no longer has.
+func strangers(views []*agentView) string {
 	for _, v := range views {
 		for _, e := range v.endpoints {
 			for _, other := range views {
 				if id, ok := other.identities[e.addr]; e.addr != "" && ok && id != e.identity {
-					return fmt.Sprintf("agent %s knows %s by an old identity", other.name, e.addr), nil
+					return fmt.Sprintf("%s knows %s by the old identity %d, it is %d", other, &e, id, e.identity)
 				}
 			}
 		}
 	}
-	return "", nil
+	return ""
+}
+
+// differ says which agent knows two addresses under different identities, or does not know one of them.
+func differ(views []*agentView, one, other string) string {
+	for _, v := range views {
+		for _, addr := range []string{one, other} {
+			id, ok := v.identities[addr]
+			if want := views[0].identities[one]; !ok {
+				return fmt.Sprintf("%s does not know %s", v, addr)
+			} else if id != want {
+				return fmt.Sprintf("%s knows %s by the identity %d, %s has %d", v, addr, id, one, want)
+			}
+		}
+	}
+	return ""
 }
 
 // agentView is what an agent has in force.
 type agentView struct {
 	name       string
+	node       string
 	revision   int64
-	policies   map[string]bool // UIDs
+	policies   map[string]PolicyName // by UID
 	endpoints  []agentEndpoint
 	identities map[string]int64 // by address, as the datapath sees it
 }
 
 type agentEndpoint struct {
+	id, pod  string // pod is "namespace/name"; empty: none
 	state    string
 	revision int64
 	identity int64
@@ -119,23 +179,49 @@ type agentEndpoint struct {
 	labels   []string
 }
 
+// PolicyName is how the agents name a policy beside its UID.
+type PolicyName struct{ Kind, Namespace, Name string }
+
+func (n PolicyName) String() string {
+	if n.Namespace == "" {
+		return n.Kind + " " + n.Name
+	}
+	return n.Kind + " " + n.Namespace + "/" + n.Name
+}
+
+func (v *agentView) String() string { return "agent " + v.name + " on node " + v.node }
+
+func (e *agentEndpoint) String() string {
+	return strings.TrimSpace(fmt.Sprintf("endpoint %s %s %s", e.id, e.pod, e.addr))
+}
+
 func (v *agentView) missing(change Change) string {
 	for _, uid := range slices.Sorted(maps.Keys(change.Policies)) {
-		if !v.policies[uid] {
-			return fmt.Sprintf("agent %s has not taken in %s", v.name, change.Policies[uid])
+		if _, ok := v.policies[uid]; !ok {
+			return fmt.Sprintf("%s has not taken in %s (UID %s)%s; its policy revision is %d", v, change.Policies[uid], uid, v.namesake(change.Policies[uid]), v.revision)
 		}
 	}
 	for _, uid := range change.Gone {
-		if v.policies[uid] {
-			return fmt.Sprintf("agent %s still has a policy that was deleted", v.name)
+		if name, ok := v.policies[uid]; ok {
+			return fmt.Sprintf("%s still has %s (UID %s), which was deleted", v, name, uid)
 		}
 	}
 	for _, e := range v.endpoints {
 		if e.state != "ready" || e.revision < v.revision {
-			return fmt.Sprintf("agent %s: endpoint %s is %s at policy revision %d of %d", v.name, e.addr, e.state, e.revision, v.revision)
+			return fmt.Sprintf("%s: %s is %s at policy revision %d of %d", v, &e, e.state, e.revision, v.revision)
 		}
 		if want := change.NamespaceLabels[e.namespace()]; want != nil && !maps.Equal(want, e.namespaceLabels()) {
-			return fmt.Sprintf("agent %s: endpoint %s does not have its namespace's new labels yet", v.name, e.addr)
+			return fmt.Sprintf("%s: %s does not have its namespace's new labels yet, its identity is %d", v, &e, e.identity)
+		}
+	}
+	return ""
+}
+
+// namesake says that the agent has an older policy of a name; empty: it has not.
+func (v *agentView) namesake(name string) string {
+	for uid, n := range v.policies {
+		if n.String() == name {
+			return fmt.Sprintf(" but still has the one of that name that was deleted (UID %s): delete it, and apply it again some seconds later", uid)
 		}
 	}
 	return ""
@@ -144,7 +230,11 @@ func (v *agentView) missing(change Change) string {
 const (
 	podNamespaceLabel    = "k8s:io.kubernetes.pod.namespace="
 	namespaceLabelPrefix = "k8s:io.cilium.k8s.namespace.labels."
+	// Labels of what is in an agent's repository.
 	policyUIDLabel       = "io.cilium.k8s.policy.uid"
+	policyKindLabel      = "io.cilium.k8s.policy.derived-from"
+	policyNamespaceLabel = "io.cilium.k8s.policy.namespace"
+	policyNameLabel      = "io.cilium.k8s.policy.name"
 )
 
 func (e *agentEndpoint) namespace() string {
@@ -170,7 +260,7 @@ func (e *agentEndpoint) namespaceLabels() map[string]string {
 // The repository is read before the endpoints, so that what these have realized is compared with no newer revision.
 const (
 	viewScript = `cilium-dbg policy get -o jsonpath='{.revision}{"\n"}{.policy}'; printf '\n--\n'
-cilium-dbg endpoint list -o jsonpath='{range [*]}{.status.state}{"\t"}{.status.policy.realized.policy-revision}{"\t"}{.status.identity.id}{"\t"}{.status.networking.addressing[0].ipv4}{"\t"}{.status.identity.labels}{"\n"}{end}'; printf '\n--\n'
+cilium-dbg endpoint list -o jsonpath='{range [*]}{.id}{"\t"}{.status.external-identifiers.k8s-namespace}/{.status.external-identifiers.k8s-pod-name}{"\t"}{.status.state}{"\t"}{.status.policy.realized.policy-revision}{"\t"}{.status.identity.id}{"\t"}{.status.networking.addressing[0].ipv4}{"\t"}{.status.identity.labels}{"\n"}{end}'; printf '\n--\n'
 `
 	identitiesScript = "cilium-dbg bpf ipcache list -o json; printf '\\n--\\n'\n"
 )
@@ -188,7 +278,7 @@ func viewOf(ctx context.Context, client *kube.Client, pod *corev1.Pod, identitie
 	if err != nil {
 		return nil, fmt.Errorf("ask agent %s what is in force: %w %s", pod.Name, err, bytes.TrimSpace(out.Stderr))
 	}
-	v.name = pod.Name
+	v.name, v.node = pod.Name, pod.Spec.NodeName
 	return v, nil
 }
 
@@ -201,7 +291,7 @@ func parseView(out []byte, identities bool) (*agentView, error) {
 	if len(parts) != want {
 		return nil, fmt.Errorf("it answered %d of %d questions", max(len(parts)-1, 0), want-1)
 	}
-	v := &agentView{policies: map[string]bool{}, identities: map[string]int64{}}
+	v := &agentView{policies: map[string]PolicyName{}, identities: map[string]int64{}}
 	number, rest, _ := bytes.Cut(parts[0], []byte("\n"))
 	var err error
 	if v.revision, err = strconv.ParseInt(string(bytes.TrimSpace(number)), 10, 64); err != nil {
@@ -217,24 +307,26 @@ func parseView(out []byte, identities bool) (*agentView, error) {
 		return nil, fmt.Errorf("policies: %w", err)
 	}
 	for _, rule := range rules {
+		labels := map[string]string{}
 		for _, l := range rule.Labels {
-			if l.Key == policyUIDLabel {
-				v.policies[l.Value] = true
-			}
+			labels[l.Key] = l.Value
+		}
+		if uid := labels[policyUIDLabel]; uid != "" {
+			v.policies[uid] = PolicyName{labels[policyKindLabel], labels[policyNamespaceLabel], labels[policyNameLabel]}
 		}
 	}
 	lines := bufio.NewScanner(bytes.NewReader(parts[1]))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		fields := strings.Split(lines.Text(), "\t")
-		if len(fields) != 5 {
+		if len(fields) != 7 {
 			continue
 		}
-		e := agentEndpoint{state: fields[0], addr: fields[3]}
+		e := agentEndpoint{id: fields[0], pod: strings.Trim(fields[1], "/"), state: fields[2], addr: fields[5]}
 		// An endpoint that is just being made has no numbers yet; it is not ready either.
-		e.revision, _ = strconv.ParseInt(fields[1], 10, 64)
-		e.identity, _ = strconv.ParseInt(fields[2], 10, 64)
-		_ = json.Unmarshal([]byte(fields[4]), &e.labels)
+		e.revision, _ = strconv.ParseInt(fields[3], 10, 64)
+		e.identity, _ = strconv.ParseInt(fields[4], 10, 64)
+		_ = json.Unmarshal([]byte(fields[6]), &e.labels)
 		v.endpoints = append(v.endpoints, e)
 	}
 	if !identities {

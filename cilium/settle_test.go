@@ -3,10 +3,10 @@ package cilium
 import "testing"
 
 const view = `7
-[{"Labels":[{"key":"io.cilium.k8s.policy.uid","value":"u1","source":"k8s"}]}]
+[{"Labels":[{"key":"io.cilium.k8s.policy.uid","value":"u1","source":"k8s"},{"key":"io.cilium.k8s.policy.derived-from","value":"CiliumNetworkPolicy"},{"key":"io.cilium.k8s.policy.namespace","value":"red"},{"key":"io.cilium.k8s.policy.name","value":"p"}]}]
 --
-ready	7	12	10.0.0.1	["k8s:app=web","k8s:io.kubernetes.pod.namespace=red","k8s:io.cilium.k8s.namespace.labels.team=red"]
-ready	7	1		["reserved:host"]
+125	red/web-1	ready	7	12	10.0.0.1	["k8s:app=web","k8s:io.kubernetes.pod.namespace=red","k8s:io.cilium.k8s.namespace.labels.team=red"]
+937	/	ready	7	1		["reserved:host"]
 
 --
 {"10.0.0.1/32":["identity=12 encryptkey=0"],"0.0.0.0/0":["identity=2 encryptkey=0"]}
@@ -22,12 +22,13 @@ func TestSettled(t *testing.T) {
 		want   string
 	}{
 		{"all is there", Change{Policies: map[string]string{"u1": "p"}}, nil, ""},
-		{"a policy is not there", Change{Policies: map[string]string{"u2": "NetworkPolicy a/b"}}, nil, "agent a has not taken in NetworkPolicy a/b"},
-		{"a deleted policy is there", Change{Gone: []string{"u1"}}, nil, "agent a still has a policy that was deleted"},
-		{"an endpoint lags behind", Change{}, func(v *agentView) { v.endpoints[0].revision = 6 }, "agent a: endpoint 10.0.0.1 is ready at policy revision 6 of 7"},
-		{"an endpoint regenerates", Change{}, func(v *agentView) { v.endpoints[0].state = "regenerating" }, "agent a: endpoint 10.0.0.1 is regenerating at policy revision 7 of 7"},
+		{"a policy is not there", Change{Policies: map[string]string{"u2": "NetworkPolicy a/b"}}, nil, "agent a on node n has not taken in NetworkPolicy a/b (UID u2); its policy revision is 7"},
+		{"a policy was made anew, unseen", Change{Policies: map[string]string{"u2": "CiliumNetworkPolicy red/p"}}, nil, "agent a on node n has not taken in CiliumNetworkPolicy red/p (UID u2) but still has the one of that name that was deleted (UID u1): delete it, and apply it again some seconds later; its policy revision is 7"},
+		{"a deleted policy is there", Change{Gone: []string{"u1"}}, nil, "agent a on node n still has CiliumNetworkPolicy red/p (UID u1), which was deleted"},
+		{"an endpoint lags behind", Change{}, func(v *agentView) { v.endpoints[0].revision = 6 }, "agent a on node n: endpoint 125 red/web-1 10.0.0.1 is ready at policy revision 6 of 7"},
+		{"an endpoint regenerates", Change{}, func(v *agentView) { v.endpoints[0].state = "regenerating" }, "agent a on node n: endpoint 125 red/web-1 10.0.0.1 is regenerating at policy revision 7 of 7"},
 		{"a namespace has its labels", Change{NamespaceLabels: map[string]map[string]string{"red": {"team": "red"}}}, nil, ""},
-		{"a namespace's labels are not there", Change{NamespaceLabels: map[string]map[string]string{"red": {"team": "blue"}}}, nil, "agent a: endpoint 10.0.0.1 does not have its namespace's new labels yet"},
+		{"a namespace's labels are not there", Change{NamespaceLabels: map[string]map[string]string{"red": {"team": "blue"}}}, nil, "agent a on node n: endpoint 125 red/web-1 10.0.0.1 does not have its namespace's new labels yet, its identity is 12"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -35,7 +36,7 @@ func TestSettled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			v.name = "a"
+			v.name, v.node = "a", "n"
 			if tc.edit != nil {
 				tc.edit(v)
 			}
@@ -56,5 +57,37 @@ func TestHalfAnAnswer(t *testing.T) {
 		if _, err := parseView([]byte(out), false); err == nil {
 			t.Errorf("%q was taken for an answer", out)
 		}
+	}
+}
+
+// TestIdentities holds what two agents know of pods' identities against each other.
+func TestIdentities(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name      string
+		known     map[string]int64 // by the second agent
+		differ    string
+		strangers string
+	}{
+		{"the same", map[string]int64{"10.0.0.1": 12, "10.0.0.2": 12}, "", ""},
+		{"one is not known", map[string]int64{"10.0.0.1": 12}, "agent b on node m does not know 10.0.0.2", ""},
+		{"another one", map[string]int64{"10.0.0.1": 12, "10.0.0.2": 13}, "agent b on node m knows 10.0.0.2 by the identity 13, 10.0.0.1 has 12", ""},
+		{"an old one", map[string]int64{"10.0.0.1": 11, "10.0.0.2": 11}, "agent b on node m knows 10.0.0.1 by the identity 11, 10.0.0.1 has 12", "agent b on node m knows endpoint 125 red/web-1 10.0.0.1 by the old identity 11, it is 12"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			a, err := parseView([]byte(view), true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.identities["10.0.0.2"] = 12
+			views := []*agentView{a, {name: "b", node: "m", identities: tc.known}}
+			if got := differ(views, "10.0.0.1", "10.0.0.2"); got != tc.differ {
+				t.Errorf("got %q, want %q", got, tc.differ)
+			}
+			if got := strangers(views); got != tc.strangers {
+				t.Errorf("got %q, want %q", got, tc.strangers)
+			}
+		})
 	}
 }

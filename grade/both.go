@@ -48,6 +48,9 @@ type both struct {
 
 func (b *both) Name() string { return "both" }
 
+// Probers are those of the first engine.
+func (b *both) Probers() []ProberReport { return ProbersOf(b.first) }
+
 // At puts the state in force in both.
 func (b *both) At(ctx context.Context, state *State) (Prober, error) {
 	second, err := b.second.At(ctx, state)

@@ -162,6 +162,7 @@ func (g *Grader) Grade(ctx context.Context, sub *Submission, eng Engine, opts Op
 		return nil, err
 	}
 	rep := g.report(sub, eng.Name(), outcomes, selected, hints, opts)
+	rep.Probers = ProbersOf(eng)
 	if b, ok := eng.(*both); ok && len(b.differ) > 0 {
 		rep.Disagreements = byTask(b.differ, g.taskIndex)
 		rep.Status = Errored

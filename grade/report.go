@@ -29,6 +29,8 @@ type Report struct {
 	Findings      []Finding        `json:"findings"` // each mistake once, in the order they were met
 	// Disagreements are connections on which two engines differ; only engine "both" has them.
 	Disagreements []Disagreement `json:"disagreements,omitempty"`
+	// Probers say what the probes were sent with; only an engine that probes has them.
+	Probers []ProberReport `json:"probers,omitempty"`
 
 	lab     *labs.Lab
 	percent float64 // not rounded

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/probe"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -53,6 +54,8 @@ func (m *Manager) Reset(ctx context.Context, lab *labs.Lab, name string, hard bo
 		return err
 	})
 	group.Go(func() (err error) { result.Restored, err = r.restoreApps(gctx, client, hard); return err })
+	// Of a grading that was killed.
+	group.Go(func() error { return probe.RemoveHelpers(gctx, client, r.namespaces(), nil) })
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}

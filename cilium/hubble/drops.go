@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
@@ -23,6 +24,13 @@ type Drop struct {
 	Source, Destination netip.AddrPort // port 0 for ICMP
 	Protocol            string         // TCP, UDP, SCTP, ICMP
 	Flow                *flowpb.Flow
+}
+
+// FromNode says whether a node sent it, and no pod.
+func (d Drop) FromNode() bool {
+	return slices.ContainsFunc(d.Flow.GetSource().GetLabels(), func(l string) bool {
+		return l == "reserved:host" || l == "reserved:remote-node" || l == "reserved:kube-apiserver"
+	})
 }
 
 // Drops follows the packets that policies drop, as the agents report them. It asks the agents themselves: the

@@ -93,7 +93,9 @@ type Runner struct {
 // Source is where probes start.
 type Source struct {
 	Pod  kube.Pod
-	Addr netip.Addr // of the pod; without it drops cannot be told
+	Addr netip.Addr // of the pod
+	// Node says that the pod is in its node's network. A node has several addresses.
+	Node bool
 }
 
 // Stats counts the execs made and the bytes that they sent.
@@ -140,8 +142,15 @@ func (r *Runner) Run(ctx context.Context, from Source, probes []Probe) ([]Result
 		run.ports[i] = r.nextPort()
 		run.results[i] = Result{Verdict: labs.ProbeError, Detail: "the probe printed nothing"}
 	}
-	if from.Addr.IsValid() {
+	switch {
+	case from.Addr.IsValid():
 		defer r.Drops.Subscribe(from.Addr, run.dropped)()
+	case from.Node:
+		defer r.Drops.SubscribeAll(func(d hubble.Drop) {
+			if d.FromNode() {
+				run.dropped(d)
+			}
+		})()
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*timeout+10*time.Second)
 	defer cancel()

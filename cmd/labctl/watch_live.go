@@ -182,6 +182,9 @@ func (m *moment) At(ctx context.Context, state *grade.State) (grade.Prober, erro
 	return m.prober, nil
 }
 
+// Probers are the engine's.
+func (m *moment) Probers() []grade.ProberReport { return grade.ProbersOf(m.Engine) }
+
 func (l *liveWatch) draw(rep *grade.Report, table *flow.Table) error {
 	out, style := l.app.out, l.app.style()
 	fmt.Fprint(out, clearScreen)

@@ -133,6 +133,15 @@ func (e *Engine) applyPolicies(ctx context.Context, state *grade.State, live []u
 		delete(e.inForce, ref)
 		change.Gone = append(change.Gone, string(p.GetUID()))
 	}
+	var anew []cilium.PolicyName
+	for _, o := range state.Policies {
+		if there[o.Ref().String()] == nil && ciliumKind(o.Kind) {
+			anew = append(anew, cilium.PolicyName(o.Ref()))
+		}
+	}
+	if err := cilium.Forgotten(ctx, e.cfg.Client, anew, e.cfg.Settle); err != nil {
+		return err
+	}
 	var problems manifest.Problems
 	for _, o := range inOrder(state.Policies) {
 		ref := o.Ref().String()
@@ -166,6 +175,10 @@ func (e *Engine) applyPolicies(ctx context.Context, state *grade.State, live []u
 	return problems.Err()
 }
 
+func ciliumKind(kind string) bool {
+	return kind == "CiliumNetworkPolicy" || kind == "CiliumClusterwideNetworkPolicy"
+}
+
 // inOrder puts groups of addresses before the policies that refer to them.
 func inOrder(policies []*manifest.Object) []*manifest.Object {
 	sorted := slices.Clone(policies)
@@ -183,7 +196,7 @@ func inOrder(policies []*manifest.Object) []*manifest.Object {
 
 // accepted waits for Cilium's word on a policy of its own kinds; empty: it takes it.
 func (e *Engine) accepted(ctx context.Context, p *unstructured.Unstructured) (string, error) {
-	if k := p.GetKind(); k != "CiliumNetworkPolicy" && k != "CiliumClusterwideNetworkPolicy" {
+	if !ciliumKind(p.GetKind()) {
 		return "", nil
 	}
 	// The operator says so within moments; without an operator the agents decide alone.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -77,7 +78,10 @@ type Engine struct {
 	ladder *ladder
 
 	inForce map[string]string // of policies that this engine applied: name → digest of their content
+
+	mu      sync.Mutex // of what several sources note at the same time
 	stats   Stats
+	probers []grade.ProberReport
 }
 
 // Stats says what grading took.
@@ -117,8 +121,16 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Close ends what the engine keeps open. The cluster stays as it is.
-func (e *Engine) Close() { e.drops.Close() }
+// Close ends what the engine keeps open, and takes its helper pods away. The cluster stays as it is else.
+func (e *Engine) Close() {
+	e.drops.Close()
+	// Also after Ctrl-C. What is left all the same the next grading takes away.
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	if err := e.ladder.takeAway(ctx); err != nil {
+		e.cfg.Log.Warn("a helper pod is left: labctl reset takes it away", "error", err)
+	}
+}
 
 // Name is "live".
 func (e *Engine) Name() string { return "live" }

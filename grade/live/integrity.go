@@ -15,12 +15,17 @@ import (
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/probe"
 	"github.com/labctl/labctl/grade"
 )
 
 // Integrity looks whether the lab is what was deployed: a frontend that is gone is not "blocked". A tampered lab
 // is a *grade.Refused with everything that was found; what is only worth knowing comes back as notes.
 func (e *Engine) Integrity(ctx context.Context) (notes []string, err error) {
+	// What an earlier grading left, or what passes itself off as such.
+	if err := probe.RemoveHelpers(ctx, e.cfg.Client, e.namespaces(), e.ladder.own()); err != nil {
+		return nil, err
+	}
 	var problems manifest.Problems
 	add := func(object, format string, args ...any) {
 		problems = append(problems, manifest.Problem{
@@ -70,13 +75,8 @@ func (e *Engine) Integrity(ctx context.Context) (notes []string, err error) {
 // could be taken for them.
 func (e *Engine) pods(ctx context.Context, add func(object, format string, args ...any)) (notes []string, err error) {
 	client := e.cfg.Client.Typed
-	seen := map[string]bool{}
-	for i := range e.cfg.Lab.Apps {
-		ns := e.cfg.Lab.Apps[i].Namespace
-		if seen[ns] {
-			continue
-		}
-		seen[ns] = true
+	own := e.ladder.own()
+	for _, ns := range e.namespaces() {
 		pods, err := client.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("list the pods of namespace %s: %w", ns, err)
@@ -87,7 +87,7 @@ func (e *Engine) pods(ctx context.Context, add func(object, format string, args 
 		}
 		for j := range pods.Items {
 			pod := &pods.Items[j]
-			if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			if pod.DeletionTimestamp != nil || own[pod.UID] || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 				continue
 			}
 			template := e.templateOf(pod, sets.Items)
@@ -104,6 +104,16 @@ func (e *Engine) pods(ctx context.Context, add func(object, format string, args 
 		}
 	}
 	return notes, nil
+}
+
+// namespaces are those of the lab's apps.
+func (e *Engine) namespaces() []string {
+	var all []string
+	for i := range e.cfg.Lab.Apps {
+		all = append(all, e.cfg.Lab.Apps[i].Namespace)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // checkPod holds a pod against the template that it was made from.

@@ -73,7 +73,7 @@ func (p *prober) sample(inv labs.Invariant) []sample {
 					}
 					target := labs.Target{App: to.Name, Via: labs.ViaIP, Port: port.number, Protocol: port.protocol}
 					out = append(out, sample{
-						attempt: attempt{from: source{pod: src}, apps: []string{from.Name, to.Name}, to: probe.Probe{
+						attempt: attempt{from: source{name: from.Name, pod: src}, apps: []string{from.Name, to.Name}, to: probe.Probe{
 							Host: dst.Status.PodIP, Port: port.number, Protocol: protocol, Echo: p.topology.echoes(dst, protocol, port.number),
 						}},
 						probe: grade.Probe{From: labs.Source{App: from.Name}, To: target, Want: labs.Denied},

@@ -3,20 +3,30 @@
 package live_test
 
 import (
+	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
 
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/probe"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/live"
 	"github.com/labctl/labctl/labs"
 )
 
-// TestLadder probes from a pod whose image has no shell, by an ephemeral container, and from a node, by a helper
-// pod. The ephemeral container stays, so that later gradings use it.
-func TestLadder(t *testing.T) {
+// ladderLab deploys an app whose image has no shell, beside others that have. Every node has that image: it is that
+// of the pods' sandboxes.
+func ladderLab(t *testing.T) (*kube.Client, *live.Engine, *corev1.Node) {
+	t.Helper()
 	kubeconfig := clusterOf(t)
 	client, err := kube.Open(kubeconfig, "")
 	if err != nil {
@@ -26,7 +36,7 @@ func TestLadder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bare := "" // every node has the image of the pods' sandboxes
+	bare := ""
 	for _, image := range nodes.Items[0].Status.Images {
 		for _, name := range image.Names {
 			if strings.Contains(name, "/pause:") {
@@ -42,31 +52,180 @@ func TestLadder(t *testing.T) {
 		t.Fatal(diags.Err())
 	}
 	engine, _ := deployed(t, kubeconfig, lab)
-	state := stateOf(t, `
+	return client, engine, &nodes.Items[0]
+}
+
+const ladderPolicy = `
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: closed, namespace: ladder}
-spec: {podSelector: {matchLabels: {app: closed}}, policyTypes: [Ingress]}
-`)
-	from := func(app, to string, want labs.Verdict) grade.Probe {
-		return grade.Probe{From: labs.Source{App: app}, To: labs.Target{App: to, Via: labs.ViaIP, Port: 8080}, Want: want}
+spec: {podSelector: {matchLabels: {app: closed}}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {app: nobody}}}]}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: ladder}
+spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {matchLabels: {app: bare}}}]}]}
+`
+
+// bareProbes start from the app without a shell.
+func bareProbes() []grade.Probe {
+	bare := labs.Source{App: "bare"}
+	return []grade.Probe{
+		{From: bare, To: labs.Target{App: "web", Via: labs.ViaIP, Port: 8080}, Want: labs.Allowed},
+		{From: bare, To: labs.Target{App: "closed", Via: labs.ViaIP, Port: 8080}, Want: labs.Dropped},
+		{From: bare, To: labs.Target{DNS: "web.ladder.svc.cluster.local"}, Want: labs.Allowed},
+		{From: bare, To: labs.Target{App: "closed", Via: labs.ViaIP, Protocol: "ICMP"}, Want: labs.Dropped},
 	}
-	node := labs.Source{Node: nodes.Items[0].Name}
-	probes := []grade.Probe{
-		from("bare", "web", labs.Allowed), from("bare", "closed", labs.Dropped), from("web", "closed", labs.Dropped),
-		{From: labs.Source{App: "bare"}, To: labs.Target{DNS: "web.ladder.svc.cluster.local"}, Want: labs.Allowed},
-		{From: labs.Source{App: "bare"}, To: labs.Target{App: "closed", Via: labs.ViaIP, Protocol: "ICMP"}, Want: labs.Dropped},
-		{From: node, To: labs.Target{App: "web", Via: labs.ViaIP, Port: 8080}, Want: labs.Allowed},
+}
+
+// asWanted grades and checks every verdict, and what was probed with.
+func asWanted(t *testing.T, engine *live.Engine, state *grade.State, probes []grade.Probe, want ...grade.ProberReport) {
+	t.Helper()
+	engine.Probers() // those of before
+	gradeOnce(t, engine, state, probes, func(o grade.Outcome) {
+		if o.Verdict != o.Probe.Want {
+			t.Errorf("%s → %s: %s (%s%s), want %s", o.Probe.From, grade.TargetName(o.Probe.To), o.Verdict, o.Seen, o.Error, o.Probe.Want)
+		}
+	})
+	got := engine.Probers()
+	for i := range got {
+		got[i].Retries = 0
 	}
-	for n := range 2 {
-		gradeOnce(t, engine, state, probes, func(o grade.Outcome) {
-			if o.Verdict != o.Probe.Want {
-				t.Errorf("grading %d: %s → %s: %s (%s%s), want %s", n, o.Probe.From, grade.TargetName(o.Probe.To), o.Verdict, o.Seen, o.Error, o.Probe.Want)
-			}
-		})
+	if !slices.Equal(got, want) {
+		t.Errorf("probed with %+v, want %+v", got, want)
+	}
+}
+
+// TestLadder probes from pods and a node by what can be had there.
+func TestLadder(t *testing.T) {
+	client, engine, node := ladderLab(t)
+	t.Run("ephemeral container", func(t *testing.T) { probesFromEphemeral(t, client, engine, node) })
+	t.Run("helper pod", func(t *testing.T) { probesFromHelper(t, client, engine) })
+}
+
+// probesFromEphemeral probes from a pod whose image has no shell, by an ephemeral container, and from a node, by a
+// pod in its network. The ephemeral container stays, so that later gradings use it.
+func probesFromEphemeral(t *testing.T, client *kube.Client, engine *live.Engine, n *corev1.Node) {
+	node := labs.Source{Node: n.Name}
+	probes := append(bareProbes(),
+		grade.Probe{From: labs.Source{App: "web"}, To: labs.Target{App: "closed", Via: labs.ViaIP, Port: 8080}, Want: labs.Dropped},
+		grade.Probe{From: node, To: labs.Target{App: "bare", Via: labs.ViaIP, Protocol: "ICMP"}, Want: labs.Allowed},
+		grade.Probe{From: node, To: labs.Target{App: "web", Via: labs.ViaIP, Port: 8080}, Want: labs.Dropped},
+		grade.Probe{From: node, To: labs.Target{App: "web", Via: labs.ViaIP, Protocol: "ICMP"}, Want: labs.Dropped},
+	)
+	for range 2 {
+		asWanted(t, engine, stateOf(t, ladderPolicy), probes,
+			grade.ProberReport{From: "bare", Prober: grade.EphemeralContainer, Probes: 4},
+			grade.ProberReport{From: node.String(), Prober: grade.NodeHelper, Probes: 3},
+			grade.ProberReport{From: "web", Prober: grade.OwnImage, Probes: 1})
 		pods, err := client.Typed.CoreV1().Pods("ladder").List(t.Context(), metav1.ListOptions{LabelSelector: "app=bare"})
 		if err != nil || len(pods.Items) != 1 || len(pods.Items[0].Spec.EphemeralContainers) != 1 {
-			t.Fatalf("after grading %d: want one pod with one ephemeral container: %v %+v", n, err, pods.Items)
+			t.Fatalf("want one pod with one ephemeral container: %v %+v", err, pods.Items)
 		}
+	}
+}
+
+// noEphemeral is an admission policy that refuses ephemeral containers in the lab's namespace.
+const noEphemeral = `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: no-ephemeral-containers}
+spec:
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ladder}}
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [UPDATE], resources: [pods/ephemeralcontainers]}]
+  validations: [{expression: "false", message: "no ephemeral containers here"}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: no-ephemeral-containers}
+spec: {policyName: no-ephemeral-containers, validationActions: [Deny]}
+`
+
+// probesFromHelper probes from a pod without a shell that takes no ephemeral container, by a helper pod. It has the
+// pod's identity, gets nothing of its service's traffic, is no part of the lab, and does not stay.
+func probesFromHelper(t *testing.T, client *kube.Client, engine *live.Engine) {
+	var policy []*unstructured.Unstructured
+	for text := range strings.SplitSeq(noEphemeral, "\n---\n") {
+		obj := new(unstructured.Unstructured)
+		if err := yaml.Unmarshal([]byte(text), &obj.Object); err != nil {
+			t.Fatal(err)
+		}
+		policy = append(policy, obj)
+	}
+	if _, err := client.Apply(t.Context(), policy...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := client.Delete(context.Background(), policy...); err != nil {
+			t.Error(err)
+		}
+	})
+	api := client.Typed.CoreV1().Pods("ladder")
+	bare := func() (pods []corev1.Pod) {
+		t.Helper()
+		list, err := api.List(t.Context(), metav1.ListOptions{LabelSelector: "app=bare"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+	}
+	// The API server takes a moment to heed the policy.
+	patch := []byte(`{"spec":{"ephemeralContainers":[{"name":"x","image":"x"}]}}`)
+	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		_, err := api.Patch(t.Context(), bare()[0].Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}, "ephemeralcontainers")
+		if err != nil {
+			break
+		}
+		if time.Since(start) > time.Minute {
+			t.Fatal("ephemeral containers are not refused")
+		}
+	}
+	// One that has none yet.
+	old := bare()[0]
+	if err := api.Delete(t.Context(), old.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	renewed := kube.Check{Object: "another pod of bare", Look: func(context.Context) (kube.Look, error) {
+		pods := bare()
+		return kube.Look{Ready: len(pods) == 1 && pods[0].UID != old.UID && pods[0].Status.PodIP != ""}, nil
+	}}
+	if err := (kube.Waiting{Timeout: time.Minute}).Wait(t.Context(), renewed, client.Deployment("ladder", "bare")); err != nil {
+		t.Fatal(err)
+	}
+	asWanted(t, engine, stateOf(t, ladderPolicy), bareProbes(), grade.ProberReport{From: "bare", Prober: grade.HelperPod, Probes: 4})
+	pods := bare()
+	if len(pods) != 2 {
+		t.Fatalf("%d pods while it is graded, want the app's and its helper", len(pods))
+	}
+	endpoints, err := client.Typed.DiscoveryV1().EndpointSlices("ladder").List(t.Context(), metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=bare"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, slice := range endpoints.Items {
+		for _, e := range slice.Endpoints {
+			if probe.IsHelper(&pods[slices.IndexFunc(pods, func(p corev1.Pod) bool { return p.Name == e.TargetRef.Name })]) && *e.Conditions.Ready {
+				t.Errorf("the service sends traffic to the helper: %+v", e)
+			}
+		}
+	}
+	// A second grading by the same engine finds a lab that nobody has tampered with, and uses the same helper.
+	asWanted(t, engine, stateOf(t, ladderPolicy), bareProbes(), grade.ProberReport{From: "bare", Prober: grade.HelperPod, Probes: 4})
+	if again := bare(); len(again) != 2 || again[0].UID != pods[0].UID && again[1].UID != pods[0].UID {
+		t.Errorf("the helper was made anew: %d pods", len(again))
+	}
+	// One that was left behind by a grading that was killed, or was put there to look like one, goes first.
+	if _, err := api.Create(t.Context(), probe.NewHelper(&pods[0], "left/behind"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := engine.Integrity(t.Context()); err != nil {
+		t.Errorf("what was left behind counts as tampering: %v", err)
+	}
+	if again := bare(); len(again) != 2 {
+		t.Errorf("%d pods, want 2: what was left behind is still there", len(again))
+	}
+	engine.Close()
+	if left := bare(); len(left) != 1 {
+		t.Errorf("%d pods of the app after the grading", len(left))
 	}
 }

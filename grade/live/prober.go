@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -210,6 +211,8 @@ func (p *prober) try(ctx context.Context, attempts []attempt) error {
 func (p *prober) tryFrom(ctx context.Context, attempts []attempt) error {
 	open := attempts
 	before := map[string]labs.Verdict{}
+	retries := 0
+	defer func() { p.engine.account(attempts[0].from, len(attempts), retries) }()
 	defer p.lookBehind(ctx, attempts)
 	for n := 1; len(open) > 0; n++ {
 		results, err := p.run(ctx, open)
@@ -239,7 +242,7 @@ func (p *prober) tryFrom(ctx context.Context, attempts []attempt) error {
 				p.seen[key] = result
 			}
 		}
-		p.engine.stats.Retries += len(again)
+		retries += len(again)
 		p.mu.Unlock()
 		open = again
 	}
@@ -296,20 +299,27 @@ func (p *prober) run(ctx context.Context, attempts []attempt) ([]probe.Result, e
 	for i, a := range attempts {
 		probes[i] = a.to
 	}
-	from := attempts[0].from
-	rung, err := p.engine.ladder.rung(ctx, from)
-	if err != nil {
-		return nil, err
-	}
-	results, err := p.engine.runner.Run(ctx, rung, probes)
-	missing := slices.ContainsFunc(results, func(r probe.Result) bool { return r.Missing })
-	if (err != nil && lacksShell(err) || missing) && p.engine.ladder.climb(from) {
-		if rung, err = p.engine.ladder.rung(ctx, from); err != nil {
+	from, ladder := attempts[0].from, p.engine.ladder
+	for {
+		rung := ladder.rungOf(from)
+		stand, err := ladder.stand(ctx, from, rung)
+		if err != nil {
+			if rung == grade.EphemeralContainer && takesNone(err) && ctx.Err() == nil && ladder.climb(from, rung, err) {
+				continue
+			}
 			return nil, err
 		}
-		return p.engine.runner.Run(ctx, rung, probes)
+		results, err := p.engine.runner.Run(ctx, stand, probes)
+		if rung == grade.OwnImage {
+			if err != nil && lacksShell(err) && ladder.climb(from, rung, err) {
+				continue
+			}
+			if i := slices.IndexFunc(results, func(r probe.Result) bool { return r.Missing }); i >= 0 && ladder.climb(from, rung, errors.New(results[i].Detail)) {
+				continue
+			}
+		}
+		return results, err
 	}
-	return results, err
 }
 
 // lacksShell says whether an exec failed because the image has nothing to run.

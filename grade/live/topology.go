@@ -46,6 +46,7 @@ type attempt struct {
 
 // source is a pod that probes start from, or a node.
 type source struct {
+	name string // in the lab
 	pod  *corev1.Pod
 	node string
 }
@@ -81,7 +82,7 @@ func readTopology(ctx context.Context, cfg Config) (*topology, error) {
 		a := &app{App: &cfg.Lab.Apps[i]}
 		selector := labels.SelectorFromSet(a.App.PodLabels())
 		for _, pod := range pods[a.Namespace] {
-			if selector.Matches(labels.Set(pod.Labels)) && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil && pod.Status.PodIP != "" {
+			if selector.Matches(labels.Set(pod.Labels)) && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil && pod.Status.PodIP != "" && !probe.IsHelper(&pod) {
 				a.pods = append(a.pods, pod)
 			}
 		}
@@ -174,7 +175,7 @@ func (t *topology) sources(s labs.Source) ([]source, error) {
 		}
 		out := make([]source, len(a.pods))
 		for i := range a.pods {
-			out[i] = source{pod: &a.pods[i]}
+			out[i] = source{name: s.String(), pod: &a.pods[i]}
 		}
 		return out, nil
 	case s.Node != "":
@@ -182,7 +183,7 @@ func (t *topology) sources(s labs.Source) ([]source, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []source{{node: n.Name}}, nil
+		return []source{{name: s.String(), node: n.Name}}, nil
 	}
 	return nil, fmt.Errorf("nothing can be sent from %s: it is outside the cluster", s)
 }

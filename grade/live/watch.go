@@ -35,6 +35,9 @@ func (e *Engine) concerns(obj *unstructured.Unstructured) bool {
 		_, ok := e.cfg.Instance.NamespaceLabels[obj.GetName()]
 		return ok
 	case "Pod", "Service", "Deployment":
+		if e.ladder.own()[obj.GetUID()] {
+			return false
+		}
 		for i := range e.cfg.Lab.Apps {
 			if e.cfg.Lab.Apps[i].Namespace == obj.GetNamespace() {
 				return true

@@ -23,6 +23,9 @@ func Text(w io.Writer, r *grade.Report, style Style) error {
 	}
 	p.findings(r)
 	p.blank()
+	if text := probers(r.Probers); text != "" {
+		p.line("", p.dim(text))
+	}
 	p.line("", Summary(r, style))
 	_, err := io.WriteString(w, p.b.String())
 	return err

@@ -19,6 +19,7 @@ app "bare" {
   namespace = namespace.ladder.name
   image     = var.bare
   labels    = { app = "bare" }
+  port "http" { port = 8080 }
 }
 
 app "web" {

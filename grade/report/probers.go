@@ -1,0 +1,41 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/labctl/labctl/grade"
+)
+
+// probers says in a line what was probed with; empty: nothing was.
+func probers(list []grade.ProberReport) string {
+	if len(list) == 0 {
+		return ""
+	}
+	probes, retries := 0, 0
+	by := map[grade.Rung][]string{}
+	for _, p := range list {
+		probes += p.Probes
+		retries += p.Retries
+		by[p.Prober] = append(by[p.Prober], p.From)
+	}
+	var parts []string
+	for _, rung := range []struct {
+		rung  grade.Rung
+		words string
+	}{
+		{grade.OwnImage, "with the tools of their own images"},
+		{grade.EphemeralContainer, "by an ephemeral container"},
+		{grade.HelperPod, "by a helper pod"},
+		{grade.NodeHelper, "by a pod in its network"},
+	} {
+		if from := by[rung.rung]; len(from) > 0 {
+			parts = append(parts, "from "+strings.Join(from, ", ")+" "+rung.words)
+		}
+	}
+	text := fmt.Sprintf("%d connections were probed %s", probes, strings.Join(parts, "; "))
+	if retries > 0 {
+		return fmt.Sprintf("%s; repeated to be certain: %d", text, retries)
+	}
+	return text
+}
