@@ -38,8 +38,9 @@ func newBatchCommand(app *app) *cobra.Command {
 		Short: "Grade the submissions of a class",
 		Long: `Grade the submissions of a class, without a cluster. SUBMISSIONS are directories that hold a submission a student
 (a folder, an archive or a file of manifests, named after the student); what Canvas, Moodle and Gradescope let you download, as
-the .zip that it comes as or unpacked; single ones; or a list, a CSV file with the columns student_id and path, and name, email, submitted_at, due_at and extension if
-you like. Where it is known when submissions came in, the lab says what lateness costs and which attempt counts.
+the .zip that it comes as or unpacked; single ones; or a list, a CSV file with the columns student_id and path, and
+name, email, submitted_at, due_at and extension if you like. One URL (s3://, gs://, azblob://) names such folders,
+archives and files, or such a list, in object storage. Where it is known when submissions came in, the lab says what lateness costs and which attempt counts.
 
 Submissions are untrusted: each is read within limits and graded on its own, and one that breaks something is its own
 error. An error has no grade; it is never 0 points. The output directory gets results.jsonl, grades.csv, summary.json
@@ -53,7 +54,8 @@ failed, 130 interrupted.`,
   labctl batch networkpolicy Downloads/submissions.zip --out graded/
   labctl batch networkpolicy class.csv --out graded/ --due 2026-11-23T18:00:00+01:00 --late grace=15m,penalty=10,cutoff=3d
   labctl batch networkpolicy submissions/ --out graded/ --format canvas-csv --assignment "Lab 1 (1234)"
-  labctl batch networkpolicy submissions/ --out graded/ --only-failed`,
+  labctl batch networkpolicy submissions/ --out graded/ --only-failed
+  labctl batch networkpolicy 's3://class/week-3?region=eu-central-1' --out graded/`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cfg.Out == "" {
@@ -95,18 +97,19 @@ failed, 130 interrupted.`,
 			if err := handIn.apply(lab, &cfg); err != nil {
 				return err
 			}
-			found, err := search.Find(args[1:]...)
+			cfg.Limits = limits
+			found, release, err := findSubmissions(cmd.Context(), search, &cfg, args[1:])
 			if err != nil {
 				return err
 			}
-			defer found.Close()
+			defer release()
 			for _, e := range found.Entries {
 				if cfg.Grader.NamesTask(e.ID) {
 					return fmt.Errorf("%s is named after a task: name the directory that holds the students' folders, not one student's folder", e.Path)
 				}
 			}
 			warnAbout(app.log(), found)
-			cfg.Limits, cfg.Tool, cfg.Log = limits, toolVersion(), app.log()
+			cfg.Tool, cfg.Log = toolVersion(), app.log()
 			view := batchView{app: app, start: app.now(), events: events == "jsonl", quiet: output.json()}
 			cfg.Report = view.report
 			sum, err := batch.Run(cmd.Context(), cfg, found.Entries)

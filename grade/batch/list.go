@@ -27,7 +27,21 @@ func (f *Found) list(path string) error {
 		return fmt.Errorf("read the list of submissions: %w", err)
 	}
 	defer file.Close()
-	r := csv.NewReader(file)
+	return f.readList(path, file, func(given string) (string, string) {
+		to := given
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), filepath.FromSlash(given))
+		}
+		if _, err := os.Stat(to); errors.Is(err, fs.ErrNotExist) {
+			return to, "there is no " + given
+		}
+		return to, ""
+	})
+}
+
+// readList reads what a list holds; locate turns its paths into those of entries, or says what is wrong with one.
+func (f *Found) readList(path string, from io.Reader, locate func(given string) (path, problem string)) error {
+	r := csv.NewReader(from)
 	r.FieldsPerRecord = 0 // as many as the first line has
 	r.ReuseRecord = true
 	head, err := r.Read()
@@ -43,7 +57,7 @@ func (f *Found) list(path string) error {
 			return fmt.Errorf("read the list of submissions: %s:1: there is no column %q; it has %s", path, name, strings.Join(head, ", "))
 		}
 	}
-	l := listReader{file: path, column: column}
+	l := listReader{file: path, column: column, locate: locate}
 	for {
 		row, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -72,6 +86,7 @@ const maxWrong = 20
 type listReader struct {
 	file   string
 	column map[string]int
+	locate func(string) (path, problem string)
 	row    []string
 	line   int
 	wrong  []error
@@ -98,12 +113,9 @@ func (l *listReader) entry() Entry {
 	case e.Path == "":
 		e.Problem = fmt.Sprintf("%s:%d names no path", filepath.Base(l.file), l.line)
 	default:
-		given := e.Path
-		if !filepath.IsAbs(e.Path) {
-			e.Path = filepath.Join(filepath.Dir(l.file), filepath.FromSlash(e.Path))
-		}
-		if _, err := os.Stat(e.Path); errors.Is(err, fs.ErrNotExist) {
-			e.Problem = fmt.Sprintf("%s:%d: there is no %s", filepath.Base(l.file), l.line, given)
+		var problem string
+		if e.Path, problem = l.locate(e.Path); problem != "" {
+			e.Problem = fmt.Sprintf("%s:%d: %s", filepath.Base(l.file), l.line, problem)
 		}
 		e.Problem = cmp.Or(e.Problem, badID(e.ID))
 	}

@@ -33,9 +33,9 @@ func NewOpened(fsys fs.FS, name string, close func() error) *Opened {
 	return &Opened{FS: fsys, Name: name, close: close}
 }
 
-// Close releases what the submission holds.
+// Close releases what the submission holds; of nil, nothing.
 func (o *Opened) Close() error {
-	if o.close == nil {
+	if o == nil || o.close == nil {
 		return nil
 	}
 	return o.close()
@@ -61,14 +61,23 @@ func (r *run) notOpened(err error) (Result, bool) {
 	return r.notGraded(err), errors.As(err, &unreadable) || errors.As(err, &refused)
 }
 
-func (r *run) open(ctx context.Context, e *Entry) (*Opened, error) {
-	open := r.cfg.Open
-	if open == nil {
-		open = func(_ context.Context, e *Entry) (*Opened, error) { return e.open(r.cfg.Limits) }
+// fetch gets a submission that is not on this machine; one that is gives nil.
+func (r *run) fetch(ctx context.Context, e *Entry) (*Opened, error) {
+	if r.cfg.Open == nil {
+		return nil, nil
 	}
-	o, err := open(ctx, e)
-	if err != nil {
-		return nil, err
+	return r.cfg.Open(ctx, e)
+}
+
+func (r *run) open(e *Entry, fetched *Opened) (*Opened, error) {
+	var o *Opened
+	if fetched != nil {
+		o = NewOpened(fetched.FS, fetched.Name, nil) // whoever fetched it closes it
+	} else {
+		var err error
+		if o, err = e.open(r.cfg.Limits); err != nil {
+			return nil, err
+		}
 	}
 	if err := o.unwrap(r.cfg.Limits); err != nil {
 		return nil, errors.Join(err, o.Close())

@@ -218,7 +218,13 @@ func (r *run) one(ctx context.Context, entry int) outcome {
 	if e.Problem != "" {
 		return unread(failure(e.Problem))
 	}
-	in, err := contained(ctx, r, e, func(ctx context.Context) (*opened, error) { return r.read(ctx, e) })
+	// How long a storage takes is not the submission's fault.
+	fetched, err := r.fetch(ctx, e)
+	var in *opened
+	if err == nil {
+		defer fetched.Close()
+		in, err = contained(ctx, r, e, func(context.Context) (*opened, error) { return r.read(e, fetched) })
+	}
 	if err != nil {
 		if res, ok := r.notOpened(err); ok {
 			return unread(res)
@@ -284,9 +290,9 @@ type opened struct {
 	key  key
 }
 
-// read opens the submission of an entry.
-func (r *run) read(ctx context.Context, e *Entry) (*opened, error) {
-	from, err := r.open(ctx, e)
+// read opens the submission of an entry, or the one that was fetched for it.
+func (r *run) read(e *Entry, fetched *Opened) (*opened, error) {
+	from, err := r.open(e, fetched)
 	if err != nil {
 		return nil, err
 	}

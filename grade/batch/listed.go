@@ -1,0 +1,43 @@
+package batch
+
+import (
+	"io"
+	"iter"
+)
+
+// Name is what a listing that is no local directory holds: a submission, or something beside one.
+type Name struct {
+	Name string // the last part
+	Path string // Entry.Path becomes this
+	Dir  bool   // it stands for everything below it
+}
+
+// FindNamed is Find for the names of a listing, which are the students' IDs.
+func FindNamed(names iter.Seq2[Name, error]) (*Found, error) {
+	f := new(Found)
+	for n, err := range names {
+		switch {
+		case err != nil:
+			return nil, err
+		case junk(n.Name):
+		case n.Dir || isSubmission(n.Name):
+			id := idOf(n.Name)
+			f.Entries = append(f.Entries, Entry{ID: id, Path: n.Path, Problem: badID(id)})
+		default:
+			f.Ignored = append(f.Ignored, n.Path)
+		}
+	}
+	f.order()
+	return f, nil
+}
+
+// FindListed is Find for a list of submissions that is no local file; messages call it file. locate turns a path of the list
+// into an entry's, or says why it is none.
+func FindListed(file string, r io.Reader, locate func(given string) (path, problem string)) (*Found, error) {
+	f := new(Found)
+	if err := f.readList(file, r, locate); err != nil {
+		return nil, err
+	}
+	f.order()
+	return f, nil
+}

@@ -1,0 +1,254 @@
+package storage
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"net/url"
+	"path"
+	"strings"
+	"testing/fstest"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/batch"
+)
+
+// Source are the submissions of a class in a storage: an object or a folder of objects a student, or a list (*.csv) beside
+// them. They are read into memory, never onto a disk.
+type Source struct {
+	store *Store
+	only  string // the one object that the URL names; "": everything
+	lim   manifest.Limits
+	room  *semaphore.Weighted
+	size  int64 // of room
+}
+
+// Parallel is how many submissions are best fetched and graded at the same time: most of the time is spent waiting.
+const Parallel = 16
+
+// folderParallel is how many objects of one folder are fetched at the same time.
+const folderParallel = 4
+
+// OpenSource opens the submissions at a URL. Those that are open at the same time take no more than memory bytes, but one that
+// is within the limits always finds room; 0 stands for 256 MiB.
+func OpenSource(ctx context.Context, rawURL string, lim manifest.Limits, memory int64) (*Source, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("open the submissions: %w", err)
+	}
+	only := ""
+	if name := path.Base(u.Path); isObject(name) && !strings.HasSuffix(u.Path, "/") {
+		only = name
+		u.Path = path.Dir(u.Path)
+	}
+	s, err := Open(ctx, u.String())
+	if err != nil {
+		return nil, err
+	}
+	return NewSource(s, only, lim, memory), nil
+}
+
+// NewSource is the source in a store, which is closed with it: all of it, or only the object of that name.
+func NewSource(s *Store, only string, lim manifest.Limits, memory int64) *Source {
+	d := manifest.DefaultLimits()
+	lim.Files = cmp.Or(lim.Files, d.Files)
+	lim.FileBytes = cmp.Or(lim.FileBytes, d.FileBytes)
+	lim.TotalBytes = cmp.Or(lim.TotalBytes, d.TotalBytes)
+	size := max(cmp.Or(memory, 256<<20), lim.FileBytes+1, lim.TotalBytes+1)
+	return &Source{store: s, only: only, lim: lim, room: semaphore.NewWeighted(size), size: size}
+}
+
+// Close closes the storage.
+func (s *Source) Close() error { return s.store.Close() }
+
+// isObject reports whether a name is that of a list, an archive or a file of manifests, so no folder's.
+func isObject(name string) bool {
+	name = strings.ToLower(name)
+	for _, suffix := range []string{".csv", ".yaml", ".yml", ".json", ".zip", ".tar", ".tar.gz", ".tgz"} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Find lists the submissions.
+func (s *Source) Find(ctx context.Context) (*batch.Found, error) {
+	var found *batch.Found
+	var err error
+	switch {
+	case strings.EqualFold(path.Ext(s.only), ".csv"):
+		found, err = s.list(ctx)
+	case s.only != "":
+		found, err = batch.FindNamed(func(yield func(batch.Name, error) bool) { yield(batch.Name{Name: s.only, Path: s.only}, nil) })
+	default:
+		found, err = batch.FindNamed(s.names(ctx))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(found.Entries) == 0 {
+		return nil, fmt.Errorf("there is no submission in %s", s.store.at(s.only))
+	}
+	return found, nil
+}
+
+func (s *Source) names(ctx context.Context) iter.Seq2[batch.Name, error] {
+	return func(yield func(batch.Name, error) bool) {
+		for o, err := range s.store.List(ctx, "", false) {
+			if o.Key == "/" || o.Key == "" && err == nil {
+				continue // the folder's own mark
+			}
+			if !yield(batch.Name{Name: strings.TrimSuffix(o.Key, "/"), Path: o.Key, Dir: o.Dir}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// maxList is the size of the largest list of submissions, in bytes: some ten million students.
+const maxList = 1 << 30
+
+func (s *Source) list(ctx context.Context) (*batch.Found, error) {
+	data, err := s.store.Read(ctx, s.only, maxList)
+	if err != nil {
+		return nil, err
+	}
+	return batch.FindListed(s.only, bytes.NewReader(data), func(given string) (string, string) {
+		key := strings.TrimPrefix(path.Clean(given), "./")
+		if !fs.ValidPath(key) || key == "." {
+			return key, fmt.Sprintf("%q leads out of %s", given, s.store.name)
+		}
+		if !isObject(key) {
+			key += "/"
+		}
+		return key, ""
+	})
+}
+
+// Open reads a submission; it is batch.Config.Open.
+func (s *Source) Open(ctx context.Context, e *batch.Entry) (*batch.Opened, error) {
+	if strings.HasSuffix(e.Path, "/") {
+		return s.folder(ctx, e.Path)
+	}
+	return s.object(ctx, e.Path)
+}
+
+func (s *Source) object(ctx context.Context, key string) (*batch.Opened, error) {
+	// How large it is said to be does not count before it is read: the room that is taken is the limit's, until it is known.
+	take := s.lim.FileBytes + 1
+	if err := s.room.Acquire(ctx, take); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	data, err := s.store.Read(ctx, key, take)
+	if err != nil {
+		s.room.Release(take)
+		return nil, about(err)
+	}
+	s.room.Release(take - int64(len(data)))
+	name := path.Base(key)
+	return batch.NewOpened(fstest.MapFS{name: {Data: data, Mode: 0o444}}, name, func() error {
+		s.room.Release(int64(len(data)))
+		return nil
+	}), nil
+}
+
+// folder reads what is below a prefix. Only manifests and archives are fetched; of other files the names count.
+func (s *Source) folder(ctx context.Context, prefix string) (*batch.Opened, error) {
+	type part struct {
+		key, name string
+		size      int64
+		cut       bool // it is longer
+	}
+	var parts []part
+	var total int64
+	files := fstest.MapFS{}
+	seen := 0
+	for o, err := range s.store.List(ctx, prefix, true) {
+		if err != nil {
+			return nil, err
+		}
+		name := strings.TrimPrefix(o.Key, prefix)
+		if name == "" || strings.HasSuffix(name, "/") {
+			continue // the mark of a folder
+		}
+		if seen++; seen > 20*s.lim.Files {
+			return nil, &batch.Unreadable{Err: fmt.Errorf("more than %d files", 20*s.lim.Files)}
+		}
+		if !fs.ValidPath(name) {
+			return nil, refused(name, "is no name of a file: it leads outside, or a part of it is empty")
+		}
+		files[name] = &fstest.MapFile{Mode: 0o444}
+		if hidden(name) || !isObject(name) {
+			continue
+		}
+		size := min(o.Size, s.lim.FileBytes+1)
+		if total+size > s.lim.TotalBytes+1 {
+			size = s.lim.TotalBytes + 1 - total // enough to be refused
+		}
+		total += size
+		parts = append(parts, part{o.Key, name, size, size < o.Size})
+	}
+	if seen == 0 {
+		return nil, &batch.Unreadable{Err: fmt.Errorf("there is no %s", strings.TrimSuffix(prefix, "/"))}
+	}
+	for name := range files {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			if files[dir] != nil {
+				return nil, refused(dir, "is both a file and a folder")
+			}
+		}
+	}
+	if err := s.room.Acquire(ctx, total); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	release := func() error { s.room.Release(total); return nil }
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(folderParallel)
+	for _, p := range parts {
+		file := files[p.name]
+		group.Go(func() error {
+			data, err := s.store.Read(ctx, p.key, p.size+1)
+			if err == nil && int64(len(data)) > p.size {
+				if data = data[:p.size]; !p.cut {
+					err = &batch.Unreadable{Err: fmt.Errorf("%s has become longer while the submission was read: grade it again", p.name)}
+				}
+			}
+			file.Data = data
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, errors.Join(about(err), release())
+	}
+	return batch.NewOpened(files, ".", release), nil
+}
+
+// about makes an error of the one submission out of an object that is not there, and leaves the storage's others.
+func about(err error) error {
+	if IsNotFound(err) {
+		return &batch.Unreadable{Err: err}
+	}
+	return err
+}
+
+func refused(file, message string) error {
+	return &grade.Refused{Problems: manifest.Problems{{File: file, Message: message}}}
+}
+
+func hidden(name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(part, ".") {
+			return true
+		}
+	}
+	return false
+}
