@@ -224,7 +224,7 @@ func (r *run) outputs(ctx context.Context) (*Summary, error) {
 	if err := r.replace(gradesFile, func(w io.Writer) error { return r.grades(w) }); err != nil {
 		return nil, err
 	}
-	if err := r.views().write(ctx); err != nil {
+	if err := r.views(s).write(ctx); err != nil {
 		return nil, err
 	}
 	return s, r.replace(summaryFile, func(w io.Writer) error {

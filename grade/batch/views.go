@@ -5,12 +5,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,6 +24,7 @@ import (
 // lab, and from nothing else: however the results came about, the same ones give the same bytes.
 type views struct {
 	assignment report.Assignment
+	index      *report.Index
 	formats    []*report.Format
 	workers    int
 	// students says whether there are files of single students: reports to read, and views to write.
@@ -33,11 +36,32 @@ type views struct {
 	replace func(name string, write func(io.Writer) error) error // writes a file of the run as a whole
 }
 
-// views of the results in the journal.
-func (r *run) views() *views {
+// indexFile is the page about the class.
+const indexFile = "index.html"
+
+// views of the results in the journal, of which s is the summary.
+func (r *run) views(s *Summary) *views {
+	index := &report.Index{
+		Assignment: report.Assignment{Lab: r.cfg.Grader.Lab(), Name: r.cfg.Assignment}, Engine: s.Engine, Digest: s.Lab.Digest,
+	}
+	for _, o := range s.Objectives {
+		index.Objectives = append(index.Objectives, report.Rate(o))
+	}
+	for _, m := range s.Mistakes {
+		index.Mistakes = append(index.Mistakes, report.Tally{ID: m.ID, N: m.Submissions})
+	}
+	formats := slices.Clone(r.cfg.Formats)
+	if !slices.ContainsFunc(formats, func(f *report.Format) bool { return f.Name == feedbackFormat }) {
+		for _, f := range report.Formats() {
+			if f.Name == feedbackFormat {
+				formats = append(formats, &f)
+			}
+		}
+	}
 	return &views{
+		index:      index,
 		assignment: report.Assignment{Lab: r.cfg.Grader.Lab(), Name: r.cfg.Assignment},
-		formats:    r.cfg.Formats, workers: cmp.Or(max(r.cfg.Workers, 0), runtime.GOMAXPROCS(0)), students: !r.cfg.NoReports,
+		formats:    formats, workers: cmp.Or(max(r.cfg.Workers, 0), runtime.GOMAXPROCS(0)), students: !r.cfg.NoReports,
 		each: func(fn func(*Result) error) error { return r.each(nil, fn) },
 		read: func(name string) ([]byte, error) {
 			return os.ReadFile(filepath.Join(r.cfg.Out, filepath.FromSlash(name)))
@@ -54,11 +78,41 @@ type seen struct {
 	ready   chan struct{}
 }
 
+// feedbackFormat is the one that every student gets.
+const feedbackFormat = "html"
+
 // write writes all views. It holds a handful of reports at a time.
 func (v *views) write(ctx context.Context) error {
-	if !v.students && len(v.formats) == 0 {
-		return nil
+	if err := v.outcomes(ctx); err != nil {
+		return err
 	}
+	return v.replace(indexFile, func(w io.Writer) error {
+		return v.index.Write(w, func(yield func(report.IndexRow, error) bool) {
+			stop := errors.New("enough")
+			err := v.each(func(res *Result) error {
+				o := outcomeOf(res)
+				if !yield(v.index.Row(&o, v.dir(res)), nil) {
+					return stop
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, stop) {
+				yield(report.IndexRow{}, err)
+			}
+		})
+	})
+}
+
+// dir is where a student's files are; "" if there are none.
+func (v *views) dir(res *Result) string {
+	if !v.students {
+		return ""
+	}
+	return studentDir(res.ID)
+}
+
+// outcomes writes the files of the students and those of the formats.
+func (v *views) outcomes(ctx context.Context) error {
 	return v.class(v.formats, nil, func(class []report.ClassWriter) error {
 		g, ctx := errgroup.WithContext(ctx)
 		work, order := make(chan *seen), make(chan *seen, 4*v.workers)
@@ -94,6 +148,7 @@ func (v *views) write(ctx context.Context) error {
 					return ctx.Err()
 				}
 				err := s.err
+				v.index.Add(&s.outcome, v.dir(s.result))
 				for i := 0; i < len(class) && err == nil; i++ {
 					err = class[i].Add(&s.outcome)
 				}
@@ -127,8 +182,8 @@ func (v *views) class(formats []*report.Format, open []report.ClassWriter, then 
 	})
 }
 
-// one reads the report of a result and writes its student's views.
-func (v *views) one(res *Result) (report.Outcome, error) {
+// outcomeOf puts a result into the form that views take, but for the report.
+func outcomeOf(res *Result) report.Outcome {
 	o := report.Outcome{
 		ID: res.ID, Name: res.Name, Email: res.Email, Status: report.Status(res.Status), Message: res.Message,
 		Problems: res.Problems, Score: res.Score, Raw: res.Raw,
@@ -136,6 +191,12 @@ func (v *views) one(res *Result) (report.Outcome, error) {
 	if res.Late != nil {
 		o.Late, o.SubmittedAt, o.DueAt = res.Late.Reason, res.Late.SubmittedAt, res.Late.DueAt
 	}
+	return o
+}
+
+// one reads the report of a result and writes its student's views.
+func (v *views) one(res *Result) (report.Outcome, error) {
+	o := outcomeOf(res)
 	if res.Report != "" {
 		data, err := v.read(res.Report)
 		if err != nil {

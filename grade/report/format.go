@@ -40,6 +40,7 @@ func Formats() []Format {
 		{Name: "canvas-csv", About: "Canvas gradebook import", ClassFile: "canvas.csv", Class: canvas},
 		{Name: "github", About: "annotations and a job summary of GitHub Actions", File: "github.txt", One: github, ClassFile: "github.txt", Class: githubClass, Detail: true},
 		{Name: "gradescope", About: "results.json of a Gradescope autograder", File: "gradescope.json", One: gradescope},
+		{Name: "html", About: "a page for the student", File: feedbackFile, One: HTML},
 		{Name: "junit", About: "JUnit XML, a test suite a student", ClassFile: "junit.xml", Class: junitClass, Detail: true},
 		{Name: "markdown", About: "Markdown for people", File: "report.md", One: Markdown, ClassFile: "summary.md", Class: markdownClass},
 		{Name: "moodle-csv", About: "Moodle grading worksheet", ClassFile: "moodle.csv", Class: moodle, Detail: true},

@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
 
@@ -69,11 +70,20 @@ func (j *junitWriter) Close() error {
 
 // xmlClean replaces what no XML document can hold, escaped or not.
 func xmlClean(s string) string {
+	clean := utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !xmlChar(r) }) < 0
+	if clean {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t', r == '\n', r >= 0x20 && r <= 0xD7FF, r >= 0xE000 && r <= 0xFFFD, r >= 0x10000:
+		if xmlChar(r) {
 			return r
 		}
-		return '\uFFFD'
+		return utf8.RuneError
 	}, s)
+}
+
+// xmlChar says what of Unicode a document can hold: https://www.w3.org/TR/xml/#charsets, less the carriage return, of which
+// readers make a line feed.
+func xmlChar(r rune) bool {
+	return r == '\t' || r == '\n' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000
 }

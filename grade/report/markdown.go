@@ -111,7 +111,7 @@ func markdown(s string) string {
 	s = strings.NewReplacer(
 		`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "{", `\{`, "}", `\}`, "[", `\[`, "]", `\]`, "<", "&lt;", ">", "&gt;", "#", `\#`,
 		"|", `\|`, "~", `\~`, "$", `\$`, "&", "&amp;", "@", "&#64;", "://", "&#58;//", "www.", "www&#46;",
-	).Replace(oneLine(s))
+	).Replace(xmlClean(oneLine(s)))
 	// A line that would begin a list.
 	if s != "" && strings.ContainsRune("-+", rune(s[0])) {
 		s = `\` + s
@@ -125,5 +125,5 @@ func fenced(text string) string {
 	for strings.Contains(text, fence) {
 		fence += "`"
 	}
-	return fence + "text\n" + text + "\n" + fence
+	return fence + "text\n" + xmlClean(text) + "\n" + fence
 }

@@ -1,0 +1,228 @@
+package report
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/labs"
+)
+
+// voidTags have no end tag in HTML.
+var voidTags = map[string]bool{"meta": true, "br": true, "link": true, "img": true, "input": true, "hr": true}
+
+// wellFormed reads a page of ours, which closes every element, and hands on each start tag. Whatever a student wrote is
+// text there: it brings no element and no attribute.
+func wellFormed(t *testing.T, page []byte, start func(xml.StartElement)) {
+	t.Helper()
+	page = regexp.MustCompile(`(?s)<style>.*?</style>`).ReplaceAll(page, nil)
+	page = regexp.MustCompile(`(?i)<!doctype html>`).ReplaceAll(page, nil)
+	dec := xml.NewDecoder(bytes.NewReader(page))
+	dec.Strict = false // attributes without value
+	dec.Entity = xml.HTMLEntity
+	var open []string
+	for {
+		tok, err := dec.RawToken()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, page)
+		}
+		switch tok := tok.(type) {
+		case xml.StartElement:
+			start(tok)
+			if !voidTags[tok.Name.Local] {
+				open = append(open, tok.Name.Local)
+			}
+		case xml.EndElement:
+			if voidTags[tok.Name.Local] {
+				continue // of <br/>, which the decoder makes up
+			}
+			if len(open) == 0 || open[len(open)-1] != tok.Name.Local {
+				t.Fatalf("</%s> closes %q", tok.Name.Local, open)
+			}
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) > 0 {
+		t.Errorf("not closed: %q", open)
+	}
+}
+
+// harmless fails on what runs or fetches something.
+func harmless(t *testing.T, page []byte) {
+	t.Helper()
+	wellFormed(t, page, func(e xml.StartElement) {
+		switch e.Name.Local {
+		case "script", "link", "img", "iframe", "object", "embed", "form", "base", "foreignObject", "b":
+			t.Errorf("there is a <%s>", e.Name.Local)
+		}
+		for _, a := range e.Attr {
+			value := strings.ToLower(strings.TrimSpace(a.Value))
+			if strings.HasPrefix(a.Name.Local, "on") || strings.Contains(value, "javascript:") || strings.HasPrefix(value, "http") || strings.HasPrefix(value, "//") {
+				t.Errorf("<%s %s=%q>", e.Name.Local, a.Name.Local, a.Value)
+			}
+		}
+	})
+	for _, bad := range []string{"<script", "\x00", "ZgotmplZ"} {
+		if bytes.Contains(page, []byte(bad)) {
+			t.Errorf("%q is in the page", bad)
+		}
+	}
+}
+
+func TestFeedbackIsOneHarmlessFile(t *testing.T) {
+	t.Parallel()
+	for kind, o := range sampleOutcomes() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			harmless(t, single(t, "html", o))
+		})
+	}
+}
+
+func TestFeedbackSaysWhy(t *testing.T) {
+	t.Parallel()
+	o := sampleOutcomes()
+	for kind, want := range map[string][]string{
+		"failed": {
+			"46.25%", "not passed", "18.5 / 40", "Let the frontend in", "<code>02/allow.yaml:12</code>", "A label that no pod has",
+			"Hint: Compare the selector", "expected <span class=\"good\">allowed</span>, got <span class=\"bad\">dropped</span>",
+			"Counts once frontend/reaches is met.", "What is hidden counts too.", "Could not be checked: no such field", "Replies are stateful",
+			"frontend → backend:8080: expected allowed, got dropped</title>", "monitoring → backend:8080: dropped, as asked</title>",
+		},
+		"broken":  {"not graded", "not 0 points"},
+		"partly":  {"not graded", "Why there is no grade"},
+		"refused": {"refused", "0 / 35", "<code>01/policy.yaml:11</code>", "did you mean podSelector?"},
+	} {
+		page := string(single(t, "html", o[kind]))
+		for _, text := range want {
+			if !strings.Contains(page, text) {
+				t.Errorf("%s: %q is not in the page", kind, text)
+			}
+		}
+	}
+	if page := single(t, "html", o["broken"]); bytes.Contains(page, []byte("class=\"ring")) {
+		t.Error("a submission without a grade has a score")
+	}
+}
+
+func TestMatrixShowsTheAnswerThatMissed(t *testing.T) {
+	t.Parallel()
+	check := func(passed bool, got labs.Verdict) grade.Check {
+		return grade.Check{Kind: grade.CheckExpect, From: "a", To: "b:80", Expected: labs.Allowed, Verdict: got, Passed: passed}
+	}
+	other := check(true, labs.Allowed)
+	other.To = "c:80"
+	m := matrixOf(&grade.TaskReport{Objectives: []grade.ObjectiveReport{
+		{Checks: []grade.Check{check(true, labs.Allowed), other}}, {Checks: []grade.Check{check(false, labs.DNSFailed)}}, {Checks: []grade.Check{check(true, labs.Allowed)}},
+	}})
+	if m == nil || m.Off != "1 connection is not as asked" || !strings.Contains(string(m.Table), "a → b:80: expected allowed, got a DNS failure") {
+		t.Errorf("got %+v", m)
+	}
+	if one := matrixOf(&grade.TaskReport{Objectives: []grade.ObjectiveReport{{Checks: []grade.Check{other}}}}); one != nil {
+		t.Error("one connection makes a table")
+	}
+}
+
+func TestSpans(t *testing.T) {
+	t.Parallel()
+	got := fmt.Sprint(spans("dropped by NetworkPolicy x (02/a b.yaml:14) and 03-y/p.yml:3."))
+	if want := "[{dropped by NetworkPolicy x (02/a  false} {b.yaml:14 true} {) and  false} {03-y/p.yml:3 true} {. false}]"; got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
+// sampleIndex is the page about the sample outcomes.
+func sampleIndex(t *testing.T) []byte {
+	t.Helper()
+	x := &Index{
+		Assignment: *sampleAssignment(), Engine: "offline", Digest: "sha256:0",
+		Objectives: []Rate{{"backend-deny", "isolated", 3, 4}, {"frontend", "reaches", 1, 4}, {"last", "secret", 0, 0}},
+		Mistakes:   []Tally{{"pod-labels", 2}, {"unknown-one", 1}},
+	}
+	var rows []IndexRow
+	for _, kind := range []string{"broken", "failed", "hostile", "partly", "refused"} {
+		o := sampleOutcomes()[kind]
+		dir := "students/" + kind + "%2E #?"
+		x.Add(o, dir)
+		rows = append(rows, x.Row(o, dir))
+	}
+	var out bytes.Buffer
+	err := x.Write(&out, func(yield func(IndexRow, error) bool) {
+		for _, r := range rows {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestIndex(t *testing.T) {
+	t.Parallel()
+	page := sampleIndex(t)
+	harmless(t, page)
+	golden(t, "index.golden", page)
+	for _, want := range []string{
+		`<a href="students/failed%252E%20%23%3F/feedback.html">ada</a>`, "A label that no pod has", "unknown-one",
+		"hidden in the reports", "75 %", "45 to 49 %: 2</title>", "0 to 4 %: 1</title>",
+	} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("%q is not in the page", want)
+		}
+	}
+	if !bytes.Equal(page, sampleIndex(t)) {
+		t.Error("two pages differ")
+	}
+}
+
+func TestIndexIsBounded(t *testing.T) {
+	t.Parallel()
+	x := &Index{Assignment: *sampleAssignment()}
+	o := sampleOutcomes()["broken"]
+	rows := iter.Seq2[IndexRow, error](func(yield func(IndexRow, error) bool) {
+		for range indexStudents + 7 {
+			x.Add(o, "")
+			if !yield(x.Row(o, ""), nil) {
+				return
+			}
+		}
+	})
+	for range rows {
+	}
+	var out bytes.Buffer
+	if err := x.Write(&out, rows); err != nil {
+		t.Fatal(err)
+	}
+	if len(x.troubles) != indexTroubles || !bytes.Contains(out.Bytes(), []byte("And 7 more in grades.csv")) {
+		t.Errorf("%d troubles are held", len(x.troubles))
+	}
+	if err := x.Write(io.Discard, func(yield func(IndexRow, error) bool) { yield(IndexRow{}, errors.New("torn")) }); err == nil {
+		t.Error("an error among the rows is lost")
+	}
+}
+
+func TestMedian(t *testing.T) {
+	t.Parallel()
+	for want, percents := range map[int][]int{50: {50}, 10: {10, 90}, 20: {0, 20, 100}, 100: {100, 100, 0}, 0: {0, 0, 7, 8}} {
+		x := &Index{}
+		for _, p := range percents {
+			x.percents[p]++
+		}
+		if got := x.median(len(percents)); got != want {
+			t.Errorf("the median of %v is %d, want %d", percents, got, want)
+		}
+	}
+}

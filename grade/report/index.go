@@ -1,0 +1,298 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	_ "embed"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"net/url"
+	"path"
+)
+
+//go:embed page/index.html
+var indexHTML string
+
+var indexPage = pageTemplate(indexHTML)
+
+// Index is the page about a class for its instructor. Add takes every outcome, and Write writes the page; what it holds
+// of single students is bounded.
+type Index struct {
+	Assignment Assignment
+	Engine     string
+	Digest     string // of the lab
+	Objectives []Rate
+	Mistakes   []Tally // most frequent first
+
+	counts   map[Status]int
+	late     int
+	percents [101]int // scores, in whole percents
+	sum      float64
+	titles   map[string]string // of mistakes
+	troubles []IndexRow
+}
+
+// Rate says how many met an objective.
+type Rate struct {
+	Task, Objective string
+	Met, Of         int
+}
+
+// Tally says how many submissions hold a mistake.
+type Tally struct {
+	ID string
+	N  int
+}
+
+// IndexRow is a student in the page's table.
+type IndexRow struct {
+	ID, Name, Page        string // Page is where the feedback is, "": nowhere
+	Status, Class         string
+	Points, Percent, Note string
+	Message               string // of an error or refusal, its first line
+	Bar                   bar
+}
+
+// What of single students the page shows; the rest is in other files.
+const (
+	indexStudents = 10000
+	indexTroubles = 200
+	indexMistakes = 12
+)
+
+// Add takes an outcome whose student's files are in dir, relative to the page; "" if there are none.
+func (x *Index) Add(o *Outcome, dir string) {
+	if x.counts == nil {
+		x.counts, x.titles = map[Status]int{}, map[string]string{}
+	}
+	x.counts[o.Status]++
+	if o.Late != "" {
+		x.late++
+	}
+	if o.Score != nil {
+		x.percents[int(min(max(o.Score.Percent, 0), 100))]++
+		x.sum += o.Score.Percent
+	}
+	if o.Report != nil {
+		for _, f := range o.Report.Findings {
+			x.titles[f.ID] = f.Title
+		}
+	}
+	if (o.Status == Errored || o.Status == Refused) && x.counts[Errored]+x.counts[Refused] <= indexTroubles {
+		x.troubles = append(x.troubles, x.Row(o, dir))
+	}
+}
+
+// Row is the row of an outcome.
+func (x *Index) Row(o *Outcome, dir string) IndexRow {
+	r := IndexRow{ID: xmlClean(o.ID), Name: xmlClean(o.Name)}
+	if dir != "" {
+		// A folder's name may hold what has a meaning in an address.
+		r.Page = (&url.URL{Path: path.Join(dir, feedbackFile)}).EscapedPath()
+	}
+	r.Status, r.Class = statusWords(o.Status)
+	if o.Score != nil {
+		r.Points, r.Percent = points(o.Score.Points, o.Score.Max), number(o.Score.Percent)
+		r.Bar = barOf(o.Score.Percent, 100)
+		r.Bar.Class = "all"
+		if !o.Score.Passed {
+			r.Bar.Class = "bad"
+		}
+	}
+	if o.Late != "" {
+		r.Note = "late"
+	}
+	if o.Status == Errored || o.Status == Refused {
+		r.Message = xmlClean(oneLine(o.reasons()[0]))
+	}
+	return r
+}
+
+const feedbackFile = "feedback.html"
+
+// indexView is what the page shows.
+type indexView struct {
+	Title, Lab, Engine, Digest, PassMark     string
+	Tiles                                    []tile
+	Plot                                     *plot
+	Tasks                                    []indexTask
+	Mistakes                                 []indexMistake
+	Troubles                                 []IndexRow
+	MoreMistakes, MoreTroubles, MoreStudents int
+}
+
+type tile struct{ Value, Label, Class string }
+
+type indexTask struct {
+	Title      string
+	Objectives []indexObjective
+}
+
+type indexObjective struct {
+	Title, Percent string
+	Hidden         bool
+	Met, Of        int
+	Bar            bar
+}
+
+type indexMistake struct {
+	Title, ID string
+	N         int
+	Bar       bar
+}
+
+// plot is the histogram, in the coordinates of its picture.
+type plot struct {
+	Label string
+	Bars  []plotBar
+	Ticks []plotTick
+	Mark  string
+}
+
+type plotBar struct {
+	N                 int
+	Label, Class      string
+	X, Y, H, Mid, Top string
+}
+
+type plotTick struct{ X, Label string }
+
+// Write writes the page. rows gives the students in order.
+func (x *Index) Write(w io.Writer, rows iter.Seq2[IndexRow, error]) error {
+	out := bufio.NewWriter(w)
+	v := x.view()
+	page := indexPage()
+	if err := page.Execute(out, v); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	n := 0
+	for row, err := range rows {
+		if err != nil {
+			return err
+		}
+		if n++; n > indexStudents {
+			v.MoreStudents++
+			continue
+		}
+		if err := page.ExecuteTemplate(out, "row", row); err != nil {
+			return fmt.Errorf("write the page: %w", err)
+		}
+	}
+	if err := page.ExecuteTemplate(out, "foot", v); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return out.Flush()
+}
+
+func (x *Index) view() *indexView {
+	lab := x.Assignment.Lab
+	all, scored := 0, 0
+	for n := range maps.Values(x.counts) {
+		all += n
+	}
+	for _, n := range x.percents {
+		scored += n
+	}
+	v := &indexView{Title: x.Assignment.name(), Lab: lab.Name, Engine: x.Engine, Digest: x.Digest, PassMark: number(lab.PassMark), Troubles: x.troubles}
+	v.MoreTroubles = x.counts[Errored] + x.counts[Refused] - len(x.troubles)
+	tell := func(n int, label, class string) {
+		if n == 0 {
+			class = ""
+		}
+		v.Tiles = append(v.Tiles, tile{fmt.Sprint(n), label, class})
+	}
+	tell(all, "submissions", "")
+	tell(x.counts[Passed], "passed", "good")
+	tell(x.counts[Failed], "not passed", "bad")
+	tell(x.counts[Refused], "refused", "bad")
+	tell(x.counts[Errored], "not graded", "warn")
+	if x.late > 0 {
+		tell(x.late, "late", "")
+	}
+	if scored > 0 {
+		v.Tiles = append(v.Tiles,
+			tile{number(x.sum/float64(scored)) + " %", "mean", ""}, tile{fmt.Sprint(x.median(scored)) + " %", "median", ""})
+		v.Plot = x.plot(scored)
+	}
+	titles := map[string]string{}
+	for i := range lab.Tasks {
+		for _, o := range lab.Tasks[i].Objectives {
+			titles[lab.Tasks[i].Name+"/"+o.Name] = cmp.Or(o.Title, o.Name)
+		}
+		titles[lab.Tasks[i].Name] = cmp.Or(lab.Tasks[i].Title, lab.Tasks[i].Name)
+	}
+	for _, r := range x.Objectives {
+		title := titles[r.Task]
+		if len(v.Tasks) == 0 || v.Tasks[len(v.Tasks)-1].Title != title {
+			v.Tasks = append(v.Tasks, indexTask{Title: title})
+		}
+		o := indexObjective{Title: titles[r.Task+"/"+r.Objective], Met: r.Met, Of: r.Of, Hidden: r.Of == 0}
+		if r.Of > 0 {
+			o.Bar = barOf(float64(r.Met), float64(r.Of))
+			o.Percent = fmt.Sprint(100 * r.Met / r.Of)
+			switch {
+			case r.Met*2 < r.Of:
+				o.Bar.Class = "bad"
+			case r.Met*5 >= r.Of*4:
+				o.Bar.Class = "all"
+			}
+		}
+		v.Tasks[len(v.Tasks)-1].Objectives = append(v.Tasks[len(v.Tasks)-1].Objectives, o)
+	}
+	for i, m := range x.Mistakes {
+		if i == indexMistakes {
+			v.MoreMistakes = len(x.Mistakes) - i
+			break
+		}
+		t := indexMistake{Title: cmp.Or(x.titles[m.ID], m.ID), N: m.N, Bar: barOf(float64(m.N), float64(max(x.Mistakes[0].N, 1)))}
+		t.Bar.Class = "plain"
+		if t.Title != m.ID {
+			t.ID = m.ID
+		}
+		v.Mistakes = append(v.Mistakes, t)
+	}
+	return v
+}
+
+// median of the scores, in whole percents; of an even number the lower middle.
+func (x *Index) median(scored int) int {
+	for percent, n := range x.percents {
+		if scored -= 2 * n; n > 0 && scored <= 0 {
+			return percent
+		}
+	}
+	return 100
+}
+
+// plot draws bars of five percent each; the last holds 95 to 100.
+func (x *Index) plot(scored int) *plot {
+	const bars, left, width, bottom, height = 20, 20.0, 30.0, 200.0, 165.0
+	var n [bars]int
+	most := 0
+	for percent, count := range x.percents {
+		i := min(percent/5, bars-1)
+		n[i] += count
+		most = max(most, n[i])
+	}
+	mark := x.Assignment.Lab.PassMark
+	p := &plot{Mark: number(left + mark/100*bars*width), Label: fmt.Sprintf("How many of %d scored how many percent", scored)}
+	for i := range n {
+		low, high := i*5, i*5+4
+		if i == bars-1 {
+			high = 100
+		}
+		h := height * float64(n[i]) / float64(max(most, 1))
+		b := plotBar{N: n[i], Label: fmt.Sprintf("%d to %d %%: %d", low, high, n[i]), Class: "hi", H: number(h), Y: number(bottom - h),
+			X: number(left + float64(i)*width + 2), Mid: number(left + (float64(i)+.5)*width), Top: number(bottom - h - 5)}
+		if float64(low) < mark {
+			b.Class = "lo"
+		}
+		p.Bars = append(p.Bars, b)
+	}
+	for _, percent := range []int{0, 25, 50, 75, 100} {
+		p.Ticks = append(p.Ticks, plotTick{number(left + float64(percent)/100*bars*width), fmt.Sprintf("%d %%", percent)})
+	}
+	return p
+}
