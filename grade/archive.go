@@ -3,13 +3,13 @@ package grade
 import (
 	"archive/tar"
 	"archive/zip"
-	"bytes"
 	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"path"
 	"strings"
 	"testing/fstest"
@@ -28,9 +28,10 @@ func IsArchive(name string) bool {
 	return false
 }
 
-// Unpack reads an archive into memory. Entries that are neither directories nor manifests are left out;
-// links, and names that lead out of the archive, are errors, as is what is larger than lim once unpacked.
-func Unpack(name string, data []byte, lim manifest.Limits) (fs.FS, error) {
+// Unpack reads an archive of size bytes into memory, its name saying which kind it is. Entries that are neither directories
+// nor manifests are left out; links, and names that lead out of the archive, are errors, as is what is larger than lim
+// once unpacked.
+func Unpack(name string, r io.ReaderAt, size int64, lim manifest.Limits) (fs.FS, error) {
 	d := manifest.DefaultLimits()
 	lim.Files = cmp.Or(lim.Files, d.Files)
 	lim.FileBytes = cmp.Or(lim.FileBytes, d.FileBytes)
@@ -39,12 +40,12 @@ func Unpack(name string, data []byte, lim manifest.Limits) (fs.FS, error) {
 	var err error
 	switch name = strings.ToLower(name); {
 	case strings.HasSuffix(name, ".zip"):
-		err = u.zip(data)
+		err = u.zip(r, size)
 	case strings.HasSuffix(name, ".tar"):
-		err = u.tar(bytes.NewReader(data))
+		err = u.tar(io.NewSectionReader(r, 0, size))
 	default:
 		var z *gzip.Reader
-		if z, err = gzip.NewReader(bytes.NewReader(data)); err == nil {
+		if z, err = gzip.NewReader(io.NewSectionReader(r, 0, size)); err == nil {
 			// What is left out is unpacked all the same, so the stream as a whole is bounded.
 			err = u.tar(io.LimitReader(z, 16*lim.TotalBytes))
 		}
@@ -62,8 +63,11 @@ type unpacker struct {
 	entries int
 }
 
-func (u *unpacker) zip(data []byte) error {
-	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+func (u *unpacker) zip(r io.ReaderAt, size int64) error {
+	// Its directory is read as a whole, whatever number of entries it says it has.
+	directory := &boundedReaderAt{r, 256 * 16 * int64(u.lim.Files)}
+	z, err := zip.NewReader(directory, size)
+	directory.left = math.MaxInt64
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return err
 	}
@@ -74,6 +78,19 @@ func (u *unpacker) zip(data []byte) error {
 		}
 	}
 	return nil
+}
+
+// boundedReaderAt fails once more than so many bytes are read.
+type boundedReaderAt struct {
+	io.ReaderAt
+	left int64
+}
+
+func (r *boundedReaderAt) ReadAt(p []byte, off int64) (int, error) {
+	if r.left -= int64(len(p)); r.left < 0 {
+		return 0, errors.New("the archive has too many entries")
+	}
+	return r.ReaderAt.ReadAt(p, off)
 }
 
 func (u *unpacker) tar(r io.Reader) error {

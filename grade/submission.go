@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"errors"
@@ -151,7 +152,7 @@ func (g *Grader) readFile(fsys fs.FS, name string, lim manifest.Limits) (*Submis
 	if len(files) != 1 || !IsArchive(name) {
 		return g.flat(files, lim)
 	}
-	unpacked, err := Unpack(name, files[0].Data, lim)
+	unpacked, err := Unpack(name, bytes.NewReader(files[0].Data), int64(len(files[0].Data)), lim)
 	if err != nil {
 		return nil, &Refused{Problems: manifest.Problems{{File: files[0].Name, Message: err.Error()}}}
 	}

@@ -3,9 +3,9 @@ package batch
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -22,10 +22,8 @@ type Opened struct {
 	FS   fs.FS
 	Name string // in FS; "." for all of it
 
-	named   bool           // by the student: a file's name is not its student's
-	refused *grade.Refused // why it is not taken, whatever is in it; key is then what it is known by
-	key     key
-	close   func() error
+	named bool // by the student: a file's name is not its student's
+	close func() error
 }
 
 // NewOpened is a submission in fsys, to be closed once it is graded; close may be nil.
@@ -42,9 +40,6 @@ func (o *Opened) Close() error {
 }
 
 func (o *Opened) read(g *grade.Grader, lim manifest.Limits) (*grade.Submission, error) {
-	if o.refused != nil {
-		return nil, o.refused
-	}
 	return g.ReadSubmissionFS(o.FS, o.Name, lim)
 }
 
@@ -75,11 +70,11 @@ func (r *run) open(e *Entry, fetched *Opened) (*Opened, error) {
 		o = NewOpened(fetched.FS, fetched.Name, nil) // whoever fetched it closes it
 	} else {
 		var err error
-		if o, err = e.open(r.cfg.Limits); err != nil {
+		if o, err = e.open(r.cfg.limits()); err != nil {
 			return nil, err
 		}
 	}
-	if err := o.unwrap(r.cfg.Limits); err != nil {
+	if err := o.unwrap(r.cfg.limits()); err != nil {
 		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil
@@ -160,26 +155,66 @@ func (o *Opened) unwrap(lim manifest.Limits) error {
 		}
 		name = path.Join(o.Name, archives[0])
 	}
-	data, err := readFile(o.FS, name, lim)
-	if err != nil {
-		return err
-	}
 	shown := "submission" + suffixOf(name)
 	if o.named {
 		shown = name
 	}
 	if !grade.IsArchive(name) {
+		data, err := readFile(o.FS, name, lim)
+		if err != nil {
+			return err
+		}
 		o.FS, o.Name = fstest.MapFS{shown: &fstest.MapFile{Data: data, Mode: 0o644}}, shown
 		return nil
 	}
-	unpacked, err := grade.Unpack(shown, data, lim)
+	o.FS, err = unpack(o.FS, name, shown, lim)
+	o.Name = "."
+	return err
+}
+
+// archiveTimes is how many times larger than its manifests an archive may be, for what else is in it: screenshots.
+const archiveTimes = 16
+
+// unpack reads an archive, which messages call shown.
+func unpack(fsys fs.FS, name, shown string, lim manifest.Limits) (fs.FS, error) {
+	info, err := fs.Stat(fsys, name)
 	if err != nil {
-		// There are no files to know it by.
-		o.refused, o.key = refuse(shown, err), sha256.Sum256(data)
-		return nil
+		return nil, &Unreadable{err}
 	}
-	o.FS, o.Name = unpacked, "."
-	return nil
+	most := archiveTimes * cmp.Or(lim.TotalBytes, manifest.DefaultLimits().TotalBytes)
+	switch {
+	case !info.Mode().IsRegular(): // opening it could wait for a writer
+		return nil, refuse(shown, errors.New("not a regular file"))
+	case info.Size() > most:
+		return nil, refuse(shown, fmt.Errorf("the archive is larger than %d bytes", most))
+	}
+	file, err := fsys.Open(name)
+	if err != nil {
+		return nil, &Unreadable{err}
+	}
+	defer file.Close()
+	r, ok := file.(io.ReaderAt)
+	if !ok { // in another archive, or elsewhere: it goes to the disk, for as long as it is read
+		copied, err := os.CreateTemp("", "labctl-*")
+		if err != nil {
+			return nil, err
+		}
+		defer os.Remove(copied.Name())
+		defer copied.Close()
+		if _, err := io.Copy(copied, io.LimitReader(file, most)); err != nil {
+			return nil, &Unreadable{fmt.Errorf("%s: %w", name, err)}
+		}
+		r = copied
+	}
+	unpacked, err := grade.Unpack(shown, r, info.Size(), lim)
+	var machine *fs.PathError
+	switch {
+	case errors.As(err, &machine):
+		return nil, &Unreadable{err}
+	case err != nil:
+		return nil, refuse(shown, err)
+	}
+	return unpacked, nil
 }
 
 // onlyArchives lists the archives of a folder that has neither folders nor manifests.
@@ -209,7 +244,7 @@ func readFile(fsys fs.FS, name string, lim manifest.Limits) ([]byte, error) {
 	case errors.As(err, &machine):
 		return nil, &Unreadable{err}
 	case err != nil:
-		return nil, refuse("", err)
+		return nil, refuse(path.Base(name), err)
 	case len(files) != 1:
 		return nil, &Unreadable{fmt.Errorf("%s is no file", name)}
 	}

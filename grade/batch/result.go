@@ -1,6 +1,9 @@
 package batch
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 )
@@ -97,6 +100,9 @@ func failure(message string) Result {
 func refusal(refused *grade.Refused, max, passMark float64) Result {
 	r := failure(refused.Problems[0].String())
 	r.Status, r.Problems = Refused, refused.Problems
+	if more := len(r.Problems) - maxProblems; more > 0 {
+		r.Problems = append(slices.Clone(r.Problems[:maxProblems]), manifest.Problem{Message: fmt.Sprintf("and %d more", more)})
+	}
 	r.Score = &grade.Score{Max: max, PassMark: passMark}
 	return r
 }

@@ -24,8 +24,8 @@ type Config struct {
 	Grader  *grade.Grader
 	Engine  grade.Engine // safe for concurrent use
 	Options grade.Options
-	Limits  manifest.Limits
-	Tool    string // labctl's version: another one grades afresh
+	Limits  manifest.Limits // fields that are zero are those of DefaultLimits
+	Tool    string          // labctl's version: another one grades afresh
 
 	// Open reads the submission of an entry whose Path is not a local one; nil: all are local. *grade.Refused and
 	// *Unreadable are about this submission, any other error is the machine's and ends the run.
@@ -103,7 +103,7 @@ func (c *Config) key() key {
 		Options           grade.Options
 		Limits            manifest.Limits
 		Reports           bool
-	}{c.Grader.Lab().Digest, c.Tool, c.Engine.Name(), c.Options, c.Limits, !c.NoReports})
+	}{c.Grader.Lab().Digest, c.Tool, c.Engine.Name(), c.Options, c.limits(), !c.NoReports})
 	return sha256.Sum256(data)
 }
 
@@ -296,16 +296,14 @@ func (r *run) read(e *Entry, fetched *Opened) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &opened{from, from.key}
-	if from.refused == nil {
-		if in.key, err = fingerprint(from, r.cfg.Limits); err != nil {
-			if refused := (*grade.Refused)(nil); !errors.As(err, &refused) {
-				err = &Unreadable{err}
-			}
-			return nil, errors.Join(err, from.Close())
+	id, err := fingerprint(from, r.cfg.limits())
+	if err != nil {
+		if refused := (*grade.Refused)(nil); !errors.As(err, &refused) {
+			err = &Unreadable{err}
 		}
+		return nil, errors.Join(err, from.Close())
 	}
-	return in, nil
+	return &opened{from, id}, nil
 }
 
 // graded is what came of a submission; without a report nothing was graded.
@@ -315,7 +313,7 @@ type graded struct {
 }
 
 func (r *run) evaluate(ctx context.Context, from *Opened) graded {
-	sub, err := from.read(r.cfg.Grader, r.cfg.Limits)
+	sub, err := from.read(r.cfg.Grader, r.cfg.limits())
 	if err != nil {
 		return graded{res: r.notGraded(err)}
 	}
