@@ -146,6 +146,7 @@ failed, 130 interrupted.`,
 	f.BoolVar(&cfg.NoReports, "no-reports", false, "write no files for single students")
 	f.StringSliceVar(&formats, "format", nil, "also write the results in this `FORMAT`; may be given more than once: "+strings.Join(report.FormatNames(), ", "))
 	completeFormats(cmd)
+	f.BoolVar(&cfg.Similarity, "similarity", false, "say which submissions are alike, in similarity.csv, similarity.json and index.html: a help to look, not a verdict")
 	f.StringVar(&cfg.Assignment, "assignment", "", "what a platform's column or assignment is called (default: the lab's title)")
 	f.StringSliceVar(&cfg.Again, "regrade", nil, "grade these `STUDENT`s again")
 	f.BoolVar(&cfg.OnlyFailed, "only-failed", false, "grade those again whose result is an error")

@@ -264,7 +264,7 @@ func (j *journal) Close() error {
 // removeResults removes what an earlier run of something else has written.
 func removeResults(dir string) error {
 	var errs []error
-	names := []string{studentsDir, resultsFile, gradesFile, summaryFile, indexFile}
+	names := []string{studentsDir, resultsFile, gradesFile, summaryFile, indexFile, similarityJSON, similarityCSV}
 	for _, f := range report.Formats() {
 		if f.ClassFile != "" {
 			names = append(names, f.ClassFile)

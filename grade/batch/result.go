@@ -37,6 +37,8 @@ type Result struct {
 	Tasks    []TaskResult       `json:"tasks"`
 	Mistakes []string           `json:"mistakes"` // IDs of findings
 	Problems []manifest.Problem `json:"problems"` // why it was refused
+	// Answers are fingerprints of what the submission says, to find those that say the same.
+	Answers []grade.Answer `json:"answers,omitempty"`
 	// Digest is that of the submission's files; equal submissions have the same.
 	Digest string `json:"digest,omitempty"`
 	// Report is the file with the whole report, relative to the output directory; "" where there is none.

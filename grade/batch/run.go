@@ -46,6 +46,7 @@ type Config struct {
 	// changes a grade.
 	Formats    []*report.Format
 	Assignment string
+	Similarity bool // say which submissions are alike
 	// Again names students to grade although there is a result; OnlyFailed grades those again whose result is an error.
 	Again      []string
 	OnlyFailed bool
@@ -321,7 +322,9 @@ func (r *run) evaluate(ctx context.Context, from *Opened) graded {
 	if err != nil {
 		return graded{res: r.notGraded(err)}
 	}
-	return graded{resultOf(rep), rep}
+	res := resultOf(rep)
+	res.Answers = sub.Answers()
+	return graded{res, rep}
 }
 
 // contained does something for a submission so that nothing that happens in it reaches the others: a breakdown, and what is not

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -29,6 +30,10 @@ type views struct {
 	workers    int
 	// students says whether there are files of single students: reports to read, and views to write.
 	students bool
+	// known makes what the lab itself says; similarity asks for a comparison.
+	known      func(ctx context.Context) (*solutionMutants, error)
+	similarity bool
+	lab        grade.LabReport
 
 	each    func(func(*Result) error) error                      // the results, in order
 	read    func(name string) ([]byte, error)                    // a file of the output directory
@@ -59,7 +64,8 @@ func (r *run) views(s *Summary) *views {
 		}
 	}
 	return &views{
-		index:      index,
+		index: index, similarity: r.cfg.Similarity, lab: s.Lab,
+		known:      func(ctx context.Context) (*solutionMutants, error) { return newSolutionMutants(ctx, &r.cfg) },
 		assignment: report.Assignment{Lab: r.cfg.Grader.Lab(), Name: r.cfg.Assignment},
 		formats:    formats, workers: cmp.Or(max(r.cfg.Workers, 0), runtime.GOMAXPROCS(0)), students: !r.cfg.NoReports,
 		each: func(fn func(*Result) error) error { return r.each(nil, fn) },
@@ -83,8 +89,27 @@ const feedbackFormat = "html"
 
 // write writes all views. It holds a handful of reports at a time.
 func (v *views) write(ctx context.Context) error {
-	if err := v.outcomes(ctx); err != nil {
+	mutants, err := v.known(ctx)
+	if err != nil {
 		return err
+	}
+	alike := newComparison(mutants.known)
+	err = v.outcomes(ctx, func(res *Result) {
+		mutants.add(res)
+		if v.similarity {
+			alike.add(res)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	v.index.Mutants = mutants.most()
+	if v.similarity {
+		s := alike.result(v.lab)
+		if err := s.write(v.replace); err != nil {
+			return err
+		}
+		v.index.Similar = v.similar(s)
 	}
 	return v.replace(indexFile, func(w io.Writer) error {
 		return v.index.Write(w, func(yield func(report.IndexRow, error) bool) {
@@ -111,8 +136,32 @@ func (v *views) dir(res *Result) string {
 	return studentDir(res.ID)
 }
 
-// outcomes writes the files of the students and those of the formats.
-func (v *views) outcomes(ctx context.Context) error {
+// similar is what the page about the class shows of a comparison.
+func (v *views) similar(s *Similarity) *report.Similar {
+	page := func(id string) string {
+		if !v.students {
+			return ""
+		}
+		return report.PageIn(studentDir(id))
+	}
+	out := &report.Similar{Note: s.Note, More: max(len(s.Groups)+len(s.Pairs)-report.IndexPairs, 0)}
+	for _, g := range s.Groups[:min(len(s.Groups), report.IndexPairs)] {
+		names := strings.Join(g.Students, ", ")
+		if g.Count > len(g.Students) {
+			names += ", …"
+		}
+		out.Groups = append(out.Groups, report.SimilarGroup{Students: names, Count: g.Count})
+	}
+	for _, p := range s.Pairs[:min(len(s.Pairs), report.IndexPairs-len(out.Groups))] {
+		out.Pairs = append(out.Pairs, report.SimilarPair{
+			A: p.A, B: p.B, APage: page(p.A), BPage: page(p.B), Score: report.Decimal(p.Score), Reasons: p.Reasons,
+		})
+	}
+	return out
+}
+
+// outcomes writes the files of the students and those of the formats, and hands on every result, in order.
+func (v *views) outcomes(ctx context.Context, seeing func(*Result)) error {
 	return v.class(v.formats, nil, func(class []report.ClassWriter) error {
 		g, ctx := errgroup.WithContext(ctx)
 		work, order := make(chan *seen), make(chan *seen, 4*v.workers)
@@ -149,6 +198,7 @@ func (v *views) outcomes(ctx context.Context) error {
 				}
 				err := s.err
 				v.index.Add(&s.outcome, v.dir(s.result))
+				seeing(s.result)
 				for i := 0; i < len(class) && err == nil; i++ {
 					err = class[i].Add(&s.outcome)
 				}

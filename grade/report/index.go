@@ -24,7 +24,9 @@ type Index struct {
 	Engine     string
 	Digest     string // of the lab
 	Objectives []Rate
-	Mistakes   []Tally // most frequent first
+	Mistakes   []Tally       // most frequent first
+	Mutants    []MutantFound // most frequent first
+	Similar    *Similar      // nil: nobody asked
 
 	counts   map[Status]int
 	late     int
@@ -46,6 +48,34 @@ type Tally struct {
 	N  int
 }
 
+// MutantFound is a mutant of the lab's solution that students handed in.
+type MutantFound struct {
+	Message, Object, Task string
+	Answers               int // gave this very answer
+	Outcomes              int // gave none of the mutants' answers, but their objectives came out as this one's
+	Alike                 int // mutants that come out like this one, itself among them
+}
+
+// Similar is what the page says about submissions that are alike.
+type Similar struct {
+	Note   string
+	Groups []SimilarGroup
+	Pairs  []SimilarPair
+	More   int // that similarity.csv has beside
+}
+
+// SimilarGroup are equal submissions.
+type SimilarGroup struct {
+	Students string
+	Count    int
+}
+
+// SimilarPair are two that share something, and what.
+type SimilarPair struct {
+	A, B, APage, BPage, Score string
+	Reasons                   []string
+}
+
 // IndexRow is a student in the page's table.
 type IndexRow struct {
 	ID, Name, Page        string // Page is where the feedback is, "": nowhere
@@ -60,6 +90,8 @@ const (
 	indexStudents = 10000
 	indexTroubles = 200
 	indexMistakes = 12
+	indexMutants  = 12
+	IndexPairs    = 25
 )
 
 // Add takes an outcome whose student's files are in dir, relative to the page; "" if there are none.
@@ -89,8 +121,7 @@ func (x *Index) Add(o *Outcome, dir string) {
 func (x *Index) Row(o *Outcome, dir string) IndexRow {
 	r := IndexRow{ID: xmlClean(o.ID), Name: xmlClean(o.Name)}
 	if dir != "" {
-		// A folder's name may hold what has a meaning in an address.
-		r.Page = (&url.URL{Path: path.Join(dir, feedbackFile)}).EscapedPath()
+		r.Page = PageIn(dir)
 	}
 	r.Status, r.Class = statusWords(o.Status)
 	if o.Score != nil {
@@ -110,6 +141,11 @@ func (x *Index) Row(o *Outcome, dir string) IndexRow {
 	return r
 }
 
+// PageIn is the address of the feedback in a student's folder, whose name may hold what has a meaning in addresses.
+func PageIn(dir string) string {
+	return (&url.URL{Path: path.Join(dir, feedbackFile)}).EscapedPath()
+}
+
 const feedbackFile = "feedback.html"
 
 // indexView is what the page shows.
@@ -119,6 +155,8 @@ type indexView struct {
 	Plot                                     *plot
 	Tasks                                    []indexTask
 	Mistakes                                 []indexMistake
+	Mutants                                  []indexMutant
+	Similar                                  *Similar
 	Troubles                                 []IndexRow
 	MoreMistakes, MoreTroubles, MoreStudents int
 }
@@ -135,6 +173,13 @@ type indexObjective struct {
 	Hidden         bool
 	Met, Of        int
 	Bar            bar
+}
+
+type indexMutant struct {
+	MutantFound
+	TaskTitle string
+	N         int
+	Bar       bar
 }
 
 type indexMistake struct {
@@ -240,6 +285,12 @@ func (x *Index) view() *indexView {
 			}
 		}
 		v.Tasks[len(v.Tasks)-1].Objectives = append(v.Tasks[len(v.Tasks)-1].Objectives, o)
+	}
+	v.Similar = x.Similar
+	for i, m := range x.Mutants[:min(len(x.Mutants), indexMutants)] {
+		n := m.Answers + m.Outcomes
+		v.Mutants = append(v.Mutants, indexMutant{m, cmp.Or(titles[m.Task], m.Task), n, barOf(float64(n), float64(x.Mutants[0].Answers+x.Mutants[0].Outcomes))})
+		v.Mutants[i].Bar.Class = "plain"
 	}
 	for i, m := range x.Mistakes {
 		if i == indexMistakes {

@@ -1,0 +1,103 @@
+package batch
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/report"
+)
+
+// solutionMutants counts who found a mutant of the lab's solution: who gave its answer, and, of those who gave none, whose
+// objectives came out as its do.
+type solutionMutants struct {
+	known     *grade.Known
+	given     map[string]bool
+	byAnswer  map[string]int
+	byOutcome map[string]int
+	found     []report.MutantFound // one a mutant of known
+}
+
+// newSolutionMutants grades the mutants, offline only: a cluster would take minutes.
+func newSolutionMutants(ctx context.Context, cfg *Config) (*solutionMutants, error) {
+	eng := cfg.Engine
+	if eng.Name() != "offline" {
+		eng = nil
+	}
+	known, err := cfg.Grader.Known(ctx, eng, cfg.Options)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err != nil { // a sample that cannot be read is no reason to give nobody a grade
+		cfg.log().Warn("nothing is held against the lab's own samples", "error", err)
+		known = &grade.Known{}
+	}
+	m := &solutionMutants{known: known, given: map[string]bool{}, byAnswer: map[string]int{}, byOutcome: map[string]int{}}
+	for _, a := range known.Given {
+		m.given[a.Task+"/"+a.Digest] = true
+	}
+	for i, k := range known.Mutants {
+		m.found = append(m.found, report.MutantFound{Message: k.Message, Object: k.Object, Task: k.Task})
+		if key := k.Answer.Task + "/" + k.Answer.Digest; k.Answer.Digest != "" && !m.given[key] {
+			first(m.byAnswer, key, i)
+		}
+		if k.Outcome != "" {
+			first(m.byOutcome, k.Outcome, i)
+			m.found[m.byOutcome[k.Outcome]].Alike++
+		}
+	}
+	return m, nil
+}
+
+// log is where to say what is no error; a Merge may have none.
+func (c *Config) log() *slog.Logger { return cmp.Or(c.Log, slog.New(slog.DiscardHandler)) }
+
+func first(m map[string]int, key string, i int) {
+	if _, ok := m[key]; !ok {
+		m[key] = i
+	}
+}
+
+// add counts a result.
+func (m *solutionMutants) add(res *Result) {
+	if res.Score == nil {
+		return
+	}
+	counted := false
+	for _, a := range res.Answers {
+		if i, ok := m.byAnswer[a.Task+"/"+a.Digest]; ok {
+			m.found[i].Answers++
+			counted = true
+		}
+	}
+	if counted {
+		return
+	}
+	if i, ok := m.byOutcome[res.outcome()]; ok {
+		m.found[i].Outcomes++
+	}
+}
+
+// most lists the mutants that were found, most often first.
+func (m *solutionMutants) most() []report.MutantFound {
+	found := slices.DeleteFunc(slices.Clone(m.found), func(f report.MutantFound) bool { return f.Answers+f.Outcomes == 0 })
+	slices.SortStableFunc(found, func(a, b report.MutantFound) int {
+		return cmp.Compare(b.Answers+b.Outcomes, a.Answers+a.Outcomes)
+	})
+	return found
+}
+
+// outcome is the result's grade.OutcomeKey.
+func (r *Result) outcome() string {
+	return grade.OutcomeKey(func(yield func(grade.ObjectiveStatus) bool) {
+		for i := range r.Tasks {
+			for _, o := range r.Tasks[i].Objectives {
+				if !yield(o.Status) {
+					return
+				}
+			}
+		}
+	})
+}
