@@ -29,6 +29,8 @@ type Report struct {
 	Findings      []Finding        `json:"findings"` // each mistake once, in the order they were met
 	// Disagreements are connections on which two engines differ; only engine "both" has them.
 	Disagreements []Disagreement `json:"disagreements,omitempty"`
+	// Tampering is what the running lab has that was not deployed so; only a lab that wants it reported has it.
+	Tampering []manifest.Problem `json:"tampering,omitempty"`
 	// Probers say what the probes were sent with; only an engine that probes has them.
 	Probers []ProberReport `json:"probers,omitempty"`
 

@@ -33,8 +33,17 @@ type Lab struct {
 	Attempts   Attempts // of a class
 	Tasks      []Task   // in file order; each a checkpoint
 	Samples    []Sample
-	Starter    string // path of the submission that students start from; empty: nothing at all
+	Tampered   Tampered // what becomes of a running lab that is not as it was deployed; default TamperedRefuse
+	Starter    string   // path of the submission that students start from; empty: nothing at all
 }
+
+// Tampered says what becomes of the grade of a running lab that is not as it was deployed.
+type Tampered string
+
+const (
+	TamperedRefuse Tampered = "refuse" // nothing is graded
+	TamperedReport Tampered = "report" // it is graded all the same, and the report says what was found
+)
 
 // Layout says what a submission looks like.
 type Layout string

@@ -165,6 +165,9 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	each("cilium", func(n *node) { s.cilium(n, lab) })
 	lab.Submission = s.defaultSubmission(lab)
 	each("submission", func(n *node) { s.submission(n, lab) })
+	each("integrity", func(n *node) {
+		lab.Tampered = Tampered(n.oneOf("tampered", string(TamperedRefuse), string(TamperedRefuse), string(TamperedReport)))
+	})
 	each("late", func(n *node) { s.late(n, lab) })
 	each("attempts", func(n *node) { s.attempts(n, lab) })
 	each("task", func(n *node) { s.task(n, lab) })

@@ -164,6 +164,9 @@ var labSchema = sync.OnceValue(func() *blockSpec {
 			{name: "may_label"},
 			{name: "layout", typ: cty.String},
 		}},
+		{typ: "integrity", once: true, attrs: []attrSpec{
+			{name: "tampered", typ: cty.String},
+		}},
 		{typ: "late", once: true, attrs: []attrSpec{
 			{name: "grace", typ: cty.String},
 			{name: "penalty", typ: cty.Number},

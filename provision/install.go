@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,6 +11,7 @@ import (
 	"github.com/labctl/labctl/cilium"
 	"github.com/labctl/labctl/cilium/hubble"
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/labs"
 )
 
 // ciliumInputs are what Cilium's installation works from.
@@ -18,7 +20,7 @@ func (r *run) ciliumInputs() ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.values = cilium.Merge(cilium.Defaults(r.lab.Cilium.Relay), r.provider.Values(r.cluster), r.lab.Cilium.Values, user)
+	r.values = cilium.Merge(cilium.Defaults(r.lab.Cilium.Relay), sctpValues(r.lab), r.provider.Values(r.cluster), r.lab.Cilium.Values, user)
 	return []any{r.source().String(), r.lab.Cilium.Version, r.values}, nil
 }
 
@@ -250,4 +252,14 @@ func (r *run) installCilium(ctx context.Context, p *progress) error {
 	}
 	p.signal(signalDNS)
 	return wait.Wait(ctx, r.ciliumChecks(client)...)
+}
+
+// sctpValues let Cilium's datapath take SCTP where an app of the lab speaks it: by default it drops it.
+func sctpValues(lab *labs.Lab) map[string]any {
+	for i := range lab.Apps {
+		if slices.ContainsFunc(lab.Apps[i].Ports, func(p labs.Port) bool { return p.Protocol == "SCTP" }) {
+			return map[string]any{"sctp": map[string]any{"enabled": true}}
+		}
+	}
+	return nil
 }

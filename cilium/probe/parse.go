@@ -113,7 +113,9 @@ func judge(p Probe, nonce string, code int, words string) Result {
 	r := Result{Detail: words}
 	switch p.Protocol {
 	case "SCTP":
-		r.Verdict = agnhost(code, words)
+		if r.Verdict = agnhost(code, words); strings.Contains(words, "protocol not supported") {
+			r.Detail = "the kernel of the pod's node has no SCTP, so it cannot be probed: load its module sctp (" + words + ")"
+		}
 	case "UDP":
 		switch {
 		case strings.Contains(words, nonce):

@@ -173,7 +173,9 @@ func (a *app) gradeSubmission(ctx context.Context, r *running, grader *grade.Gra
 	if err = a.ready(ctx, r); err != nil {
 		return nil, liveError(ctx, err)
 	}
-	rep, err = grader.Grade(ctx, sub, eng, opts)
+	if rep, err = grader.Grade(ctx, sub, eng, opts); rep != nil {
+		rep.Tampering = r.engine.Tampering()
+	}
 	stats := r.engine.Stats()
 	a.log().Debug("probed", "probes", stats.Probes, "execs", stats.Execs, "bytes", stats.Bytes, "retries", stats.Retries,
 		"apply", stats.Applied, "settle", stats.Settled, "probe", stats.Probed)
@@ -258,6 +260,7 @@ func (a *app) gradeRunning(ctx context.Context, o *gradeOptions, args []string) 
 	if err != nil {
 		return nil, liveError(ctx, err)
 	}
+	rep.Tampering = r.engine.Tampering()
 	return rep, r.remember(rep, a.now())
 }
 

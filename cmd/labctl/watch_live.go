@@ -149,6 +149,9 @@ func (l *liveWatch) look(ctx context.Context) (*grade.Report, *flow.Table, error
 	}
 	now := &moment{Engine: r.engine}
 	rep, err := l.grader.Grade(ctx, sub, now, opts)
+	if rep != nil {
+		rep.Tampering = r.engine.Tampering()
+	}
 	if err != nil || !l.app.terminal.is || l.json {
 		return rep, nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/labctl/labctl/cilium"
 	"github.com/labctl/labctl/cilium/hubble"
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/cilium/probe"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/labs"
@@ -76,6 +77,8 @@ type Engine struct {
 	// unseen says why drops cannot be seen; nil: that no drop was seen means that no policy dropped anything.
 	unseen error
 	ladder *ladder
+	// tampering is what is not as the lab deployed it: nothing but packets is believed then.
+	tampering manifest.Problems
 
 	inForce map[string]string // of policies that this engine applied: name → digest of their content
 
@@ -166,6 +169,8 @@ func (e *Engine) At(ctx context.Context, state *grade.State) (grade.Prober, erro
 	if err != nil {
 		return nil, fmt.Errorf("look at the lab's pods: %w", err)
 	}
+	topology.tampered = len(e.tampering) > 0
+	e.ladder.distrust(topology.tampered)
 	topology.learn = slices.ContainsFunc(state.Policies, looksUpNames)
 	return &prober{engine: e, topology: topology, model: model, seen: map[string]probe.Result{}}, nil
 }

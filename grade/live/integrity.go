@@ -17,10 +17,11 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/cilium/probe"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/labs"
 )
 
 // Integrity looks whether the lab is what was deployed: a frontend that is gone is not "blocked". A tampered lab
-// is a *grade.Refused with everything that was found; what is only worth knowing comes back as notes.
+// is a *grade.Refused with everything that was found, unless the lab wants it reported (Tampering); what is only worth knowing comes back as notes.
 func (e *Engine) Integrity(ctx context.Context) (notes []string, err error) {
 	// What an earlier grading left, or what passes itself off as such.
 	if err := probe.RemoveHelpers(ctx, e.cfg.Client, e.namespaces(), e.ladder.own()); err != nil {
@@ -65,11 +66,14 @@ func (e *Engine) Integrity(ctx context.Context) (notes []string, err error) {
 	if err := e.removedLabels(ctx, add); err != nil {
 		return nil, err
 	}
-	if len(problems) > 0 {
+	if e.tampering = problems; len(problems) > 0 && e.cfg.Lab.Tampered != labs.TamperedReport {
 		return notes, &grade.Refused{Problems: problems}
 	}
 	return notes, nil
 }
+
+// Tampering is what Integrity found last, where the lab wants it reported.
+func (e *Engine) Tampering() []manifest.Problem { return e.tampering }
 
 // pods looks at what runs in the apps' namespaces: the apps' pods as their template says, and no others that
 // could be taken for them.

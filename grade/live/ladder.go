@@ -34,6 +34,7 @@ type ladder struct {
 	at      map[types.UID]grade.Rung  // of sources whose own image lacks something
 	helpers map[types.UID]*corev1.Pod // by the pod that they stand in for
 	waiting map[types.UID]*sync.Mutex // one at a time makes a pod's helper
+	lowest  grade.Rung                // that is climbed on at all
 }
 
 const (
@@ -42,7 +43,7 @@ const (
 )
 
 func newLadder(cfg Config) *ladder {
-	return &ladder{cfg: cfg, at: map[types.UID]grade.Rung{}, helpers: map[types.UID]*corev1.Pod{}, waiting: map[types.UID]*sync.Mutex{}}
+	return &ladder{cfg: cfg, at: map[types.UID]grade.Rung{}, helpers: map[types.UID]*corev1.Pod{}, waiting: map[types.UID]*sync.Mutex{}, lowest: grade.OwnImage}
 }
 
 // rungOf is what probes are sent with from a source.
@@ -52,7 +53,16 @@ func (l *ladder) rungOf(from source) grade.Rung {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return cmp.Or(l.at[from.pod.UID], grade.OwnImage)
+	return cmp.Or(l.at[from.pod.UID], l.lowest)
+}
+
+// distrust says whether pods' own tools may say what they like, so that others are to be used.
+func (l *ladder) distrust(pods bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lowest = grade.OwnImage; pods {
+		l.lowest = grade.EphemeralContainer
+	}
 }
 
 // climb goes from a rung to the next one for a source; false: there is none. Others may have done so meanwhile.
@@ -63,7 +73,7 @@ func (l *ladder) climb(from source, rung grade.Rung, why error) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if cmp.Or(l.at[from.pod.UID], grade.OwnImage) == rung {
+	if cmp.Or(l.at[from.pod.UID], l.lowest) == rung {
 		l.at[from.pod.UID] = next
 		l.cfg.Log.Info("a pod cannot be probed from as it is", "pod", from.String(), "instead", next, "reason", why)
 	}

@@ -123,6 +123,9 @@ func (p *prober) judge(a attempt) probe.Result {
 		case a.broken != "":
 			result.Detail = "it did not work with no policy in force either (" + a.broken + "), so nothing can be said of it: " + result.Detail
 			result.Verdict = labs.ProbeError
+		case p.topology.tampered && result.Drop == nil:
+			result.Detail = "it does not work, and the lab is not as it was deployed: only a packet that Hubble saw a policy drop would count: " + result.Detail
+			result.Verdict = labs.ProbeError
 		case result.Drop == nil && p.engine.unseen == nil && !explained(result):
 			result.Detail = "it does not work, but no policy dropped it, as far as Hubble saw: " + result.Detail
 			result.Verdict = labs.ProbeError

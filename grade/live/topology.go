@@ -3,6 +3,7 @@ package live
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/labctl/labctl/cilium/kube"
@@ -21,10 +23,11 @@ import (
 
 // topology is where the lab's apps, nodes and externals are in the cluster at this moment.
 type topology struct {
-	cfg   Config
-	apps  map[string]*app
-	nodes []corev1.Node
-	learn bool // policies know addresses by their names: these are looked up before an address is tried
+	cfg      Config
+	apps     map[string]*app
+	nodes    []corev1.Node
+	tampered bool // the pods may not be what the lab deployed
+	learn    bool // policies know addresses by their names: these are looked up before an address is tried
 }
 
 // app is an app of the lab with its pods that run.
@@ -152,7 +155,9 @@ func (t *topology) resolve(p grade.Probe) ([]attempt, error) {
 			if f.pod != nil && len(from) > 1 && len(to) > 1 && f.pod.Status.PodIP == a.to.Host {
 				continue
 			}
-			a.from = f
+			if a.from = f; f.pod != nil && !speaks(f.pod, a.to.Host) {
+				return nil, fmt.Errorf("%s cannot be tried: %s has no address of IPv6, since the cluster has none", a.to, f)
+			}
 			a.apps = slices.DeleteFunc([]string{p.From.App, p.To.App}, func(name string) bool { return name == "" })
 			if f.pod != nil && p.From.App != "" {
 				a.broken = t.cfg.Instance.Broken[Key(f.pod.Namespace, p.From.App, a.to.String(), a.to.Protocol)]
@@ -164,6 +169,12 @@ func (t *topology) resolve(p grade.Probe) ([]attempt, error) {
 		return nil, fmt.Errorf("there is nothing to probe")
 	}
 	return all, nil
+}
+
+// speaks says whether a pod can reach an address, or name, for all that its own addresses say.
+func speaks(pod *corev1.Pod, host string) bool {
+	to, err := netip.ParseAddr(host)
+	return err != nil || !to.Is6() || slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool { return strings.Contains(ip.IP, ":") })
 }
 
 func (t *topology) sources(s labs.Source) ([]source, error) {
@@ -337,7 +348,11 @@ func servers(pods []corev1.Pod) []string {
 
 // echoes says whether the demo image's server listens on a port of a pod, which can prove that it is it.
 func (t *topology) echoes(pod *corev1.Pod, protocol string, port int) bool {
-	for _, c := range pod.Spec.Containers {
+	containers := pod.Spec.Containers
+	if t.tampered {
+		containers = t.meant(pod)
+	}
+	for _, c := range containers {
 		words := append(slices.Clone(c.Command), c.Args...)
 		if repository(c.Image) != repository(t.cfg.Instance.AppImage) || !slices.Contains(words, "netexec") {
 			continue
@@ -362,6 +377,24 @@ func (t *topology) echoes(pod *corev1.Pod, protocol string, port int) bool {
 		}
 	}
 	return false
+}
+
+// meant are the containers that the lab deployed for a pod with these labels.
+func (t *topology) meant(pod *corev1.Pod) []corev1.Container {
+	for _, obj := range t.cfg.Instance.Deployed {
+		template, ok, _ := unstructured.NestedMap(obj.Object, "spec", "template")
+		if !ok || refOf(obj).Namespace != pod.Namespace {
+			continue
+		}
+		var meant corev1.PodTemplateSpec
+		if data, err := json.Marshal(template); err != nil || json.Unmarshal(data, &meant) != nil {
+			continue
+		}
+		if labels.SelectorFromSet(meant.Labels).Matches(labels.Set(pod.Labels)) {
+			return meant.Spec.Containers
+		}
+	}
+	return pod.Spec.Containers
 }
 
 // repository is an image's name without tag and digest.

@@ -23,6 +23,12 @@ func Text(w io.Writer, r *grade.Report, style Style) error {
 	}
 	p.findings(r)
 	p.blank()
+	for i, t := range r.Tampering {
+		if i == 0 {
+			p.line("", p.yellow("The lab is not as it was deployed; nothing of this earned anything:"))
+		}
+		p.line("  ", t.Object+": "+t.Message)
+	}
 	if text := probers(r.Probers); text != "" {
 		p.line("", p.dim(text))
 	}
