@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 SAMPLES := labs/networkpolicy/samples
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench bench-live agreement e2e e2e-samples oracle quickstart cross fuzz capture clean
+.PHONY: help build test lint bench bench-live agreement e2e e2e-samples e2e-gke oracle quickstart cross fuzz capture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +22,8 @@ test: lint ## gofmt, go vet, staticcheck, and all tests with the race detector
 lint: ## gofmt, go vet, staticcheck, of the end-to-end tests too
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet -tags e2e ./...
-	$(GO) run $(STATICCHECK) -tags e2e ./...
+	$(GO) vet -tags 'e2e e2e_gke' ./...
+	$(GO) run $(STATICCHECK) -tags 'e2e e2e_gke' ./...
 
 cross: ## build for linux and macOS, amd64 and arm64, without cgo, into dist/
 	@for p in $(PLATFORMS); do \
@@ -49,6 +49,9 @@ e2e-samples: build ## grade every sample of the lab in a real cluster, and offli
 # The time-out is twice what it takes on two processors. LABCTL_E2E_DIR=/some/where keeps the lab for the next run.
 e2e: build ## test bin/labctl in real clusters; needs Docker and kubectl, and in a closed network LABCTL_* (labctl config)
 	LABCTL_E2E_BINARY=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -v -timeout 30m ./cmd/labctl/e2e
+
+e2e-gke: build ## the tutorial on the real GKE, in the project LABCTL_E2E_GKE_PROJECT, with your credentials; costs about a dollar
+	LABCTL_E2E_BINARY=$(CURDIR)/$(BIN) $(GO) test -tags 'e2e e2e_gke' -count=1 -v -timeout 90m -run TestGoogle ./cmd/labctl/e2e
 
 SETS ?= 200
 SEED ?= 1

@@ -48,7 +48,7 @@ func newClient(ctx context.Context, project, location string, options ...option.
 func detect() (*auth.Credentials, error) {
 	creds, err := credentials.DetectDefault(&credentials.DetectOptions{Scopes: []string{scope}})
 	if err != nil {
-		return nil, fmt.Errorf("no credentials for Google Cloud were found (%w): run \"gcloud auth application-default login\", or let GOOGLE_APPLICATION_CREDENTIALS name a key file", firstLine(err))
+		return nil, &advice{err, "no credentials for Google Cloud were found (" + firstLine(err).Error() + ")", logIn}
 	}
 	return creds, nil
 }

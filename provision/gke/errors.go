@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+const logIn = "run \"gcloud auth application-default login\", or let GOOGLE_APPLICATION_CREDENTIALS name a key file"
+
 // advice is an error of Google's with what to do about it.
 type advice struct {
 	err error  // Google's
@@ -59,6 +61,8 @@ func explain(err error, project string) error {
 	}
 	page := func(path string) string { return "https://console.cloud.google.com/" + path + "?project=" + project }
 	switch {
+	case has("could not find default credentials"):
+		a.say, a.do = "no credentials for Google Cloud were found", logIn
 	case reason == "SERVICE_DISABLED" || has("has not been used in project", "is disabled"):
 		url := details["activationUrl"]
 		if url == "" {

@@ -53,6 +53,8 @@ func TestLab(t *testing.T) {
 		{"engines", s.engines},
 		{"cheats", s.cheats},
 		{"grade-faults", s.gradeFaults},
+		{"providers", s.providers},
+		{"gke", s.gke},
 		{"merge", s.merge},
 		{"pause", s.pause},
 		{"kubeconfig-lost", s.kubeconfigLost},
