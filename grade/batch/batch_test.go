@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,27 +21,10 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// TestMain lets the test binary be the process that is killed.
-func TestMain(m *testing.M) {
-	if class := os.Getenv("BATCH_TEST_CLASS"); class != "" {
-		cfg, err := config(os.Getenv("BATCH_TEST_OUT"))
-		if err == nil {
-			var found *batch.Found
-			if found, err = batch.Find(class); err == nil {
-				_, err = batch.Run(context.Background(), cfg, found.Entries)
-			}
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+func config(out string) (batch.Config, error) { return configOf("networkpolicy", out) }
 
-func config(out string) (batch.Config, error) {
-	fsys, dir, err := labs.Open("networkpolicy")
+func configOf(name, out string) (batch.Config, error) {
+	fsys, dir, err := labs.Open(name)
 	if err != nil {
 		return batch.Config{}, err
 	}
@@ -254,58 +235,6 @@ func TestAnotherToolStartsAfresh(t *testing.T) {
 	run(t, cfg, dir)
 	if why == "" || graded != 5 {
 		t.Errorf("%d of 5 were graded afresh, for the reason %q", graded, why)
-	}
-}
-
-// A process that is killed at any moment loses nothing: the next one finishes, with the same files.
-func TestKilledRun(t *testing.T) {
-	t.Parallel()
-	const kills = 8
-	dir := class(t, 54)
-	undisturbed := testConfig(t)
-	start := time.Now()
-	run(t, undisturbed, dir)
-	whole := time.Since(start)
-	want := contents(t, undisturbed.Out)
-
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := filepath.Join(t.TempDir(), "out")
-	child := func() *exec.Cmd {
-		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), "BATCH_TEST_CLASS="+dir, "BATCH_TEST_OUT="+out)
-		return cmd
-	}
-	random := rand.New(rand.NewPCG(1, 2))
-	killed := 0
-	for range kills {
-		cmd := child()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(random.Int64N(int64(whole))))
-		_ = cmd.Process.Kill() // it may have ended
-		if cmd.Wait() != nil {
-			killed++
-		}
-		if killed == kills/2 {
-			os.RemoveAll(out) // begin anew, so that early moments are hit again
-		}
-	}
-	if data, err := child().CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, data)
-	}
-	got := contents(t, out)
-	for name := range got {
-		if strings.HasPrefix(name, ".") {
-			delete(got, name) // a temporary file of a killed process
-		}
-	}
-	same(t, got, want)
-	if killed == 0 {
-		t.Error("no process was killed in time: the test shows nothing")
 	}
 }
 

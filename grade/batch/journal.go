@@ -211,10 +211,21 @@ func (j *journal) write(v any) (length int, err error) {
 	return len(line), nil
 }
 
+// sync brings the journal to the disk, and makes sure that it is still the one that the next run will find.
 func (j *journal) sync() error {
 	j.dirty = time.Time{}
 	if err := j.file.Sync(); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
+	}
+	mine, err := j.file.Stat()
+	if err == nil {
+		var there os.FileInfo
+		if there, err = os.Stat(j.file.Name()); err == nil && !os.SameFile(mine, there) {
+			err = fmt.Errorf("%s is another file than before", j.file.Name())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("write the journal: the output directory was removed or replaced while results went into it: %w", err)
 	}
 	return nil
 }

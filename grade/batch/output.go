@@ -328,7 +328,8 @@ func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 // replace writes a file of the output directory as a whole: a reader or a crash sees the old or the new one.
 func (r *run) replace(name string, write func(io.Writer) error) (err error) {
 	full := filepath.Join(r.cfg.Out, name)
-	f, err := os.CreateTemp(r.cfg.Out, "."+name+".*")
+	// Nobody else writes here, and what a killed process has left is written over.
+	f, err := os.Create(filepath.Join(r.cfg.Out, "."+name+".new"))
 	if err != nil {
 		return fmt.Errorf("write %s: %w", full, err)
 	}
@@ -344,9 +345,6 @@ func (r *run) replace(name string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	if err = w.Flush(); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
 		return err
 	}
 	if err = f.Sync(); err != nil {

@@ -176,7 +176,7 @@ func (r *run) grade(ctx context.Context) error {
 	if failed != nil {
 		return failed
 	}
-	return context.Cause(ctx)
+	return errors.Join(context.Cause(ctx), r.journal.sync())
 }
 
 func (r *run) count(failed bool) {
