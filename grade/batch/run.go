@@ -226,6 +226,9 @@ func (r *run) one(ctx context.Context, entry int) outcome {
 		defer fetched.Close()
 		in, err = contained(ctx, r, e, func(context.Context) (*opened, error) { return r.read(e, fetched) })
 	}
+	if err := ctx.Err(); err != nil { // it is not the submission that took too long
+		return outcome{err: err}
+	}
 	if err != nil {
 		if res, ok := r.notOpened(err); ok {
 			return unread(res)
