@@ -157,6 +157,7 @@ func (g *Grader) Grade(ctx context.Context, sub *Submission, eng Engine, opts Op
 			return nil, &Refused{Problems: problems}
 		}
 	}
+	ProbersOf(eng) // what was probed before, for others
 	outcomes, err := g.judge(ctx, eng, states, g.needed(selected))
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,7 @@ type watch struct {
 	submission string
 	opts       grade.Options
 	json       bool
+	screen     screen // on a terminal
 
 	last map[string]grade.ObjectiveStatus // by "task/objective", of the grading before
 }
@@ -113,10 +115,17 @@ func (w *watch) run(ctx context.Context) error {
 	}
 	quiet := time.NewTimer(settle)
 	quiet.Stop()
+	resized, stop := w.app.resizes()
+	defer stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-resized:
+			w.app.measure()
+			if err := w.screen.repaint(w.app); err != nil {
+				return err
+			}
 		case err := <-notify.Errors:
 			return infraError{fmt.Errorf("watch %s: %w", w.submission, err)}
 		case event := <-notify.Events:
@@ -180,20 +189,19 @@ func (w *watch) once(ctx context.Context) (*grade.Report, error) {
 	return w.grader.Grade(ctx, sub, w.engine, w.opts)
 }
 
-const clearScreen = "\x1b[H\x1b[2J\x1b[3J"
-
 func (w *watch) show(rep *grade.Report) error {
-	out := w.app.out
 	switch {
 	case w.json:
 		return w.app.writeJSONLine(rep)
 	case w.app.terminal.is:
-		fmt.Fprint(out, clearScreen)
-		if err := report.Text(out, rep, w.app.style()); err != nil {
+		at := w.app.now()
+		return w.screen.paint(w.app, func(out io.Writer) error {
+			if err := report.Text(out, rep, w.app.style()); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(out, "\n%s  watching %s, Ctrl-C ends\n", at.Format(time.TimeOnly), w.submission)
 			return err
-		}
-		fmt.Fprintf(out, "\n%s  watching %s, Ctrl-C ends\n", w.app.now().Format(time.TimeOnly), w.submission)
-		return nil
+		})
 	}
 	return w.showChanges(rep)
 }
@@ -222,7 +230,10 @@ func (w *watch) showError(err error) error {
 	case w.json:
 		return w.app.writeJSONLine(describe(err, exitRefused))
 	case w.app.terminal.is:
-		fmt.Fprint(w.app.out, clearScreen)
+		return w.screen.paint(w.app, func(out io.Writer) error {
+			_, err := fmt.Fprintln(out, err)
+			return err
+		})
 	}
 	_, err = fmt.Fprintln(w.app.out, err)
 	return err

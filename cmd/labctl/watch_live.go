@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -75,9 +76,14 @@ func (l *liveWatch) run(ctx context.Context) error {
 			nudge(dropped)
 		}
 	})()
+	if l.app.terminal.is && !l.json {
+		fmt.Fprintf(l.app.out, "Looking at the running lab %s …\n", l.running.name)
+	}
 	if err := l.gradeNow(ctx); err != nil {
 		return err
 	}
+	resized, stopResizes := l.app.resizes()
+	defer stopResizes()
 	quiet := time.NewTimer(settle)
 	quiet.Stop()
 	for {
@@ -86,6 +92,11 @@ func (l *liveWatch) run(ctx context.Context) error {
 			return ctx.Err()
 		case <-changed:
 			quiet.Reset(settle)
+		case <-resized:
+			l.app.measure()
+			if err := l.screen.repaint(l.app); err != nil {
+				return err
+			}
 		case <-dropped:
 			if err := l.showDrops(); err != nil {
 				return err
@@ -189,24 +200,32 @@ func (m *moment) At(ctx context.Context, state *grade.State) (grade.Prober, erro
 func (m *moment) Probers() []grade.ProberReport { return grade.ProbersOf(m.Engine) }
 
 func (l *liveWatch) draw(rep *grade.Report, table *flow.Table) error {
-	out, style := l.app.out, l.app.style()
-	fmt.Fprint(out, clearScreen)
-	if err := report.Table(out, table, style); err != nil {
+	at := l.app.now()
+	return l.screen.paint(l.app, func(out io.Writer) error {
+		style := l.app.style()
+		if err := report.Table(out, table, style); err != nil {
+			return err
+		}
+		fmt.Fprintln(out)
+		if err := report.Text(out, rep, style); err != nil {
+			return err
+		}
+		if drops := l.drops.list(); len(drops) > 0 {
+			fmt.Fprintln(out, "\nLatest drops:")
+			for _, d := range drops {
+				fmt.Fprintln(out, strings.Join(report.Wrap(d, max(style.Width-10, 40)), "\n          "))
+			}
+		}
+		_, err := fmt.Fprintf(out, "\n%s  watching the running lab %s, Ctrl-C ends\n", at.Format(time.TimeOnly), l.running.name)
 		return err
-	}
-	fmt.Fprintln(out)
-	if err := report.Text(out, rep, style); err != nil {
-		return err
-	}
-	if drops := l.drops.list(); len(drops) > 0 {
-		fmt.Fprintf(out, "\nLatest drops:\n%s\n", strings.Join(drops, "\n"))
-	}
-	_, err := fmt.Fprintf(out, "\n%s  watching the running lab %s, Ctrl-C ends\n", l.app.now().Format(time.TimeOnly), l.running.name)
-	return err
+	})
 }
 
-// showDrops prints the drops that came in since the last time, of connections that are not labctl's own.
+// showDrops shows the drops that came in since the last time, of connections that are not labctl's own.
 func (l *liveWatch) showDrops() error {
+	if l.app.terminal.is && !l.json {
+		return l.screen.repaint(l.app)
+	}
 	for _, d := range l.drops.fresh() {
 		var err error
 		if l.json {

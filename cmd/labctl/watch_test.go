@@ -197,9 +197,14 @@ func TestWatchOnTerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	screens := strings.Split(out.String(), clearScreen)
+	screens := strings.Split(out.String(), beginPage)
 	if len(screens) != 3 || screens[0] != "" {
-		t.Fatalf("want two screens, each cleared first, got %q", out.String())
+		t.Fatalf("want two screens, each from the top, got %q", out.String())
+	}
+	for line := range strings.Lines(screens[2]) {
+		if !strings.HasSuffix(line, clearLine+"\n") && line != endPage {
+			t.Errorf("what an earlier page had to the right stays: %q", line)
+		}
 	}
 	if screens[1] != screens[2] {
 		t.Error("the same submission gives another screen")

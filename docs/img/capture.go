@@ -48,9 +48,9 @@ func main() {
 	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d">`+"\n",
 		int(columns*charWidth)+2*margin, len(lines)*lineHeight+2*margin)
 	fmt.Fprintln(out, `<rect width="100%" height="100%" rx="8" fill="#0d1117"/>`)
-	fmt.Fprintln(out, `<g font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,monospace" font-size="13" fill="#e6edf3" xml:space="preserve">`)
+	fmt.Fprintln(out, `<g font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,monospace" font-size="13" fill="#e6edf3">`)
 	for i, line := range lines {
-		fmt.Fprintf(out, `<text y="%d">`, margin+(i+1)*lineHeight-5)
+		fmt.Fprintf(out, `<text xml:space="preserve" y="%d">`, margin+(i+1)*lineHeight-5)
 		writeLine(out, line)
 		fmt.Fprintln(out, "</text>")
 	}
