@@ -184,7 +184,7 @@ func (a *app) tellGitHub(out string) error {
 	if err != nil {
 		return err
 	}
-	return jobSummary(func(w io.Writer) error {
+	return jobFile("GITHUB_STEP_SUMMARY", func(w io.Writer) error {
 		text, err := os.ReadFile(filepath.Join(out, markdown.ClassFile))
 		if err != nil {
 			return infraError{err}

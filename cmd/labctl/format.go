@@ -84,7 +84,10 @@ func (f *formatFlag) write(a *app, lab *labs.Lab, o *report.Outcome) error {
 			return infraError{fmt.Errorf("--format %s: %w", out.Name, err)}
 		}
 		if out.Name == formatGitHub {
-			if err := jobSummary(func(w io.Writer) error { return report.Markdown(w, assignment, o) }); err != nil {
+			if err := errors.Join(
+				jobFile("GITHUB_STEP_SUMMARY", func(w io.Writer) error { return report.Markdown(w, assignment, o) }),
+				jobFile("GITHUB_OUTPUT", func(w io.Writer) error { return stepOutputs(w, o) }),
+			); err != nil {
 				return err
 			}
 		}
@@ -98,15 +101,25 @@ const (
 	formatMarkdown = "markdown"
 )
 
-// jobSummary adds to the summary of the GitHub Actions job that labctl runs in; elsewhere it does nothing.
-func jobSummary(write func(io.Writer) error) (err error) {
-	name := os.Getenv("GITHUB_STEP_SUMMARY")
+// stepOutputs tells later steps of a GitHub Actions job how it came out. What has no grade has empty points.
+func stepOutputs(w io.Writer, o *report.Outcome) error {
+	points, most, percent := "", "", ""
+	if o.Score != nil {
+		points, most, percent = report.Decimal(o.Score.Points), report.Decimal(o.Score.Max), report.Decimal(o.Score.Percent)
+	}
+	_, err := fmt.Fprintf(w, "status=%s\npoints=%s\nmax=%s\npercent=%s\n", o.Status, points, most, percent)
+	return err
+}
+
+// jobFile adds to a file that GitHub Actions names in a variable, such as the job's summary; elsewhere it does nothing.
+func jobFile(variable string, write func(io.Writer) error) (err error) {
+	name := os.Getenv(variable)
 	if name == "" {
 		return nil
 	}
 	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return infraError{fmt.Errorf("write the job's summary: %w", err)}
+		return infraError{fmt.Errorf("write $%s: %w", variable, err)}
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return write(f)

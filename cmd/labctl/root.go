@@ -44,8 +44,8 @@ connections it lets through, with Cilium's own rule model, and says which rule d
 		newEnvCommand(app), newDoctorCommand(app), newLogsCommand(app), newConfigCommand(app), newGCCommand(app))
 	addGroup(cmd, "authors", "For authors of labs:",
 		newInitCommand(app), newFmtCommand(app), newValidateCommand(app), newTestCommand(app))
-	addGroup(cmd, "platforms", "For course platforms:", newBatchCommand(app), newProbeCommand(app))
-	cmd.AddCommand(newVersionCommand(app), newGKECredentialsCommand(app))
+	addGroup(cmd, "platforms", "For course platforms:", newBatchCommand(app), newProbeCommand(app), newPackageCommand(app))
+	cmd.AddCommand(newVersionCommand(app), newAutogradeCommand(app), newGKECredentialsCommand(app))
 	return cmd
 }
 

@@ -65,7 +65,12 @@ func (r *run) views(s *Summary) *views {
 	}
 	return &views{
 		index: index, similarity: r.cfg.Similarity, lab: s.Lab,
-		known:      func(ctx context.Context) (*solutionMutants, error) { return newSolutionMutants(ctx, &r.cfg) },
+		known: func(ctx context.Context) (*solutionMutants, error) {
+			if len(r.entries) < 2 { // not a class
+				return &solutionMutants{known: &grade.Known{}}, nil
+			}
+			return newSolutionMutants(ctx, &r.cfg)
+		},
 		assignment: report.Assignment{Lab: r.cfg.Grader.Lab(), Name: r.cfg.Assignment},
 		formats:    formats, workers: cmp.Or(max(r.cfg.Workers, 0), runtime.GOMAXPROCS(0)), students: !r.cfg.NoReports,
 		each: func(fn func(*Result) error) error { return r.each(nil, fn) },
