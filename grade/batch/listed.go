@@ -1,8 +1,11 @@
 package batch
 
 import (
+	"cmp"
 	"io"
 	"iter"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
 )
 
 // Name is what a listing that is no local directory holds: a submission, or something beside one.
@@ -40,4 +43,9 @@ func FindListed(file string, r io.Reader, locate func(given string) (path, probl
 	}
 	f.order()
 	return f, nil
+}
+
+// MaxArchive is how many bytes an archive may have under limits.
+func MaxArchive(lim manifest.Limits) int64 {
+	return archiveTimes * cmp.Or(lim.TotalBytes, DefaultLimits().TotalBytes)
 }

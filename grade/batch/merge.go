@@ -61,10 +61,17 @@ func Records(r io.Reader) iter.Seq2[Record, error] {
 	}
 }
 
+// Lost is the record of an entry whose result could not be had, for a reason that is not the student's.
+func Lost(e *Entry, reason string) Record {
+	res := failure(reason)
+	res.ID, res.Name, res.Email, res.Attempt = e.ID, e.Name, e.Email, e.Attempt
+	return Record{e.ID, e.Attempt, true, record{Result: res}}
+}
+
 // Merge writes the files of a run from records that were made elsewhere, as Run does when it has graded all entries
 // here. add hands the records over, and has to put the files of the students into the output directory before it returns.
 // Of several records of an entry the last one counts, and one in error only if there is no other. An entry without any is an error.
-func Merge(cfg Config, entries []Entry, add func(put func(Record) error) error) (_ *Summary, err error) {
+func Merge(ctx context.Context, cfg Config, entries []Entry, add func(put func(Record) error) error) (_ *Summary, err error) {
 	j, _, err := openJournal(cfg.Out, cfg.key(), entries)
 	if err != nil {
 		return nil, err
@@ -89,5 +96,5 @@ func Merge(cfg Config, entries []Entry, add func(put func(Record) error) error) 
 		}
 	}
 	r := &run{cfg: cfg, entries: entries, journal: j}
-	return r.outputs(context.Background())
+	return r.outputs(ctx)
 }

@@ -181,7 +181,7 @@ func unpack(fsys fs.FS, name, shown string, lim manifest.Limits) (fs.FS, error) 
 	if err != nil {
 		return nil, &Unreadable{err}
 	}
-	most := archiveTimes * cmp.Or(lim.TotalBytes, manifest.DefaultLimits().TotalBytes)
+	most := MaxArchive(lim)
 	switch {
 	case !info.Mode().IsRegular(): // opening it could wait for a writer
 		return nil, refuse(shown, errors.New("not a regular file"))

@@ -19,20 +19,21 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// Config is what a run works with. Grader, Engine and Out are needed.
+// Config is what a run works with. Grader, Engine and Out are needed. Its JSON is what grades depend on and a plan for other
+// machines passes on.
 type Config struct {
-	Grader  *grade.Grader
-	Engine  grade.Engine // safe for concurrent use
+	Grader  *grade.Grader `json:"-"`
+	Engine  grade.Engine  `json:"-"` // safe for concurrent use
 	Options grade.Options
 	Limits  manifest.Limits // fields that are zero are those of DefaultLimits
-	Tool    string          // labctl's version: another one grades afresh
+	Tool    string          `json:"-"` // labctl's version: another one grades afresh
 
 	// Open reads the submission of an entry whose Path is not a local one; nil: all are local. *grade.Refused and
 	// *Unreadable are about this submission, any other error is the machine's and ends the run.
-	Open func(context.Context, *Entry) (*Opened, error)
+	Open func(context.Context, *Entry) (*Opened, error) `json:"-"`
 
-	Out     string        // directory for results; made if it is not there
-	Workers int           // default: the processors there are
+	Out     string        `json:"-"` // directory for results; made if it is not there
+	Workers int           `json:"-"` // default: the processors there are
 	Timeout time.Duration // for one submission; default 1 minute
 	// Due is when submissions have to come in for which Entry.DueAt says nothing; zero: whenever.
 	Due      time.Time
@@ -41,18 +42,18 @@ type Config struct {
 	// NoReports leaves out the files of single students.
 	NoReports bool
 	// JournalOnly leaves out the files of the run: Merge makes them, from several journals.
-	JournalOnly bool
+	JournalOnly bool `json:"-"`
 	// Formats are what to write beside; Assignment is the name they give what was graded, "" the lab's title. Neither
 	// changes a grade.
-	Formats    []*report.Format
-	Assignment string
-	Similarity bool // say which submissions are alike
+	Formats    []*report.Format `json:"-"`
+	Assignment string           `json:"-"`
+	Similarity bool             `json:"-"` // say which submissions are alike
 	// Again names students to grade although there is a result; OnlyFailed grades those again whose result is an error.
-	Again      []string
-	OnlyFailed bool
+	Again      []string `json:"-"`
+	OnlyFailed bool     `json:"-"`
 
-	Report func(Progress) // called from one goroutine; nil: nobody waits
-	Log    *slog.Logger
+	Report func(Progress) `json:"-"` // called from one goroutine; nil: nobody waits
+	Log    *slog.Logger   `json:"-"`
 }
 
 // Progress is how far a run has come.

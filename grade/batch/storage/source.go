@@ -28,7 +28,6 @@ type Source struct {
 	only  string // the one object that the URL names; "": everything
 	lim   manifest.Limits
 	room  *semaphore.Weighted
-	size  int64 // of room
 }
 
 // Parallel is how many submissions are best fetched and graded at the same time: most of the time is spent waiting.
@@ -58,12 +57,12 @@ func OpenSource(ctx context.Context, rawURL string, lim manifest.Limits, memory 
 
 // NewSource is the source in a store, which is closed with it: all of it, or only the object of that name.
 func NewSource(s *Store, only string, lim manifest.Limits, memory int64) *Source {
-	d := manifest.DefaultLimits()
+	d := batch.DefaultLimits()
 	lim.Files = cmp.Or(lim.Files, d.Files)
 	lim.FileBytes = cmp.Or(lim.FileBytes, d.FileBytes)
 	lim.TotalBytes = cmp.Or(lim.TotalBytes, d.TotalBytes)
-	size := max(cmp.Or(memory, 256<<20), lim.FileBytes+1, lim.TotalBytes+1)
-	return &Source{store: s, only: only, lim: lim, room: semaphore.NewWeighted(size), size: size}
+	size := max(cmp.Or(memory, 256<<20), lim.FileBytes+1, batch.MaxArchive(lim))
+	return &Source{store: s, only: only, lim: lim, room: semaphore.NewWeighted(size)}
 }
 
 // Close closes the storage.
@@ -143,25 +142,47 @@ func (s *Source) Open(ctx context.Context, e *batch.Entry) (*batch.Opened, error
 }
 
 func (s *Source) object(ctx context.Context, key string) (*batch.Opened, error) {
-	// How large it is said to be does not count before it is read: the room that is taken is the limit's, until it is known.
-	take := s.lim.FileBytes + 1
-	if err := s.room.Acquire(ctx, take); err != nil {
-		return nil, context.Cause(ctx)
-	}
-	data, err := s.store.Read(ctx, key, take)
+	data, err := s.fetch(ctx, key)
 	if err != nil {
-		s.room.Release(take)
-		return nil, about(err)
+		return nil, err
 	}
-	s.room.Release(take - int64(len(data)))
 	name := path.Base(key)
-	return batch.NewOpened(fstest.MapFS{name: {Data: data, Mode: 0o444}}, name, func() error {
-		s.room.Release(int64(len(data)))
-		return nil
-	}), nil
+	return batch.NewOpened(fstest.MapFS{name: {Data: data, Mode: 0o444}}, name, s.release(int64(cap(data)))), nil
 }
 
-// folder reads what is below a prefix. Only manifests and archives are fetched; of other files the names count.
+// fetch reads an archive as a whole, or as much of a file of manifests as shows that it is too large. It takes room for the capacity
+// of what it returns.
+func (s *Source) fetch(ctx context.Context, key string) ([]byte, error) {
+	taken := int64(0)
+	give := func() { s.room.Release(taken); taken = 0 }
+	data, err := s.store.read(ctx, key, func(size int64) (int64, error) {
+		give()
+		switch most := batch.MaxArchive(s.lim); {
+		case !grade.IsArchive(key):
+			size = min(size, s.lim.FileBytes+1)
+		case size > most:
+			return 0, refused("submission"+strings.ToLower(path.Ext(key)), fmt.Sprintf("the archive is larger than %d bytes", most))
+		}
+		if err := s.room.Acquire(ctx, size); err != nil {
+			return 0, context.Cause(ctx)
+		}
+		taken = size
+		return size, nil
+	})
+	if err != nil {
+		give()
+		return nil, about(err)
+	}
+	s.room.Release(taken - int64(len(data)))
+	return data[:len(data):len(data)], nil
+}
+
+func (s *Source) release(n int64) func() error {
+	return func() error { s.room.Release(n); return nil }
+}
+
+// folder reads what is below a prefix. Only manifests are fetched, or the archive where there is nothing else; of other files
+// the names count.
 func (s *Source) folder(ctx context.Context, prefix string) (*batch.Opened, error) {
 	type part struct {
 		key, name string
@@ -169,7 +190,9 @@ func (s *Source) folder(ctx context.Context, prefix string) (*batch.Opened, erro
 		cut       bool // it is longer
 	}
 	var parts []part
+	var archives []string
 	var total int64
+	inner := false // there are folders in it
 	files := fstest.MapFS{}
 	seen := 0
 	for o, err := range s.store.List(ctx, prefix, true) {
@@ -187,7 +210,14 @@ func (s *Source) folder(ctx context.Context, prefix string) (*batch.Opened, erro
 			return nil, refused(name, "is no name of a file: it leads outside, or a part of it is empty")
 		}
 		files[name] = &fstest.MapFile{Mode: 0o444}
-		if hidden(name) || !isObject(name) {
+		inner = inner || strings.Contains(name, "/") && !hidden(name)
+		switch {
+		case hidden(name):
+			continue
+		case grade.IsArchive(name):
+			archives = append(archives, name)
+			continue
+		case !isManifest(name):
 			continue
 		}
 		size := min(o.Size, s.lim.FileBytes+1)
@@ -207,10 +237,19 @@ func (s *Source) folder(ctx context.Context, prefix string) (*batch.Opened, erro
 			}
 		}
 	}
+	if len(archives) == 1 && len(parts) == 0 && !inner {
+		// It is what was handed in.
+		data, err := s.fetch(ctx, prefix+archives[0])
+		if err != nil {
+			return nil, err
+		}
+		files[archives[0]].Data = data
+		return batch.NewOpened(files, ".", s.release(int64(cap(data)))), nil
+	}
 	if err := s.room.Acquire(ctx, total); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	release := func() error { s.room.Release(total); return nil }
+	release := s.release(total)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(folderParallel)
 	for _, p := range parts {
@@ -242,6 +281,14 @@ func about(err error) error {
 
 func refused(file, message string) error {
 	return &grade.Refused{Problems: manifest.Problems{{File: file, Message: message}}}
+}
+
+func isManifest(name string) bool {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".yaml", ".yml", ".json":
+		return true
+	}
+	return false
 }
 
 func hidden(name string) bool {

@@ -168,19 +168,30 @@ func (s *Store) List(ctx context.Context, prefix string, deep bool) iter.Seq2[Ob
 }
 
 // Read returns what an object holds, but no more than limit bytes.
-func (s *Store) Read(ctx context.Context, key string, limit int64) (data []byte, err error) {
+func (s *Store) Read(ctx context.Context, key string, limit int64) ([]byte, error) {
+	return s.read(ctx, key, func(size int64) (int64, error) { return min(size, limit), nil })
+}
+
+// read returns the beginning of an object, as long as most says once the size is known. An error of most is the result.
+func (s *Store) read(ctx context.Context, key string, most func(size int64) (int64, error)) (data []byte, err error) {
+	var refused error
 	err = s.again(ctx, "read", key, func() error {
 		r, err := s.bucket.NewReader(ctx, key, nil)
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		buf := bytes.NewBuffer(make([]byte, 0, min(r.Size(), limit)+bytes.MinRead))
+		limit, err := most(r.Size())
+		if err != nil {
+			refused = err
+			return nil
+		}
+		buf := bytes.NewBuffer(make([]byte, 0, limit+bytes.MinRead))
 		_, err = io.Copy(buf, io.LimitReader(r, limit))
 		data = buf.Bytes()
 		return err
 	})
-	return data, err
+	return data, errors.Join(err, refused)
 }
 
 // Stream opens an object for reading. Errors while it is read are the storage's own.
