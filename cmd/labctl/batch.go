@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
 	"github.com/labctl/labctl/grade/report"
@@ -27,7 +27,6 @@ func newBatchCommand(app *app) *cobra.Command {
 		output   outputFlag
 		cfg      batch.Config
 		events   string
-		limits   manifest.Limits
 		handIn   handInFlags
 		formats  []string
 		search   batch.Search
@@ -67,22 +66,9 @@ failed, 130 interrupted.`,
 			if events != "" && events != "jsonl" {
 				return fmt.Errorf("--events %s: want jsonl", events)
 			}
-			for _, name := range formats {
-				format, err := report.FindFormat(name)
-				if err != nil {
-					return fmt.Errorf("--format: %w", err)
-				}
-				if cfg.NoReports && format.Detail {
-					return fmt.Errorf("--format %s needs the students' reports: leave out --no-reports", name)
-				}
-				cfg.Formats = append(cfg.Formats, format)
-			}
-			if slices.Contains(formats, formatGitHub) && !slices.Contains(formats, formatMarkdown) {
-				markdown, err := report.FindFormat(formatMarkdown) // for the job's summary
-				if err != nil {
-					return err
-				}
-				cfg.Formats = append(cfg.Formats, markdown)
+			var err error
+			if cfg.Formats, err = findFormats(formats, cfg.NoReports); err != nil {
+				return err
 			}
 			lab, err := labFlags.load(args[0])
 			if err != nil {
@@ -97,7 +83,6 @@ failed, 130 interrupted.`,
 			if err := handIn.apply(lab, &cfg); err != nil {
 				return err
 			}
-			cfg.Limits = limits
 			found, release, err := findSubmissions(cmd.Context(), search, &cfg, args[1:])
 			if err != nil {
 				return err
@@ -142,18 +127,23 @@ failed, 130 interrupted.`,
 	f := cmd.Flags()
 	f.StringVar(&cfg.Out, "out", "", "`DIR`ectory for the results")
 	f.IntVar(&cfg.Workers, "workers", 0, "how many to grade at the same time (default: the processors there are)")
-	f.DurationVar(&cfg.Timeout, "timeout", time.Minute, "how long one submission may take")
-	f.BoolVar(&cfg.NoReports, "no-reports", false, "write no files for single students")
-	f.StringSliceVar(&formats, "format", nil, "also write the results in this `FORMAT`; may be given more than once: "+strings.Join(report.FormatNames(), ", "))
-	completeFormats(cmd)
-	f.BoolVar(&cfg.Similarity, "similarity", false, "say which submissions are alike, in similarity.csv, similarity.json and index.html: a help to look, not a verdict")
-	f.StringVar(&cfg.Assignment, "assignment", "", "what a platform's column or assignment is called (default: the lab's title)")
+	registerFormats(cmd, &formats, &cfg)
 	f.StringSliceVar(&cfg.Again, "regrade", nil, "grade these `STUDENT`s again")
 	f.BoolVar(&cfg.OnlyFailed, "only-failed", false, "grade those again whose result is an error")
 	handIn.register(f)
 	f.StringVar(&from, "from", "", "what names of folders and files mean: plain, canvas, moodle or gradescope (default: found out)")
 	f.BoolVar(&search.ClassArchive, "class-archive", false, "a .zip that is named holds a class, not one student's files")
 	f.StringVar(&events, "events", "", "print each result as it comes, in this `FORMAT`: jsonl")
+	registerGrading(cmd, &cfg)
+	cmd.AddCommand(newBatchSubmitCommand(app), newBatchStatusCommand(app), newBatchCancelCommand(app), newBatchCollectCommand(app), newBatchWorkCommand(app))
+	return cmd
+}
+
+// registerGrading adds the flags of what a grade depends on.
+func registerGrading(cmd *cobra.Command, cfg *batch.Config) {
+	f, limits := cmd.Flags(), &cfg.Limits
+	f.DurationVar(&cfg.Timeout, "timeout", time.Minute, "how long one submission may take")
+	f.BoolVar(&cfg.NoReports, "no-reports", false, "write no files for single students")
 	most := batch.DefaultLimits()
 	f.IntVar(&limits.Files, "max-files", most.Files, "files of a submission")
 	f.Int64Var(&limits.TotalBytes, "max-bytes", most.TotalBytes, "bytes of a submission's manifests; an archive may have 16 times as many")
@@ -164,7 +154,34 @@ failed, 130 interrupted.`,
 	f.BoolVar(&cfg.Options.Reveal, "after-due", false, "show the objectives that are shown after the due date")
 	f.BoolVar(&cfg.Options.RevealHidden, "reveal", false, "show hidden objectives too (for authors and graders)")
 	registerTasks(cmd, &cfg.Options.Tasks, "grade only this `TASK`; may be given more than once")
-	return cmd
+}
+
+// registerFormats adds the flags of what is written beside.
+func registerFormats(cmd *cobra.Command, formats *[]string, cfg *batch.Config) {
+	f := cmd.Flags()
+	f.StringSliceVar(formats, "format", nil, "also write the results in this `FORMAT`; may be given more than once: "+strings.Join(report.FormatNames(), ", "))
+	completeFormats(cmd)
+	f.BoolVar(&cfg.Similarity, "similarity", false, "say which submissions are alike, in similarity.csv, similarity.json and index.html: a help to look, not a verdict")
+	f.StringVar(&cfg.Assignment, "assignment", "", "what a platform's column or assignment is called (default: the lab's title)")
+}
+
+// findFormats are the formats of those names, and those that others need.
+func findFormats(names []string, noReports bool) ([]*report.Format, error) {
+	var list []*report.Format
+	if slices.Contains(names, formatGitHub) && !slices.Contains(names, formatMarkdown) {
+		names = append(names, formatMarkdown) // for the job's summary
+	}
+	for _, name := range names {
+		format, err := report.FindFormat(name)
+		if err != nil {
+			return nil, fmt.Errorf("--format: %w", err)
+		}
+		if noReports && format.Detail {
+			return nil, fmt.Errorf("--format %s needs the students' reports: leave out --no-reports", name)
+		}
+		list = append(list, format)
+	}
+	return list, nil
 }
 
 // tellGitHub prints the annotations of a run, and adds its table to the job's summary.
@@ -224,6 +241,7 @@ type batchView struct {
 	last   time.Time
 	events bool
 	quiet  bool
+	what   string // is counted; "": submissions that are graded
 	drawn  bool
 }
 
@@ -250,7 +268,7 @@ func (v *batchView) report(p batch.Progress) {
 		return
 	}
 	v.last = now
-	line := fmt.Sprintf("%d of %d graded", p.Done, p.Total)
+	line := fmt.Sprintf("%d of %d %s", p.Done, p.Total, cmp.Or(v.what, "graded"))
 	if took, graded := now.Sub(v.start).Seconds(), p.Done-p.Kept; took > 0 && graded > 0 {
 		rate := float64(graded) / took
 		line += fmt.Sprintf(" · %.0f/s", rate)

@@ -226,7 +226,8 @@ func compress(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	_, err = w.Write(data)
-	return out.Bytes(), errors.Join(err, w.Close())
+	err = errors.Join(err, w.Close())
+	return out.Bytes(), err
 }
 
 // Entries reads the submissions of a shard.
@@ -343,10 +344,10 @@ func unpackLab(p *PlanLab, data []byte) (*labs.Lab, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		var content []byte
-		if err == nil {
-			content, err = io.ReadAll(r)
+		if err != nil {
+			return nil, fmt.Errorf("unpack the lab: %w", err)
 		}
+		content, err := io.ReadAll(r)
 		folder, name, _ := strings.Cut(h.Name, "/")
 		if err == nil && folder == varsDir {
 			err = os.WriteFile(filepath.Join(dir, filepath.Base(name)), content, 0o600)

@@ -88,8 +88,12 @@ func (w Worker) Work(ctx context.Context) error {
 	out := &outgoing{run: w.Run, shard: w.Shard, dir: cfg.Out, number: before.last, writer: nonce(), full: make(chan struct{}, 1)}
 	var sending sync.WaitGroup
 	done := make(chan struct{})
+	// What is graded need not be graded again, also when the worker is told to end: it has that long to bring it away.
+	final, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWait, stop) })()
 	sending.Go(func() {
-		if err := out.sendUntil(ctx, done, w.Every); err != nil {
+		if err := out.sendUntil(final, done, w.Every); err != nil {
 			cancel(err)
 		}
 	})
@@ -115,9 +119,6 @@ func (w Worker) Work(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	// Also when it was told to end: what is graded need not be graded again.
-	final, stop := context.WithTimeout(context.WithoutCancel(ctx), lastWait)
-	defer stop()
 	return errors.Join(err, out.send(final))
 }
 
@@ -201,12 +202,10 @@ func (o *outgoing) sendUntil(ctx context.Context, done <-chan struct{}, every ti
 		select {
 		case <-done:
 			return nil
-		case <-ctx.Done():
-			return nil
 		case <-tick.C:
 		case <-o.full:
 		}
-		if err := o.send(ctx); err != nil && ctx.Err() == nil {
+		if err := o.send(ctx); err != nil {
 			return err
 		}
 	}
