@@ -8,10 +8,10 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 SAMPLES := labs/networkpolicy/samples
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench bench-live agreement e2e e2e-samples e2e-gke oracle quickstart cross fuzz capture clean
+.PHONY: help build test lint bench bench-live agreement e2e e2e-samples e2e-jobs e2e-gke oracle quickstart cross fuzz capture clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/labctl
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/labctl
@@ -52,6 +52,10 @@ e2e: build ## test bin/labctl in real clusters; needs Docker and kubectl, and in
 
 e2e-gke: build ## the tutorial on the real GKE, in the project LABCTL_E2E_GKE_PROJECT, with your credentials; costs about a dollar
 	LABCTL_E2E_BINARY=$(CURDIR)/$(BIN) $(GO) test -tags 'e2e e2e_gke' -count=1 -v -timeout 90m -run TestGoogle ./cmd/labctl/e2e
+
+JOBS ?= 10000
+e2e-jobs: build ## grade JOBS=10000 submissions as a Job in a real cluster, while a worker is killed and a node is stopped
+	LABCTL_E2E_JOBS=$(JOBS) LABCTL_E2E_BINARY=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -v -timeout 30m -run TestJobs ./cmd/labctl/e2e
 
 SETS ?= 200
 SEED ?= 1

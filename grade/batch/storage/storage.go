@@ -139,6 +139,7 @@ func (s *Store) List(ctx context.Context, prefix string, deep bool) iter.Seq2[Ob
 	}
 	return func(yield func(Object, error) bool) {
 		token := blob.FirstPageToken
+		last := "" // some servers give a folder at the end of a page and at the beginning of the next
 		for len(token) > 0 {
 			var page []*blob.ListObject
 			var next []byte
@@ -156,7 +157,10 @@ func (s *Store) List(ctx context.Context, prefix string, deep bool) iter.Seq2[Ob
 					hint = fmt.Sprintf("%d %d", o.Size, o.ModTime.UnixNano())
 				}
 				if o.IsDir {
-					hint = ""
+					if o.Key == last {
+						continue
+					}
+					hint, last = "", o.Key
 				}
 				if !yield(Object{o.Key, o.IsDir, o.Size, hint}, nil) {
 					return

@@ -1,0 +1,336 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/labctl/labctl/grade/batch/storage"
+	"github.com/labctl/labctl/grade/batch/storage/storagetest"
+)
+
+// envJobs is how many submissions TestJobs grades; without it, it is left out.
+const envJobs = "LABCTL_E2E_JOBS"
+
+// jobs grades a class as a Job in the shared lab's cluster. A worker is killed on the way.
+func (s *suite) jobs(t *testing.T) {
+	s.lab(t)
+	c := s.newClassJob(t, 200)
+	submit := s.start(t, c.submit("--shards", "2", "--parallelism", "2")...)
+	s.waitGraded(t, submit, c, 1)
+	c.killWorker(t)
+	c.finish(t, submit)
+}
+
+// TestJobs grades a large class in a cluster of its own with two workers. A worker's process is killed, and a node is stopped.
+func TestJobs(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv(envJobs))
+	if err != nil {
+		t.Skipf("%s says how many submissions to grade: make e2e-jobs", envJobs)
+	}
+	s := &suite{labctl: newLabctl(os.Getenv(envBinary), os.Getenv(envDir)), dir: os.Getenv(envDir), name: os.Getenv(envInstance)}
+	lab := filepath.Join(s.dir, "lab-of-two-workers")
+	if err := os.RemoveAll(lab); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(lab, os.DirFS("../../../labs/networkpolicy")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(lab, "lab.hcl")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, regexp.MustCompile(`workers *= 1`).ReplaceAll(text, []byte("workers = 2")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, 0, "up", lab, "--name", s.name)
+	c := s.newClassJob(t, n)
+
+	before, requests := c.s3.Counts(), s.apiRequests(t)
+	began := time.Now()
+	submit := s.start(t, c.submit("--shards", "4", "--parallelism", "4")...)
+	s.waitGraded(t, submit, c, n/10)
+	c.killWorker(t)
+	s.waitGraded(t, submit, c, n*4/10)
+	node := c.busyNode(t)
+	command(t, "docker", "stop", "-t", "0", node)
+	t.Logf("after %.0f s the node %s is stopped", time.Since(began).Seconds(), node)
+	// What a cloud does with a machine that is gone.
+	eventually(t, 3*time.Minute, time.Second, func() error {
+		if ready := s.kubectl(t, "get", "node", node, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); ready == "True" {
+			return fmt.Errorf("the node %s is still ready", node)
+		}
+		return nil
+	})
+	s.kubectl(t, "delete", "node", node)
+	c.finish(t, submit)
+	took := time.Since(began)
+	t.Logf("%d submissions in %.0f s: %.0f a second", n, took.Seconds(), float64(n)/took.Seconds())
+	for kind, count := range c.s3.Counts() {
+		t.Logf("requests to the storage, %s: %d, %.0f for 1,000 submissions", kind, count-before[kind], float64(count-before[kind])*1000/float64(n))
+	}
+	for user, count := range s.apiRequests(t) {
+		if more := count - requests[user]; more > 0 {
+			t.Logf("requests to the API server, %s: %d", user, more)
+		}
+	}
+}
+
+// apiRequests counts the API server's requests for Jobs and pods, by verb and resource.
+func (s *suite) apiRequests(t *testing.T) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	line := regexp.MustCompile(`^apiserver_request_total\{.*resource="(jobs|pods)".*verb="([A-Z]+)".*\} ([0-9.e+]+)$`)
+	lines := bufio.NewScanner(strings.NewReader(s.kubectl(t, "get", "--raw", "/metrics")))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if m := line.FindStringSubmatch(lines.Text()); m != nil {
+			n, _ := strconv.ParseFloat(m[3], 64)
+			counts[m[2]+" "+m[1]] += int(n)
+		}
+	}
+	return counts
+}
+
+// classJob is a class in object storage that a Job grades.
+type classJob struct {
+	*suite
+	s3       *storagetest.S3
+	n        int
+	dir      string // the submissions, and what is graded on this machine
+	image    string
+	name     string // of the Job
+	url, out string
+}
+
+func (s *suite) newClassJob(t *testing.T, n int) *classJob {
+	t.Helper()
+	c := &classJob{suite: s, n: n, dir: t.TempDir(), image: "labctl-" + s.name + ":jobs", name: s.name + "-class"}
+	var err error
+	if c.s3, err = storagetest.NewS3("class"); err != nil {
+		t.Fatal(err)
+	}
+	// The nodes' network has this machine at its gateway.
+	host := command(t, "docker", "network", "inspect", "kind", "-f", `{{range .IPAM.Config}}{{.Gateway}} {{end}}`)
+	gateway := ""
+	for _, addr := range strings.Fields(host) {
+		if strings.Contains(addr, ".") {
+			gateway = addr
+		}
+	}
+	listener, err := net.Listen("tcp4", net.JoinHostPort(gateway, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: c.s3}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	endpoint := "&endpoint=" + url.QueryEscape("http://"+listener.Addr().String())
+	c.url, c.out = "s3://class/in?region=us-east-1"+endpoint, "s3://class/out?region=us-east-1"+endpoint
+	t.Setenv("AWS_ACCESS_KEY_ID", "tests")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "tests")
+	s.labctl = s.with("AWS_ACCESS_KEY_ID=tests", "AWS_SECRET_ACCESS_KEY=tests", "AWS_EC2_METADATA_DISABLED=true")
+
+	c.write(t)
+	var work errgroup.Group
+	work.Go(func() error { return c.upload(t) })
+	work.Go(func() error { return c.makeImage() })
+	began := time.Now()
+	s.run(t, 3, "batch", "networkpolicy", filepath.Join(c.dir, "class"), "--out", filepath.Join(c.dir, "local"), "--format", "gradescope") // 3: one is in error
+	t.Logf("%d submissions on this machine: %.1f s", n, time.Since(began).Seconds())
+	if err := work.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	manifest := filepath.Join(c.dir, "class.yaml")
+	err = os.WriteFile(manifest, []byte(`{apiVersion: v1, kind: Namespace, metadata: {name: grading, labels: {pod-security.kubernetes.io/enforce: restricted}}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: storage, namespace: grading}, stringData: {AWS_ACCESS_KEY_ID: tests, AWS_SECRET_ACCESS_KEY: tests}}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.kubectl(t, "apply", "-f", manifest)
+	t.Cleanup(func() { s.kubectl(t, "delete", "namespace", "grading", "--wait=false") })
+	return c
+}
+
+// write makes the submissions: samples of the lab, two thirds of them with something of their own, and two that cannot be taken.
+func (c *classJob) write(t *testing.T) {
+	t.Helper()
+	samples := "../../../labs/networkpolicy/samples"
+	names, err := os.ReadDir(samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.n - 2 {
+		to := filepath.Join(c.dir, "class", fmt.Sprintf("student-%06d", i))
+		err := os.CopyFS(to, os.DirFS(filepath.Join(samples, names[i%len(names)].Name())))
+		if err == nil && i%3 != 0 {
+			own := filepath.Join(to, "02-backend-ingress-deny")
+			if _, err = os.Stat(own); errors.Is(err, fs.ErrNotExist) {
+				own = filepath.Join(to, "backend-ingress-deny")
+				err = os.MkdirAll(own, 0o755)
+			}
+			err = errors.Join(err, os.WriteFile(filepath.Join(own, "own.yaml"), fmt.Appendf(nil, "# by %d\n", i), 0o600))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, data := range map[string]string{"broken.yaml": "kind: [\n", "bad\x01name.yaml": "# nothing\n"} {
+		if err := os.WriteFile(filepath.Join(c.dir, "class", name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (c *classJob) upload(t *testing.T) error {
+	to, err := storage.Open(t.Context(), c.url)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	group, ctx := errgroup.WithContext(t.Context())
+	group.SetLimit(8)
+	class := os.DirFS(filepath.Join(c.dir, "class"))
+	err = fs.WalkDir(class, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		group.Go(func() error {
+			data, err := fs.ReadFile(class, name)
+			if err != nil {
+				return err
+			}
+			return to.Write(ctx, name, data)
+		})
+		return nil
+	})
+	return errors.Join(err, group.Wait())
+}
+
+// makeImage makes an image of the binary alone and brings it to the nodes that can run pods.
+func (c *classJob) makeImage() error {
+	build := filepath.Join(c.dir, "image")
+	if err := os.MkdirAll(build, 0o755); err != nil {
+		return err
+	}
+	script := `set -e
+cp "$0" "$1/labctl"
+printf 'FROM scratch\nCOPY labctl /labctl\n' >"$1/Dockerfile"
+docker build -q -t "$2" "$1" >/dev/null
+for node in $(docker ps --filter "name=^labctl-$3-worker" --format '{{.Names}}'); do
+	docker save "$2" | docker exec -i "$node" ctr -n k8s.io images import - >/dev/null
+done`
+	if out, err := exec.Command("sh", "-c", script, c.binary, build, c.image, c.suite.name).CombinedOutput(); err != nil {
+		return fmt.Errorf("make the image: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (c *classJob) submit(more ...string) []string {
+	return append([]string{
+		"batch", "submit", "networkpolicy", c.url, "--out", c.out, "--image", c.image, "--kubeconfig", c.kubeconfig(),
+		"--namespace", "grading", "--name", c.name, "--secret", "storage", "--cpu", "250m", "--memory", "768Mi",
+	}, more...)
+}
+
+// waitGraded waits until a Job has brought so many results to its destination.
+func (s *suite) waitGraded(t *testing.T, submit *process, c *classJob, n int) {
+	t.Helper()
+	eventually(t, 5*time.Minute, 100*time.Millisecond, func() error {
+		if !submit.running() {
+			t.Fatalf("submit has ended:\n%s%s", submit.stdout.String(), submit.stderr.String())
+		}
+		if done := c.graded(t); done < n {
+			return fmt.Errorf("%d of %d are graded:\n%s\n%s", done, n, submit.stderr.String(), s.kubectl(t, "get", "pods", "-n", "grading", "-o", "wide"))
+		}
+		return nil
+	})
+}
+
+func (c *classJob) graded(t *testing.T) int {
+	t.Helper()
+	to, err := storage.Open(t.Context(), c.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	done := 0
+	for o, err := range to.List(t.Context(), "runs/", true) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parts := strings.Split(filepath.Base(o.Key), "-"); len(parts) == 4 {
+			n, _ := strconv.Atoi(parts[2])
+			done += n
+		}
+	}
+	return done
+}
+
+// busyNode is a node that has a worker, as Docker calls it.
+func (c *classJob) busyNode(t *testing.T) string {
+	t.Helper()
+	var node string
+	eventually(t, time.Minute, 200*time.Millisecond, func() error {
+		nodes := c.kubectl(t, "get", "pods", "-n", "grading", "--field-selector", "status.phase=Running", "-o", "jsonpath={.items[*].spec.nodeName}")
+		if node, _, _ = strings.Cut(nodes, " "); node == "" {
+			return errors.New("no worker runs")
+		}
+		return nil
+	})
+	return node
+}
+
+// killWorker kills the process of a worker, as the kernel does when memory runs out.
+func (c *classJob) killWorker(t *testing.T) {
+	t.Helper()
+	eventually(t, time.Minute, 100*time.Millisecond, func() error {
+		out, err := exec.Command("docker", "exec", c.busyNode(t), "pkill", "-9", "-o", "-f", "^/labctl batch work").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("kill a worker: %w %s", err, out)
+		}
+		return nil
+	})
+}
+
+// finish waits for the Job and compares what it has graded with what was graded on this machine.
+func (c *classJob) finish(t *testing.T, submit *process) {
+	t.Helper()
+	r := submit.wait(t, 10*time.Minute)
+	if r.code != 0 {
+		t.Fatalf("submit: exit code %d\n%s\n%s", r.code, r.output(), c.kubectl(t, "describe", "pods", "-n", "grading"))
+	}
+	r.has(t, "All shards are done")
+	if failed := c.kubectl(t, "get", "pods", "-n", "grading", "-o", `jsonpath={.items[?(@.status.phase=="Failed")].metadata.name}`); failed == "" {
+		t.Error("no worker was killed: the test shows nothing")
+	}
+	began := time.Now()
+	merged := filepath.Join(c.dir, "merged")
+	c.run(t, 3, "batch", "collect", "--from", c.out, "--out", merged, "--format", "gradescope")
+	t.Logf("collected in %.1f s", time.Since(began).Seconds())
+	command(t, "diff", "-r", "-x", "journal.jsonl", "-x", "lock", filepath.Join(c.dir, "local"), merged)
+	c.run(t, 0, "batch", "status", c.name, "--kubeconfig", c.kubeconfig(), "--namespace", "grading").has(t, fmt.Sprintf("%d of %d graded", c.n, c.n))
+	c.run(t, 0, "batch", "cancel", c.name, "--kubeconfig", c.kubeconfig(), "--namespace", "grading")
+	if left := c.kubectl(t, "get", "jobs,pods,networkpolicies", "-n", "grading", "-o", "name"); left != "" {
+		t.Errorf("after cancel there is still %s", left)
+	}
+}
