@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 SAMPLES := labs/networkpolicy/samples
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench bench-live agreement e2e e2e-samples e2e-jobs e2e-gke oracle quickstart cross fuzz capture clean
+.PHONY: help build test lint bench bench-batch bench-live agreement e2e e2e-samples e2e-jobs e2e-gke oracle quickstart cross fuzz capture clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ fuzz: ## fuzz every parser of foreign input for FUZZTIME=10s each
 
 bench: ## measure the engine, the grading and the whole process
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+STUDENTS ?= 1000 10000
+bench-batch: ## measure labctl batch: CPU, files, journal, a shell loop beside it, memory for classes of STUDENTS="1000 10000"
+	LABCTL_BENCH_STUDENTS="$(STUDENTS)" $(GO) test -run '^$$' -bench 'BenchmarkBatch$$' -benchtime 1x -timeout 2h ./cmd/labctl
 
 CAPTURED := labctl grade networkpolicy --submission answers --offline --task allow-namespace --task allow-monitoring-pods
 capture: build ## draw the picture in README.md anew, from real output

@@ -22,7 +22,8 @@ type Grader struct {
 	namespaces map[string]map[string]string // of the lab, with the labels they begin with
 	setups     [][]setupAction              // one a task
 	plans      []taskPlan                   // one a task
-	conditions conditions
+	conditions *conditions
+	memo       *memo // of outcomes; nil: nothing is remembered
 }
 
 // setupAction is a setup block with its manifests read.
@@ -41,6 +42,7 @@ func NewGrader(lab *labs.Lab) (*Grader, error) {
 		namespaces: namespacesOf(lab),
 		setups:     make([][]setupAction, len(lab.Tasks)),
 		plans:      make([]taskPlan, len(lab.Tasks)),
+		conditions: &conditions{},
 	}
 	if len(g.kinds) == 0 {
 		g.kinds = []string{"NetworkPolicy"}

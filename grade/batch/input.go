@@ -42,7 +42,7 @@ func (k key) and(more string) key { return sha256.Sum256(append(k[:], more...)) 
 // same grade. Files that are no manifests do not count. It reads no more than the limits allow; beyond them the sizes count.
 func fingerprint(o *Opened, lim manifest.Limits) (key, error) {
 	d := manifest.DefaultLimits()
-	f := hasher{
+	f := &hasher{
 		Hash: sha256.New(), files: 20 * cmp.Or(lim.Files, d.Files), depth: cmp.Or(lim.Depth, d.Depth),
 		file: cmp.Or(lim.FileBytes, d.FileBytes), left: cmp.Or(lim.TotalBytes, d.TotalBytes),
 	}
@@ -69,6 +69,8 @@ type hasher struct {
 	depth int   // of folders that are looked into
 	file  int64 // bytes of one file that are read
 	left  int64 // bytes of all files that are
+
+	buffer [4096]byte // most manifests fit
 }
 
 func (f *hasher) entry(name string, entry fs.DirEntry, err error) error {
@@ -115,7 +117,7 @@ func (f *hasher) content(fsys fs.FS, name string, info fs.FileInfo) error {
 		return err
 	}
 	defer file.Close()
-	n, err := io.Copy(f, io.LimitReader(file, min(f.file, f.left)+1))
+	n, err := io.CopyBuffer(f.Hash, io.LimitReader(file, min(f.file, f.left)+1), f.buffer[:])
 	f.left -= n
 	return err
 }

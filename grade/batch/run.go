@@ -85,6 +85,7 @@ func Run(ctx context.Context, cfg Config, entries []Entry) (*Summary, error) {
 			return nil, fmt.Errorf("submissions are not in order, or given twice: %q after %q", entries[i].ID, entries[i-1].ID)
 		}
 	}
+	cfg.Grader = cfg.Grader.Remembering(cfg.Engine)
 	j, fresh, err := openJournal(cfg.Out, cfg.key(), entries)
 	if err != nil {
 		return nil, err
