@@ -154,7 +154,7 @@ func (r *run) outputs(ctx context.Context) (*Summary, error) {
 		}
 	}
 	mistakes := map[string]int{}
-	distinct := map[string]bool{}
+	distinct := map[key]struct{}{}
 	percents, scored := 0.0, 0
 	err := r.replace(resultsFile, func(w io.Writer) error {
 		enc := json.NewEncoder(w)
@@ -183,8 +183,9 @@ func (r *run) outputs(ctx context.Context) (*Summary, error) {
 			default:
 				s.Errors++
 			}
-			if res.Digest != "" {
-				distinct[res.Digest] = true
+			var content key
+			if content.UnmarshalText([]byte(res.Digest)) == nil {
+				distinct[content] = struct{}{}
 			}
 			if res.Score != nil {
 				percents += res.Score.Percent

@@ -146,6 +146,7 @@ func (f *Found) directory(at folder) error {
 			}
 		}
 	}
+	f.Entries = slices.Grow(f.Entries, len(entries))
 	for _, e := range entries {
 		name := e.Name()
 		if junk(name) {
