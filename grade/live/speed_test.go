@@ -5,6 +5,7 @@ package live_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -181,7 +182,7 @@ func TestSteady(t *testing.T) {
 	times := number(t, "LABCTL_STEADY", 100)
 	var first, here, there string
 	var heap uint64
-	var goroutines int
+	var goroutines, connections int
 	start := time.Now()
 	for n := range times {
 		var verdicts strings.Builder
@@ -198,15 +199,19 @@ func TestSteady(t *testing.T) {
 		runtime.GC()
 		var mem runtime.MemStats
 		runtime.ReadMemStats(&mem)
-		here = fmt.Sprintf("%d goroutines, %d KiB of heap", runtime.NumGoroutine(), mem.HeapAlloc>>10)
+		here = fmt.Sprintf("%d goroutines, %d KiB of heap, %d connections", runtime.NumGoroutine(), mem.HeapAlloc>>10, sockets(t))
 		t.Logf("after %d: %s", n+1, here)
 		left := inCluster(t, client, lab)
 		if n == 4 {
-			heap, goroutines, there = mem.HeapAlloc, runtime.NumGoroutine(), left
+			heap, goroutines, connections, there = mem.HeapAlloc, runtime.NumGoroutine(), sockets(t), left
 			continue
 		}
 		if grown := runtime.NumGoroutine() - goroutines; grown > 10 {
 			t.Errorf("%d goroutines more than after 5 gradings", grown)
+		}
+		// Execs and forwards are connections to the API server. A few are kept for the next requests.
+		if grown := sockets(t) - connections; grown > 5 {
+			t.Errorf("%d connections more than after 5 gradings", grown)
 		}
 		if mem.HeapAlloc > heap+heap/2+8<<20 {
 			t.Errorf("the heap has grown from %d to %d KiB", heap>>10, mem.HeapAlloc>>10)
@@ -216,6 +221,21 @@ func TestSteady(t *testing.T) {
 		}
 	}
 	t.Logf("%d gradings of %d connections in %s", times, len(flows), time.Since(start).Round(time.Second))
+}
+
+// sockets counts the sockets that this process has open.
+func sockets(t *testing.T) (n int) {
+	t.Helper()
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if to, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
 }
 
 // inCluster is what runs in the lab's and the canary's namespaces: pods with their containers, ephemeral ones too,
@@ -233,7 +253,7 @@ func inCluster(t *testing.T, client *kube.Client, lab *labs.Lab) string {
 			// Those that have just been killed may be on their way out.
 			var count string
 			for range 10 {
-				out, err := client.Exec(t.Context(), kube.Pod{Namespace: ns, Name: p.Name, Container: p.Spec.Containers[0].Name}, nil, "/bin/sh", "-c", "ls -d /proc/[0-9]* | wc -l")
+				out, err := client.Exec(t.Context(), kube.Pod{Namespace: ns, Name: p.Name, Container: p.Spec.Containers[0].Name}, nil, "/bin/sh", "-c", "set -- /proc/[0-9]*; echo $#")
 				if err != nil {
 					t.Fatal(err)
 				}

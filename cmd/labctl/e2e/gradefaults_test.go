@@ -28,6 +28,7 @@ func (s *suite) gradeFaults(t *testing.T) {
 		{"exec-denied", s.gradeWithoutExec},
 		{"pods-deleted", s.gradeWhilePodsGo},
 		{"node-paused", s.gradeWithPausedNode},
+		{"node-stopped", s.gradeWithStoppedNode},
 		{"api-server-restarted", s.gradeWhileAPIServerRestarts},
 		{"interrupted", s.gradeInterrupted},
 	} {
@@ -197,6 +198,30 @@ func (s *suite) gradeWithPausedNode(t *testing.T) {
 	honest(t, p.wait(t, 4*time.Minute))
 	s.run(t, 0, "status", s.name, "--wait", "--timeout", "90s")
 	s.run(t, 0, "reset", s.name)
+}
+
+// gradeWithStoppedNode has a node that is stopped, and does not come back: what was not seen by then cannot be told.
+// With all samples it stops while its pods are probed from; that takes two minutes.
+func (s *suite) gradeWithStoppedNode(t *testing.T) {
+	var p *process
+	if os.Getenv(envSamples) == "all" {
+		p = s.gradeSolution(t)
+		s.underway(t, p)
+		command(t, "docker", "kill", s.node("worker"))
+	} else {
+		command(t, "docker", "kill", s.node("worker"))
+		p = s.start(t, "grade", s.name, "--task", "baseline", "-o", "json")
+	}
+	defer func() {
+		command(t, "docker", "start", s.node("worker"))
+		s.run(t, 0, "status", s.name, "--wait", "--timeout", "3m")
+		s.run(t, 0, "reset", s.name)
+	}()
+	r := p.wait(t, 4*time.Minute)
+	honest(t, r)
+	if r.code != 3 {
+		t.Errorf("exit code %d without the node of the lab's pods, want 3", r.code)
+	}
 }
 
 // gradeWhileAPIServerRestarts ends the API server, which the kubelet starts anew.
