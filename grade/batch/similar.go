@@ -116,7 +116,11 @@ func traitsOf(a *grade.Answer) map[traitKind][]string {
 	return map[traitKind][]string{traitAnswer: {a.Digest}, traitRule: a.Parts, traitName: a.Names}
 }
 
+// traitKey tells traits apart: an answer is one to a task; a rule or a name is the same wherever it stands.
 func traitKey(kind traitKind, task, text string) string {
+	if kind != traitAnswer {
+		task = ""
+	}
 	return string(rune('a'+kind)) + task + "\x00" + text
 }
 
@@ -275,7 +279,7 @@ func (c *comparison) describe(p pair) SimilarPair {
 		A: c.ids[p.a], B: c.ids[p.b], Score: math.Round(p.score*10) / 10,
 		Answers: []string{}, Wrong: []string{}, Names: []string{}, Mistakes: []string{}, Reasons: []string{},
 	}
-	others := 0 // who share the rarest answer
+	others := 0 // submissions with the rarest of the answers, the pair included
 	rules := map[string]int{}
 	for _, i := range c.of[p.a] {
 		t := &c.traits[i]
@@ -309,13 +313,15 @@ func (c *comparison) describe(p pair) SimilarPair {
 	}
 	if n := len(out.Answers); n > 0 {
 		text := fmt.Sprintf("the same answer, but for names, order and formatting, in %s", strings.Join(out.Answers, ", "))
-		if others == 2 {
+		switch {
+		case others > 3:
+			text += fmt.Sprintf("; %d others too", others-2)
+		case others == 3:
+			text += "; one other too"
+		case n > 1:
+			text += "; one of these nobody else has"
+		default:
 			text += "; nobody else has it"
-			if n > 1 {
-				text = strings.TrimSuffix(text, "; nobody else has it") + "; nobody else has at least one of them"
-			}
-		} else {
-			text += fmt.Sprintf("; %d others have it too", others-2)
 		}
 		out.Reasons = append(out.Reasons, text)
 	}
