@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"math"
 	"net/url"
 	"path"
 )
@@ -258,7 +259,7 @@ func (x *Index) view() *indexView {
 	}
 	if scored > 0 {
 		v.Tiles = append(v.Tiles,
-			tile{number(x.sum/float64(scored)) + " %", "mean", ""}, tile{fmt.Sprint(x.median(scored)) + " %", "median", ""})
+			tile{number(math.Floor(10*x.sum/float64(scored))/10) + " %", "mean", ""}, tile{fmt.Sprint(x.median(scored)) + " %", "median", ""})
 		v.Plot = x.plot(scored)
 	}
 	titles := map[string]string{}
