@@ -30,13 +30,14 @@ func newBatchCommand(app *app) *cobra.Command {
 		events   string
 		handIn   handInFlags
 		formats  []string
+		live     poolOptions
 		search   batch.Search
 		from     string
 	)
 	cmd := &cobra.Command{
 		Use:   "batch LAB SUBMISSIONS... --out DIR",
 		Short: "Grade the submissions of a class",
-		Long: `Grade the submissions of a class, without a cluster. SUBMISSIONS are directories that hold a submission a student
+		Long: `Grade the submissions of a class, by default without a cluster. SUBMISSIONS are directories that hold a submission a student
 (a folder, an archive or a file of manifests, named after the student); what Canvas, Moodle and Gradescope let you download, as
 the .zip that it comes as or unpacked; single ones; or a list, a CSV file with the columns student_id and path, and
 name, email, submitted_at, due_at and extension if you like. One URL (s3://, gs://, azblob://) names such folders,
@@ -47,6 +48,9 @@ error. An error has no grade; it is never 0 points. The output directory gets re
 and a report for every student. What is graded is in a journal there: the same command again, after whatever ended it,
 grades only what is missing, and starts afresh when the lab or an option that changes grades is another.
 
+--engine live grades in the running lab, one submission after the other, and resets it in between; --pool N makes N labs for that,
+and takes them down afterwards. What fails in one lab is graded again in another; a lab that broke is mended, made anew or left out.
+
 Exit code: 0 everything is graded, 2 wrong use or a lab in error, 3 there are errors among the results, or the machine
 failed, 130 interrupted.`,
 		Example: `  labctl batch networkpolicy submissions/ --out graded/
@@ -55,9 +59,10 @@ failed, 130 interrupted.`,
   labctl batch networkpolicy class.csv --out graded/ --due 2026-11-23T18:00:00+01:00 --late grace=15m,penalty=10,cutoff=3d
   labctl batch networkpolicy submissions/ --out graded/ --format canvas-csv --assignment "Lab 1 (1234)"
   labctl batch networkpolicy submissions/ --out graded/ --only-failed
+  labctl batch networkpolicy submissions/ --out graded/ --engine live --pool 2
   labctl batch networkpolicy 's3://class/week-3?region=eu-central-1' --out graded/`,
 		Args: cobra.MinimumNArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (failed error) {
 			if cfg.Out == "" {
 				return errors.New("--out is missing: name the directory for the results")
 			}
@@ -78,8 +83,29 @@ failed, 130 interrupted.`,
 			if cfg.Grader, err = grade.NewGrader(lab); err != nil {
 				return err
 			}
+			if err := engine.check(); err != nil {
+				return err
+			}
 			if cfg.Engine, err = engine.open(lab); err != nil {
 				return err
+			}
+			var openLabs func() (*pool, error) // nil: none is needed
+			if engine.chosen() != engineOffline {
+				ref, err := labFlags.ref(args[0], lab)
+				if err != nil {
+					return err
+				}
+				semantics, err := engine.config()
+				if err != nil {
+					return err
+				}
+				if !cmd.Flags().Changed("timeout") {
+					cfg.Timeout = liveTimeout
+				}
+				cfg.Engine = liveName{cfg.Engine, engine.chosen()}
+				openLabs = func() (*pool, error) {
+					return app.openPool(cmd.Context(), &live, lab, ref, semantics.Semantics, engine.chosen() == engineBoth)
+				}
 			}
 			if err := handIn.apply(lab, &cfg); err != nil {
 				return err
@@ -96,6 +122,19 @@ failed, 130 interrupted.`,
 			}
 			warnAbout(app.log(), found)
 			cfg.Tool, cfg.Log = toolVersion(), app.log()
+			if openLabs != nil {
+				labs, err := openLabs()
+				if err != nil {
+					return infra(cmd.Context(), err)
+				}
+				defer func() {
+					if err := labs.close(cmd.Context()); err != nil {
+						app.log().Error("the labs of the pool are not all gone", "error", err)
+						failed = cmp.Or[error](failed, infraError{err})
+					}
+				}()
+				cfg.Grade, cfg.Workers = labs.Grade, labs.Size()
+			}
 			view := batchView{app: app, start: app.now(), events: events == "jsonl", quiet: output.json()}
 			cfg.Report = view.report
 			boundMemory()
@@ -125,11 +164,17 @@ failed, 130 interrupted.`,
 	}
 	labFlags.register(cmd)
 	engine.registerSemantics(cmd)
+	live.live.register(cmd)
 	output.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&cfg.Out, "out", "", "`DIR`ectory for the results")
 	f.IntVar(&cfg.Workers, "workers", 0, "how many to grade at the same time (default: the processors there are)")
 	registerFormats(cmd, &formats, &cfg)
+	f.StringVar(&engine.engine, "engine", engineOffline, "`ENGINE` that judges connections: offline, live or both")
+	complete(cmd, "engine", engineOffline, engineLive, engineBoth)
+	f.IntVar(&live.size, "pool", 0, "with --engine live or both: make `N` labs to grade in, instead of using the one that runs")
+	f.StringVar(&live.on, "on", "", "`PROVIDER` of the clusters of --pool (default: the lab's first)")
+	f.BoolVar(&live.keep, "keep-pool", false, "leave the labs of --pool for the next run")
 	f.StringSliceVar(&cfg.Again, "regrade", nil, "grade these `STUDENT`s again")
 	f.BoolVar(&cfg.OnlyFailed, "only-failed", false, "grade those again whose result is an error")
 	handIn.register(f)

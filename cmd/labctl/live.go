@@ -168,10 +168,10 @@ func (a *app) gradeSubmission(ctx context.Context, r *running, grader *grade.Gra
 		}
 	}()
 	if _, err = r.resetFirst(ctx); err != nil {
-		return nil, liveError(ctx, err)
+		return nil, liveError(ctx, &notReady{err})
 	}
 	if err = a.ready(ctx, r); err != nil {
-		return nil, liveError(ctx, err)
+		return nil, liveError(ctx, &notReady{err})
 	}
 	if rep, err = grader.Grade(ctx, sub, eng, opts); rep != nil {
 		rep.Tampering = r.engine.Tampering()
@@ -181,6 +181,12 @@ func (a *app) gradeSubmission(ctx context.Context, r *running, grader *grade.Gra
 		"apply", stats.Applied, "settle", stats.Settled, "probe", stats.Probed)
 	return rep, liveError(ctx, err)
 }
+
+// notReady says that nothing was graded: the lab could not be reset, or is not what was deployed.
+type notReady struct{ err error }
+
+func (e *notReady) Error() string { return e.err.Error() }
+func (e *notReady) Unwrap() error { return e.err }
 
 // resetFirst takes away what is in the lab, so that the submission alone is graded.
 func (r *running) resetFirst(ctx context.Context) (*provision.Reset, error) {

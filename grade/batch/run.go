@@ -28,6 +28,10 @@ type Config struct {
 	Limits  manifest.Limits // fields that are zero are those of DefaultLimits
 	Tool    string          `json:"-"` // labctl's version: another one grades afresh
 
+	// Grade grades a submission in the place of Engine, which only lends its name then: a Pool's. It is safe for concurrent use.
+	// A *grade.Refused is the submission's, a *MachineError ends the run, and any other error is the submission's result.
+	Grade func(context.Context, *grade.Submission, grade.Options) (*grade.Report, error)
+
 	// Open reads the submission of an entry whose Path is not a local one; nil: all are local. *grade.Refused and
 	// *Unreadable are about this submission, any other error is the machine's and ends the run.
 	Open func(context.Context, *Entry) (*Opened, error) `json:"-"`
@@ -262,9 +266,12 @@ func (r *run) one(ctx context.Context, entry int) outcome {
 		}
 		return result(rec.Result, input)
 	}
-	out, err := contained(ctx, r, e, func(ctx context.Context) (graded, error) { return r.evaluate(ctx, in.from), nil })
+	out, err := contained(ctx, r, e, func(ctx context.Context) (graded, error) { return r.evaluate(ctx, in.from) })
 	if err := ctx.Err(); err != nil {
 		return outcome{err: err}
+	}
+	if machine := (*MachineError)(nil); errors.As(err, &machine) {
+		return outcome{err: machine}
 	}
 	if err != nil {
 		out.res = failure(err.Error())
@@ -318,18 +325,28 @@ type graded struct {
 	rep *grade.Report
 }
 
-func (r *run) evaluate(ctx context.Context, from *Opened) graded {
+// evaluate grades a submission. Its error is a *MachineError.
+func (r *run) evaluate(ctx context.Context, from *Opened) (graded, error) {
 	sub, err := from.read(r.cfg.Grader, r.cfg.limits())
 	if err != nil {
-		return graded{res: r.notGraded(err)}
+		return graded{res: r.notGraded(err)}, nil
 	}
-	rep, err := r.cfg.Grader.Grade(ctx, sub, r.cfg.Engine, r.cfg.Options)
+	judge := r.cfg.Grade
+	if judge == nil {
+		judge = func(ctx context.Context, sub *grade.Submission, opts grade.Options) (*grade.Report, error) {
+			return r.cfg.Grader.Grade(ctx, sub, r.cfg.Engine, opts)
+		}
+	}
+	rep, err := judge(ctx, sub, r.cfg.Options)
+	if machine := (*MachineError)(nil); errors.As(err, &machine) {
+		return graded{}, machine
+	}
 	if err != nil {
-		return graded{res: r.notGraded(err)}
+		return graded{res: r.notGraded(err)}, nil
 	}
 	res := resultOf(rep)
 	res.Answers = sub.Answers()
-	return graded{res, rep}
+	return graded{res, rep}, nil
 }
 
 // contained does something for a submission so that nothing that happens in it reaches the others: a breakdown, and what is not

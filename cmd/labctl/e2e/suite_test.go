@@ -51,6 +51,7 @@ func TestLab(t *testing.T) {
 		{"reset", s.reset},
 		{"samples", s.samples},
 		{"engines", s.engines},
+		{"class-live", s.classLive},
 		{"cheats", s.cheats},
 		{"grade-faults", s.gradeFaults},
 		{"providers", s.providers},
