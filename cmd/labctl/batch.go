@@ -326,7 +326,11 @@ func (v *batchView) report(p batch.Progress) {
 	line := fmt.Sprintf("%d of %d %s", p.Done, p.Total, cmp.Or(v.what, "graded"))
 	if took, graded := now.Sub(v.start).Seconds(), p.Done-p.Kept; took > 0 && graded > 0 {
 		rate := float64(graded) / took
-		line += fmt.Sprintf(" · %.0f/s", rate)
+		if rate < 1 {
+			line += fmt.Sprintf(" · %.1f/min", rate*60)
+		} else {
+			line += fmt.Sprintf(" · %.0f/s", rate)
+		}
 		if left := p.Total - p.Done; left > 0 {
 			line += fmt.Sprintf(" · %s left", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
 		}
