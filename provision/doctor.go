@@ -38,7 +38,7 @@ func (m *Manager) Doctor(ctx context.Context, lab *labs.Lab, on string) ([]Findi
 	findings := r.provider.Preflight(ctx, r.cluster)
 	findings = append(findings, m.checkSettings()...)
 	findings = append(findings, checkStateDir(m.Store.Dir))
-	if r.provider.Ephemeral() {
+	if _, elsewhere := r.provider.(Collector); r.provider.Ephemeral() && !elsewhere { // its nodes are on this machine
 		findings = append(findings, checkMemory()...)
 		findings = append(findings, checkInotify()...)
 	}
