@@ -30,7 +30,7 @@ type Config struct {
 
 	// Grade grades a submission in the place of Engine, which only lends its name then: a Pool's. It is safe for concurrent use.
 	// A *grade.Refused is the submission's, a *MachineError ends the run, and any other error is the submission's result.
-	Grade func(context.Context, *grade.Submission, grade.Options) (*grade.Report, error)
+	Grade func(context.Context, *grade.Submission, grade.Options) (*grade.Report, error) `json:"-"`
 
 	// Open reads the submission of an entry whose Path is not a local one; nil: all are local. *grade.Refused and
 	// *Unreadable are about this submission, any other error is the machine's and ends the run.
