@@ -150,6 +150,9 @@ do what it should, 130 interrupted (the Job runs on).`,
 			if spec.Name == "" {
 				spec.Name = jobName(lab.Name, run.ID)
 			}
+			if err := spec.Check(); err != nil {
+				return err
+			}
 			for _, text := range egress {
 				e, err := jobs.ParseEgress(text)
 				if err != nil {

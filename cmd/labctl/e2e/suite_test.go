@@ -56,7 +56,6 @@ func TestLab(t *testing.T) {
 		{"grade-faults", s.gradeFaults},
 		{"providers", s.providers},
 		{"gke", s.gke},
-		{"jobs", s.jobs},
 		{"merge", s.merge},
 		{"pause", s.pause},
 		{"kubeconfig-lost", s.kubeconfigLost},

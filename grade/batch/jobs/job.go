@@ -69,8 +69,8 @@ const (
 	bytesOnDisk = 512 << 10
 )
 
-// check refuses what the API server would not take, or take and never start.
-func (s *JobSpec) check() error {
+// Check refuses what the API server would not take, or take and never start.
+func (s *JobSpec) Check() error {
 	// The hostname of a pod is the job's name with an index of up to five digits.
 	if problems := validation.IsDNS1123Label(s.Name); len(problems) > 0 || len(s.Name) > 57 {
 		return fmt.Errorf("--name %q: want at most 57 small letters, digits and -, such as week-3", s.Name)

@@ -22,7 +22,7 @@ import (
 // Start makes the Job and its NetworkPolicy, and lets it run. A Job of this name that has ended is taken away first; one that still runs
 // for the same run is left as it is, and for another run it is an error.
 func (s *JobSpec) Start(ctx context.Context, client kubernetes.Interface) (*batchv1.Job, error) {
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return nil, err
 	}
 	jobs := client.BatchV1().Jobs(s.Namespace)
