@@ -14,7 +14,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/labctl
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/labctl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/labctl
 
 test: lint ## gofmt, go vet, staticcheck, and all tests with the race detector
 	$(GO) test -race -timeout 10m ./...
@@ -28,7 +28,7 @@ lint: ## gofmt, go vet, staticcheck, of the end-to-end tests too
 cross: ## build for linux and macOS, amd64 and arm64, without cgo, into dist/
 	@for p in $(PLATFORMS); do \
 		echo "build $$p"; \
-		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -o dist/labctl-$${p%/*}-$${p#*/} ./cmd/labctl || exit 1; \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags "-s -w" -o dist/labctl-$${p%/*}-$${p#*/} ./cmd/labctl || exit 1; \
 	done
 
 quickstart: build ## grade a wrong and a right submission of the tutorial lab, without a cluster
