@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,18 +23,7 @@ import (
 )
 
 func newBatchCommand(app *app) *cobra.Command {
-	var (
-		labFlags labFlags
-		engine   engineFlags
-		output   outputFlag
-		cfg      batch.Config
-		events   string
-		handIn   handInFlags
-		formats  []string
-		live     poolOptions
-		search   batch.Search
-		from     string
-	)
+	var o batchOptions
 	cmd := &cobra.Command{
 		Use:   "batch LAB SUBMISSIONS... --out DIR",
 		Short: "Grade the submissions of a class",
@@ -62,128 +52,146 @@ failed, 130 interrupted.`,
   labctl batch networkpolicy submissions/ --out graded/ --engine live --pool 2
   labctl batch networkpolicy 's3://class/week-3?region=eu-central-1' --out graded/`,
 		Args: cobra.MinimumNArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) (failed error) {
-			if cfg.Out == "" {
-				return errors.New("--out is missing: name the directory for the results")
-			}
-			if search.From = batch.Platform(from); from != "" && !slices.Contains(batch.Platforms, search.From) {
-				return fmt.Errorf("--from %s: want one of %v", from, batch.Platforms)
-			}
-			if events != "" && events != "jsonl" {
-				return fmt.Errorf("--events %s: want jsonl", events)
-			}
-			var err error
-			if cfg.Formats, err = findFormats(formats, cfg.NoReports); err != nil {
-				return err
-			}
-			lab, err := labFlags.load(args[0])
-			if err != nil {
-				return err
-			}
-			if cfg.Grader, err = grade.NewGrader(lab); err != nil {
-				return err
-			}
-			if err := engine.check(); err != nil {
-				return err
-			}
-			if cfg.Engine, err = engine.open(lab); err != nil {
-				return err
-			}
-			var openLabs func() (*pool, error) // nil: none is needed
-			if engine.chosen() != engineOffline {
-				ref, err := labFlags.ref(args[0], lab)
-				if err != nil {
-					return err
-				}
-				semantics, err := engine.config()
-				if err != nil {
-					return err
-				}
-				if !cmd.Flags().Changed("timeout") {
-					cfg.Timeout = liveTimeout
-				}
-				cfg.Engine = liveName{cfg.Engine, engine.chosen()}
-				openLabs = func() (*pool, error) {
-					return app.openPool(cmd.Context(), &live, lab, ref, semantics.Semantics, engine.chosen() == engineBoth)
-				}
-			}
-			if err := handIn.apply(lab, &cfg); err != nil {
-				return err
-			}
-			found, release, err := findSubmissions(cmd.Context(), search, &cfg, args[1:])
-			if err != nil {
-				return err
-			}
-			defer release()
-			for _, e := range found.Entries {
-				if cfg.Grader.NamesTask(e.ID) {
-					return fmt.Errorf("%s is named after a task: name the directory that holds the students' folders, not one student's folder", e.Path)
-				}
-			}
-			warnAbout(app.log(), found)
-			cfg.Tool, cfg.Log = toolVersion(), app.log()
-			if openLabs != nil {
-				labs, err := openLabs()
-				if err != nil {
-					return infra(cmd.Context(), err)
-				}
-				defer func() {
-					if err := labs.close(cmd.Context()); err != nil {
-						app.log().Error("the labs of the pool are not all gone", "error", err)
-						failed = cmp.Or[error](failed, infraError{err})
-					}
-				}()
-				cfg.Grade, cfg.Workers = labs.Grade, labs.Size()
-			}
-			view := batchView{app: app, start: app.now(), events: events == "jsonl", quiet: output.json()}
-			cfg.Report = view.report
-			boundMemory()
-			sum, err := batch.Run(cmd.Context(), cfg, found.Entries)
-			view.end()
-			if err != nil {
-				if cmd.Context().Err() != nil {
-					return cmd.Context().Err()
-				}
-				return infraError{err}
-			}
-			if slices.Contains(formats, formatGitHub) {
-				if err := app.tellGitHub(cfg.Out); err != nil {
-					return err
-				}
-			}
-			if output.json() {
-				err = app.writeJSON(sum)
-			} else if events == "" {
-				err = writeSummary(app.out, sum, cfg.Out)
-			}
-			if err == nil && len(sum.Failures) > 0 {
-				return statusError(exitInfra)
-			}
-			return err
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.timeoutSet = cmd.Flags().Changed("timeout")
+			return app.batch(cmd.Context(), &o, args)
 		},
 	}
-	labFlags.register(cmd)
-	engine.registerSemantics(cmd)
-	live.live.register(cmd)
-	output.register(cmd)
+	o.lab.register(cmd)
+	o.engine.registerSemantics(cmd)
+	o.live.live.register(cmd)
+	o.output.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&cfg.Out, "out", "", "`DIR`ectory for the results")
-	f.IntVar(&cfg.Workers, "workers", 0, "how many to grade at the same time (default: the processors there are)")
-	registerFormats(cmd, &formats, &cfg)
-	f.StringVar(&engine.engine, "engine", engineOffline, "`ENGINE` that judges connections: offline, live or both")
+	f.StringVar(&o.cfg.Out, "out", "", "`DIR`ectory for the results")
+	f.IntVar(&o.cfg.Workers, "workers", 0, "how many to grade at the same time (default: the processors there are)")
+	registerFormats(cmd, &o.formats, &o.cfg)
+	f.StringVar(&o.engine.engine, "engine", engineOffline, "`ENGINE` that judges connections: offline, live or both")
 	complete(cmd, "engine", engineOffline, engineLive, engineBoth)
-	f.IntVar(&live.size, "pool", 0, "with --engine live or both: make `N` labs to grade in, instead of using the one that runs")
-	f.StringVar(&live.on, "on", "", "`PROVIDER` of the clusters of --pool (default: the lab's first)")
-	f.BoolVar(&live.keep, "keep-pool", false, "leave the labs of --pool for the next run")
-	f.StringSliceVar(&cfg.Again, "regrade", nil, "grade these `STUDENT`s again")
-	f.BoolVar(&cfg.OnlyFailed, "only-failed", false, "grade those again whose result is an error")
-	handIn.register(f)
-	f.StringVar(&from, "from", "", "what names of folders and files mean: plain, canvas, moodle or gradescope (default: found out)")
-	f.BoolVar(&search.ClassArchive, "class-archive", false, "a .zip that is named holds a class, not one student's files")
-	f.StringVar(&events, "events", "", "print each result as it comes, in this `FORMAT`: jsonl")
-	registerGrading(cmd, &cfg)
+	f.IntVar(&o.live.size, "pool", 0, "with --engine live or both: make `N` labs to grade in, instead of using the one that runs")
+	f.StringVar(&o.live.on, "on", "", "`PROVIDER` of the clusters of --pool (default: the lab's first)")
+	f.BoolVar(&o.live.keep, "keep-pool", false, "leave the labs of --pool for the next run")
+	f.StringSliceVar(&o.cfg.Again, "regrade", nil, "grade these `STUDENT`s again")
+	f.BoolVar(&o.cfg.OnlyFailed, "only-failed", false, "grade those again whose result is an error")
+	o.handIn.register(f)
+	f.StringVar(&o.from, "from", "", "what names of folders and files mean: plain, canvas, moodle or gradescope (default: found out)")
+	f.BoolVar(&o.search.ClassArchive, "class-archive", false, "a .zip that is named holds a class, not one student's files")
+	f.StringVar(&o.events, "events", "", "print each result as it comes, in this `FORMAT`: jsonl")
+	registerGrading(cmd, &o.cfg)
 	cmd.AddCommand(newBatchSubmitCommand(app), newBatchStatusCommand(app), newBatchCancelCommand(app), newBatchCollectCommand(app), newBatchWorkCommand(app))
 	return cmd
+}
+
+// batchOptions are what the command line says of a batch.
+type batchOptions struct {
+	lab        labFlags
+	engine     engineFlags
+	live       poolOptions
+	handIn     handInFlags
+	output     outputFlag
+	cfg        batch.Config
+	search     batch.Search
+	from       string
+	formats    []string
+	events     string
+	timeoutSet bool
+}
+
+// check completes the options that flags alone decide.
+func (o *batchOptions) check() (err error) {
+	if o.cfg.Out == "" {
+		return errors.New("--out is missing: name the directory for the results")
+	}
+	if o.search.From = batch.Platform(o.from); o.from != "" && !slices.Contains(batch.Platforms, o.search.From) {
+		return fmt.Errorf("--from %s: want one of %v", o.from, batch.Platforms)
+	}
+	if o.events != "" && o.events != "jsonl" {
+		return fmt.Errorf("--events %s: want jsonl", o.events)
+	}
+	if err := o.engine.check(); err != nil {
+		return err
+	}
+	if o.engine.chosen() != engineOffline && !o.timeoutSet {
+		o.cfg.Timeout = liveTimeout
+	}
+	o.cfg.Formats, err = findFormats(o.formats, o.cfg.NoReports)
+	return err
+}
+
+// batch grades a class.
+func (a *app) batch(ctx context.Context, o *batchOptions, args []string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	cfg := &o.cfg
+	lab, err := o.lab.load(args[0])
+	if err != nil {
+		return err
+	}
+	if cfg.Grader, err = grade.NewGrader(lab); err != nil {
+		return err
+	}
+	if cfg.Engine, err = o.engine.open(lab); err != nil {
+		return err
+	}
+	if err := o.handIn.apply(lab, cfg); err != nil {
+		return err
+	}
+	found, release, err := findSubmissions(ctx, o.search, cfg, args[1:])
+	if err != nil {
+		return err
+	}
+	defer release()
+	for _, e := range found.Entries {
+		if cfg.Grader.NamesTask(e.ID) {
+			return fmt.Errorf("%s is named after a task: name the directory that holds the students' folders, not one student's folder", e.Path)
+		}
+	}
+	warnAbout(a.log(), found)
+	cfg.Tool, cfg.Log = toolVersion(), a.log()
+	var sum *batch.Summary
+	if o.engine.chosen() == engineOffline {
+		sum, err = a.runBatch(ctx, o, found.Entries)
+	} else {
+		sum, err = a.runLiveBatch(ctx, o, args[0], found.Entries)
+	}
+	if err != nil {
+		return err
+	}
+	return a.showBatch(o, sum)
+}
+
+// runBatch grades, and shows how far it is.
+func (a *app) runBatch(ctx context.Context, o *batchOptions, entries []batch.Entry) (*batch.Summary, error) {
+	view := batchView{app: a, start: a.now(), events: o.events == "jsonl", quiet: o.output.json()}
+	o.cfg.Report = view.report
+	boundMemory()
+	sum, err := batch.Run(ctx, o.cfg, entries)
+	view.end()
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, infraError{err}
+	}
+	return sum, nil
+}
+
+// showBatch prints what came out. Errors among the results make the exit code 3.
+func (a *app) showBatch(o *batchOptions, sum *batch.Summary) (err error) {
+	if slices.Contains(o.formats, formatGitHub) {
+		if err := a.tellGitHub(o.cfg.Out); err != nil {
+			return err
+		}
+	}
+	if o.output.json() {
+		err = a.writeJSON(sum)
+	} else if o.events == "" {
+		err = writeSummary(a.out, sum, o.cfg.Out)
+	}
+	if err == nil && len(sum.Failures) > 0 {
+		return statusError(exitInfra)
+	}
+	return err
 }
 
 // registerGrading adds the flags of what a grade depends on.

@@ -17,6 +17,32 @@ import (
 	"github.com/labctl/labctl/provision"
 )
 
+// runLiveBatch grades in running labs.
+func (a *app) runLiveBatch(ctx context.Context, o *batchOptions, nameOrDir string, entries []batch.Entry) (sum *batch.Summary, err error) {
+	lab := o.cfg.Grader.Lab()
+	ref, err := o.lab.ref(nameOrDir, lab)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := o.engine.config()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := a.openPool(ctx, &o.live, lab, ref, rules.Semantics, o.engine.chosen() == engineBoth)
+	if err != nil {
+		return nil, infra(ctx, err)
+	}
+	defer func() {
+		if left := pool.close(ctx); left != nil {
+			a.log().Error("the labs of the pool are not all gone", "error", left)
+			err = cmp.Or[error](err, infraError{left})
+		}
+	}()
+	o.cfg.Engine = liveName{o.cfg.Engine, o.engine.chosen()}
+	o.cfg.Grade, o.cfg.Workers = pool.Grade, pool.Size()
+	return a.runBatch(ctx, o, entries)
+}
+
 // liveTimeout is how long one submission may take live, by default: some checkpoints, each with its settling and probes, and a lab
 // that is mended meanwhile.
 const liveTimeout = 10 * time.Minute
