@@ -22,8 +22,8 @@ test: lint ## gofmt, go vet, staticcheck, and all tests with the race detector
 lint: ## gofmt, go vet, staticcheck, of the end-to-end tests too
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet -tags 'e2e e2e_gke' ./...
-	$(GO) run $(STATICCHECK) -tags 'e2e e2e_gke' ./...
+	$(GO) vet -tags 'e2e e2e_gke e2e_jobs' ./...
+	$(GO) run $(STATICCHECK) -tags 'e2e e2e_gke e2e_jobs' ./...
 
 cross: ## build for linux and macOS, amd64 and arm64, without cgo, into dist/
 	@for p in $(PLATFORMS); do \
@@ -55,7 +55,7 @@ e2e-gke: build ## the tutorial on the real GKE, in the project LABCTL_E2E_GKE_PR
 
 JOBS ?= 10000
 e2e-jobs: build ## grade JOBS=10000 submissions as a Job in a real cluster, while a worker is killed and a node is stopped
-	LABCTL_E2E_JOBS=$(JOBS) LABCTL_E2E_BINARY=$(CURDIR)/$(BIN) $(GO) test -tags e2e -count=1 -v -timeout 30m -run TestJobs ./cmd/labctl/e2e
+	LABCTL_E2E_JOBS=$(JOBS) LABCTL_E2E_BINARY=$(CURDIR)/$(BIN) $(GO) test -tags 'e2e e2e_jobs' -count=1 -v -timeout 30m -run TestJobs ./cmd/labctl/e2e
 
 SETS ?= 200
 SEED ?= 1

@@ -52,6 +52,7 @@ func TestLab(t *testing.T) {
 		{"samples", s.samples},
 		{"engines", s.engines},
 		{"class-live", s.classLive},
+		{"class-jobs", s.classJobs},
 		{"cheats", s.cheats},
 		{"grade-faults", s.gradeFaults},
 		{"providers", s.providers},
