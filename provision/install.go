@@ -117,9 +117,8 @@ func (r *run) lookNetwork(ctx context.Context, network string) (Action, error) {
 	return act, nil
 }
 
-// awaitNetwork waits for the Cilium that the cluster came with.
-func (r *run) awaitNetwork(ctx context.Context, client *kube.Client, p *progress) error {
-	p.warnf("the cluster has a Cilium of its own: without Hubble's flows a drop is told by its time-out, and reports lack that evidence")
+// awaitCilium waits until a Cilium whose objects are there is ready.
+func (r *run) awaitCilium(ctx context.Context, client *kube.Client, p *progress) error {
 	p.signal(signalInstalled)
 	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
 	if err := wait.Wait(ctx, clusterDNS(client)); err != nil {
@@ -212,7 +211,8 @@ func (r *run) installCilium(ctx context.Context, p *progress) error {
 		return err
 	}
 	if network, _ := r.network(); network != "" {
-		return r.awaitNetwork(ctx, client, p)
+		p.warnf("the cluster has a Cilium of its own: without Hubble's flows a drop is told by its time-out, and reports lack that evidence")
+		return r.awaitCilium(ctx, client, p)
 	}
 	if version, err := client.Typed.Discovery().ServerVersion(); err == nil {
 		if ok, why := cilium.Tested(r.lab.Cilium.Version, version.GitVersion); !ok {
@@ -245,13 +245,7 @@ func (r *run) installCilium(ctx context.Context, p *progress) error {
 	if err != nil {
 		return err
 	}
-	p.signal(signalInstalled)
-	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
-	if err := wait.Wait(ctx, clusterDNS(client)); err != nil {
-		return err
-	}
-	p.signal(signalDNS)
-	return wait.Wait(ctx, r.ciliumChecks(client)...)
+	return r.awaitCilium(ctx, client, p)
 }
 
 // sctpValues let Cilium's datapath take SCTP where an app of the lab speaks it: by default it drops it.

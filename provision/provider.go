@@ -2,8 +2,11 @@ package provision
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/go-viper/mapstructure/v2"
 
 	"github.com/labctl/labctl/labs"
 )
@@ -48,6 +51,18 @@ type Provider interface {
 // NewProvider makes a provider for a lab's cluster block. Its errors are the author's or the user's: a
 // setting that makes no sense.
 type NewProvider func(block labs.Cluster, site *Settings, log *slog.Logger) (Provider, error)
+
+// DecodeSettings puts the attributes of a lab's cluster block into a provider's struct, by its mapstructure tags.
+func DecodeSettings(block labs.Cluster, into any) error {
+	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: into, ErrorUnused: true})
+	if err != nil {
+		return err
+	}
+	if err := dec.Decode(block.Settings); err != nil {
+		return fmt.Errorf("cluster %q: %w", block.Provider, err)
+	}
+	return nil
+}
 
 // Cluster names a cluster of an instance.
 type Cluster struct {

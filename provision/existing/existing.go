@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-viper/mapstructure/v2"
 	"k8s.io/client-go/tools/clientcmd"
 	api "k8s.io/client-go/tools/clientcmd/api"
 
@@ -36,12 +35,8 @@ type Provider struct{ settings settings }
 // New implements provision.NewProvider.
 func New(block labs.Cluster, _ *provision.Settings, _ *slog.Logger) (provision.Provider, error) {
 	p := &Provider{}
-	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: &p.settings, ErrorUnused: true})
-	if err != nil {
+	if err := provision.DecodeSettings(block, &p.settings); err != nil {
 		return nil, err
-	}
-	if err := dec.Decode(block.Settings); err != nil {
-		return nil, fmt.Errorf("cluster %q: %w", Name, err)
 	}
 	return p, nil
 }

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"cloud.google.com/go/container/apiv1/containerpb"
-	"github.com/go-viper/mapstructure/v2"
 	"google.golang.org/api/option"
 	"k8s.io/client-go/tools/clientcmd"
 	api "k8s.io/client-go/tools/clientcmd/api"
@@ -93,12 +92,8 @@ func New(block labs.Cluster, site *provision.Settings, log *slog.Logger) (provis
 
 func newProvider(block labs.Cluster, log *slog.Logger, options ...option.ClientOption) (*Provider, error) {
 	p := &Provider{log: log, options: options, poll: 5 * time.Second, now: time.Now}
-	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: &p.settings, ErrorUnused: true, WeaklyTypedInput: true})
-	if err != nil {
+	if err := provision.DecodeSettings(block, &p.settings); err != nil {
 		return nil, err
-	}
-	if err := dec.Decode(block.Settings); err != nil {
-		return nil, fmt.Errorf("cluster %q: %w", Name, err)
 	}
 	s := &p.settings
 	s.Location = cmp.Or(s.Location, defaultLocation)
@@ -110,9 +105,11 @@ func newProvider(block labs.Cluster, log *slog.Logger, options ...option.ClientO
 	s.Project = cmp.Or(s.Project, os.Getenv("GOOGLE_CLOUD_PROJECT"))
 	p.ttl = defaultTTL
 	if s.TTL != "" {
-		if p.ttl, err = time.ParseDuration(s.TTL); err != nil {
+		ttl, err := time.ParseDuration(s.TTL)
+		if err != nil {
 			return nil, fmt.Errorf("cluster %q: ttl = %q: want a duration such as 8h", Name, s.TTL)
 		}
+		p.ttl = ttl
 	}
 	return p, nil
 }

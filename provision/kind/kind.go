@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-viper/mapstructure/v2"
-
 	"github.com/labctl/labctl/labs"
 	"github.com/labctl/labctl/provision"
 )
@@ -58,14 +56,8 @@ var _ interface {
 // New implements provision.NewProvider.
 func New(block labs.Cluster, site *provision.Settings, log *slog.Logger) (provision.Provider, error) {
 	p := &Provider{site: site, log: log, engine: new(engine)}
-	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
-		Result: &p.settings, ErrorUnused: true, WeaklyTypedInput: true,
-	})
-	if err != nil {
+	if err := provision.DecodeSettings(block, &p.settings); err != nil {
 		return nil, err
-	}
-	if err := dec.Decode(block.Settings); err != nil {
-		return nil, fmt.Errorf("cluster %q: %w", Name, err)
 	}
 	if p.settings.ControlPlanes == 0 {
 		p.settings.ControlPlanes = 1

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-viper/mapstructure/v2"
 	"k8s.io/client-go/tools/clientcmd"
 	api "k8s.io/client-go/tools/clientcmd/api"
 
@@ -59,12 +58,8 @@ func New(block labs.Cluster, _ *provision.Settings, log *slog.Logger) (provision
 
 func newProvider(block labs.Cluster, log *slog.Logger, program program) (*Provider, error) {
 	p := &Provider{log: log, program: program}
-	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: &p.settings, ErrorUnused: true, WeaklyTypedInput: true})
-	if err != nil {
+	if err := provision.DecodeSettings(block, &p.settings); err != nil {
 		return nil, err
-	}
-	if err := dec.Decode(block.Settings); err != nil {
-		return nil, fmt.Errorf("cluster %q: %w", Name, err)
 	}
 	if p.settings.Nodes == 0 {
 		p.settings.Nodes = 1
