@@ -20,6 +20,7 @@ import (
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
 	"github.com/labctl/labctl/grade/report"
+	"github.com/labctl/labctl/labs"
 )
 
 func newBatchCommand(app *app) *cobra.Command {
@@ -123,14 +124,8 @@ func (a *app) batch(ctx context.Context, o *batchOptions, args []string) error {
 		return err
 	}
 	cfg := &o.cfg
-	lab, err := o.lab.load(args[0])
+	lab, err := loadGrading(cfg, &o.lab, &o.engine, args[0])
 	if err != nil {
-		return err
-	}
-	if cfg.Grader, err = grade.NewGrader(lab); err != nil {
-		return err
-	}
-	if cfg.Engine, err = o.engine.open(lab); err != nil {
 		return err
 	}
 	if err := o.handIn.apply(lab, cfg); err != nil {
@@ -158,6 +153,19 @@ func (a *app) batch(ctx context.Context, o *batchOptions, args []string) error {
 		return err
 	}
 	return a.showBatch(o, sum)
+}
+
+// loadGrading reads a lab, and completes what it is graded by.
+func loadGrading(cfg *batch.Config, flags *labFlags, engine *engineFlags, nameOrDir string) (*labs.Lab, error) {
+	lab, err := flags.load(nameOrDir)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Grader, err = grade.NewGrader(lab); err != nil {
+		return nil, err
+	}
+	cfg.Engine, err = engine.open(lab)
+	return lab, err
 }
 
 // runBatch grades, and shows how far it is.

@@ -17,7 +17,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/labctl/labctl/cilium/kube"
-	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
 	"github.com/labctl/labctl/grade/batch/jobs"
 	"github.com/labctl/labctl/grade/batch/storage"
@@ -101,14 +100,8 @@ do what it should, 130 interrupted (the Job runs on).`,
 				return fmt.Errorf("--cpu %s: %w", cpu, err)
 			}
 			spec.TTL = int32(ttl / time.Second)
-			lab, err := labFlags.load(args[0])
+			lab, err := loadGrading(&cfg, &labFlags, &engine, args[0])
 			if err != nil {
-				return err
-			}
-			if cfg.Grader, err = grade.NewGrader(lab); err != nil {
-				return err
-			}
-			if cfg.Engine, err = engine.open(lab); err != nil {
 				return err
 			}
 			if err := handIn.apply(lab, &cfg); err != nil {

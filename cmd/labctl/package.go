@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
 	"github.com/labctl/labctl/grade/gradescope"
 )
@@ -141,14 +140,8 @@ func newAutogradeGradescopeCommand(app *app) *cobra.Command {
 		Short: "Grade what Gradescope has put into its folder",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lab, err := labFlags.load(args[0])
+			lab, err := loadGrading(&cfg, &labFlags, &engine, args[0])
 			if err != nil {
-				return err
-			}
-			if cfg.Grader, err = grade.NewGrader(lab); err != nil {
-				return err
-			}
-			if cfg.Engine, err = engine.open(lab); err != nil {
 				return err
 			}
 			if late {
