@@ -185,16 +185,21 @@ func (a *app) runBatch(ctx context.Context, o *batchOptions, entries []batch.Ent
 }
 
 // showBatch prints what came out. Errors among the results make the exit code 3.
-func (a *app) showBatch(o *batchOptions, sum *batch.Summary) (err error) {
+func (a *app) showBatch(o *batchOptions, sum *batch.Summary) error {
 	if slices.Contains(o.formats, formatGitHub) {
 		if err := a.tellGitHub(o.cfg.Out); err != nil {
 			return err
 		}
 	}
-	if o.output.json() {
+	return a.showSummary(sum, o.output.json(), o.events != "", o.cfg.Out)
+}
+
+// showSummary prints what a class came to, unless its results were printed one by one.
+func (a *app) showSummary(sum *batch.Summary, asJSON, told bool, dir string) (err error) {
+	if asJSON {
 		err = a.writeJSON(sum)
-	} else if o.events == "" {
-		err = writeSummary(a.out, sum, o.cfg.Out)
+	} else if !told {
+		err = writeSummary(a.out, sum, dir)
 	}
 	if err == nil && len(sum.Failures) > 0 {
 		return statusError(exitInfra)
@@ -340,17 +345,7 @@ func (v *batchView) report(p batch.Progress) {
 	}
 	v.last = now
 	line := fmt.Sprintf("%d of %d %s", p.Done, p.Total, cmp.Or(v.what, "graded"))
-	if took, graded := now.Sub(v.start).Seconds(), p.Done-p.Kept; took > 0 && graded > 0 {
-		rate := float64(graded) / took
-		if rate < 1 {
-			line += fmt.Sprintf(" · %.1f/min", rate*60)
-		} else {
-			line += fmt.Sprintf(" · %.0f/s", rate)
-		}
-		if left := p.Total - p.Done; left > 0 {
-			line += fmt.Sprintf(" · %s left", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
-		}
-	}
+	line += pace(p.Done-p.Kept, p.Total-p.Done, now.Sub(v.start))
 	if p.Kept > 0 {
 		line += fmt.Sprintf(" · %d kept", p.Kept)
 	}
@@ -363,6 +358,22 @@ func (v *batchView) report(p batch.Progress) {
 		return
 	}
 	fmt.Fprintln(v.app.err, line)
+}
+
+// pace says how fast it goes, and how long what is left takes at that; empty if nobody can know yet.
+func pace(done, left int, took time.Duration) string {
+	if took <= 0 || done <= 0 {
+		return ""
+	}
+	rate := float64(done) / took.Seconds()
+	text := fmt.Sprintf(" · %.0f/s", rate)
+	if rate < 1 {
+		text = fmt.Sprintf(" · %.1f/min", rate*60)
+	}
+	if left > 0 {
+		text += fmt.Sprintf(" · %s left", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
+	}
+	return text
 }
 
 func (v *batchView) end() {

@@ -314,13 +314,7 @@ func (f *follower) show(ctx context.Context, over bool) error {
 		}
 	}
 	line := fmt.Sprintf("%d of %d graded", p.Done, p.Total)
-	if took := f.app.now().Sub(f.since).Seconds(); took > 0 && p.Done > f.first.Done {
-		rate := float64(p.Done-f.first.Done) / took
-		line += fmt.Sprintf(" · %.0f/s", rate)
-		if left := p.Total - p.Done; left > 0 {
-			line += fmt.Sprintf(" · %s left", (time.Duration(float64(left)/rate) * time.Second).Round(time.Second))
-		}
-	}
+	line += pace(p.Done-f.first.Done, p.Total-p.Done, f.app.now().Sub(f.since))
 	line += fmt.Sprintf(" · shards: %d working, %d of %d done", state.Ready, state.Succeeded, len(f.run.Plan.Shards))
 	if state.FailedShards != "" {
 		line += ", failed: " + state.FailedShards
@@ -543,15 +537,7 @@ with --partial they are errors among the results, which is never 0 points.`,
 			case err != nil:
 				return infraError{err}
 			}
-			if output.json() {
-				err = app.writeJSON(sum)
-			} else {
-				err = writeSummary(app.out, sum, cfg.Out)
-			}
-			if err == nil && len(sum.Failures) > 0 {
-				return statusError(exitInfra)
-			}
-			return err
+			return app.showSummary(sum, output.json(), false, cfg.Out)
 		},
 	}
 	output.register(cmd)
