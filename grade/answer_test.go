@@ -6,30 +6,10 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/grade/offline"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/grade/gradetest"
 )
-
-// tutorial is the lab that ships.
-func tutorial(t *testing.T) (*labs.Lab, *grade.Grader) {
-	t.Helper()
-	fsys, dir, err := labs.Open("networkpolicy")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lab, diags := labs.Load(fsys, dir, labs.LoadOptions{})
-	if err := diags.Err(); err != nil {
-		t.Fatal(err)
-	}
-	g, err := grade.NewGrader(lab)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return lab, g
-}
 
 const answerPolicy = `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -48,7 +28,7 @@ spec:
 
 func TestAnswersAreEqualIfOnlyTheWritingDiffers(t *testing.T) {
 	t.Parallel()
-	_, g := tutorial(t)
+	g := gradetest.Open(t, gradetest.Tutorial).Grader
 	answer := func(text string) grade.Answer {
 		t.Helper()
 		sub, err := g.ReadSubmissionFS(fstest.MapFS{"03-allow-frontend/p.yaml": {Data: []byte(text)}}, ".", manifest.Limits{})
@@ -103,11 +83,8 @@ spec:
 
 func TestKnownMutantsHaveAnswersAndOutcomes(t *testing.T) {
 	t.Parallel()
-	lab, g := tutorial(t)
-	eng, err := offline.New(lab, policy.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	lab := gradetest.Open(t, gradetest.Tutorial)
+	g, eng := lab.Grader, lab.Engine
 	known, err := g.Known(context.Background(), eng, grade.Options{})
 	if err != nil {
 		t.Fatal(err)

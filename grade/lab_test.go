@@ -16,9 +16,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/grade/offline"
 	"github.com/labctl/labctl/labs"
 )
@@ -26,27 +26,10 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // shop is the lab in testdata/lab, with its engine.
-var shop = sync.OnceValues(func() (*grade.Grader, *offline.Engine) {
-	lab := mustLoad(os.DirFS("testdata/lab"))
-	g, err := grade.NewGrader(lab)
-	if err != nil {
-		panic(err)
-	}
-	eng, err := offline.New(lab, policy.Config{})
-	if err != nil {
-		panic(err)
-	}
-	return g, eng
-})
-
-func mustLoad(fsys fs.FS) *labs.Lab {
-	lab, diags := labs.Load(fsys, ".", labs.LoadOptions{})
-	if lab == nil {
-		var b bytes.Buffer
-		_ = diags.WriteText(&b, 120, false)
-		panic(b.String())
-	}
-	return lab
+func shop(tb testing.TB) (*grade.Grader, *offline.Engine) {
+	tb.Helper()
+	lab := gradetest.Load(tb, os.DirFS("testdata/lab"))
+	return lab.Grader, lab.Engine
 }
 
 // inline loads a lab from the text of its lab.hcl and its other files, as a txtar archive.
@@ -54,17 +37,8 @@ func inline(t *testing.T, hcl, files string) (*labs.Lab, *offline.Engine) {
 	t.Helper()
 	fsys := archiveFS(txtar.Parse([]byte(files)), "")
 	fsys["lab.hcl"] = &fstest.MapFile{Data: []byte(hcl)}
-	lab, diags := labs.Load(fsys, ".", labs.LoadOptions{})
-	if lab == nil {
-		var b bytes.Buffer
-		_ = diags.WriteText(&b, 120, false)
-		t.Fatal(b.String())
-	}
-	eng, err := offline.New(lab, policy.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return lab, eng
+	lab := gradetest.Load(t, fsys)
+	return lab.Lab, lab.Engine
 }
 
 // archiveFS is the files of an archive below a directory.
@@ -156,7 +130,7 @@ func TestSubmissions(t *testing.T) {
 // outcome grades a submission of the shop twice and returns the name and text of what came of it.
 func outcome(t *testing.T, fsys fs.FS, opts grade.Options) (name string, text []byte) {
 	t.Helper()
-	g, eng := shop()
+	g, eng := shop(t)
 	once := func() (string, []byte) {
 		sub, err := g.ReadSubmissionFS(fsys, ".", manifest.Limits{})
 		if err == nil {

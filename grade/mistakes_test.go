@@ -2,7 +2,6 @@ package grade_test
 
 import (
 	"bytes"
-	"context"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -14,11 +13,9 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/grade/offline"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/grade/gradetest"
 )
 
 // mistakeLab is the lab of the table below: its task "t" asks for what each case says; "first" comes before
@@ -535,7 +532,7 @@ func TestRecognize(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			lab := mustLoad(fstest.MapFS{
+			lab := gradetest.Load(t, fstest.MapFS{
 				"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", tt.checks, 1))},
 				"api.yaml": {Data: []byte(apiManifests)},
 			})
@@ -605,7 +602,7 @@ var tutorialMistakes = map[string]string{
 // Each wrong submission of the tutorial is recognised by the mistake that it is named after, and by no other.
 func TestRecognizeTutorial(t *testing.T) {
 	t.Parallel()
-	lab := mustLoad(os.DirFS("../labs/networkpolicy"))
+	lab := gradetest.Open(t, gradetest.Tutorial)
 	for i := range lab.Samples {
 		sample := &lab.Samples[i]
 		t.Run(sample.Name, func(t *testing.T) {
@@ -626,7 +623,7 @@ func TestRecognizeTutorial(t *testing.T) {
 // named where points were lost. The submissions are the tutorial's samples, mixed task by task.
 func TestRecognizeMixtures(t *testing.T) {
 	t.Parallel()
-	lab := mustLoad(os.DirFS("../labs/networkpolicy"))
+	lab := gradetest.Open(t, gradetest.Tutorial)
 	tasks := map[string]map[string]fstest.MapFS{} // by sample and folder
 	var wrong []string
 	for _, sample := range lab.Samples {
@@ -672,14 +669,10 @@ func TestRecognizeMixtures(t *testing.T) {
 
 // Whatever policy a student hands in, looking for mistakes in it does not fail.
 func FuzzRecognize(f *testing.F) {
-	lab := mustLoad(fstest.MapFS{
+	lab := gradetest.Load(f, fstest.MapFS{
 		"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", webReachesAPI+onlyWatchReachesAPI+dnsOverTCP+only8080, 1))},
 		"api.yaml": {Data: []byte(apiManifests)},
 	})
-	engine, err := offline.New(lab, policy.Config{})
-	if err != nil {
-		f.Fatal(err)
-	}
 	for _, spec := range []string{closeAPI, closeWeb, webToAPI, apiFromWeb, dnsForWeb,
 		`{podSelector: {}, ingress: [{}, {from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}], ports: [{port: http}]}]}`,
 		`{podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [web]}]}, policyTypes: [Ingress, Egress],
@@ -689,11 +682,11 @@ func FuzzRecognize(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		files := fstest.MapFS{"answers/t/p.yaml": {Data: data}}
-		submission, err := grade.ReadSubmissionFS(files, "answers", lab, manifest.Limits{})
+		submission, err := lab.Grader.ReadSubmissionFS(files, "answers", manifest.Limits{})
 		if err != nil {
 			return
 		}
-		report, err := grade.Grade(context.Background(), lab, submission, engine, grade.Options{})
+		report, err := lab.Grader.Grade(t.Context(), submission, lab.Engine, grade.Options{})
 		if err != nil {
 			return
 		}
@@ -762,17 +755,13 @@ func TestMistakesAreDocumented(t *testing.T) {
 	}
 }
 
-func gradeFS(t *testing.T, lab *labs.Lab, fsys fs.FS, dir string) *grade.Report {
+func gradeFS(t *testing.T, lab *gradetest.Lab, fsys fs.FS, dir string) *grade.Report {
 	t.Helper()
-	engine, err := offline.New(lab, policy.Config{})
+	submission, err := lab.Grader.ReadSubmissionFS(fsys, dir, manifest.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	submission, err := grade.ReadSubmissionFS(fsys, dir, lab, manifest.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	report, err := grade.Grade(context.Background(), lab, submission, engine, grade.Options{})
+	report, err := lab.Grader.Grade(t.Context(), submission, lab.Engine, grade.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

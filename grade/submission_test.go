@@ -56,7 +56,7 @@ func write(t *testing.T, files map[string]string) string {
 
 func TestReadSubmissionFromDisk(t *testing.T) {
 	t.Parallel()
-	g, _ := shop()
+	g, _ := shop(t)
 	dir := write(t, map[string]string{"01-deny/policy.yaml": denyBackend, "single.yml": denyBackend, ".git/config.yaml": "not: read"})
 
 	sub, err := g.ReadSubmission(filepath.Join(dir, "01-deny"), manifest.Limits{})
@@ -84,7 +84,7 @@ func TestReadSubmissionFromDisk(t *testing.T) {
 // A lab that takes one layout says so.
 func TestLayouts(t *testing.T) {
 	t.Parallel()
-	g, _ := shop()
+	g, _ := shop(t)
 	for _, c := range []struct {
 		layout  labs.Layout
 		files   map[string]string
@@ -130,7 +130,7 @@ func TestLayouts(t *testing.T) {
 // Whatever is too large or leads outside is the submission's fault, and read no further.
 func TestHostileSubmissions(t *testing.T) {
 	t.Parallel()
-	g, _ := shop()
+	g, _ := shop(t)
 	outside := write(t, map[string]string{"secret.yaml": denyBackend})
 	tooMany := map[string]string{}
 	for _, name := range []string{"a", "b", "c", "d"} {
@@ -229,7 +229,7 @@ func tarred(t testing.TB, entries ...entry) []byte {
 
 func TestArchives(t *testing.T) {
 	t.Parallel()
-	g, _ := shop()
+	g, _ := shop(t)
 	policy := entry{name: "answers/01-deny/policy.yaml", text: denyBackend}
 	for _, c := range []struct {
 		name    string
@@ -280,7 +280,7 @@ func TestArchives(t *testing.T) {
 }
 
 func FuzzReadSubmission(f *testing.F) {
-	g, eng := shop()
+	g, eng := shop(f)
 	f.Add("deny/a.yaml", []byte(denyBackend))
 	f.Add("01-deny/delete/a.yaml", []byte("kind: NetworkPolicy\nmetadata: {name: x}"))
 	f.Add("a.zip", zipped(f, entry{name: "deny/a.yaml", text: denyBackend}))

@@ -11,9 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/grade/batch/classroom"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/grade/gradetest"
 )
 
 // BenchmarkBatch measures `labctl batch` as a process on classes made from the tutorial lab's solution. It judges nothing:
@@ -94,19 +92,7 @@ func tell(what string, got float64, unit string) {
 // makeClass makes up a class in a process that keeps little in memory: see worldOfProbes.
 func makeClass(b *testing.B, dir string, students int, distinct bool) string {
 	b.Helper()
-	fsys, name, err := labs.Open("networkpolicy")
-	if err != nil {
-		b.Fatal(err)
-	}
-	lab, diags := labs.Load(fsys, name, labs.LoadOptions{})
-	if err := diags.Err(); err != nil {
-		b.Fatal(err)
-	}
-	grader, err := grade.NewGrader(lab)
-	if err != nil {
-		b.Fatal(err)
-	}
-	class := classroom.Class{Grader: grader, Students: students, Seed: 1, Distinct: distinct}
+	class := gradetest.Class{Grader: gradetest.Open(b, gradetest.Tutorial).Grader, Students: students, Seed: 1, Distinct: distinct}
 	if err := class.Write(dir); err != nil {
 		b.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/labctl/labctl/grade/gradetest"
 )
 
 // What one submission within the limits takes is bounded, whatever it is made of: the worst that we know of stay far below
@@ -29,7 +31,7 @@ func TestAppetite(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			cfg := testConfig(t)
+			cfg := gradetest.Config(t, gradetest.Tutorial)
 			cfg.Workers = 1
 			debug.FreeOSMemory()
 			stop, peak := make(chan struct{}), make(chan uint64)
@@ -48,7 +50,7 @@ func TestAppetite(t *testing.T) {
 					}
 				}
 			}()
-			run(t, cfg, dir)
+			gradetest.Run(t, cfg, dir)
 			close(stop)
 			if high := <-peak; high > most {
 				t.Errorf("the heap had %d MiB", high>>20)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,145 +12,29 @@ import (
 	"testing"
 	"time"
 
-	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
-	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/labs"
 )
 
-func config(out string) (batch.Config, error) { return configOf("networkpolicy", out) }
-
-func configOf(name, out string) (batch.Config, error) {
-	fsys, dir, err := labs.Open(name)
-	if err != nil {
-		return batch.Config{}, err
-	}
-	lab, diags := labs.Load(fsys, dir, labs.LoadOptions{})
-	if err := diags.Err(); err != nil {
-		return batch.Config{}, err
-	}
-	grader, err := grade.NewGrader(lab)
-	if err != nil {
-		return batch.Config{}, err
-	}
-	engine, err := offline.New(lab, policy.Config{})
-	return batch.Config{Grader: grader, Engine: engine, Out: out, Tool: "test"}, err
-}
-
-func testConfig(t *testing.T) batch.Config {
-	t.Helper()
-	cfg, err := config(filepath.Join(t.TempDir(), "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
-}
-
-// class writes n submissions: samples of the lab, most of them with a name of their own in it so that they are distinct.
-func class(t *testing.T, n int) string {
-	t.Helper()
-	dir := t.TempDir()
-	samples := os.DirFS("../../labs/networkpolicy/samples")
-	names, err := fs.ReadDir(samples, ".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range n {
-		sample := names[i%len(names)].Name()
-		to := filepath.Join(dir, fmt.Sprintf("student-%04d", i))
-		sub, err := fs.Sub(samples, sample)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.CopyFS(to, sub); err != nil {
-			t.Fatal(err)
-		}
-		if i%3 != 0 {
-			err := filepath.WalkDir(to, func(path string, e fs.DirEntry, err error) error {
-				if err != nil || e.IsDir() || filepath.Ext(path) != ".yaml" {
-					return err
-				}
-				f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(f, "# by %d\n", i)
-				return errors.Join(err, f.Close())
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return dir
-}
-
-func run(t *testing.T, cfg batch.Config, class string) *batch.Summary {
-	t.Helper()
-	found, err := batch.Find(class)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum, err := batch.Run(t.Context(), cfg, found.Entries)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sum
-}
-
-// contents are the files of an output directory but the journal, whose order is that of the work.
-func contents(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || name == "journal.jsonl" || name == "lock" {
-			return err
-		}
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		files[name] = string(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
-func same(t *testing.T, got, want map[string]string) {
-	t.Helper()
-	for name, data := range want {
-		switch other, ok := got[name]; {
-		case !ok:
-			t.Errorf("%s is missing", name)
-		case other != data:
-			t.Errorf("%s differs", name)
-		}
-	}
-	for name := range got {
-		if _, ok := want[name]; !ok {
-			t.Errorf("%s is one too many", name)
-		}
-	}
-}
-
 func TestResultsDoNotDependOnTheNumberOfWorkers(t *testing.T) {
 	t.Parallel()
-	dir := class(t, 40)
-	one := testConfig(t)
+	dir := gradetest.Samples(t, 40)
+	one := gradetest.Config(t, gradetest.Tutorial)
 	one.Workers = 1
-	run(t, one, dir)
-	many := testConfig(t)
+	gradetest.Run(t, one, dir)
+	many := gradetest.Config(t, gradetest.Tutorial)
 	many.Workers = 7
-	run(t, many, dir)
-	same(t, contents(t, many.Out), contents(t, one.Out))
+	gradetest.Run(t, many, dir)
+	gradetest.Same(t, gradetest.Files(t, many.Out), gradetest.Files(t, one.Out))
 }
 
 // The grades of the samples are what the lab declares: batch adds nothing to grading and loses nothing.
 func TestGradesAreThoseOfTheLab(t *testing.T) {
 	t.Parallel()
-	cfg := testConfig(t)
-	sum := run(t, cfg, "../../labs/networkpolicy/samples")
+	cfg := gradetest.Config(t, gradetest.Tutorial)
+	sum := gradetest.Run(t, cfg, "../../labs/networkpolicy/samples")
 	declared := map[string]labs.Sample{}
 	for _, s := range cfg.Grader.Lab().Samples {
 		declared[filepath.Base(s.Path)] = s
@@ -192,27 +74,27 @@ func results(t *testing.T, out string) []batch.Result {
 
 func TestSecondRunGradesNothing(t *testing.T) {
 	t.Parallel()
-	dir := class(t, 20)
-	cfg := testConfig(t)
-	run(t, cfg, dir)
-	before := contents(t, cfg.Out)
+	dir := gradetest.Samples(t, 20)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
+	gradetest.Run(t, cfg, dir)
+	before := gradetest.Files(t, cfg.Out)
 	graded := 0
 	cfg.Report = func(p batch.Progress) {
 		if p.Result != nil {
 			graded++
 		}
 	}
-	run(t, cfg, dir)
+	gradetest.Run(t, cfg, dir)
 	if graded != 0 {
 		t.Errorf("%d submissions were graded again", graded)
 	}
-	same(t, contents(t, cfg.Out), before)
+	gradetest.Same(t, gradetest.Files(t, cfg.Out), before)
 
 	if err := os.WriteFile(filepath.Join(dir, "student-0003", "new.yaml"), []byte("# more\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Again = []string{"student-0007"}
-	run(t, cfg, dir)
+	gradetest.Run(t, cfg, dir)
 	if graded != 2 {
 		t.Errorf("%d submissions were graded again, not the one that changed and the one that was named", graded)
 	}
@@ -220,9 +102,9 @@ func TestSecondRunGradesNothing(t *testing.T) {
 
 func TestAnotherToolStartsAfresh(t *testing.T) {
 	t.Parallel()
-	dir := class(t, 5)
-	cfg := testConfig(t)
-	run(t, cfg, dir)
+	dir := gradetest.Samples(t, 5)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
+	gradetest.Run(t, cfg, dir)
 	cfg.Tool = "another"
 	why := ""
 	graded := 0
@@ -232,7 +114,7 @@ func TestAnotherToolStartsAfresh(t *testing.T) {
 			graded++
 		}
 	}
-	run(t, cfg, dir)
+	gradetest.Run(t, cfg, dir)
 	if why == "" || graded != 5 {
 		t.Errorf("%d of 5 were graded afresh, for the reason %q", graded, why)
 	}
@@ -240,10 +122,10 @@ func TestAnotherToolStartsAfresh(t *testing.T) {
 
 func TestTornJournal(t *testing.T) {
 	t.Parallel()
-	dir := class(t, 12)
-	cfg := testConfig(t)
-	run(t, cfg, dir)
-	want := contents(t, cfg.Out)
+	dir := gradetest.Samples(t, 12)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
+	gradetest.Run(t, cfg, dir)
+	want := gradetest.Files(t, cfg.Out)
 	path := filepath.Join(cfg.Out, "journal.jsonl")
 	whole, err := os.ReadFile(path)
 	if err != nil {
@@ -261,11 +143,11 @@ func TestTornJournal(t *testing.T) {
 		if err := os.WriteFile(path, torn, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		sum := run(t, cfg, dir)
+		sum := gradetest.Run(t, cfg, dir)
 		if sum.Submissions != 12 {
 			t.Errorf("%s: %d of 12 results", name, sum.Submissions)
 		}
-		same(t, contents(t, cfg.Out), want)
+		gradetest.Same(t, gradetest.Files(t, cfg.Out), want)
 	}
 }
 
@@ -281,8 +163,8 @@ func lastLine(data []byte) int {
 
 func TestTwoRunsAtOnce(t *testing.T) {
 	t.Parallel()
-	dir := class(t, 3)
-	cfg := testConfig(t)
+	dir := gradetest.Samples(t, 3)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	var second error
 	var tried atomic.Bool
 	cfg.Report = func(batch.Progress) {
@@ -298,7 +180,7 @@ func TestTwoRunsAtOnce(t *testing.T) {
 		other.Report = nil
 		_, second = batch.Run(t.Context(), other, found.Entries)
 	}
-	run(t, cfg, dir)
+	gradetest.Run(t, cfg, dir)
 	var busy *batch.BusyError
 	if !errors.As(second, &busy) {
 		t.Errorf("a second run at the same time ended with %v", second)
@@ -327,15 +209,15 @@ func (r rogue) At(ctx context.Context, state *grade.State) (grade.Prober, error)
 func TestOneThatBreaksDownIsItsOwnError(t *testing.T) {
 	t.Parallel()
 	for _, stuck := range []bool{false, true} {
-		dir := class(t, 6)
+		dir := gradetest.Samples(t, 6)
 		bad := filepath.Join(dir, "mallory.yaml")
 		if err := os.WriteFile(bad, []byte("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: rogue}\nspec: {podSelector: {}}\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cfg := testConfig(t)
+		cfg := gradetest.Config(t, gradetest.Tutorial)
 		cfg.Engine = rogue{cfg.Engine, stuck}
 		cfg.Timeout = 5 * time.Second
-		sum := run(t, cfg, dir)
+		sum := gradetest.Run(t, cfg, dir)
 		if sum.Errors != 1 || sum.Submissions != 7 || len(sum.Failures) != 1 || sum.Failures[0].ID != "mallory" {
 			t.Errorf("stuck %v: %d errors of %d: %v", stuck, sum.Errors, sum.Submissions, sum.Failures)
 		}
@@ -364,11 +246,11 @@ func TestGradesForSpreadsheets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := testConfig(t)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	if _, err := batch.Run(t.Context(), cfg, found.Entries); err != nil {
 		t.Fatal(err)
 	}
-	csv := contents(t, cfg.Out)["grades.csv"]
+	csv := gradetest.Files(t, cfg.Out)["grades.csv"]
 	for _, want := range []string{
 		"'=cmd|' -C calc'!A1,,,failed,0,100,0,false",
 		"4711,\"Lovelace, Ada\",,refused,0,100,0,false",
@@ -389,7 +271,7 @@ func TestNamesAreThoseOfTheListNow(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	list := filepath.Join(dir, "class.csv")
-	cfg := testConfig(t)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	for _, name := range []string{"Lovelace", "King"} {
 		err := errors.Join(
 			os.WriteFile(filepath.Join(dir, "ada.yaml"), []byte("# nothing\n"), 0o600),
@@ -398,7 +280,7 @@ func TestNamesAreThoseOfTheListNow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run(t, cfg, list)
+		gradetest.Run(t, cfg, list)
 		if got := results(t, cfg.Out)[0].Name; got != name {
 			t.Errorf("the result is of %q, and the list says %q", got, name)
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/gradetest"
 )
 
 const smallLab = "testdata/lab"
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	err := func() error {
-		cfg, err := configOf(smallLab, os.Getenv("BATCH_TEST_OUT"))
+		cfg, err := gradetest.NewConfig(smallLab, os.Getenv("BATCH_TEST_OUT"))
 		if err != nil {
 			return err
 		}
@@ -77,20 +78,11 @@ func smallClass(t *testing.T, students int) string {
 		}
 		files[fmt.Sprintf("student-%04d/policy.yaml", i)] = text
 	}
-	dir := folderOf(t, files)
+	dir := gradetest.Folder(t, files)
 	if err := os.Symlink("nowhere", filepath.Join(dir, "unreadable.yaml")); err != nil {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-func smallConfig(t *testing.T) batch.Config {
-	t.Helper()
-	cfg, err := configOf(smallLab, filepath.Join(t.TempDir(), "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
 }
 
 // A process that is killed at any moment loses nothing: the next one goes on, and in the end there are the same files as if
@@ -98,12 +90,12 @@ func smallConfig(t *testing.T) batch.Config {
 func TestKilledRun(t *testing.T) {
 	const students, kills = 500, 50
 	dir := smallClass(t, students)
-	undisturbed := smallConfig(t)
+	undisturbed := gradetest.Config(t, smallLab)
 	graded := time.Now()
 	undisturbed.Report = func(batch.Progress) { graded = time.Now() }
-	run(t, undisturbed, dir)
+	gradetest.Run(t, undisturbed, dir)
 	writing := time.Since(graded)
-	want := contents(t, undisturbed.Out)
+	want := gradetest.Files(t, undisturbed.Out)
 
 	self, err := os.Executable()
 	if err != nil {
@@ -172,7 +164,7 @@ func TestKilledRun(t *testing.T) {
 	if again != 0 && whileWriting > 0 {
 		t.Errorf("the last life graded %d submissions that had results", again)
 	}
-	same(t, contents(t, out), want)
+	gradetest.Same(t, gradetest.Files(t, out), want)
 	if whileGrading < 20 || whileWriting < 5 {
 		t.Errorf("only %d processes were killed in time while grading, %d while writing: the test shows little", whileGrading, whileWriting)
 	}
@@ -184,9 +176,9 @@ func TestKilledRun(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := smallClass(t, 60)
-	undisturbed := smallConfig(t)
-	run(t, undisturbed, dir)
-	want := contents(t, undisturbed.Out)
+	undisturbed := gradetest.Config(t, smallLab)
+	gradetest.Run(t, undisturbed, dir)
+	want := gradetest.Files(t, undisturbed.Out)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +205,7 @@ func TestFullDisk(t *testing.T) {
 			failures[what] = true
 		}
 	}
-	same(t, contents(t, out), want)
+	gradetest.Same(t, gradetest.Files(t, out), want)
 	if len(failures) < 2 {
 		t.Errorf("it failed only at %v: the test shows little", failures)
 	}
@@ -223,9 +215,9 @@ func TestFullDisk(t *testing.T) {
 func TestInterruptedRun(t *testing.T) {
 	t.Parallel()
 	dir := smallClass(t, 100)
-	undisturbed := smallConfig(t)
-	run(t, undisturbed, dir)
-	cfg := smallConfig(t)
+	undisturbed := gradetest.Config(t, smallLab)
+	gradetest.Run(t, undisturbed, dir)
+	cfg := gradetest.Config(t, smallLab)
 	found, err := batch.Find(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -247,8 +239,8 @@ func TestInterruptedRun(t *testing.T) {
 			second++
 		}
 	}
-	run(t, cfg, dir)
-	same(t, contents(t, cfg.Out), contents(t, undisturbed.Out))
+	gradetest.Run(t, cfg, dir)
+	gradetest.Same(t, gradetest.Files(t, cfg.Out), gradetest.Files(t, undisturbed.Out))
 	if first+second != len(found.Entries) {
 		t.Errorf("%d were graded before the interruption and %d after it, of %d", first, second, len(found.Entries))
 	}
@@ -262,9 +254,9 @@ func TestOutputDirectoryGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(folderOf(t, map[string]string{"file": "x"}), "file")
+	file := filepath.Join(gradetest.Folder(t, map[string]string{"file": "x"}), "file")
 	for _, noReports := range []bool{false, true} {
-		cfg := smallConfig(t)
+		cfg := gradetest.Config(t, smallLab)
 		cfg.NoReports = noReports
 		gone := 0
 		cfg.Report = func(p batch.Progress) {

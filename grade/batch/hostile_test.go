@@ -18,6 +18,7 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/gradetest"
 )
 
 const denyAll = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: x}\nspec: {podSelector: {}}\n"
@@ -96,8 +97,8 @@ func TestHostileClass(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("needs links and pipes")
 	}
-	secret := filepath.Join(folderOf(t, map[string]string{"secret.yaml": "secret: of the machine\n"}), "secret.yaml")
-	dir := folderOf(t, solution(t, "ada/"))
+	secret := filepath.Join(gradetest.Folder(t, map[string]string{"secret.yaml": "secret: of the machine\n"}), "secret.yaml")
+	dir := gradetest.Folder(t, gradetest.Sample(t, "solution", "ada/"))
 	file := func(text string) func(string) error {
 		return func(name string) error { return os.WriteFile(name, []byte(text), 0o600) }
 	}
@@ -109,7 +110,7 @@ func TestHostileClass(t *testing.T) {
 		return func(dir string) error { return fill(filepath.Join(dir, name)) }
 	}
 	link := func(to string) func(string) error { return func(name string) error { return os.Symlink(to, name) } }
-	bombs := zipOf(t, map[string]string{"a.yaml": strings.Repeat("# \n", 1<<18)})
+	bombs := gradetest.Zip(t, map[string]string{"a.yaml": strings.Repeat("# \n", 1<<18)})
 	huge := stored("a.yaml")
 	huge.UncompressedSize64, huge.Method = 1<<50, zip.Deflate
 	lying := stored("a.yaml")
@@ -167,19 +168,19 @@ func TestHostileClass(t *testing.T) {
 		{"bomb.zip", file(bombs), batch.Refused, "more than 262144 bytes once unpacked"},
 		{"bomb-huge.zip", file(rawZip(t, huge)), batch.Refused, "a.yaml"},
 		{"lying.zip", file(rawZip(t, lying)), batch.Refused, "not a valid zip"},
-		{"nested.zip", file(zipOf(t, map[string]string{"a.zip": bombs, "b.tar": "x"})), batch.Failed, "there is no manifest in it"},
-		{"zip-in-folder", folder(in("answers.zip", file(zipOf(t, map[string]string{"deeper.zip": bombs})))), batch.Failed, "there is no manifest in it"},
+		{"nested.zip", file(gradetest.Zip(t, map[string]string{"a.zip": bombs, "b.tar": "x"})), batch.Failed, "there is no manifest in it"},
+		{"zip-in-folder", folder(in("answers.zip", file(gradetest.Zip(t, map[string]string{"deeper.zip": bombs})))), batch.Failed, "there is no manifest in it"},
 		{"truncated.zip", file(bombs[:len(bombs)/2]), batch.Refused, "not a valid zip"},
 		{"empty.zip", file(""), batch.Refused, "not a valid zip"},
 		{"twice.zip", file(rawZip(t, stored("x/notes.txt"), stored("x/notes.txt"), stored("a.txt"), &zip.FileHeader{Name: "a.yaml"}, &zip.FileHeader{Name: "a.yaml"})), batch.Refused, `two entries called "a.yaml"`},
-		{"cases.zip", file(zipOf(t, map[string]string{"a.yaml": "# nothing", "A.yaml": "# nothing", "a.YAML": "# nothing"})), batch.Failed, ""},
-		{"absolute.zip", file(zipOf(t, map[string]string{"/etc/cron.d/a.yaml": denyAll})), batch.Refused, "leads out of it"},
-		{"climbs.zip", file(zipOf(t, map[string]string{"x/../../a.yaml": denyAll})), batch.Refused, "leads out of it"},
-		{"windows.zip", file(zipOf(t, map[string]string{`C:\answers\a.yaml`: denyAll})), batch.Refused, "leads out of it"},
-		{"drive.zip", file(zipOf(t, map[string]string{"C:/answers/a.txt": ""})), batch.Failed, ""},
-		{"control.zip", file(zipOf(t, map[string]string{"a\x1b]0;x\x07.yaml": denyAll})), batch.Refused, "control characters"},
-		{"no-utf8.zip", file(zipOf(t, map[string]string{"a\xff.yaml": denyAll})), batch.Refused, "not valid"},
-		{"crowd.zip", file(zipOf(t, func() map[string]string {
+		{"cases.zip", file(gradetest.Zip(t, map[string]string{"a.yaml": "# nothing", "A.yaml": "# nothing", "a.YAML": "# nothing"})), batch.Failed, ""},
+		{"absolute.zip", file(gradetest.Zip(t, map[string]string{"/etc/cron.d/a.yaml": denyAll})), batch.Refused, "leads out of it"},
+		{"climbs.zip", file(gradetest.Zip(t, map[string]string{"x/../../a.yaml": denyAll})), batch.Refused, "leads out of it"},
+		{"windows.zip", file(gradetest.Zip(t, map[string]string{`C:\answers\a.yaml`: denyAll})), batch.Refused, "leads out of it"},
+		{"drive.zip", file(gradetest.Zip(t, map[string]string{"C:/answers/a.txt": ""})), batch.Failed, ""},
+		{"control.zip", file(gradetest.Zip(t, map[string]string{"a\x1b]0;x\x07.yaml": denyAll})), batch.Refused, "control characters"},
+		{"no-utf8.zip", file(gradetest.Zip(t, map[string]string{"a\xff.yaml": denyAll})), batch.Refused, "not valid"},
+		{"crowd.zip", file(gradetest.Zip(t, func() map[string]string {
 			files := map[string]string{}
 			for i := range 3_201 {
 				files[fmt.Sprint(i)] = ""
@@ -223,10 +224,10 @@ func TestHostileClass(t *testing.T) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cfg := testConfig(t)
+			cfg := gradetest.Config(t, gradetest.Tutorial)
 			cfg.Limits = limits
 			cfg.Timeout = 5 * time.Minute // for a busy machine: nothing may wait for it
-			run(t, cfg, list)
+			gradetest.Run(t, cfg, list)
 			for _, r := range results(t, cfg.Out) {
 				if r.ID == "ada" {
 					if r.Score == nil || r.Score.Percent != 100 {
@@ -244,7 +245,7 @@ func TestHostileClass(t *testing.T) {
 					t.Errorf("%d problems are told", len(r.Problems))
 				}
 			}
-			for name, text := range contents(t, cfg.Out) {
+			for name, text := range gradetest.Files(t, cfg.Out) {
 				if strings.Contains(text, "of the machine") || strings.Contains(text, "root:") {
 					t.Errorf("%s holds a file of the machine", name)
 				}
@@ -252,9 +253,9 @@ func TestHostileClass(t *testing.T) {
 		})
 	}
 	// All of them as one class: the names that are the same twice are errors, and ada has her grade.
-	cfg := testConfig(t)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	cfg.Limits = limits
-	run(t, cfg, dir)
+	gradetest.Run(t, cfg, dir)
 	graded := false
 	for _, r := range results(t, cfg.Out) {
 		if r.Score != nil && r.Score.Points > 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -61,9 +62,9 @@ func TestLatePolicy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cfg := testConfig(t)
+			cfg := gradetest.Config(t, gradetest.Tutorial)
 			cfg.Late = c.late
-			sum := run(t, cfg, listed(t, "ada,"+c.line))
+			sum := gradetest.Run(t, cfg, listed(t, "ada,"+c.line))
 			r := results(t, cfg.Out)[0]
 			if r.Score == nil {
 				t.Fatalf("no score: %s", r.Message)
@@ -80,7 +81,7 @@ func TestLatePolicy(t *testing.T) {
 			if !strings.Contains(r.Late.Reason, c.reason) {
 				t.Errorf("the reason is %q, want %q", r.Late.Reason, c.reason)
 			}
-			files := contents(t, cfg.Out)
+			files := gradetest.Files(t, cfg.Out)
 			for file, want := range map[string]string{
 				"students/ada/report.txt": "Late: " + r.Late.Reason,
 				"grades.csv":              fmt.Sprintf("ada,,,%s,%v,100,%v,%v,%v,", c.status, c.points, c.points, c.status == batch.Passed, r.Raw.Points),
@@ -96,7 +97,7 @@ func TestLatePolicy(t *testing.T) {
 // A due date that is moved counts at once, and only those are graded again that it concerns.
 func TestDueDateMoves(t *testing.T) {
 	t.Parallel()
-	cfg := testConfig(t)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	cfg.Late = labs.Late{Penalty: 10, Per: 24 * time.Hour, Max: 100}
 	list := listed(t, "ada,solution,2026-11-20T12:00:00Z,,", "bob,solution,2026-11-22T12:00:00Z,,")
 	for _, c := range []struct {
@@ -116,7 +117,7 @@ func TestDueDateMoves(t *testing.T) {
 				graded++
 			}
 		}
-		run(t, cfg, list)
+		gradetest.Run(t, cfg, list)
 		for i, r := range results(t, cfg.Out) {
 			if r.Score == nil || r.Score.Points != c.points[i] {
 				t.Errorf("due %s: %s has %+v, want %v points", c.due, r.ID, r.Score, c.points[i])
@@ -156,9 +157,9 @@ func TestAttempts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cfg := testConfig(t)
+			cfg := gradetest.Config(t, gradetest.Tutorial)
 			cfg.Attempts, cfg.Late, cfg.Due = c.rule, c.late, time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
-			sum := run(t, cfg, listed(t, c.lines...))
+			sum := gradetest.Run(t, cfg, listed(t, c.lines...))
 			list := results(t, cfg.Out)
 			if len(list) != 1 || sum.Submissions != 1 || sum.Attempts != len(c.lines) || len(sum.Failures) != c.failures {
 				t.Fatalf("%d results of %d attempts, failures %+v", len(list), sum.Attempts, sum.Failures)
@@ -174,7 +175,7 @@ func TestAttempts(t *testing.T) {
 			if points < 0 {
 				return
 			}
-			files := contents(t, cfg.Out)
+			files := gradetest.Files(t, cfg.Out)
 			chosen := files[fmt.Sprintf("students/ada/attempts/%d/report.json", c.counts)]
 			if chosen == "" || files["students/ada/report.json"] != chosen || r.Report != "students/ada/report.json" {
 				t.Errorf("the student's report (%s) is not that of the attempt that counts", r.Report)
@@ -213,8 +214,8 @@ func TestAttemptsWithoutTimes(t *testing.T) {
 		"told apart by submitted_at":                 {"ada,solution,,,", "ada,nothing-handed-in,,,"},
 		"need a submitted_at each, and no two the s": {"ada,solution,2026-11-20T18:00:00Z,,", "ada,nothing-handed-in,2026-11-20T19:00:00+01:00,,"},
 	} {
-		cfg := testConfig(t)
-		sum := run(t, cfg, listed(t, lines...))
+		cfg := gradetest.Config(t, gradetest.Tutorial)
+		sum := gradetest.Run(t, cfg, listed(t, lines...))
 		if sum.Errors != 1 || len(sum.Failures) != 1 || !strings.Contains(sum.Failures[0].Message, want) {
 			t.Errorf("%+v, want %q", sum.Failures, want)
 		}

@@ -6,12 +6,13 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/gradetest"
 )
 
 // What a grader remembers changes no report by a byte, whatever came before.
 func TestRememberingChangesNothing(t *testing.T) {
 	t.Parallel()
-	cfg := testConfig(t)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	lab := cfg.Grader.Lab()
 	again := cfg.Grader.Remembering(cfg.Engine)
 	report := func(g *grade.Grader, path string) []byte {
@@ -41,7 +42,7 @@ func TestRememberingChangesNothing(t *testing.T) {
 
 // An engine that is asked for one submission is asked for an equal one only where something missed.
 func TestRememberingSpares(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	again := cfg.Grader.Remembering(cfg.Engine)
 	solution, err := again.ReadSubmissionFS(again.Lab().FS, "samples/solution", manifest.Limits{})
 	if err != nil {

@@ -1,10 +1,7 @@
 package batch_test
 
 import (
-	"archive/zip"
-	"bytes"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,65 +10,8 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/gradetest"
 )
-
-// solution is the right answer of the lab, as files below a folder.
-func solution(t *testing.T, below string) map[string]string {
-	t.Helper()
-	return sample(t, "solution", below)
-}
-
-func sample(t *testing.T, name, below string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	tree := os.DirFS("../../labs/networkpolicy/samples/" + name)
-	err := fs.WalkDir(tree, ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		data, err := fs.ReadFile(tree, name)
-		files[below+name] = string(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
-func zipOf(t *testing.T, files map[string]string) string {
-	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		w, err := z.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write([]byte(files[name])); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
-
-func folderOf(t *testing.T, files map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		name = filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
 
 func all(parts ...map[string]string) map[string]string {
 	files := map[string]string{}
@@ -116,7 +56,7 @@ submission_103:
 // What the platforms let one download gives the students, their scores and the times, as a folder and as the .zip.
 func TestDownloads(t *testing.T) {
 	t.Parallel()
-	answers := zipOf(t, solution(t, "answers/"))
+	answers := gradetest.Zip(t, gradetest.Sample(t, "solution", "answers/"))
 	page := func(body string) string {
 		return "<!DOCTYPE html>\n<html><head><title>x: y</title><style>p { a: b }</style></head><body>" + body + "</body></html>\n"
 	}
@@ -126,7 +66,7 @@ func TestDownloads(t *testing.T) {
 		want  []string // ID, name, email, percent or status, message
 	}{
 		{"Gradescope", all(
-			solution(t, "assignment_8_export/submission_101/"), sample(t, "nothing-handed-in", "assignment_8_export/submission_102/"),
+			gradetest.Sample(t, "solution", "assignment_8_export/submission_101/"), gradetest.Sample(t, "nothing-handed-in", "assignment_8_export/submission_102/"),
 			map[string]string{
 				"assignment_8_export/submission_metadata.yml": gradescopeExport, "assignment_8_export/.DS_Store": "x",
 				"assignment_8_export/submission_104/x.yaml": "# whose?", "assignment_8_export/submission_102/README.txt": "x",
@@ -139,7 +79,7 @@ func TestDownloads(t *testing.T) {
 			"submission_104  <> error: nobody's: it is not in submission_metadata.yml",
 		}},
 		{"Moodle in folders", all(
-			solution(t, "Ada Lovelace_4711_assignsubmission_file_/"), map[string]string{
+			gradetest.Sample(t, "solution", "Ada Lovelace_4711_assignsubmission_file_/"), map[string]string{
 				"Gruppe B-Grace Hopper_4712_assignsubmission_file/answers.zip":             answers,
 				"Gruppe B-Grace Hopper_4712_assignsubmission_onlinetext/onlinetext.html":   page("<p>see the archive</p>"),
 				"Participant_4713_assignsubmission_file_/essay.pdf":                        "%PDF",
@@ -179,8 +119,8 @@ func TestDownloads(t *testing.T) {
 			"anon_b81z  <> 100 late", "anon_x7fQ  <> 100",
 		}},
 	} {
-		dir := folderOf(t, c.files)
-		archive := filepath.Join(folderOf(t, map[string]string{"download.zip": zipOf(t, c.files)}), "download.zip")
+		dir := gradetest.Folder(t, c.files)
+		archive := filepath.Join(gradetest.Folder(t, map[string]string{"download.zip": gradetest.Zip(t, c.files)}), "download.zip")
 		for kind, path := range map[string]string{"folder": dir, "zip": archive} {
 			t.Run(c.name+", "+kind, func(t *testing.T) {
 				t.Parallel()
@@ -189,7 +129,7 @@ func TestDownloads(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer found.Close()
-				cfg := testConfig(t)
+				cfg := gradetest.Config(t, gradetest.Tutorial)
 				if _, err := batch.Run(t.Context(), cfg, found.Entries); err != nil {
 					t.Fatal(err)
 				}
@@ -252,9 +192,9 @@ func TestWhoseDownload(t *testing.T) {
 			}
 			var path string
 			if c.zip {
-				path = filepath.Join(folderOf(t, map[string]string{"class.zip": zipOf(t, files)}), "class.zip")
+				path = filepath.Join(gradetest.Folder(t, map[string]string{"class.zip": gradetest.Zip(t, files)}), "class.zip")
 			} else {
-				path = folderOf(t, files)
+				path = gradetest.Folder(t, files)
 			}
 			found, err := c.search.Find(path)
 			if c.err != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/gradetest"
 )
 
 // cell is a running lab that grades with the offline engine, and breaks when it is told to.
@@ -64,7 +65,7 @@ var errBroken = errors.New("the API server does not answer")
 // pooled grades the class in the labs.
 func pooled(t *testing.T, class string, cells ...*cell) (batch.Config, *batch.Summary, error) {
 	t.Helper()
-	cfg := testConfig(t)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	var running []batch.RunningLab
 	for i, c := range cells {
 		c.name, c.cfg = fmt.Sprintf("lab-%d", i+1), cfg
@@ -89,10 +90,10 @@ func pooled(t *testing.T, class string, cells ...*cell) (batch.Config, *batch.Su
 // Whatever breaks, the results are those of a run in which nothing did.
 func TestPool(t *testing.T) {
 	t.Parallel()
-	dir := class(t, 10)
-	undisturbed := testConfig(t)
-	run(t, undisturbed, dir)
-	want := contents(t, undisturbed.Out)
+	dir := gradetest.Samples(t, 10)
+	undisturbed := gradetest.Config(t, gradetest.Tutorial)
+	gradetest.Run(t, undisturbed, dir)
+	want := gradetest.Files(t, undisturbed.Out)
 	for name, cells := range map[string][]*cell{
 		"one":                  {{}},
 		"three":                {{}, {}, {}},
@@ -107,7 +108,7 @@ func TestPool(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, contents(t, cfg.Out), want)
+			gradetest.Same(t, gradetest.Files(t, cfg.Out), want)
 		})
 	}
 }
@@ -122,7 +123,7 @@ func brokenIf(broken bool) error {
 // Without a lab the run ends, nobody gets a grade for it, and the next run grades what is missing.
 func TestPoolIsEmpty(t *testing.T) {
 	t.Parallel()
-	dir := class(t, 12)
+	dir := gradetest.Samples(t, 12)
 	broken := &cell{breaks: func(n int) error { return brokenIf(n >= 3) }, mends: func(int) error { return errBroken }}
 	cfg, _, err := pooled(t, dir, broken)
 	var machine *batch.MachineError
@@ -130,7 +131,7 @@ func TestPoolIsEmpty(t *testing.T) {
 		t.Fatalf("the run ended with %v", err)
 	}
 	cfg.Grade = nil
-	sum := run(t, cfg, dir)
+	sum := gradetest.Run(t, cfg, dir)
 	if sum.Errors != 0 || sum.Submissions != 12 {
 		t.Errorf("%d errors of %d", sum.Errors, sum.Submissions)
 	}
@@ -139,7 +140,7 @@ func TestPoolIsEmpty(t *testing.T) {
 // A submission that breaks every lab it comes into is an error of its own, and the labs are mended.
 func TestSubmissionThatBreaksLabs(t *testing.T) {
 	t.Parallel()
-	dir := class(t, 3)
+	dir := gradetest.Samples(t, 3)
 	cells := []*cell{{}, {}}
 	for _, c := range cells {
 		c.breaks = func(int) error { return errBroken }
@@ -167,7 +168,7 @@ func TestRefusedInPool(t *testing.T) {
 	c := &cell{breaks: func(int) error {
 		return &grade.Refused{Problems: manifest.Problems{{File: "a.yaml", Message: "not taken"}}}
 	}}
-	_, sum, err := pooled(t, class(t, 2), c)
+	_, sum, err := pooled(t, gradetest.Samples(t, 2), c)
 	if err != nil || sum.Refused != 2 || c.mended != 0 {
 		t.Errorf("%d refused, mended %d times, %v", sum.Refused, c.mended, err)
 	}

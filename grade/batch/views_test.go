@@ -3,8 +3,6 @@ package batch_test
 import (
 	"context"
 	"encoding/json"
-	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/grade/report"
 )
 
@@ -24,29 +23,11 @@ func allFormats() []*report.Format {
 	return all
 }
 
-// filesOf reads a directory, but for the journal, whose order is that of the work.
-func filesOf(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() == "journal.jsonl" || d.Name() == "lock" {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		files[strings.TrimPrefix(path, dir+string(filepath.Separator))] = string(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
 // oddClass is a class with a submission that is refused, one that cannot be read, and one whose student has an ID that is
 // out to break file names and formats.
 func oddClass(t *testing.T, n int) []batch.Entry {
 	t.Helper()
-	dir := class(t, n)
+	dir := gradetest.Samples(t, n)
 	if err := os.WriteFile(filepath.Join(dir, "refused.yaml"), []byte("kind: Secret\napiVersion: v1\nmetadata: {name: x}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +49,7 @@ func TestViewsAreTheSameHoweverTheyCameAbout(t *testing.T) {
 	entries := oddClass(t, 24)
 	var first map[string]string
 	for _, workers := range []int{1, 5} {
-		cfg := testConfig(t)
+		cfg := gradetest.Config(t, gradetest.Tutorial)
 		cfg.Workers, cfg.Formats = workers, allFormats()
 		if workers > 1 {
 			// A part of it by an earlier run, without formats.
@@ -81,19 +62,12 @@ func TestViewsAreTheSameHoweverTheyCameAbout(t *testing.T) {
 		if _, err := batch.Run(context.Background(), cfg, entries); err != nil {
 			t.Fatal(err)
 		}
-		files := filesOf(t, cfg.Out)
+		files := gradetest.Files(t, cfg.Out)
 		if first == nil {
 			first = files
 			continue
 		}
-		if !maps.Equal(first, files) {
-			for name := range first {
-				if first[name] != files[name] {
-					t.Errorf("%s differs", name)
-				}
-			}
-			t.Errorf("%d files and %d", len(first), len(files))
-		}
+		gradetest.Same(t, files, first)
 	}
 	for _, f := range report.Formats() {
 		if f.ClassFile != "" && first[f.ClassFile] == "" {
@@ -116,12 +90,12 @@ func TestViewsAreTheSameHoweverTheyCameAbout(t *testing.T) {
 
 func TestErrorsHaveNoGradeInAnyFormat(t *testing.T) {
 	t.Parallel()
-	cfg := testConfig(t)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	cfg.Formats = allFormats()
 	if _, err := batch.Run(context.Background(), cfg, []batch.Entry{{ID: "gone", Path: "nowhere"}}); err != nil {
 		t.Fatal(err)
 	}
-	files := filesOf(t, cfg.Out)
+	files := gradetest.Files(t, cfg.Out)
 	for name, want := range map[string]string{
 		"canvas.csv": "gone,,gone,,,\n", "moodle.csv": "Participant gone,gone,,Submitted for grading,,100,Yes,,,\n",
 		"nbgrader.csv": ",gone,,,,,,,100\n", "junit.xml": `errors="1"`, "summary.md": "no grade", "github.txt": "::error title=Not graded",

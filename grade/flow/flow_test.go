@@ -5,38 +5,22 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/flow"
-	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/labs"
 )
 
 // tutorial is the shipped lab with an engine and the states of one of its samples.
 func tutorial(t *testing.T, sample string) (*labs.Lab, grade.Engine, map[string]*grade.State) {
 	t.Helper()
-	fsys, dir, err := labs.Open("networkpolicy")
+	lab := gradetest.Open(t, gradetest.Tutorial)
+	sub, err := lab.Grader.ReadSubmissionFS(lab.FS, "samples/"+sample, manifest.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab, diags := labs.Load(fsys, dir, labs.LoadOptions{ToolVersion: "0.1.0"})
-	if err := diags.Err(); err != nil {
-		t.Fatal(err)
-	}
-	eng, err := offline.New(lab, policy.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := grade.NewGrader(lab)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub, err := g.ReadSubmissionFS(lab.FS, "samples/"+sample, manifest.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	states, err := g.Checkpoints(sub)
+	states, err := lab.Grader.Checkpoints(sub)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +28,7 @@ func tutorial(t *testing.T, sample string) (*labs.Lab, grade.Engine, map[string]
 	for _, s := range states {
 		byTask[s.Task] = s
 	}
-	return lab, eng, byTask
+	return lab.Lab, lab.Engine, byTask
 }
 
 func explain(t *testing.T, sample, task, from, to string, via labs.Via) *flow.Explanation {

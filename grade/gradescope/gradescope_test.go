@@ -15,38 +15,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/labctl/labctl/cilium/policy"
-	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
 	"github.com/labctl/labctl/grade/gradescope"
-	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/labs"
 )
 
 const labDir = "../../labs/networkpolicy"
-
-func tutorial(t *testing.T) *labs.Lab {
-	t.Helper()
-	lab, diags := labs.Load(os.DirFS(labDir), labDir, labs.LoadOptions{})
-	if err := diags.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return lab
-}
-
-func config(t *testing.T) batch.Config {
-	t.Helper()
-	lab := tutorial(t)
-	grader, err := grade.NewGrader(lab)
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine, err := offline.New(lab, policy.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return batch.Config{Grader: grader, Engine: engine, Tool: "test"}
-}
 
 // program builds a static program that does nothing.
 func program(t *testing.T, arch string) string {
@@ -66,7 +41,7 @@ func program(t *testing.T, arch string) string {
 
 func TestPackage(t *testing.T) {
 	t.Parallel()
-	p := &gradescope.Package{Lab: tutorial(t), Binary: program(t, "amd64"), Options: []string{"--var=greeting=good day", "--late"}}
+	p := &gradescope.Package{Lab: gradetest.Open(t, labDir).Lab, Binary: program(t, "amd64"), Options: []string{"--var=greeting=good day", "--late"}}
 	var first, second bytes.Buffer
 	if err := errors.Join(p.Write(&first), p.Write(&second)); err != nil {
 		t.Fatal(err)
@@ -142,7 +117,7 @@ func TestPackageRefusesWhatDoesNotRunThere(t *testing.T) {
 		"a dynamic one":      {"/bin/bash", "needs libraries"},
 		"one that is absent": {"nowhere", "is no program"},
 	} {
-		err := (&gradescope.Package{Lab: tutorial(t), Binary: tc.binary}).Write(io.Discard)
+		err := (&gradescope.Package{Lab: gradetest.Open(t, labDir).Lab, Binary: tc.binary}).Write(io.Discard)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v, want %q", name, err, tc.want)
 		}
@@ -187,7 +162,7 @@ const metadata = `{
 func TestRun(t *testing.T) {
 	t.Parallel()
 	const solution = labDir + "/samples/solution"
-	cfg := config(t)
+	cfg := gradetest.Config(t, labDir)
 	if r, told, err := results(t, cfg, solution, ""); err != nil || r == nil || *r.Score != 100 || len(r.Tests) != 26 || told != "100 points of 100\n" {
 		t.Errorf("%v, %q, %+v", err, told, r)
 	}
@@ -210,7 +185,7 @@ func TestRun(t *testing.T) {
 
 func TestWhatCannotBeGradedHasNoResults(t *testing.T) {
 	t.Parallel()
-	r, _, err := results(t, config(t), "", "")
+	r, _, err := results(t, gradetest.Config(t, labDir), "", "")
 	var not *gradescope.NotGraded
 	if !errors.As(err, &not) || r != nil {
 		t.Errorf("%v, %+v", err, r)

@@ -1,7 +1,6 @@
 package offline_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/grade/offline"
 	"github.com/labctl/labctl/labs"
 )
@@ -133,17 +133,8 @@ func load(t testing.TB, archive string) (*labs.Lab, *offline.Engine) {
 	for _, f := range txtar.Parse([]byte(archive)).Files {
 		fsys[f.Name] = &fstest.MapFile{Data: f.Data}
 	}
-	lab, diags := labs.Load(fsys, ".", labs.LoadOptions{})
-	if lab == nil {
-		var b bytes.Buffer
-		_ = diags.WriteText(&b, 120, false)
-		t.Fatal(b.String())
-	}
-	eng, err := offline.New(lab, policy.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return lab, eng
+	lab := gradetest.Load(t, fsys)
+	return lab.Lab, lab.Engine
 }
 
 // state is the checkpoint of a task with manifests in force.

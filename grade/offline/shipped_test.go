@@ -3,30 +3,11 @@ package offline_test
 import (
 	"testing"
 
-	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/labs"
 )
-
-// shipped opens the lab that ships, with an engine for it.
-func shipped(tb testing.TB, name string) (*labs.Lab, *offline.Engine) {
-	tb.Helper()
-	fsys, dir, err := labs.Open(name)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	lab, diags := labs.Load(fsys, dir, labs.LoadOptions{})
-	if lab == nil {
-		tb.Fatal(diags.Err())
-	}
-	eng, err := offline.New(lab, policy.Config{})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return lab, eng
-}
 
 // TestShippedLabs holds every lab that ships to what its author says of it.
 func TestShippedLabs(t *testing.T) {
@@ -34,8 +15,8 @@ func TestShippedLabs(t *testing.T) {
 	for _, name := range labs.Shipped() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			lab, eng := shipped(t, name)
-			r, err := grade.TestLab(t.Context(), lab, eng)
+			lab := gradetest.Open(t, name)
+			r, err := grade.TestLab(t.Context(), lab.Lab, lab.Engine)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +36,7 @@ func TestShippedLabs(t *testing.T) {
 			for _, s := range m.Survivors {
 				t.Errorf("survives: %s (%s:%d): at %s, %s to %s is %s instead of %s", s.Message, s.File, s.Line, s.Flow.Task, s.Flow.From, s.Flow.To, s.Flow.After, s.Flow.Before)
 			}
-			diags, err := grade.Lint(t.Context(), lab, eng)
+			diags, err := grade.Lint(t.Context(), lab.Lab, lab.Engine)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,19 +49,15 @@ func TestShippedLabs(t *testing.T) {
 
 // BenchmarkGradeTutorial grades the tutorial's solution: read, parse, replay and judge all its checkpoints.
 func BenchmarkGradeTutorial(b *testing.B) {
-	lab, eng := shipped(b, "networkpolicy")
-	g, err := grade.NewGrader(lab)
-	if err != nil {
-		b.Fatal(err)
-	}
-	dir := solution(b, lab)
+	lab := gradetest.Open(b, gradetest.Tutorial)
+	dir := solution(b, lab.Lab)
 	b.ReportAllocs()
 	for b.Loop() {
-		sub, err := g.ReadSubmissionFS(lab.FS, dir, manifest.Limits{})
+		sub, err := lab.Grader.ReadSubmissionFS(lab.FS, dir, manifest.Limits{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		r, err := g.Grade(b.Context(), sub, eng, grade.Options{})
+		r, err := lab.Grader.Grade(b.Context(), sub, lab.Engine, grade.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}

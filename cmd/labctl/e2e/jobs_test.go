@@ -22,6 +22,7 @@ import (
 
 	"github.com/labctl/labctl/grade/batch/storage"
 	"github.com/labctl/labctl/grade/batch/storage/storagetest"
+	"github.com/labctl/labctl/grade/gradetest"
 )
 
 // classJobs grades a class as a Job in the shared lab's cluster, kills a worker, and holds the results against those of one machine.
@@ -42,7 +43,8 @@ type classJob struct {
 	*suite
 	s3       *storagetest.S3
 	n        int
-	dir      string // the submissions, and what is graded on this machine
+	class    string // the submissions
+	dir      string // what is graded on this machine
 	image    string
 	name     string // of the Job
 	url, out string
@@ -82,7 +84,7 @@ func (s *suite) newClassJob(t *testing.T, n int) *classJob {
 	work.Go(func() error { return c.upload(t) })
 	work.Go(func() error { return c.makeImage() })
 	began := time.Now()
-	s.run(t, 3, "batch", "networkpolicy", filepath.Join(c.dir, "class"), "--out", filepath.Join(c.dir, "local"), "--format", "gradescope") // 3: one is in error
+	s.run(t, 3, "batch", "networkpolicy", c.class, "--out", filepath.Join(c.dir, "local"), "--format", "gradescope") // 3: one is in error
 	t.Logf("%d submissions on this machine: %.1f s", n, time.Since(began).Seconds())
 	if err := work.Wait(); err != nil {
 		t.Fatal(err)
@@ -100,34 +102,19 @@ func (s *suite) newClassJob(t *testing.T, n int) *classJob {
 	return c
 }
 
-// write makes the submissions: samples of the lab, two thirds of them with something of their own, and two that cannot be taken.
+// write makes the submissions: samples of the lab, most of them as archives, and two that cannot be taken.
 func (c *classJob) write(t *testing.T) {
 	t.Helper()
-	samples := "../../../labs/networkpolicy/samples"
-	names, err := os.ReadDir(samples)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.class = gradetest.Samples(t, c.n-2)
 	for i := range c.n - 2 {
-		to := filepath.Join(c.dir, "class", fmt.Sprintf("student-%06d", i))
-		err := os.CopyFS(to, os.DirFS(filepath.Join(samples, names[i%len(names)].Name())))
-		if err == nil && i%3 != 0 {
-			own := filepath.Join(to, "02-backend-ingress-deny")
-			if _, err = os.Stat(own); errors.Is(err, fs.ErrNotExist) {
-				own = filepath.Join(to, "backend-ingress-deny")
-				err = os.MkdirAll(own, 0o755)
+		if i%10 != 0 { // most hand in one file
+			if err := zipped(filepath.Join(c.class, fmt.Sprintf("student-%04d", i))); err != nil {
+				t.Fatal(err)
 			}
-			err = errors.Join(err, os.WriteFile(filepath.Join(own, "own.yaml"), fmt.Appendf(nil, "# by %d\n", i), 0o600))
-		}
-		if err == nil && i%10 != 0 { // most hand in one file
-			err = zipped(to)
-		}
-		if err != nil {
-			t.Fatal(err)
 		}
 	}
 	for name, data := range map[string]string{"broken.yaml": "kind: [\n", "bad\x01name.yaml": "# nothing\n"} {
-		if err := os.WriteFile(filepath.Join(c.dir, "class", name), []byte(data), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(c.class, name), []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,7 +138,7 @@ func (c *classJob) upload(t *testing.T) error {
 	defer to.Close()
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(8)
-	class := os.DirFS(filepath.Join(c.dir, "class"))
+	class := os.DirFS(c.class)
 	err = fs.WalkDir(class, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,24 +20,18 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/labctl/labctl/cilium/policy"
-	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
 	"github.com/labctl/labctl/grade/batch/jobs"
 	"github.com/labctl/labctl/grade/batch/storage"
 	"github.com/labctl/labctl/grade/batch/storage/storagetest"
-	"github.com/labctl/labctl/grade/offline"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/grade/gradetest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-const samples = "../../../labs/networkpolicy/samples"
-
 // TestMain lets the test binary be the worker that is killed.
 func TestMain(m *testing.M) {
-	os.Setenv("AWS_ACCESS_KEY_ID", "tests")
-	os.Setenv("AWS_SECRET_ACCESS_KEY", "tests")
-	os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	storagetest.SetCredentials()
 	if url := os.Getenv("JOBS_TEST_DESTINATION"); url != "" {
 		shard, err := strconv.Atoi(os.Getenv("JOBS_TEST_SHARD"))
 		if err == nil {
@@ -67,51 +59,22 @@ func work(ctx context.Context, url string, shard int) error {
 	return jobs.Worker{Run: run, Shard: shard, Tool: "test", Every: 50 * time.Millisecond, Count: 3, Log: slog.New(slog.DiscardHandler)}.Work(ctx)
 }
 
+// config grades with a due date and what the lab says of lateness and attempts.
 func config(t *testing.T) batch.Config {
 	t.Helper()
-	fsys, dir, err := labs.Open("networkpolicy")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lab, diags := labs.Load(fsys, dir, labs.LoadOptions{})
-	if err := diags.Err(); err != nil {
-		t.Fatal(err)
-	}
-	grader, err := grade.NewGrader(lab)
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine, err := offline.New(lab, policy.Config{Semantics: policy.Cilium})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return batch.Config{
-		Grader: grader, Engine: engine, Tool: "test", Out: filepath.Join(t.TempDir(), "out"), Late: lab.Late, Attempts: lab.Attempts,
-		Due: time.Date(2026, 11, 20, 18, 0, 0, 0, time.UTC), Timeout: time.Minute,
-	}
+	cfg := gradetest.Config(t, gradetest.Tutorial)
+	cfg.Late, cfg.Attempts = cfg.Grader.Lab().Late, cfg.Grader.Lab().Attempts
+	cfg.Due, cfg.Timeout = time.Date(2026, 11, 20, 18, 0, 0, 0, time.UTC), time.Minute
+	return cfg
 }
 
-// class writes n submissions, some equal, some listed twice as attempts, one late, one missing.
+// class writes n submissions with a list, which has one in seven again as a late attempt.
 func class(t *testing.T, n int) string {
 	t.Helper()
-	dir := t.TempDir()
-	names, err := os.ReadDir(samples)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := gradetest.Samples(t, n)
 	list := "student_id,path,submitted_at\n"
 	for i := range n {
 		name := fmt.Sprintf("student-%04d", i)
-		to := filepath.Join(dir, name)
-		if err := os.CopyFS(to, os.DirFS(filepath.Join(samples, names[i%len(names)].Name()))); err != nil {
-			t.Fatal(err)
-		}
-		if i%3 != 0 {
-			extra := filepath.Join(to, "backend-ingress-deny", "extra.yaml")
-			if err := errors.Join(os.MkdirAll(filepath.Dir(extra), 0o755), os.WriteFile(extra, fmt.Appendf(nil, "# by %d\n", i), 0o600)); err != nil {
-				t.Fatal(err)
-			}
-		}
 		list += fmt.Sprintf("%s,%s,2026-11-20T17:%02d:00Z\n", name, name, i%60)
 		if i%7 == 0 {
 			list += fmt.Sprintf("%s,%s,2026-11-21T17:00:00Z\n", name, "student-0000")
@@ -124,58 +87,18 @@ func class(t *testing.T, n int) string {
 }
 
 // place is where the submissions and results of a test are.
-type place struct {
-	server *storagetest.S3
-	url    func(folder string) string
-}
+type place struct{ *storagetest.Server }
 
 func newPlace(t *testing.T) place {
 	t.Helper()
-	s3, err := storagetest.NewS3("class")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(s3)
-	t.Cleanup(server.Close)
-	return place{s3, func(folder string) string {
-		bucket, query, _ := strings.Cut(storagetest.URL("class", server.URL), "?")
-		return bucket + "/" + folder + "?" + query
-	}}
+	return place{storagetest.Serve(t)}
 }
 
-func (p place) open(t *testing.T, folder string) *storage.Store {
+// submission of the class that is uploaded.
+func (p place) submission(t *testing.T, shards int) jobs.Submission {
 	t.Helper()
-	s, err := storage.Open(t.Context(), p.url(folder))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
-func (p place) upload(t *testing.T, folder, dir string) {
-	t.Helper()
-	to := p.open(t, folder)
-	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return err
-		}
-		return to.Write(t.Context(), name, data)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// submit uploads a class and submits it.
-func (p place) submit(t *testing.T, dir string, shards int) *jobs.Run {
-	t.Helper()
-	p.upload(t, "in", dir)
-	source, err := storage.OpenSource(t.Context(), p.url("in/class.csv"), batch.DefaultLimits(), 0)
+	list := p.URL("in/class.csv")
+	source, err := storage.OpenSource(t.Context(), list, batch.DefaultLimits(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,9 +107,14 @@ func (p place) submit(t *testing.T, dir string, shards int) *jobs.Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, resumed, err := jobs.Submit(t.Context(), p.open(t, "out"), jobs.Submission{
-		Config: config(t), Semantics: policy.Cilium, Source: p.url("in/class.csv"), Entries: found.Entries, Shards: shards,
-	})
+	return jobs.Submission{Config: config(t), Semantics: policy.Cilium, Source: list, Entries: found.Entries, Shards: shards}
+}
+
+// submit uploads a class and submits it.
+func (p place) submit(t *testing.T, dir string, shards int) *jobs.Run {
+	t.Helper()
+	storagetest.Upload(t, p.Open(t, "in"), dir)
+	run, resumed, err := jobs.Submit(t.Context(), p.Open(t, "out"), p.submission(t, shards))
 	if err != nil || resumed {
 		t.Fatal(err, resumed)
 	}
@@ -197,14 +125,8 @@ func (p place) submit(t *testing.T, dir string, shards int) *jobs.Run {
 func local(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	cfg := config(t)
-	found, err := batch.Find(filepath.Join(dir, "class.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := batch.Run(t.Context(), cfg, found.Entries); err != nil {
-		t.Fatal(err)
-	}
-	return contents(t, cfg.Out)
+	gradetest.Run(t, cfg, filepath.Join(dir, "class.csv"))
+	return gradetest.Files(t, cfg.Out)
 }
 
 func collect(t *testing.T, run *jobs.Run, partial bool) (map[string]string, error) {
@@ -217,42 +139,7 @@ func collect(t *testing.T, run *jobs.Run, partial bool) (map[string]string, erro
 	if _, err := run.Collect(t.Context(), cfg, partial, nil); err != nil {
 		return nil, err
 	}
-	return contents(t, cfg.Out), nil
-}
-
-// contents are the files of an output directory but the journal, whose order is that of the work.
-func contents(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || name == "journal.jsonl" || name == "lock" {
-			return err
-		}
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		files[name] = string(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
-func same(t *testing.T, got, want map[string]string) {
-	t.Helper()
-	for name, data := range want {
-		if got[name] != data {
-			t.Errorf("%s differs, or is missing", name)
-		}
-	}
-	for name := range got {
-		if _, ok := want[name]; !ok {
-			t.Errorf("%s is one too many", name)
-		}
-	}
-	if len(want) < 10 {
-		t.Errorf("only %d files were compared", len(want))
-	}
+	return gradetest.Files(t, cfg.Out), nil
 }
 
 // Workers that are killed at any moment lose nothing that matters: the others finish, and the results are those of one machine.
@@ -269,7 +156,7 @@ func TestKilledWorkers(t *testing.T) {
 	}
 	worker := func(shard int) *exec.Cmd {
 		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), "JOBS_TEST_DESTINATION="+p.url("out"), "JOBS_TEST_SHARD="+strconv.Itoa(shard))
+		cmd.Env = append(os.Environ(), "JOBS_TEST_DESTINATION="+p.URL("out"), "JOBS_TEST_SHARD="+strconv.Itoa(shard))
 		return cmd
 	}
 	random := rand.New(rand.NewPCG(3, 4))
@@ -311,7 +198,7 @@ func TestKilledWorkers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, got, want)
+	gradetest.Same(t, got, want)
 }
 
 // No result that has reached the destination is made again, also by two workers after each other.
@@ -364,7 +251,7 @@ func TestGapsAreNamed(t *testing.T) {
 	p := newPlace(t)
 	run := p.submit(t, dir, 4)
 	for _, shard := range []int{0, 2, 3} {
-		if err := work(t.Context(), p.url("out"), shard); err != nil {
+		if err := work(t.Context(), p.URL("out"), shard); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -380,12 +267,12 @@ func TestGapsAreNamed(t *testing.T) {
 	if n := strings.Count(got["results.jsonl"], "its result is missing: shard 1"); n == 0 {
 		t.Error("with partial no result is in error")
 	}
-	if err := work(t.Context(), p.url("out"), 1); err != nil {
+	if err := work(t.Context(), p.URL("out"), 1); err != nil {
 		t.Fatal(err)
 	}
 
 	// A segment that is damaged does not count, and its results are made again.
-	out := p.open(t, "out")
+	out := p.Open(t, "out")
 	var victim string
 	for o, err := range out.List(t.Context(), "runs/"+run.ID+"/shards/000002/", true) {
 		if err != nil {
@@ -406,14 +293,14 @@ func TestGapsAreNamed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := work(t.Context(), p.url("out"), 2); err != nil {
+	if err := work(t.Context(), p.URL("out"), 2); err != nil {
 		t.Fatal(err)
 	}
 	got, err = collect(t, run, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, got, local(t, dir))
+	gradetest.Same(t, got, local(t, dir))
 }
 
 func flip(data []byte) []byte {
@@ -429,18 +316,9 @@ func TestSubmittedAgain(t *testing.T) {
 	run := p.submit(t, dir, 2)
 	again := func(change func(*jobs.Submission)) (*jobs.Run, bool) {
 		t.Helper()
-		source, err := storage.OpenSource(t.Context(), p.url("in/class.csv"), batch.DefaultLimits(), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer source.Close()
-		found, err := source.Find(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := jobs.Submission{Config: config(t), Semantics: policy.Cilium, Source: p.url("in/class.csv"), Entries: found.Entries, Shards: 2}
+		s := p.submission(t, 2)
 		change(&s)
-		r, resumed, err := jobs.Submit(t.Context(), p.open(t, "out"), s)
+		r, resumed, err := jobs.Submit(t.Context(), p.Open(t, "out"), s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -460,7 +338,7 @@ func TestSubmittedAgain(t *testing.T) {
 		}
 	}
 	// The last one was submitted by another version.
-	to := p.open(t, "out")
+	to := p.Open(t, "out")
 	r, err := jobs.Find(t.Context(), to, run.ID)
 	if err != nil {
 		t.Fatal(err)

@@ -1,16 +1,12 @@
 package storage_test
 
 import (
-	"archive/zip"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,134 +15,30 @@ import (
 
 	"gocloud.dev/blob/memblob"
 
-	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
 	"github.com/labctl/labctl/grade/batch/storage"
 	"github.com/labctl/labctl/grade/batch/storage/storagetest"
-	"github.com/labctl/labctl/grade/offline"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/grade/gradetest"
 )
 
-const samples = "../../../labs/networkpolicy/samples"
-
 func TestMain(m *testing.M) {
-	// The storage of these tests takes any.
-	os.Setenv("AWS_ACCESS_KEY_ID", "tests")
-	os.Setenv("AWS_SECRET_ACCESS_KEY", "tests")
-	os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	storagetest.SetCredentials()
 	os.Exit(m.Run())
-}
-
-func serve(t *testing.T) (*storagetest.S3, string) {
-	t.Helper()
-	s3, err := storagetest.NewS3("class")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(s3)
-	t.Cleanup(server.Close)
-	return s3, storagetest.URL("class", server.URL)
-}
-
-// in is the URL with a folder behind the bucket's name.
-func in(url, folder string) string {
-	bucket, query, _ := strings.Cut(url, "?")
-	return bucket + "/" + folder + "?" + query
-}
-
-func open(t *testing.T, url string) *storage.Store {
-	t.Helper()
-	s, err := storage.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
-func config(t *testing.T) batch.Config {
-	t.Helper()
-	fsys, dir, err := labs.Open("networkpolicy")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lab, diags := labs.Load(fsys, dir, labs.LoadOptions{})
-	if err := diags.Err(); err != nil {
-		t.Fatal(err)
-	}
-	grader, err := grade.NewGrader(lab)
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine, err := offline.New(lab, policy.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return batch.Config{Grader: grader, Engine: engine, Tool: "test", Out: filepath.Join(t.TempDir(), "out")}
-}
-
-// upload writes a directory's files to a store.
-func upload(t *testing.T, s *storage.Store, dir string) {
-	t.Helper()
-	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return err
-		}
-		return s.Write(t.Context(), name, data)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // class is a folder of a few submissions: folders, an archive, a file, and some that are refused.
 func class(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	for _, sample := range []string{"solution", "service-port", "and-or-peers", "nothing-handed-in"} {
-		if err := os.CopyFS(filepath.Join(dir, sample), os.DirFS(filepath.Join(samples, sample))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var archive bytes.Buffer
-	z := zip.NewWriter(&archive)
-	if err := errors.Join(z.AddFS(os.DirFS(filepath.Join(samples, "solution"))), z.Close()); err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string]string{
-		"ada.zip": archive.String(), "bob.yaml": "kind: [\n", "carl/README.md": "nothing", "notes.txt": "no submission",
+	files := map[string]string{
+		"ada.zip": gradetest.Zip(t, gradetest.Sample(t, "solution", "")), "bob.yaml": "kind: [\n", "carl/README.md": "nothing", "notes.txt": "no submission",
 		"large.yaml": strings.Repeat("# much\n", 40), "dora/backend-ingress-deny/large.yaml": strings.Repeat("# much\n", 40),
-	} {
-		file := filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(data), 0o600)); err != nil {
-			t.Fatal(err)
-		}
 	}
-	return dir
-}
-
-// contents are the files of an output directory but the journal, whose order is that of the work.
-func contents(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || path.Base(name) == "journal.jsonl" || name == "lock" {
-			return err
-		}
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		files[name] = string(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"solution", "service-port", "and-or-peers", "nothing-handed-in"} {
+		maps.Copy(files, gradetest.Sample(t, name, name+"/"))
 	}
-	return files
+	return gradetest.Folder(t, files)
 }
 
 // What is graded from a storage is what is graded from a directory, byte for byte.
@@ -158,23 +50,17 @@ func TestSameAsLocal(t *testing.T) {
 		if small {
 			lim.FileBytes = 270
 		}
-		local := config(t)
+		local := gradetest.Config(t, gradetest.Tutorial)
 		local.Limits = lim
-		found, err := batch.Find(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := batch.Run(t.Context(), local, found.Entries); err != nil {
-			t.Fatal(err)
-		}
-		want := contents(t, local.Out)
+		there := gradetest.Run(t, local, dir).Submissions
+		want := gradetest.Files(t, local.Out)
 
-		s3, url := serve(t)
-		upload(t, open(t, in(url, "week-3")), dir)
+		s3 := storagetest.Serve(t)
+		storagetest.Upload(t, s3.Open(t, "week-3"), dir)
 		before := s3.Counts()
 		mem := storage.New(memblob.OpenBucket(nil), "", "mem://")
-		upload(t, mem, dir)
-		fromS3, err := storage.OpenSource(t.Context(), in(url, "week-3"), lim, 0)
+		storagetest.Upload(t, mem, dir)
+		fromS3, err := storage.OpenSource(t.Context(), s3.URL("week-3"), lim, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,24 +72,17 @@ func TestSameAsLocal(t *testing.T) {
 			if len(found.Ignored) != 1 || found.Ignored[0] != "notes.txt" {
 				t.Errorf("%s: ignored %q", name, found.Ignored)
 			}
-			cfg := config(t)
+			cfg := gradetest.Config(t, gradetest.Tutorial)
 			cfg.Limits, cfg.Open, cfg.Workers = lim, source.Open, 3
 			if _, err := batch.Run(t.Context(), cfg, found.Entries); err != nil {
 				t.Fatal(err)
 			}
-			got := contents(t, cfg.Out)
-			for file, data := range want {
-				if got[file] != data {
-					t.Errorf("%s: %s differs from the local one:\n%s\nwant\n%s", name, file, got[file], data)
-				}
-			}
-			if len(got) != len(want) {
-				t.Errorf("%s: %d files, want %d", name, len(got), len(want))
-			}
+			t.Logf("from %s:", name)
+			gradetest.Same(t, gradetest.Files(t, cfg.Out), want)
 			source.Close()
 		}
 		after := s3.Counts()
-		if lists := after["LIST"] - before["LIST"]; lists != 1+len(found.Entries)-3 {
+		if lists := after["LIST"] - before["LIST"]; lists != 1+there-3 {
 			t.Errorf("%d listings: one of the class and one of each folder are enough", lists)
 		}
 	}
@@ -211,8 +90,7 @@ func TestSameAsLocal(t *testing.T) {
 
 func TestHostileKeys(t *testing.T) {
 	t.Parallel()
-	_, url := serve(t)
-	s := open(t, url)
+	s := storagetest.Serve(t).Open(t, "")
 	for _, key := range []string{
 		"up/../../etc/passwd.yaml", "empty//part.yaml", "twice/a", "twice/a/b.yaml", "control/\x07.yaml", "dot/./x.yaml",
 		"fine/backend-ingress-deny/policy.yaml", "fine/folder-mark/",
@@ -242,9 +120,9 @@ func TestHostileKeys(t *testing.T) {
 // A missing permission is the machine's error and ends the run: no student gets 0 points for it.
 func TestNoPermission(t *testing.T) {
 	t.Parallel()
-	s3, url := serve(t)
-	upload(t, open(t, url), class(t))
-	source := storage.NewSource(open(t, url), "", manifest.Limits{}, 0)
+	s3 := storagetest.Serve(t)
+	storagetest.Upload(t, s3.Open(t, ""), class(t))
+	source := storage.NewSource(s3.Open(t, ""), "", manifest.Limits{}, 0)
 	found, err := source.Find(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +133,7 @@ func TestNoPermission(t *testing.T) {
 		}
 		return 0
 	})
-	cfg := config(t)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	cfg.Open = source.Open
 	_, err = batch.Run(t.Context(), cfg, found.Entries)
 	if err == nil || !storage.IsPermanent(err) || !strings.Contains(err.Error(), "read s3://class/ada.zip: these credentials lack the permission") {
@@ -265,8 +143,8 @@ func TestNoPermission(t *testing.T) {
 
 func TestTransientErrorsAreTriedAgain(t *testing.T) {
 	t.Parallel()
-	s3, url := serve(t)
-	s := open(t, url)
+	s3 := storagetest.Serve(t)
+	s := s3.Open(t, "")
 	if err := s.Write(t.Context(), "a", []byte("b")); err != nil {
 		t.Fatal(err)
 	}
@@ -289,8 +167,8 @@ func TestTransientErrorsAreTriedAgain(t *testing.T) {
 
 func TestList(t *testing.T) {
 	t.Parallel()
-	_, url := serve(t)
-	s := open(t, url)
+	s3 := storagetest.Serve(t)
+	s := s3.Open(t, "")
 	for name, data := range map[string]string{
 		"class.csv":      "student_id,path\nada,files/ada.yaml\nbob,folders/bob\ncarl,../carl.yaml\ndora,missing.yaml\n",
 		"files/ada.yaml": "# nothing\n", "folders/bob/backend-ingress-deny/a.yaml": "# nothing\n",
@@ -299,7 +177,7 @@ func TestList(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	source, err := storage.OpenSource(t.Context(), in(url, "week/class.csv"), manifest.Limits{}, 0)
+	source, err := storage.OpenSource(t.Context(), s3.URL("week/class.csv"), manifest.Limits{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +185,7 @@ func TestList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := config(t)
+	cfg := gradetest.Config(t, gradetest.Tutorial)
 	cfg.Open = source.Open
 	sum, err := batch.Run(t.Context(), cfg, found.Entries)
 	if err != nil {
@@ -354,7 +232,7 @@ func TestURLs(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	s := open(t, "file://"+dir+"/made")
+	s := storagetest.Open(t, "file://"+dir+"/made")
 	if err := s.Write(t.Context(), "a/b", []byte("c")); err != nil {
 		t.Fatal(err)
 	}

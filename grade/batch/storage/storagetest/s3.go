@@ -32,7 +32,7 @@ func NewS3(bucket string) (*S3, error) {
 	return &S3{handler: fake.Server(), counts: map[string]int{}}, nil
 }
 
-// URL is how a store names the bucket behind an endpoint such as http://127.0.0.1:9000.
+// URL is how a store names the bucket, or a folder of it, behind an endpoint such as http://127.0.0.1:9000.
 func URL(bucket, endpoint string) string {
 	return "s3://" + bucket + "?endpoint=" + url.QueryEscape(endpoint)
 }

@@ -1,14 +1,10 @@
-// Package classroom makes up a class: submissions as students hand them in, from a lab's solution and the mistakes that
-// can be made in it. The same seed gives the same class. It is for measuring and testing.
-package classroom
+package gradetest
 
 import (
 	"archive/zip"
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -20,7 +16,8 @@ import (
 	"github.com/labctl/labctl/grade"
 )
 
-// Class says what to make.
+// Class is a class that is made up: submissions as students hand them in, from a lab's solution and the mistakes that can be
+// made in it. The same seed gives the same class. Where any submissions will do, Samples makes them faster.
 type Class struct {
 	Grader   *grade.Grader // of the lab
 	Students int
@@ -61,10 +58,11 @@ func (c *Class) Write(dir string) (err error) {
 		path := id
 		files := made.submission(random, i, c.Distinct)
 		if random.IntN(10) == 0 {
-			err = writeFolder(filepath.Join(dir, path), files)
+			err = writeFiles(filepath.Join(dir, path), files)
 		} else {
 			path += ".zip"
-			err = writeZip(filepath.Join(dir, path), files)
+			data, packErr := pack(files, zip.Store) // they are small: packing takes most of the time
+			err = errors.Join(packErr, os.WriteFile(filepath.Join(dir, path), data, 0o644))
 		}
 		if err == nil && list != nil {
 			at := c.Due.Add(-time.Duration(random.IntN(72*60)) * time.Minute)
@@ -158,35 +156,4 @@ func (a *answers) submission(random *rand.Rand, student int, distinct bool) map[
 		files[name] = fmt.Appendf(nil, "# %s, student %d\n%s", name, student, text)
 	}
 	return files
-}
-
-func writeFolder(dir string, files map[string][]byte) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for name, text := range files {
-		name = filepath.Join(dir, filepath.FromSlash(name))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, text, 0o644)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func writeZip(name string, files map[string][]byte) error {
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store}) // they are small: packing takes most of the time
-		if err != nil {
-			return err
-		}
-		if _, err := io.Copy(w, bytes.NewReader(files[name])); err != nil {
-			return err
-		}
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	return os.WriteFile(name, b.Bytes(), 0o644)
 }
