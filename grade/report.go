@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -36,6 +37,17 @@ type Report struct {
 
 	lab     *labs.Lab
 	percent float64 // not rounded
+}
+
+// Nothing says why the submission holds nothing to grade; "" if it holds something, or only some tasks were graded.
+func (r *Report) Nothing() string {
+	switch {
+	case len(r.Submission.Files) == 0:
+		return "there is no manifest in it (*.yaml, *.yml, *.json)"
+	case len(r.Selected) == 0 && !slices.ContainsFunc(r.Tasks, func(t TaskReport) bool { return t.Attempted }):
+		return "its manifests are empty"
+	}
+	return ""
 }
 
 // LabReport says which lab was graded.

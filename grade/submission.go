@@ -166,7 +166,10 @@ func unreadable(name string, err error) error {
 	if errors.As(err, &machine) && !errors.Is(err, fs.ErrInvalid) { // which is a name
 		return fmt.Errorf("read the submission: %w", err)
 	}
-	return &Refused{Problems: manifest.Problems{{File: name, Message: err.Error()}}}
+	if name == "." { // err names what is in it
+		name = ""
+	}
+	return &Refused{Problems: manifest.Problems{{File: name, Message: strings.TrimPrefix(err.Error(), name+": ")}}}
 }
 
 const macFolder = "__MACOSX"

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -382,6 +383,16 @@ func (v *batchView) end() {
 	}
 }
 
+// printable is text that a terminal only shows: students may choose names that would command it.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
 func writeSummary(w io.Writer, s *batch.Summary, dir string) error {
 	fmt.Fprintf(w, "%s of %s: %d passed, %d failed, %d refused, %s\n",
 		count(s.Submissions, "submission"), s.Lab.Name, s.Passed, s.Failed, s.Refused, count(s.Errors, "error"))
@@ -406,7 +417,7 @@ func writeSummary(w io.Writer, s *batch.Summary, dir string) error {
 		if f.Attempt > 0 {
 			who += fmt.Sprintf(", attempt %d", f.Attempt)
 		}
-		fmt.Fprintf(w, "  error: %s: %s\n", who, f.Message)
+		fmt.Fprintf(w, "  error: %s: %s\n", printable(who), printable(f.Message))
 	}
 	_, err := fmt.Fprintf(w, "The results are in %s.\n", dir)
 	return err

@@ -162,8 +162,12 @@ func TestHostileClass(t *testing.T) {
 		{"aliases.yaml", file("a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e]\n"), batch.Refused, "more than 10000 values"},
 		{"documents.yaml", file(strings.Repeat("---\n"+denyAll, 201)), batch.Refused, "more than 200 objects"},
 		{"complaints.yaml", file(strings.Repeat("---\na: b\n", 190)), batch.Refused, ""},
-		{"empty.yaml", file(""), batch.Failed, ""},
+		{"empty.yaml", file(""), batch.Failed, "its manifests are empty"},
 		{"empty", folder(func(string) error { return nil }), batch.Failed, "there is no manifest in it"},
+
+		{"two-archives", folder(func(dir string) error {
+			return errors.Join(file(bombs)(filepath.Join(dir, "a.zip")), file(bombs)(filepath.Join(dir, "b.zip")))
+		}), batch.Errored, "several archives, and nobody can know which one counts: a.zip, b.zip"},
 
 		{"bomb.zip", file(bombs), batch.Refused, "more than 262144 bytes once unpacked"},
 		{"bomb-huge.zip", file(rawZip(t, huge)), batch.Refused, "a.yaml"},
@@ -241,6 +245,9 @@ func TestHostileClass(t *testing.T) {
 				if r.Status != batch.Errored && (r.Score == nil || r.Score.Points != 0) {
 					t.Errorf("the score is %+v", r.Score)
 				}
+				if strings.HasPrefix(r.Message, ".") || r.Status == batch.Refused && strings.Contains(r.Message, dir) {
+					t.Errorf("the message does not name files from the submission on: %s", r.Message)
+				}
 				if len(r.Problems) > 101 {
 					t.Errorf("%d problems are told", len(r.Problems))
 				}
@@ -248,6 +255,9 @@ func TestHostileClass(t *testing.T) {
 			for name, text := range gradetest.Files(t, cfg.Out) {
 				if strings.Contains(text, "of the machine") || strings.Contains(text, "root:") {
 					t.Errorf("%s holds a file of the machine", name)
+				}
+				if strings.HasPrefix(name, "students/") && strings.Contains(text, dir) {
+					t.Errorf("%s tells the student where the class lies:\n%s", name, text)
 				}
 			}
 		})

@@ -49,11 +49,21 @@ type Unreadable struct{ Err error }
 func (e *Unreadable) Error() string { return e.Err.Error() }
 func (e *Unreadable) Unwrap() error { return e.Err }
 
+// HandedIn is an error whose reason is what the student handed in. It names nothing of the machine, so the student is told it.
+type HandedIn struct{ Err error }
+
+func (e *HandedIn) Error() string { return e.Err.Error() }
+func (e *HandedIn) Unwrap() error { return e.Err }
+
 // notOpened is the result of a submission that could not be opened, unless the machine is to blame.
 func (r *run) notOpened(err error) (Result, bool) {
 	var unreadable *Unreadable
 	var refused *grade.Refused
-	return r.notGraded(err), errors.As(err, &unreadable) || errors.As(err, &refused)
+	res := r.notGraded(err)
+	if handedIn := (*HandedIn)(nil); errors.As(err, &handedIn) {
+		res.Told = handedIn.Error()
+	}
+	return res, errors.As(err, &unreadable) || errors.As(err, &refused)
 }
 
 // fetch gets a submission that is not on this machine; one that is gives nil.
@@ -151,7 +161,7 @@ func (o *Opened) unwrap(lim manifest.Limits) error {
 		case len(archives) == 0:
 			return nil
 		case len(archives) > 1:
-			return &Unreadable{fmt.Errorf("there are several archives, and nobody can know which one counts: %s", strings.Join(archives, ", "))}
+			return &Unreadable{&HandedIn{fmt.Errorf("there are several archives, and nobody can know which one counts: %s", strings.Join(archives, ", "))}}
 		}
 		name = path.Join(o.Name, archives[0])
 	}
@@ -251,6 +261,7 @@ func readFile(fsys fs.FS, name string, lim manifest.Limits) ([]byte, error) {
 	return files[0].Data, nil
 }
 
+// refuse refuses a submission for one of its files, which err may name as well.
 func refuse(file string, err error) *grade.Refused {
-	return &grade.Refused{Problems: manifest.Problems{{File: file, Message: err.Error()}}}
+	return &grade.Refused{Problems: manifest.Problems{{File: file, Message: strings.TrimPrefix(err.Error(), file+": ")}}}
 }

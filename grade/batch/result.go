@@ -28,7 +28,9 @@ type Result struct {
 	Name    string `json:"name,omitempty"`
 	Email   string `json:"email,omitempty"`
 	Status  Status `json:"status"`
-	Message string `json:"message,omitempty"` // of an error, or why it was refused
+	Message string `json:"message,omitempty"` // of an error, why it was refused, or why there was nothing to grade
+	// Told is what of an error its student is told too, since what was handed in is to blame; "": only that it is not their fault.
+	Told string `json:"told,omitempty"`
 	// Score is null where nothing was graded. Of a refused submission it is 0 of the lab's points.
 	Score *grade.Score `json:"score"`
 	// Raw is the score before Late was taken off; without it they are the same.
@@ -76,8 +78,8 @@ func resultOf(rep *grade.Report) Result {
 		r.Status, r.Score = Errored, nil
 		r.Message = "a check could not be carried out: see the report"
 	}
-	if len(rep.Submission.Files) == 0 && r.Message == "" {
-		r.Message = "there is no manifest in it (*.yaml, *.yml, *.json)"
+	if r.Message == "" {
+		r.Message = rep.Nothing()
 	}
 	for i := range rep.Tasks {
 		t := &rep.Tasks[i]

@@ -240,7 +240,7 @@ func (v *views) class(formats []*report.Format, open []report.ClassWriter, then 
 // outcomeOf puts a result into the form that views take, but for the report.
 func outcomeOf(res *Result) report.Outcome {
 	o := report.Outcome{
-		ID: res.ID, Name: res.Name, Email: res.Email, Status: report.Status(res.Status), Message: res.Message,
+		ID: res.ID, Name: res.Name, Email: res.Email, Status: report.Status(res.Status), Message: res.Message, Told: res.Told,
 		Problems: res.Problems, Score: res.Score, Raw: res.Raw,
 	}
 	if res.Late != nil {

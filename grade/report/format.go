@@ -132,9 +132,12 @@ const (
 type Outcome struct {
 	ID, Name, Email string // of the student, as far as they are known
 	Status          Status
-	Message         string // of an error, or why it was refused; may have several lines
-	Problems        []manifest.Problem
-	Score           *grade.Score // nil: no grade
+	// Message is that of an error, or why it was refused, and may have several lines; of a grade, why there was nothing to grade.
+	Message string
+	// Told is what of an error its student may read, since what was handed in is to blame; "": nothing. See toStudent.
+	Told     string
+	Problems []manifest.Problem
+	Score    *grade.Score // nil: no grade
 	// Late says in a sentence what lateness cost: Score is what is left of Raw. "": nothing.
 	Late               string
 	Raw                *grade.Score
@@ -155,7 +158,7 @@ func OutcomeOf(rep *grade.Report, err error) Outcome {
 		return o
 	}
 	score := rep.Score
-	o.Score = &score
+	o.Score, o.Message = &score, rep.Nothing()
 	return o
 }
 
@@ -172,13 +175,9 @@ const couldNotCheck = "a check could not be carried out, so there is no grade ye
 // who is the student in a word: never empty.
 func (o *Outcome) who() string { return cmp.Or(o.ID, o.Name, o.Email, "submission") }
 
-// summary is the grade in a line, late or not.
+// summary is the grade in a line; notes say more of it.
 func (o *Outcome) summary() string {
-	text := fmt.Sprintf("%s: %s points, %s%%; the pass mark is %s%%", o.Status, points(o.Score.Points, o.Score.Max), number(o.Score.Percent), number(o.Score.PassMark))
-	if o.Late != "" {
-		text += " (late: " + o.Late + ")"
-	}
-	return text
+	return fmt.Sprintf("%s: %s points, %s%%; the pass mark is %s%%", o.Status, points(o.Score.Points, o.Score.Max), number(o.Score.Percent), number(o.Score.PassMark))
 }
 
 // reasons tells why a submission was refused or could not be graded, a reason a line.

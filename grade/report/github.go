@@ -16,10 +16,9 @@ import (
 // that to the job's summary by itself.
 func github(w io.Writer, a *Assignment, o *Outcome) error {
 	b := bufio.NewWriter(w)
-	switch o.Status {
+	switch o = o.toStudent(); o.Status {
 	case Errored:
-		annotate(b, "error", "Not graded: labctl could not check the submission", "", 0,
-			"That is not the submission's fault, and no grade.\n"+strings.Join(o.reasons(), "\n"))
+		annotate(b, "error", "Not graded", "", 0, o.Message)
 		return b.Flush()
 	case Refused:
 		for _, p := range o.Problems {
@@ -49,6 +48,9 @@ func github(w io.Writer, a *Assignment, o *Outcome) error {
 			continue // a blocked objective misses for another's sake
 		}
 		annotate(b, "error", obj.title(), "", 0, cmp.Or(o.explainedIn(&obj, 0), "not met"))
+	}
+	for _, note := range o.notes() {
+		annotate(b, "warning", a.name(), "", 0, note)
 	}
 	annotate(b, "notice", a.name(), "", 0, o.summary())
 	return b.Flush()

@@ -39,19 +39,16 @@ func gradescope(w io.Writer, a *Assignment, o *Outcome) error {
 	out := gradescopeResults{
 		TestOutputFormat: "text", TestNameFormat: "text", StdoutVisibility: "hidden", Tests: []gradescopeTest{},
 	}
-	switch o.Status {
+	switch o = o.toStudent(); o.Status {
 	case Errored:
-		out.Output = "labctl could not grade this submission. That is not the submission's fault, and it is not graded 0: " +
-			"ask the course staff to run the autograder again.\n" + strings.Join(o.reasons(), "\n")
+		out.Output = o.Message
 	case Refused:
 		out.Score = &o.Score.Points
 		out.Output = "The submission was refused, so nothing of it was graded:\n" + strings.Join(o.reasons(), "\n")
 	default:
 		out.Score = &o.Score.Points
 		out.Tests, out.Output = gradescopeTests(a, o), gradescopeRemarks(a, o)
-		if o.Late != "" {
-			out.Output = strings.TrimSpace("Late: " + o.Late + ".\n" + out.Output)
-		}
+		out.Output = strings.TrimSpace(strings.Join(append(o.notes(), out.Output), "\n"))
 	}
 	if out.Output != "" {
 		out.OutputFormat = "text"

@@ -48,7 +48,8 @@ type feedback struct {
 	Title, Who, Verdict, Class string
 	Percent, Points, PassMark  string
 	Ring                       *ring
-	Late, Selected             string
+	Notes                      []string
+	Selected                   string
 	ReasonsTitle, ReasonsText  string
 	Reasons                    [][]span
 	Tasks                      []taskPage
@@ -109,8 +110,9 @@ type span struct {
 }
 
 func feedbackOf(a *Assignment, o *Outcome) *feedback {
+	o = o.toStudent()
 	f := &feedback{
-		Title: a.name(), Who: strings.Join(compact(o.Name, o.ID, o.Email), " · "), Late: o.Late,
+		Title: a.name(), Who: strings.Join(compact(o.Name, o.ID, o.Email), " · "), Notes: o.notes(),
 		Footer: fmt.Sprintf("labctl · %s · %s", a.Lab.Name, a.Lab.Digest),
 	}
 	f.Verdict, f.Class = statusWords(o.Status)
@@ -127,9 +129,9 @@ func feedbackOf(a *Assignment, o *Outcome) *feedback {
 		f.ReasonsText = "Nothing was graded. Mend this and hand in again."
 	case Errored:
 		f.ReasonsTitle = "Why there is no grade"
-		f.ReasonsText = "That is not your fault, and it is not 0 points: the course staff has to grade this again."
+		f.ReasonsText = o.Message
 	}
-	if f.ReasonsTitle != "" {
+	if o.Status == Refused {
 		for _, text := range o.reasons() {
 			f.Reasons = append(f.Reasons, spans(text))
 		}

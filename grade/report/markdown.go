@@ -14,19 +14,19 @@ import (
 func Markdown(w io.Writer, a *Assignment, o *Outcome) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "# %s\n\n", markdown(a.name()))
-	switch o.Status {
+	switch o = o.toStudent(); o.Status {
 	case Errored:
-		b.WriteString("**Not graded.** labctl could not check this submission. That is not the submission's fault, and it is not 0 points.\n\n")
+		fmt.Fprintf(b, "**%s**\n\n", markdown(o.Message))
 	case Refused:
 		b.WriteString("**The submission was refused**, so nothing of it was graded: 0 points.\n\n")
 	default:
 		fmt.Fprintf(b, "%s **%s**: %s points, %s %%. The pass mark is %s %%.\n\n", statusSign(o.Status), o.Status,
 			points(o.Score.Points, o.Score.Max), number(o.Score.Percent), number(o.Score.PassMark))
-		if o.Late != "" {
-			fmt.Fprintf(b, "Late: %s.\n\n", markdown(o.Late))
+		for _, note := range o.notes() {
+			fmt.Fprintf(b, "%s\n\n", markdown(note))
 		}
 	}
-	if o.Report == nil || o.Status == Errored {
+	if o.Status == Refused {
 		for _, reason := range o.reasons() {
 			fmt.Fprintf(b, "- %s\n", markdown(reason))
 		}

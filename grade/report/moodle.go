@@ -38,10 +38,7 @@ func (o *Outcome) comment() string {
 	case Refused:
 		return "The submission was refused:\n" + strings.Join(o.reasons(), "\n")
 	}
-	var lines []string
-	if o.Late != "" {
-		lines = append(lines, "Late: "+o.Late+".")
-	}
+	lines := o.notes()
 	missed := len(lines)
 	for _, obj := range o.objectives() {
 		if obj.Status == grade.Met {

@@ -28,16 +28,15 @@ type prairielearnTest struct {
 // graded, is not gradable: it costs no attempt, and there is no score. Only the first has format errors.
 func prairielearn(w io.Writer, _ *Assignment, o *Outcome) error {
 	out := prairielearnResults{}
-	switch o.Status {
+	switch o = o.toStudent(); o.Status {
 	case Errored:
-		out.Message = "labctl could not grade this submission. That is not the submission's fault: please submit it again later."
-		out.Output = strings.Join(o.reasons(), "\n")
+		out.Message = o.Message
 	case Refused:
 		out.FormatErrors = o.reasons()
 	default:
 		share := min(o.Score.Percent/100, 1)
 		out.Gradable, out.Score = true, &share
-		out.Message = o.summary()
+		out.Message = strings.Join(append([]string{o.summary()}, o.notes()...), "\n")
 		for _, obj := range o.objectives() {
 			out.Tests = append(out.Tests, prairielearnTest{
 				Name: obj.title(), Points: *obj.Points, MaxPoints: obj.Max, Message: string(obj.Status), Output: o.explained(&obj),

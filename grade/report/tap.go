@@ -13,6 +13,7 @@ import (
 // objective that is not hidden. What could not be checked makes the run bail out.
 func tap(w io.Writer, _ *Assignment, o *Outcome) error {
 	var b strings.Builder
+	o = o.toStudent()
 	b.WriteString("TAP version 14\n")
 	objectives := o.objectives()
 	if o.Report == nil {
@@ -39,9 +40,12 @@ func tap(w io.Writer, _ *Assignment, o *Outcome) error {
 		}
 	}
 	if o.Status == Errored {
-		b.WriteString("Bail out! " + tapText(o.reasons()[0]) + "\n")
+		b.WriteString("Bail out! " + tapText(o.Message) + "\n")
 	} else if o.Score != nil {
 		fmt.Fprintf(&b, "# %s\n", tapText(o.summary()))
+		for _, note := range o.notes() {
+			fmt.Fprintf(&b, "# %s\n", tapText(note))
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -71,7 +71,7 @@ func sampleReport() *grade.Report {
 		Engine:        "offline",
 		Status:        grade.Failed,
 		Score:         grade.Score{Points: 18.5, Max: 40, Percent: 46.25, PassMark: 70},
-		Submission:    grade.SubmissionReport{Layout: labs.LayoutCheckpoints},
+		Submission:    grade.SubmissionReport{Layout: labs.LayoutCheckpoints, Files: []string{"01/deny.yaml", "02/allow.yaml"}},
 		Tasks: []grade.TaskReport{
 			{
 				Name: "backend-deny", Title: "Put the backend into ingress default deny", Attempted: true,

@@ -104,6 +104,9 @@ func (r *reader) walk(dir string, depth int) error {
 	}
 	for _, e := range entries {
 		if err := checkName(e.Name()); err != nil {
+			if dir == "." {
+				return err
+			}
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 		if strings.HasPrefix(e.Name(), ".") {

@@ -1,0 +1,63 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/labctl/labctl/grade"
+)
+
+const (
+	notYours    = "This submission was not graded, because of a fault that is not yours. It is not 0 points: ask the course staff to grade it again."
+	notGradable = "This submission could not be graded: %s. It is not 0 points: ask the course staff what to do."
+	// notChecked stands for what an engine says of a check that it could not carry out.
+	notChecked = "a fault of the grading, not of the answer"
+)
+
+// toStudent is the outcome as its student may read it. An error speaks of the machine that graded, of its files and addresses;
+// in its place stands whose fault it is and what to do.
+func (o *Outcome) toStudent() *Outcome {
+	if o.Status != Errored {
+		return o
+	}
+	told := *o
+	told.Message, told.Problems = notYours, nil
+	if o.Told != "" {
+		told.Message = fmt.Sprintf(notGradable, o.Told)
+	}
+	if o.Report != nil {
+		r := *o.Report
+		r.Tasks = slices.Clone(r.Tasks)
+		for i := range r.Tasks {
+			hideErrors(&r.Tasks[i])
+		}
+		told.Report = &r
+	}
+	return &told
+}
+
+// hideErrors takes the words of errors out of a task's checks, without touching those that it was copied from.
+func hideErrors(t *grade.TaskReport) {
+	t.Objectives = slices.Clone(t.Objectives)
+	for i := range t.Objectives {
+		o := &t.Objectives[i]
+		o.Checks = slices.Clone(o.Checks)
+		for j := range o.Checks {
+			if o.Checks[j].Error != "" {
+				o.Checks[j].Error = notChecked
+			}
+		}
+	}
+}
+
+// notes are what is to be said of a grade as a whole, in sentences: what lateness cost, and that there was nothing to grade.
+func (o *Outcome) notes() []string {
+	var notes []string
+	if o.Late != "" {
+		notes = append(notes, "Late: "+o.Late+".")
+	}
+	if o.Message != "" && (o.Status == Passed || o.Status == Failed) {
+		notes = append(notes, "Nothing was found to grade: "+o.Message+".")
+	}
+	return notes
+}
