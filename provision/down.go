@@ -178,9 +178,9 @@ func (m *Manager) Pause(ctx context.Context, name string) error {
 		return err
 	}
 	defer r.inst.Close()
-	pauser, ok := r.provider.(Pauser)
-	if !ok {
-		return &UsageError{fmt.Errorf("a cluster of the provider %s cannot be paused", r.provider.Name())}
+	pauser, err := r.pauser()
+	if err != nil {
+		return err
 	}
 	return pauser.Pause(ctx, r.cluster)
 }
@@ -192,9 +192,9 @@ func (m *Manager) Resume(ctx context.Context, lab *labs.Lab, name string) error 
 		return err
 	}
 	defer r.inst.Close()
-	pauser, ok := r.provider.(Pauser)
-	if !ok {
-		return &UsageError{fmt.Errorf("a cluster of the provider %s cannot be paused", r.provider.Name())}
+	pauser, err := r.pauser()
+	if err != nil {
+		return err
 	}
 	start := m.Now()
 	p := r.alone("resume")
@@ -220,6 +220,15 @@ func (m *Manager) Resume(ctx context.Context, lab *labs.Lab, name string) error 
 	}
 	r.report(Event{Phase: "resume", Kind: Done, Text: "everything is ready", Took: m.Now().Sub(start)})
 	return nil
+}
+
+// pauser is the provider as one that can pause clusters.
+func (r *run) pauser() (Pauser, error) {
+	p, ok := r.provider.(Pauser)
+	if !ok {
+		return nil, &UsageError{fmt.Errorf("a cluster of the provider %s cannot be paused", r.provider.Name())}
+	}
+	return p, nil
 }
 
 // jsonOf is a value's JSON; for values that always have one.

@@ -273,10 +273,8 @@ func (r *run) deleteOrphans(ctx context.Context, client *kube.Client) ([]string,
 			if metav1.GetControllerOf(pod) != nil || pod.DeletionTimestamp != nil {
 				continue
 			}
-			now := int64(0)
-			err := client.Typed.CoreV1().Pods(ns).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
-			if err != nil && !apierrors.IsNotFound(err) {
-				return deleted, fmt.Errorf("delete pod %s/%s: %w", ns, pod.Name, err)
+			if err := deletePod(ctx, client, pod); err != nil {
+				return deleted, err
 			}
 			deleted = append(deleted, "Pod "+ns+"/"+pod.Name)
 		}
@@ -309,13 +307,21 @@ func (r *run) deleteRelabelled(ctx context.Context, client *kube.Client, objs []
 			if maps.Equal(got, want) || pod.DeletionTimestamp != nil {
 				continue
 			}
-			now := int64(0)
-			err := client.Typed.CoreV1().Pods(ns).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
-			if err != nil && !apierrors.IsNotFound(err) {
-				return deleted, fmt.Errorf("delete pod %s/%s: %w", ns, pod.Name, err)
+			if err := deletePod(ctx, client, pod); err != nil {
+				return deleted, err
 			}
 			deleted = append(deleted, "Pod "+ns+"/"+pod.Name)
 		}
 	}
 	return deleted, nil
+}
+
+// deletePod deletes a pod at once. One that is gone is fine.
+func deletePod(ctx context.Context, client *kube.Client, pod *corev1.Pod) error {
+	now := int64(0)
+	err := client.Typed.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return nil
 }

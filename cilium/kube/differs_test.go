@@ -18,17 +18,20 @@ func TestDiffers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			read := func(text string) *unstructured.Unstructured {
-				objs, err := Decode("test", []byte(text))
-				if err != nil {
-					t.Fatal(err)
-				}
-				return objs[0]
-			}
-			got, _ := Differs(read(deployed), read("{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, "+tc.live+"}"))
+			got, _ := Differs(object(t, deployed), object(t, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, "+tc.live+"}"))
 			if got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
 	}
+}
+
+// object is the only one in a manifest.
+func object(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	objs, err := Decode("test", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objs[0]
 }

@@ -1,10 +1,6 @@
 package kube
 
-import (
-	"testing"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-)
+import "testing"
 
 func TestSame(t *testing.T) {
 	t.Parallel()
@@ -22,14 +18,7 @@ func TestSame(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			read := func(text string) *unstructured.Unstructured {
-				objs, err := Decode("test", []byte(text))
-				if err != nil {
-					t.Fatal(err)
-				}
-				return objs[0]
-			}
-			if got := same(read(pod), read(tc.now)); got != tc.want {
+			if got := same(object(t, pod), object(t, tc.now)); got != tc.want {
 				t.Errorf("same: %v, want %v", got, tc.want)
 			}
 		})

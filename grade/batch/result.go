@@ -6,19 +6,20 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/report"
 )
 
 // FormatVersion is the version of results.jsonl and summary.json. It goes up when a field is removed or changes its meaning.
 const FormatVersion = 1
 
 // Status is the outcome of one submission in a word.
-type Status string
+type Status = report.Status
 
 const (
-	Passed  Status = "passed"
-	Failed  Status = "failed"  // below the pass mark
-	Refused Status = "refused" // nothing was graded, for reasons that are the student's: 0 points
-	Errored Status = "error"   // ours: no grade. Never 0 points
+	Passed  = report.Passed
+	Failed  = report.Failed
+	Refused = report.Refused
+	Errored = report.Errored
 )
 
 // Result is the outcome of one submission: a line of results.jsonl. Nothing in it depends on the time, the machine or
