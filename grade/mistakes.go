@@ -1,6 +1,7 @@
 package grade
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -31,8 +32,14 @@ type repair struct {
 	message string
 }
 
-// recognize names the classic mistake that explains why a check missed: none if there is no telling.
-func recognize(in mistakeInput) []Finding {
+// recognize names the classic mistake that explains why a check missed: none if there is no telling. A breakdown is an error:
+// what a student wrote may be more than a recogniser can stand, and a hint is not worth a grade.
+func recognize(in mistakeInput) (found []Finding, err error) {
+	defer func() {
+		if e := recover(); e != nil {
+			found, err = nil, fmt.Errorf("looking for the mistake broke down: %v", e)
+		}
+	}()
 	r := newRecognizer(in)
 	var repairs iter.Seq[repair]
 	switch {
@@ -43,19 +50,19 @@ func recognize(in mistakeInput) []Finding {
 	case in.outcome.Verdict == labs.Allowed:
 		repairs = r.open
 	default: // dropped where the name was to fail, and the like
-		return nil
+		return nil, nil
 	}
 	if in.passes != nil {
 		for fix := range repairs {
 			if in.passes(fix.state) && (fix.unless == nil || !in.passes(fix.unless)) {
-				return []Finding{fix.finding()}
+				return []Finding{fix.finding()}, nil
 			}
 		}
 	}
 	if in.probe.Want == labs.Allowed {
-		return r.missing()
+		return r.missing(), nil
 	}
-	return nil
+	return nil, nil
 }
 
 func (fix *repair) finding() Finding {

@@ -2,6 +2,7 @@ package grade_test
 
 import (
 	"bytes"
+	"context"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -13,9 +14,12 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/gradetest"
+	"github.com/labctl/labctl/grade/offline"
 )
 
 // mistakeLab is the lab of the table below: its task "t" asks for what each case says; "first" comes before
@@ -695,7 +699,77 @@ func FuzzRecognize(f *testing.F) {
 				t.Errorf("the finding does not say where it stands: %+v", finding)
 			}
 		}
+		for _, c := range missed(report) {
+			if strings.Contains(c.Hint, "broke down") {
+				t.Error(c.Hint)
+			}
+		}
 	})
+}
+
+// breaksOnRepairs is an engine that breaks down on policies that the submission does not hold: those that are made to find out
+// which mistake was made.
+type breaksOnRepairs struct {
+	*offline.Engine
+	submission *grade.Submission
+}
+
+func (e breaksOnRepairs) At(ctx context.Context, state *grade.State) (grade.Prober, error) {
+	for _, o := range state.Policies {
+		if !slices.ContainsFunc(e.submission.Steps, func(s grade.Step) bool { return slices.Contains(s.Apply, o) }) {
+			panic("a bug")
+		}
+	}
+	return e.Engine.At(ctx, state)
+}
+
+// A breakdown while the mistake is looked for costs the hint, which says so, and nothing else.
+func TestBreakdownCostsTheHintOnly(t *testing.T) {
+	t.Parallel()
+	lab := gradetest.Open(t, gradetest.Tutorial)
+	submission, err := lab.Grader.ReadSubmissionFS(lab.FS, "samples/service-port", manifest.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := func(eng grade.Engine) (*grade.Report, []grade.Check) {
+		r, err := lab.Grader.Grade(t.Context(), submission, eng, grade.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r, missed(r)
+	}
+	want, checks := report(lab.Engine)
+	got, broken := report(breaksOnRepairs{lab.Engine, submission})
+	if got.Score != want.Score || got.Status != want.Status || len(broken) != len(checks) {
+		t.Fatalf("the score is %+v with a breakdown and %+v without", got.Score, want.Score)
+	}
+	if len(want.Findings) == 0 || len(got.Findings) != 0 {
+		t.Errorf("%d findings without a breakdown, %d with one", len(want.Findings), len(got.Findings))
+	}
+	told := 0
+	for i, c := range broken {
+		if strings.Contains(c.Hint, "looking for the mistake broke down: a bug") && c.Mistake == "" {
+			told++
+		}
+		c.Hint, c.Mistake = checks[i].Hint, checks[i].Mistake
+		if diff := cmp.Diff(checks[i], c); diff != "" {
+			t.Errorf("a check differs in more than its hint:\n%s", diff)
+		}
+	}
+	if told == 0 {
+		t.Error("no check says that there was a breakdown")
+	}
+}
+
+// missed are the checks of a report that did not pass.
+func missed(r *grade.Report) []grade.Check {
+	var list []grade.Check
+	for i := range r.Tasks {
+		for _, o := range r.Tasks[i].Objectives {
+			list = append(list, slices.DeleteFunc(slices.Clone(o.Checks), func(c grade.Check) bool { return c.Passed })...)
+		}
+	}
+	return list
 }
 
 // foldersOf returns the files of a submission by the folder at its top.
