@@ -280,9 +280,11 @@ func TestHoldLock(t *testing.T) {
 	if dir == "" {
 		t.Skip("for TestLockBetweenProcesses")
 	}
-	if _, err := (&Store{Dir: dir}).Open(context.Background(), "shop", "labctl up"); err != nil {
+	inst, err := (&Store{Dir: dir}).Open(context.Background(), "shop", "labctl up")
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer inst.Close() // an instance that nothing refers to is collected, and its file and lock with it
 	fmt.Println("held")
 	time.Sleep(time.Minute)
 }
