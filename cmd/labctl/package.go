@@ -31,6 +31,7 @@ func newPackageGradescopeCommand(app *app) *cobra.Command {
 		reveal bool
 		after  bool
 		late   bool
+		tries  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "gradescope LAB --out FILE.zip",
@@ -41,7 +42,8 @@ itself for linux/amd64, and the two scripts that Gradescope runs. Nothing is fet
 The assignment's points should be those of the lab. A submission that could not be graded for reasons of the machine
 leaves no results: Gradescope says that the autograder failed, and gives no score.
 
-With --late what the lab says of lateness is taken off, by the dates in Gradescope, extensions included.
+With --late what the lab says of lateness is taken off, by the dates in Gradescope, extensions included. With --attempts the
+lab says which submission counts: one beyond the limit is not graded, and the score stays that of an earlier one.
 --after-due hands over the objectives that the lab shows after the due date, and --reveal the hidden ones too: Gradescope
 hides them until then, or from students altogether, and as long as it hides one it shows students no total.`,
 		Example: `  labctl package gradescope networkpolicy --out autograder.zip
@@ -69,7 +71,7 @@ hides them until then, or from students altogether, and as long as it hides one 
 			for _, option := range []struct {
 				name string
 				set  bool
-			}{{"--reveal", reveal}, {"--after-due", after}, {"--late", late}} {
+			}{{"--reveal", reveal}, {"--after-due", after}, {"--late", late}, {"--attempts", tries}} {
 				if option.set {
 					pack.Options = append(pack.Options, option.name)
 				}
@@ -88,6 +90,7 @@ hides them until then, or from students altogether, and as long as it hides one 
 	f.BoolVar(&reveal, "reveal", false, "hand over hidden objectives too, for staff to see")
 	f.BoolVar(&after, "after-due", false, "hand over objectives that are shown after the due date")
 	f.BoolVar(&late, "late", false, "take off what the lab says that lateness costs")
+	f.BoolVar(&tries, "attempts", false, "let the lab say how many submissions count, and whether the latest or the best")
 	return cmd
 }
 
@@ -134,6 +137,7 @@ func newAutogradeGradescopeCommand(app *app) *cobra.Command {
 		cfg      batch.Config
 		dir      string
 		late     bool
+		tries    bool
 	)
 	cmd := &cobra.Command{
 		Use:   "gradescope LAB",
@@ -146,6 +150,9 @@ func newAutogradeGradescopeCommand(app *app) *cobra.Command {
 			}
 			if late {
 				cfg.Late = lab.Late
+			}
+			if tries {
+				cfg.Attempts = lab.Attempts
 			}
 			cfg.Tool, cfg.Log = toolVersion(), app.log()
 			if err := gradescope.Run(cmd.Context(), dir, cfg, app.out); err != nil {
@@ -161,5 +168,6 @@ func newAutogradeGradescopeCommand(app *app) *cobra.Command {
 	f.BoolVar(&cfg.Options.Reveal, "after-due", false, "tell the objectives that are shown after the due date, for Gradescope to hide until then")
 	f.BoolVar(&cfg.Options.RevealHidden, "reveal", false, "tell hidden objectives, for Gradescope to hide from students")
 	f.BoolVar(&late, "late", false, "take off what the lab says that lateness costs")
+	f.BoolVar(&tries, "attempts", false, "let the lab say how many submissions count, and whether the latest or the best")
 	return cmd
 }

@@ -22,6 +22,9 @@ const (
 	Errored = report.Errored
 )
 
+// ResultsFile is the name of the results in an output directory: one Result a line.
+const ResultsFile = resultsFile
+
 // Result is the outcome of one submission: a line of results.jsonl. Nothing in it depends on the time, the machine or
 // the order in which submissions were graded. Lists are never null.
 type Result struct {

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"github.com/labctl/labctl/grade/batch"
 	"github.com/labctl/labctl/grade/gradescope"
 	"github.com/labctl/labctl/grade/gradetest"
@@ -148,6 +150,13 @@ func results(t *testing.T, cfg batch.Config, sample, metadata string) (r *struct
 	if readErr == nil {
 		if err := json.Unmarshal(data, &r); err != nil {
 			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+		if err == nil {
+			err = jsonschema.NewCompiler().MustCompile("../report/testdata/gradescope.schema.json").Validate(v)
+		}
+		if err != nil {
+			t.Errorf("%v:\n%s", err, data)
 		}
 	}
 	return r, out.String(), err

@@ -17,6 +17,8 @@ type Metadata struct {
 	CreatedAt  time.Time  `json:"created_at"`
 	Assignment Assignment `json:"assignment"`
 	Users      []User     `json:"users"` // several in a group
+
+	PreviousSubmissions []Previous `json:"previous_submissions"`
 }
 
 // Assignment has the dates of an assignment: for all, or with a user's extension.
