@@ -24,10 +24,10 @@ type Answer struct {
 }
 
 // Answers lists the answers of a submission, for the tasks that it says something for.
-func (s *Submission) Answers() []Answer {
+func (g *Grader) Answers(sub *Submission) []Answer {
 	answers := []Answer{}
-	for i := range s.Steps {
-		if a, ok := answerOf(&s.Steps[i]); ok {
+	for i := range sub.Steps {
+		if a, ok := g.answerOf(&sub.Steps[i]); ok {
 			answers = append(answers, a)
 		}
 	}
@@ -35,16 +35,16 @@ func (s *Submission) Answers() []Answer {
 }
 
 // answerOf is the answer of a step; false if there is none.
-func answerOf(step *Step) (Answer, bool) {
+func (g *Grader) answerOf(step *Step) (Answer, bool) {
 	a := Answer{Task: step.Task, Parts: []string{}, Names: []string{}}
 	var objects []string
 	for _, o := range step.Apply {
-		root := decodeTree(o.JSON)
-		if root == nil {
+		part, ok := g.objectAnswer(o)
+		if !ok {
 			continue
 		}
-		objects = append(objects, normalObject(o, root))
-		a.Parts = append(a.Parts, ruleFingerprints(o, root)...)
+		objects = append(objects, part.normal)
+		a.Parts = append(a.Parts, part.rules...)
 		if o.Kind != "Namespace" {
 			a.Names = append(a.Names, o.Name)
 		}
@@ -59,6 +59,30 @@ func answerOf(step *Step) (Answer, bool) {
 	a.Parts, a.Names = slices.Compact(a.Parts), slices.Compact(a.Names)
 	a.Digest = fingerprint(objects...)
 	return a, len(objects) > 0
+}
+
+// objectAnswer is what an object says: its normal form, and the fingerprints of its rules.
+type objectAnswer struct {
+	normal string
+	rules  []string
+}
+
+// objectAnswer is that of an object; false if it says nothing.
+func (g *Grader) objectAnswer(o *manifest.Object) (objectAnswer, bool) {
+	if g.memo != nil {
+		if known, ok := g.memo.answers.Get(g.memo.digests(o).says); ok {
+			return known, true
+		}
+	}
+	root := decodeTree(o.JSON)
+	if root == nil {
+		return objectAnswer{}, false
+	}
+	a := objectAnswer{normalObject(o, root), ruleFingerprints(o, root)}
+	if g.memo != nil {
+		g.memo.answers.Add(g.memo.digests(o).says, a)
+	}
+	return a, true
 }
 
 // normalObject is an object in a form that objects which say the same have in common.
@@ -174,7 +198,7 @@ func (g *Grader) Known(ctx context.Context, eng Engine, opts Options) (*Known, e
 			return nil, fmt.Errorf("read %s of the lab: %w", dir, err)
 		}
 		k.Digests = append(k.Digests, sub.Digest)
-		k.Given = append(k.Given, sub.Answers()...)
+		k.Given = append(k.Given, g.Answers(sub)...)
 		return sub, nil
 	}
 	if g.lab.Starter != "" {
@@ -204,7 +228,7 @@ func (g *Grader) knownMutants(ctx context.Context, eng Engine, opts Options, sam
 			known := KnownMutant{Mutant: m.Mutant}
 			known.Sample = sample
 			mutant := m.apply(solution)
-			known.Answer, _ = answerOf(&mutant.Steps[step])
+			known.Answer, _ = g.answerOf(&mutant.Steps[step])
 			if known.Answer.Task = solution.Steps[step].Task; len(mutant.Steps[step].Apply)+len(mutant.Steps[step].Delete) == 0 {
 				known.Answer.Digest = ""
 			}

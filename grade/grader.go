@@ -23,7 +23,7 @@ type Grader struct {
 	setups     [][]setupAction              // one a task
 	plans      []taskPlan                   // one a task
 	conditions *conditions
-	memo       *memo // of outcomes; nil: nothing is remembered
+	memo       *memo // nil: nothing is remembered
 }
 
 // setupAction is a setup block with its manifests read.
@@ -155,7 +155,11 @@ func (g *Grader) Grade(ctx context.Context, sub *Submission, eng Engine, opts Op
 		sub = &Submission{Layout: labs.LayoutCheckpoints, Steps: make([]Step, len(g.lab.Tasks))}
 	}
 	if c, ok := eng.(Checker); ok {
-		if problems := c.Check(sub.objects()); len(problems) > 0 {
+		check := c.Check
+		if g.remembers(eng) {
+			check = func(objs []*manifest.Object) manifest.Problems { return g.memo.check(c, objs) }
+		}
+		if problems := check(sub.objects()); len(problems) > 0 {
 			return nil, &Refused{Problems: problems}
 		}
 	}

@@ -2,7 +2,6 @@ package grade
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -23,11 +22,11 @@ func (g *Grader) judge(ctx context.Context, eng Engine, states []*State, needed 
 		if !needed[i] {
 			continue
 		}
-		var key [sha256.Size]byte
-		remember := g.memo != nil && g.memo.engine == eng
+		var key stateKey
+		remember := g.remembers(eng)
 		if remember {
 			key = g.memo.keyOf(state, i)
-			if out, ok := g.memo.met.Get(key); ok {
+			if out, ok := g.memo.get(key); ok {
 				outcomes[i] = out
 				continue
 			}

@@ -3,7 +3,9 @@ package grade
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"hash"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -13,17 +15,36 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 )
 
-// memo remembers which states meet everything that a task asks. Most of a class get most tasks right, and then nothing in
-// the outcome depends on where in whose file a rule stands. It holds some hundred bytes for each state.
+// memo remembers what states come to. Most of a class get most tasks right, and then nothing in the outcome depends on where
+// in whose file a rule stands. Where something is missed the outcome says where, so it is that of a state that says the same
+// in the same places: what many copy, and what differs in comments only.
 type memo struct {
-	engine Engine
-	met    *lru.Cache[[sha256.Size]byte, *taskOutcome]
-	mu     sync.Mutex
-	kinds  map[int][]*taskOutcome // of a task: few, since what is met differs in little
+	engine  Engine
+	met     *lru.Cache[digest, *taskOutcome] // all of it is met: by what the state says
+	missed  *lru.Cache[digest, *taskOutcome] // by that, and where it stands
+	objects *lru.Cache[*manifest.Object, objectDigests]
+	fine    *lru.Cache[digest, struct{}] // what objects say that the engine takes
+	answers *lru.Cache[digest, objectAnswer]
+	mu      sync.Mutex
+	kinds   map[int][]*taskOutcome // of a task: few, since what is met differs in little
 }
 
-// rememberedStates bounds a memo: the checkpoints of some thousand submissions.
-const rememberedStates = 1 << 15
+type digest = [sha256.Size]byte
+
+// objectDigests tell objects apart.
+type objectDigests struct {
+	says   digest // of what it is and says
+	exact  digest // of that, and of where it stands
+	placed bool   // exact is known
+}
+
+// How much is remembered. What is met takes some hundred bytes a state, so it is those of some thousand submissions; what
+// is missed is explained, in some ten kilobytes.
+const (
+	rememberedMet     = 1 << 15
+	rememberedMissed  = 1 << 11
+	rememberedObjects = 1 << 12 // by what they say
+)
 
 // Remembering is the grader for many submissions: what a state that was met before comes to is not asked again. It must be
 // used with that engine only, which has to give equal states equal verdicts, as one that computes does. An engine that
@@ -32,42 +53,84 @@ func (g *Grader) Remembering(eng Engine) *Grader {
 	if _, ok := eng.(Checker); !ok {
 		return g
 	}
-	met, err := lru.New[[sha256.Size]byte, *taskOutcome](rememberedStates)
-	if err != nil {
+	m := &memo{engine: eng, kinds: map[int][]*taskOutcome{}}
+	var errs [5]error // of sizes that are not positive
+	m.met, errs[0] = lru.New[digest, *taskOutcome](rememberedMet)
+	m.missed, errs[1] = lru.New[digest, *taskOutcome](rememberedMissed)
+	m.objects, errs[2] = lru.New[*manifest.Object, objectDigests](rememberedObjects)
+	m.fine, errs[3] = lru.New[digest, struct{}](rememberedObjects)
+	m.answers, errs[4] = lru.New[digest, objectAnswer](rememberedObjects)
+	if errors.Join(errs[:]...) != nil {
 		return g
 	}
 	again := *g
-	again.memo = &memo{engine: eng, met: met, kinds: map[int][]*taskOutcome{}}
+	again.memo = m
 	return &again
 }
 
-// keyOf is a digest of everything that a task's outcome depends on, if all of it is met.
-func (m *memo) keyOf(state *State, task int) [sha256.Size]byte {
+// remembers says whether what this engine is asked is remembered.
+func (g *Grader) remembers(eng Engine) bool { return g.memo != nil && g.memo.engine == eng }
+
+// digests of an object.
+func (m *memo) digests(o *manifest.Object) objectDigests {
+	if d, ok := m.objects.Get(o); ok {
+		return d
+	}
 	h := sha256.New()
-	number(h, task)
+	for _, s := range []string{o.APIVersion, o.Kind, o.Namespace} { // which a List may say for it
+		number(h, len(s))
+		io.WriteString(h, s)
+	}
+	h.Write(o.JSON)
+	d := objectDigests{says: digest(h.Sum(nil))}
+	layout, placed := o.Layout()
+	if d.placed = placed; placed {
+		h.Write(layout[:])
+		d.exact = digest(h.Sum(nil))
+	}
+	m.objects.Add(o, d)
+	return d
+}
+
+// stateKey is a digest of what a task's outcome depends on.
+type stateKey struct {
+	says   digest // if all of it is met
+	exact  digest // if not
+	placed bool   // exact is known
+}
+
+func (m *memo) keyOf(state *State, task int) stateKey {
+	says, exact := sha256.New(), sha256.New()
+	number(says, task)
+	key := stateKey{placed: true}
 	for _, list := range [][]*manifest.Object{state.Policies, state.Applied} {
-		number(h, len(list))
+		number(says, len(list))
 		for _, o := range list {
-			number(h, len(o.JSON))
-			h.Write(o.JSON)
+			d := m.digests(o)
+			says.Write(d.says[:])
+			exact.Write(d.exact[:])
+			key.placed = key.placed && d.placed
 		}
 	}
-	text := func(s string) { number(h, len(s)); h.Write([]byte(s)) }
-	number(h, len(state.NamespaceLabels))
+	text := func(s string) { number(says, len(s)); io.WriteString(says, s) }
+	number(says, len(state.NamespaceLabels))
 	for _, name := range slices.Sorted(maps.Keys(state.NamespaceLabels)) {
 		text(name)
 		labels := state.NamespaceLabels[name]
-		number(h, len(labels))
+		number(says, len(labels))
 		for _, k := range slices.Sorted(maps.Keys(labels)) {
 			text(k)
 			text(labels[k])
 		}
 	}
-	number(h, len(state.Deleted))
+	number(says, len(state.Deleted))
 	for _, r := range state.Deleted {
 		text(r.String())
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	key.says = digest(says.Sum(nil))
+	exact.Write(key.says[:])
+	key.exact = digest(exact.Sum(nil))
+	return key
 }
 
 func number(h hash.Hash, n int) {
@@ -76,28 +139,60 @@ func number(h hash.Hash, n int) {
 	h.Write(b[:])
 }
 
-// add remembers an outcome if all of it is met.
-func (m *memo) add(key [sha256.Size]byte, task int, out *taskOutcome) {
+// get is the outcome of a state that was met before.
+func (m *memo) get(key stateKey) (*taskOutcome, bool) {
+	if out, ok := m.met.Get(key.says); ok || !key.placed {
+		return out, ok
+	}
+	return m.missed.Get(key.exact)
+}
+
+// add remembers an outcome.
+func (m *memo) add(key stateKey, task int, out *taskOutcome) {
+	met := true
 	for i := range out.checks {
 		for j := range out.checks[i] {
-			if c := &out.checks[i][j]; !c.Passed || c.Why != nil {
+			c := &out.checks[i][j]
+			if c.Error != "" { // another time it may be none
 				return
 			}
+			met = met && c.Passed && c.Why == nil
 		}
-		if len(out.findings[i]) > 0 {
-			return
+		met = met && len(out.findings[i]) == 0
+	}
+	if !met {
+		if key.placed {
+			m.missed.Add(key.exact, out)
 		}
+		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, kind := range m.kinds[task] {
 		if slices.EqualFunc(kind.checks, out.checks, slices.Equal[[]Check]) {
-			m.met.Add(key, kind)
+			m.met.Add(key.says, kind)
 			return
 		}
 	}
 	if len(m.kinds[task]) < 16 {
 		m.kinds[task] = append(m.kinds[task], out)
-		m.met.Add(key, out)
+		m.met.Add(key.says, out)
 	}
+}
+
+// check is the engine's: of objects that say what it took before it is not asked again.
+func (m *memo) check(eng Checker, objs []*manifest.Object) manifest.Problems {
+	var anew []*manifest.Object
+	for _, o := range objs {
+		if !m.fine.Contains(m.digests(o).says) {
+			anew = append(anew, o)
+		}
+	}
+	problems := eng.Check(anew)
+	if len(problems) == 0 {
+		for _, o := range anew {
+			m.fine.Add(m.digests(o).says, struct{}{})
+		}
+	}
+	return problems
 }

@@ -3,24 +3,22 @@ package batch
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/url"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/report"
+	"github.com/labctl/labctl/labs"
 )
 
 // The files of an output directory.
@@ -33,46 +31,6 @@ const (
 	reportFile  = "report.json"
 	textFile    = "report.txt"
 )
-
-// Summary is what a run came to: summary.json. Lists are never null.
-type Summary struct {
-	FormatVersion int               `json:"format_version"`
-	Lab           grade.LabReport   `json:"lab"`
-	Engine        string            `json:"engine"`
-	Submissions   int               `json:"submissions"` // one a student
-	Attempts      int               `json:"attempts"`    // all of them
-	Distinct      int               `json:"distinct"`    // contents of those that count
-	Passed        int               `json:"passed"`
-	Failed        int               `json:"failed"`
-	Refused       int               `json:"refused"`
-	Errors        int               `json:"errors"`       // students without a grade
-	Late          int               `json:"late"`         // that cost something
-	MeanPercent   float64           `json:"mean_percent"` // of those that have a score
-	Objectives    []ObjectiveCount  `json:"objectives"`
-	Mistakes      []MistakeCount    `json:"mistakes"` // most frequent first
-	Failures      []SubmissionError `json:"failures"` // every error, by student and attempt
-}
-
-// ObjectiveCount says how many met an objective.
-type ObjectiveCount struct {
-	Task      string `json:"task"`
-	Objective string `json:"objective"`
-	Met       int    `json:"met"`
-	Of        int    `json:"of"` // submissions that were graded and are told of it
-}
-
-// MistakeCount says how many submissions hold a mistake.
-type MistakeCount struct {
-	ID          string `json:"id"`
-	Submissions int    `json:"submissions"`
-}
-
-// SubmissionError is a submission that has no grade.
-type SubmissionError struct {
-	ID      string `json:"id"`
-	Attempt int    `json:"attempt,omitempty"`
-	Message string `json:"message"`
-}
 
 // studentDir is where a student's files are, relative to the output directory. An ID may hold anything.
 func studentDir(id string) string {
@@ -139,93 +97,34 @@ func (r *run) writeFile(name string, data []byte) error {
 	return nil
 }
 
-// outputs writes the files of the run from the journal, in the order of the students' IDs. One result is in memory at a time.
+// outputs writes the files of the run from the journal, which it goes through once, in the order of the students' IDs. A handful
+// of results are in memory at a time.
 func (r *run) outputs(ctx context.Context) (*Summary, error) {
-	lab := r.cfg.Grader.Lab()
-	s := &Summary{
-		FormatVersion: FormatVersion, Lab: grade.LabReport{Name: lab.Name, Title: lab.Title, Digest: lab.Digest},
-		Engine: r.cfg.Engine.Name(), Objectives: []ObjectiveCount{}, Mistakes: []MistakeCount{}, Failures: []SubmissionError{},
+	count := newCount(&r.cfg)
+	v, err := r.views(ctx)
+	if err != nil {
+		return nil, err
 	}
-	objectives := map[string]int{} // "task/objective" → index
-	for i := range lab.Tasks {
-		for _, o := range lab.Tasks[i].Objectives {
-			objectives[lab.Tasks[i].Name+"/"+o.Name] = len(s.Objectives)
-			s.Objectives = append(s.Objectives, ObjectiveCount{Task: lab.Tasks[i].Name, Objective: o.Name})
-		}
-	}
-	mistakes := map[string]int{}
-	distinct := map[key]struct{}{}
-	percents, scored := 0.0, 0
-	err := r.replace(resultsFile, func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		return r.each(func(entry int, res *Result) error {
-			s.Attempts++
-			if res.Status == Errored {
-				s.Failures = append(s.Failures, SubmissionError{res.ID, res.Attempt, res.Message})
-			}
-			return nil
-		}, func(res *Result) error {
-			s.Submissions++
-			if res.Late != nil {
-				s.Late++
-			}
-			if err := r.standing(res); err != nil {
+	err = r.replace(resultsFile, func(results io.Writer) error {
+		lines := json.NewEncoder(results)
+		lines.SetEscapeHTML(false)
+		return r.replace(gradesFile, func(grades io.Writer) error {
+			table, err := newGrades(grades, r.cfg.Grader.Lab())
+			if err != nil {
 				return err
 			}
-			switch res.Status {
-			case Passed:
-				s.Passed++
-			case Failed:
-				s.Failed++
-			case Refused:
-				s.Refused++
-			default:
-				s.Errors++
-			}
-			var content key
-			if content.UnmarshalText([]byte(res.Digest)) == nil {
-				distinct[content] = struct{}{}
-			}
-			if res.Score != nil {
-				percents += res.Score.Percent
-				scored++
-			}
-			for i := range res.Tasks {
-				for _, o := range res.Tasks[i].Objectives {
-					at, ok := objectives[res.Tasks[i].Name+"/"+o.Name]
-					if !ok || o.Status == grade.Hidden || res.Score == nil {
-						continue
-					}
-					s.Objectives[at].Of++
-					if o.Status == grade.Met {
-						s.Objectives[at].Met++
-					}
-				}
-			}
-			held := slices.Clone(res.Mistakes)
-			slices.Sort(held)
-			for _, id := range slices.Compact(held) {
-				mistakes[id]++
-			}
-			return enc.Encode(res)
+			err = v.outcomes(ctx, func(st *standing) error {
+				count.add(st)
+				return errors.Join(lines.Encode(&st.result), table.add(&st.result))
+			})
+			return errors.Join(err, table.close())
 		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.Distinct = len(distinct)
-	if scored > 0 {
-		s.MeanPercent = float64(int64(percents/float64(scored)*100)) / 100
-	}
-	for _, id := range slices.Sorted(maps.Keys(mistakes)) {
-		s.Mistakes = append(s.Mistakes, MistakeCount{id, mistakes[id]})
-	}
-	slices.SortStableFunc(s.Mistakes, func(a, b MistakeCount) int { return cmp.Compare(b.Submissions, a.Submissions) })
-	if err := r.replace(gradesFile, func(w io.Writer) error { return r.grades(w) }); err != nil {
-		return nil, err
-	}
-	if err := r.views(s).write(ctx); err != nil {
+	s := count.summary()
+	if err := v.page(s); err != nil {
 		return nil, err
 	}
 	return s, r.replace(summaryFile, func(w io.Writer) error {
@@ -236,27 +135,38 @@ func (r *run) outputs(ctx context.Context) (*Summary, error) {
 	})
 }
 
-// each hands on the result of every student, one by one, and before it those of all attempts to every unless it is nil.
-func (r *run) each(every func(entry int, res *Result) error, fn func(*Result) error) error {
+// standing is how a student stands: the result that counts, and how many there are.
+type standing struct {
+	result   Result
+	attempts int
+	failures []SubmissionError // among them
+}
+
+// each hands on how every student stands, one by one.
+func (r *run) each(fn func(*standing) error) error {
 	for first := 0; first < len(r.entries); {
 		next := first
 		var results []Result
+		var st standing
 		for ; next < len(r.entries) && r.entries[next].ID == r.entries[first].ID; next++ {
 			rec, err := r.journal.get(next)
 			if err != nil {
 				return err
 			}
+			res := &rec.Result
 			// Who the student is may have been mended since the result came in.
-			rec.Result.Name, rec.Result.Email = r.entries[next].Name, r.entries[next].Email
-			if every != nil {
-				if err := every(next, &rec.Result); err != nil {
-					return err
-				}
+			res.Name, res.Email = r.entries[next].Name, r.entries[next].Email
+			if res.Status == Errored {
+				st.failures = append(st.failures, SubmissionError{res.ID, res.Attempt, res.Message})
 			}
-			results = append(results, rec.Result)
+			results = append(results, *res)
 		}
-		res := choose(r.cfg.Attempts, r.entries[first:next], results)
-		if err := fn(&res); err != nil {
+		st.attempts = len(results)
+		st.result = choose(r.cfg.Attempts, r.entries[first:next], results)
+		if err := r.stand(&st.result); err != nil {
+			return err
+		}
+		if err := fn(&st); err != nil {
 			return err
 		}
 		first = next
@@ -264,8 +174,8 @@ func (r *run) each(every func(entry int, res *Result) error, fn func(*Result) er
 	return nil
 }
 
-// standing puts the files of the attempt that counts into the student's folder, where those of an only one are.
-func (r *run) standing(res *Result) error {
+// stand puts the files of the attempt that counts into the student's folder, where those of an only one are.
+func (r *run) stand(res *Result) error {
 	if len(res.Attempts) == 0 || res.Report == "" {
 		return nil
 	}
@@ -274,46 +184,52 @@ func (r *run) standing(res *Result) error {
 	return err
 }
 
-// grades writes a line a student. No grade is an empty field: whoever imports it must not read 0.
-func (r *run) grades(w io.Writer) error {
-	out := csv.NewWriter(w)
+// grades is the table for gradebooks, a line a student. No grade is an empty field: whoever imports it must not read 0.
+type grades struct {
+	out *csv.Writer
+	lab *labs.Lab
+}
+
+func newGrades(w io.Writer, lab *labs.Lab) (*grades, error) {
 	head := []string{"student_id", "name", "email", "status", "points", "max", "percent", "passed", "raw_points", "late", "attempt"}
-	lab := r.cfg.Grader.Lab()
 	for i := range lab.Tasks {
 		head = append(head, lab.Tasks[i].Name)
 	}
-	if err := out.Write(append(head, "message")); err != nil {
-		return err
+	t := &grades{csv.NewWriter(w), lab}
+	return t, t.out.Write(append(head, "message"))
+}
+
+func (t *grades) close() error {
+	t.out.Flush()
+	return t.out.Error()
+}
+
+func (t *grades) add(res *Result) error {
+	row := []string{plain(res.ID), plain(res.Name), plain(res.Email), string(res.Status), "", "", "", "", "", "", ""}
+	if res.Score != nil {
+		row[4], row[5] = number(res.Score.Points), number(res.Score.Max)
+		row[6], row[7] = number(res.Score.Percent), strconv.FormatBool(res.Score.Passed)
+		row[8] = row[4]
 	}
-	err := r.each(nil, func(res *Result) error {
-		row := []string{plain(res.ID), plain(res.Name), plain(res.Email), string(res.Status), "", "", "", "", "", "", ""}
-		if res.Score != nil {
-			row[4], row[5] = number(res.Score.Points), number(res.Score.Max)
-			row[6], row[7] = number(res.Score.Percent), strconv.FormatBool(res.Score.Passed)
-			row[8] = row[4]
+	if res.Late != nil && res.Raw != nil {
+		row[8], row[9] = number(res.Raw.Points), res.Late.Reason
+	}
+	if res.Attempt > 0 {
+		row[10] = strconv.Itoa(res.Attempt)
+	}
+	points := map[string]string{}
+	for i := range res.Tasks {
+		points[res.Tasks[i].Name] = number(res.Tasks[i].Points)
+	}
+	for i := range t.lab.Tasks {
+		cell := points[t.lab.Tasks[i].Name]
+		if res.Status == Errored {
+			cell = ""
 		}
-		if res.Late != nil && res.Raw != nil {
-			row[8], row[9] = number(res.Raw.Points), res.Late.Reason
-		}
-		if res.Attempt > 0 {
-			row[10] = strconv.Itoa(res.Attempt)
-		}
-		points := map[string]string{}
-		for _, t := range res.Tasks {
-			points[t.Name] = number(t.Points)
-		}
-		for i := range lab.Tasks {
-			cell := points[lab.Tasks[i].Name]
-			if res.Status == Errored {
-				cell = ""
-			}
-			row = append(row, cell)
-		}
-		message, _, _ := strings.Cut(res.Message, "\n")
-		return out.Write(append(row, plain(message)))
-	})
-	out.Flush()
-	return errors.Join(err, out.Error())
+		row = append(row, cell)
+	}
+	message, _, _ := strings.Cut(res.Message, "\n")
+	return t.out.Write(append(row, plain(message)))
 }
 
 // plain keeps a spreadsheet from reading text as a formula: https://owasp.org/www-community/attacks/CSV_Injection.

@@ -345,7 +345,7 @@ func (r *run) evaluate(ctx context.Context, from *Opened) (graded, error) {
 		return graded{res: r.notGraded(err)}, nil
 	}
 	res := resultOf(rep)
-	res.Answers = sub.Answers()
+	res.Answers = r.cfg.Grader.Answers(sub)
 	return graded{res, rep}, nil
 }
 

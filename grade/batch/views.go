@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,66 +23,49 @@ import (
 // views are the files for people and platforms. They are made from the results of a run, the students' reports and the
 // lab, and from nothing else: however the results came about, the same ones give the same bytes.
 type views struct {
+	run        *run
 	assignment report.Assignment
 	index      *report.Index
 	formats    []*report.Format
-	workers    int
 	// students says whether there are files of single students: reports to read, and views to write.
 	students bool
-	// known makes what the lab itself says; similarity asks for a comparison.
-	known      func(ctx context.Context) (*solutionMutants, error)
-	similarity bool
-	lab        grade.LabReport
-
-	each    func(func(*Result) error) error                      // the results, in order
-	read    func(name string) ([]byte, error)                    // a file of the output directory
-	student func(name string, data []byte) error                 // writes a file of a student
-	replace func(name string, write func(io.Writer) error) error // writes a file of the run as a whole
+	mutants  *solutionMutants
+	alike    *comparison // nil: nobody asked
 }
 
 // indexFile is the page about the class.
 const indexFile = "index.html"
 
-// views of the results in the journal, of which s is the summary.
-func (r *run) views(s *Summary) *views {
-	index := &report.Index{
-		Assignment: report.Assignment{Lab: r.cfg.Grader.Lab(), Name: r.cfg.Assignment}, Engine: s.Engine, Digest: s.Lab.Digest,
+// views makes ready what the lab itself says.
+func (r *run) views(ctx context.Context) (*views, error) {
+	assignment := report.Assignment{Lab: r.cfg.Grader.Lab(), Name: r.cfg.Assignment}
+	v := &views{
+		run: r, assignment: assignment, formats: slices.Clone(r.cfg.Formats), students: !r.cfg.NoReports,
+		index:   &report.Index{Assignment: assignment, Engine: r.cfg.Engine.Name(), Digest: assignment.Lab.Digest},
+		mutants: &solutionMutants{known: &grade.Known{}},
 	}
-	for _, o := range s.Objectives {
-		index.Objectives = append(index.Objectives, report.Rate(o))
-	}
-	for _, m := range s.Mistakes {
-		index.Mistakes = append(index.Mistakes, report.Tally{ID: m.ID, N: m.Submissions})
-	}
-	formats := slices.Clone(r.cfg.Formats)
-	if !slices.ContainsFunc(formats, func(f *report.Format) bool { return f.Name == feedbackFormat }) {
+	if !slices.ContainsFunc(v.formats, func(f *report.Format) bool { return f.Name == feedbackFormat }) {
 		for _, f := range report.Formats() {
 			if f.Name == feedbackFormat {
-				formats = append(formats, &f)
+				v.formats = append(v.formats, &f)
 			}
 		}
 	}
-	return &views{
-		index: index, similarity: r.cfg.Similarity, lab: s.Lab,
-		known: func(ctx context.Context) (*solutionMutants, error) {
-			if len(r.entries) < 2 { // not a class
-				return &solutionMutants{known: &grade.Known{}}, nil
-			}
-			return newSolutionMutants(ctx, &r.cfg)
-		},
-		assignment: report.Assignment{Lab: r.cfg.Grader.Lab(), Name: r.cfg.Assignment},
-		formats:    formats, workers: cmp.Or(max(r.cfg.Workers, 0), runtime.GOMAXPROCS(0)), students: !r.cfg.NoReports,
-		each: func(fn func(*Result) error) error { return r.each(nil, fn) },
-		read: func(name string) ([]byte, error) {
-			return os.ReadFile(filepath.Join(r.cfg.Out, filepath.FromSlash(name)))
-		},
-		student: r.writeFile, replace: r.replace,
+	if len(r.entries) > 1 { // a class
+		var err error
+		if v.mutants, err = newSolutionMutants(ctx, &r.cfg); err != nil {
+			return nil, err
+		}
 	}
+	if r.cfg.Similarity {
+		v.alike = newComparison(v.mutants.known)
+	}
+	return v, nil
 }
 
 // seen is an outcome on its way from the workers, which write its student's files, to the class's files.
 type seen struct {
-	result  *Result
+	*standing
 	outcome report.Outcome
 	err     error
 	ready   chan struct{}
@@ -92,45 +74,23 @@ type seen struct {
 // feedbackFormat is the one that every student gets.
 const feedbackFormat = "html"
 
-// write writes all views. It holds a handful of reports at a time.
-func (v *views) write(ctx context.Context) error {
-	mutants, err := v.known(ctx)
-	if err != nil {
-		return err
+// page writes the files that are about the class as a whole.
+func (v *views) page(s *Summary) error {
+	for _, o := range s.Objectives {
+		v.index.Objectives = append(v.index.Objectives, report.Rate(o))
 	}
-	alike := newComparison(mutants.known)
-	err = v.outcomes(ctx, func(res *Result) {
-		mutants.add(res)
-		if v.similarity {
-			alike.add(res)
-		}
-	})
-	if err != nil {
-		return err
+	for _, m := range s.Mistakes {
+		v.index.Mistakes = append(v.index.Mistakes, report.Tally{ID: m.ID, N: m.Submissions})
 	}
-	v.index.Mutants = mutants.most()
-	if v.similarity {
-		s := alike.result(v.lab)
-		if err := s.write(v.replace); err != nil {
+	v.index.Mutants = v.mutants.most()
+	if v.alike != nil {
+		similarity := v.alike.result(s.Lab)
+		if err := similarity.write(v.run.replace); err != nil {
 			return err
 		}
-		v.index.Similar = v.similar(s)
+		v.index.Similar = v.similar(similarity)
 	}
-	return v.replace(indexFile, func(w io.Writer) error {
-		return v.index.Write(w, func(yield func(report.IndexRow, error) bool) {
-			stop := errors.New("enough")
-			err := v.each(func(res *Result) error {
-				o := outcomeOf(res)
-				if !yield(v.index.Row(&o, v.dir(res)), nil) {
-					return stop
-				}
-				return nil
-			})
-			if err != nil && !errors.Is(err, stop) {
-				yield(report.IndexRow{}, err)
-			}
-		})
-	})
+	return v.run.replace(indexFile, v.index.Write)
 }
 
 // dir is where a student's files are; "" if there are none.
@@ -165,16 +125,18 @@ func (v *views) similar(s *Similarity) *report.Similar {
 	return out
 }
 
-// outcomes writes the files of the students and those of the formats, and hands on every result, in order.
-func (v *views) outcomes(ctx context.Context, seeing func(*Result)) error {
+// outcomes writes the files of the students and those of the formats, and hands on how every student stands, in order. A
+// handful of reports are in memory at a time.
+func (v *views) outcomes(ctx context.Context, seeing func(*standing) error) error {
+	workers := cmp.Or(max(v.run.cfg.Workers, 0), runtime.GOMAXPROCS(0))
 	return v.class(v.formats, nil, func(class []report.ClassWriter) error {
 		g, ctx := errgroup.WithContext(ctx)
-		work, order := make(chan *seen), make(chan *seen, 4*v.workers)
+		work, order := make(chan *seen), make(chan *seen, 4*workers)
 		g.Go(func() error {
 			defer close(work)
 			defer close(order)
-			return v.each(func(res *Result) error {
-				s := &seen{result: res, ready: make(chan struct{})}
+			return v.run.each(func(st *standing) error {
+				s := &seen{standing: st, ready: make(chan struct{})}
 				for _, to := range []chan *seen{order, work} {
 					select {
 					case to <- s:
@@ -185,10 +147,10 @@ func (v *views) outcomes(ctx context.Context, seeing func(*Result)) error {
 				return nil
 			})
 		})
-		for range v.workers {
+		for range workers {
 			g.Go(func() error {
 				for s := range work {
-					s.outcome, s.err = v.one(s.result)
+					s.outcome, s.err = v.one(&s.result)
 					close(s.ready)
 				}
 				return nil
@@ -202,10 +164,11 @@ func (v *views) outcomes(ctx context.Context, seeing func(*Result)) error {
 					return ctx.Err()
 				}
 				err := s.err
-				v.index.Add(&s.outcome, v.dir(s.result))
-				seeing(s.result)
-				for i := 0; i < len(class) && err == nil; i++ {
-					err = class[i].Add(&s.outcome)
+				if err == nil {
+					err = v.add(s, class)
+				}
+				if err == nil {
+					err = seeing(s.standing)
 				}
 				if err != nil {
 					return fmt.Errorf("write the files of %s: %w", s.result.ID, err)
@@ -215,6 +178,23 @@ func (v *views) outcomes(ctx context.Context, seeing func(*Result)) error {
 		})
 		return g.Wait()
 	})
+}
+
+// add puts an outcome into the files of the class.
+func (v *views) add(s *seen, class []report.ClassWriter) error {
+	if err := v.index.Add(&s.outcome, v.dir(&s.result)); err != nil {
+		return err
+	}
+	v.mutants.add(&s.result)
+	if v.alike != nil {
+		v.alike.add(&s.result)
+	}
+	for _, c := range class {
+		if err := c.Add(&s.outcome); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // class opens the class's files of formats, one inside the other, so that all are there as a whole or none is.
@@ -232,7 +212,7 @@ func (v *views) class(formats []*report.Format, open []report.ClassWriter, then 
 	if f.Class == nil {
 		return v.class(formats[1:], open, then)
 	}
-	return v.replace(f.ClassFile, func(w io.Writer) error {
+	return v.run.replace(f.ClassFile, func(w io.Writer) error {
 		return v.class(formats[1:], append(open, f.Class(w, &v.assignment)), then)
 	})
 }
@@ -253,7 +233,7 @@ func outcomeOf(res *Result) report.Outcome {
 func (v *views) one(res *Result) (report.Outcome, error) {
 	o := outcomeOf(res)
 	if res.Report != "" {
-		data, err := v.read(res.Report)
+		data, err := os.ReadFile(filepath.Join(v.run.cfg.Out, filepath.FromSlash(res.Report)))
 		if err != nil {
 			return o, err
 		}
@@ -273,7 +253,7 @@ func (v *views) one(res *Result) (report.Outcome, error) {
 		if err := f.One(&text, &v.assignment, &o); err != nil {
 			return o, fmt.Errorf("%s: %w", f.Name, err)
 		}
-		if err := v.student(path.Join(studentDir(res.ID), f.File), text.Bytes()); err != nil {
+		if err := v.run.writeFile(path.Join(studentDir(res.ID), f.File), text.Bytes()); err != nil {
 			return o, err
 		}
 	}

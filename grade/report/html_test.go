@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"regexp"
 	"strings"
 	"testing"
@@ -149,22 +148,13 @@ func sampleIndex(t *testing.T) []byte {
 		Objectives: []Rate{{"backend-deny", "isolated", 3, 4}, {"frontend", "reaches", 1, 4}, {"last", "secret", 0, 0}},
 		Mistakes:   []Tally{{"pod-labels", 2}, {"unknown-one", 1}},
 	}
-	var rows []IndexRow
 	for _, kind := range []string{"broken", "failed", "hostile", "partly", "refused"} {
-		o := sampleOutcomes()[kind]
-		dir := "students/" + kind + "%2E #?"
-		x.Add(o, dir)
-		rows = append(rows, x.Row(o, dir))
+		if err := x.Add(sampleOutcomes()[kind], "students/"+kind+"%2E #?"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var out bytes.Buffer
-	err := x.Write(&out, func(yield func(IndexRow, error) bool) {
-		for _, r := range rows {
-			if !yield(r, nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
+	if err := x.Write(&out); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -192,25 +182,17 @@ func TestIndexIsBounded(t *testing.T) {
 	t.Parallel()
 	x := &Index{Assignment: *sampleAssignment()}
 	o := sampleOutcomes()["broken"]
-	rows := iter.Seq2[IndexRow, error](func(yield func(IndexRow, error) bool) {
-		for range indexStudents + 7 {
-			x.Add(o, "")
-			if !yield(x.Row(o, ""), nil) {
-				return
-			}
+	for range indexStudents + 7 {
+		if err := x.Add(o, ""); err != nil {
+			t.Fatal(err)
 		}
-	})
-	for range rows {
 	}
 	var out bytes.Buffer
-	if err := x.Write(&out, rows); err != nil {
+	if err := x.Write(&out); err != nil {
 		t.Fatal(err)
 	}
 	if len(x.troubles) != indexTroubles || !bytes.Contains(out.Bytes(), []byte("And 7 more in grades.csv")) {
 		t.Errorf("%d troubles are held", len(x.troubles))
-	}
-	if err := x.Write(io.Discard, func(yield func(IndexRow, error) bool) { yield(IndexRow{}, errors.New("torn")) }); err == nil {
-		t.Error("an error among the rows is lost")
 	}
 }
 

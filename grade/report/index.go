@@ -1,13 +1,11 @@
 package report
 
 import (
-	"bufio"
+	"bytes"
 	"cmp"
 	_ "embed"
 	"fmt"
 	"io"
-	"iter"
-	"maps"
 	"math"
 	"net/url"
 	"path"
@@ -34,7 +32,9 @@ type Index struct {
 	percents [101]int // scores, in whole percents
 	sum      float64
 	titles   map[string]string // of mistakes
-	troubles []IndexRow
+	troubles []indexRow
+	students int
+	rows     bytes.Buffer // of the table
 }
 
 // Rate says how many met an objective.
@@ -77,8 +77,8 @@ type SimilarPair struct {
 	Reasons                   []string
 }
 
-// IndexRow is a student in the page's table.
-type IndexRow struct {
+// indexRow is a student in the page's table.
+type indexRow struct {
 	ID, Name, Page        string // Page is where the feedback is, "": nowhere
 	Status, Class         string
 	Points, Percent, Note string
@@ -95,8 +95,8 @@ const (
 	IndexPairs    = 25
 )
 
-// Add takes an outcome whose student's files are in dir, relative to the page; "" if there are none.
-func (x *Index) Add(o *Outcome, dir string) {
+// Add takes an outcome, in the order of the table, whose student's files are in dir, relative to the page; "" if there are none.
+func (x *Index) Add(o *Outcome, dir string) error {
 	if x.counts == nil {
 		x.counts, x.titles = map[Status]int{}, map[string]string{}
 	}
@@ -114,13 +114,17 @@ func (x *Index) Add(o *Outcome, dir string) {
 		}
 	}
 	if (o.Status == Errored || o.Status == Refused) && x.counts[Errored]+x.counts[Refused] <= indexTroubles {
-		x.troubles = append(x.troubles, x.Row(o, dir))
+		x.troubles = append(x.troubles, x.row(o, dir))
 	}
+	if x.students++; x.students > indexStudents {
+		return nil
+	}
+	return indexPage().ExecuteTemplate(&x.rows, "row", x.row(o, dir))
 }
 
-// Row is the row of an outcome.
-func (x *Index) Row(o *Outcome, dir string) IndexRow {
-	r := IndexRow{ID: xmlClean(o.ID), Name: xmlClean(o.Name)}
+// row is the row of an outcome.
+func (x *Index) row(o *Outcome, dir string) indexRow {
+	r := indexRow{ID: xmlClean(o.ID), Name: xmlClean(o.Name)}
 	if dir != "" {
 		r.Page = PageIn(dir)
 	}
@@ -158,7 +162,7 @@ type indexView struct {
 	Mistakes                                 []indexMistake
 	Mutants                                  []indexMutant
 	Similar                                  *Similar
-	Troubles                                 []IndexRow
+	Troubles                                 []indexRow
 	MoreMistakes, MoreTroubles, MoreStudents int
 }
 
@@ -205,43 +209,31 @@ type plotBar struct {
 
 type plotTick struct{ X, Label string }
 
-// Write writes the page. rows gives the students in order.
-func (x *Index) Write(w io.Writer, rows iter.Seq2[IndexRow, error]) error {
-	out := bufio.NewWriter(w)
+// Write writes the page.
+func (x *Index) Write(w io.Writer) error {
 	v := x.view()
 	page := indexPage()
-	if err := page.Execute(out, v); err != nil {
+	err := page.Execute(w, v)
+	if err == nil {
+		_, err = x.rows.WriteTo(w)
+	}
+	if err == nil {
+		err = page.ExecuteTemplate(w, "foot", v)
+	}
+	if err != nil {
 		return fmt.Errorf("write the page: %w", err)
 	}
-	n := 0
-	for row, err := range rows {
-		if err != nil {
-			return err
-		}
-		if n++; n > indexStudents {
-			v.MoreStudents++
-			continue
-		}
-		if err := page.ExecuteTemplate(out, "row", row); err != nil {
-			return fmt.Errorf("write the page: %w", err)
-		}
-	}
-	if err := page.ExecuteTemplate(out, "foot", v); err != nil {
-		return fmt.Errorf("write the page: %w", err)
-	}
-	return out.Flush()
+	return nil
 }
 
 func (x *Index) view() *indexView {
 	lab := x.Assignment.Lab
-	all, scored := 0, 0
-	for n := range maps.Values(x.counts) {
-		all += n
-	}
+	scored := 0
 	for _, n := range x.percents {
 		scored += n
 	}
 	v := &indexView{Title: x.Assignment.name(), Lab: lab.Name, Engine: x.Engine, Digest: x.Digest, PassMark: number(lab.PassMark), Troubles: x.troubles}
+	v.MoreStudents = max(x.students-indexStudents, 0)
 	v.MoreTroubles = x.counts[Errored] + x.counts[Refused] - len(x.troubles)
 	tell := func(n int, label, class string) {
 		if n == 0 {
@@ -249,7 +241,7 @@ func (x *Index) view() *indexView {
 		}
 		v.Tiles = append(v.Tiles, tile{fmt.Sprint(n), label, class})
 	}
-	tell(all, "submissions", "")
+	tell(x.students, "submissions", "")
 	tell(x.counts[Passed], "passed", "good")
 	tell(x.counts[Failed], "not passed", "bad")
 	tell(x.counts[Refused], "refused", "bad")

@@ -1,6 +1,10 @@
 package manifest
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -130,4 +134,36 @@ func resolveAlias(n *node) *node {
 		n = n.alias
 	}
 	return n
+}
+
+// Layout is a digest of where everything in the object stands: two objects with equal JSON and equal layouts are the same
+// but for comments, and LineOf says the same of both. It is false where an alias makes that hard to tell.
+func (o *Object) Layout() (digest [sha256.Size]byte, ok bool) {
+	var places bytes.Buffer
+	places.Write(binary.AppendUvarint(nil, uint64(o.Line)))
+	if root := o.positions.root; root != nil && !root.appendPlaces(&places, o.positions.offset) {
+		return digest, false
+	}
+	io.WriteString(&places, o.File)
+	return sha256.Sum256(places.Bytes()), true
+}
+
+// appendPlaces writes what stands on which line, and so on for what is in it; false: there is an alias in it.
+func (n *node) appendPlaces(to *bytes.Buffer, offset int) bool {
+	if n.kind == aliasNode {
+		return false
+	}
+	to.WriteByte(byte(n.kind))
+	to.Write(binary.AppendUvarint(to.AvailableBuffer(), uint64(n.line+offset)))
+	to.Write(binary.AppendUvarint(to.AvailableBuffer(), uint64(len(n.content))))
+	if n.kind == scalarNode {
+		to.Write(binary.AppendUvarint(to.AvailableBuffer(), uint64(len(n.value))))
+		to.WriteString(n.value)
+	}
+	for _, child := range n.content {
+		if !child.appendPlaces(to, offset) {
+			return false
+		}
+	}
+	return true
 }
