@@ -25,6 +25,7 @@ type memo struct {
 	objects *lru.Cache[*manifest.Object, objectDigests]
 	fine    *lru.Cache[digest, struct{}] // what objects say that the engine takes
 	answers *lru.Cache[digest, objectAnswer]
+	parsed  *manifest.Memory
 	mu      sync.Mutex
 	kinds   map[int][]*taskOutcome // of a task: few, since what is met differs in little
 }
@@ -44,6 +45,7 @@ const (
 	rememberedMet     = 1 << 15
 	rememberedMissed  = 1 << 11
 	rememberedObjects = 1 << 12 // by what they say
+	objectsAtOnce     = 1 << 9  // of the submissions that are graded just now
 )
 
 // Remembering is the grader for many submissions: what a state that was met before comes to is not asked again. It must be
@@ -54,12 +56,13 @@ func (g *Grader) Remembering(eng Engine) *Grader {
 		return g
 	}
 	m := &memo{engine: eng, kinds: map[int][]*taskOutcome{}}
-	var errs [5]error // of sizes that are not positive
+	var errs [6]error // of sizes that are not positive
 	m.met, errs[0] = lru.New[digest, *taskOutcome](rememberedMet)
 	m.missed, errs[1] = lru.New[digest, *taskOutcome](rememberedMissed)
-	m.objects, errs[2] = lru.New[*manifest.Object, objectDigests](rememberedObjects)
+	m.objects, errs[2] = lru.New[*manifest.Object, objectDigests](objectsAtOnce)
 	m.fine, errs[3] = lru.New[digest, struct{}](rememberedObjects)
 	m.answers, errs[4] = lru.New[digest, objectAnswer](rememberedObjects)
+	m.parsed, errs[5] = manifest.NewMemory(rememberedObjects)
 	if errors.Join(errs[:]...) != nil {
 		return g
 	}
@@ -70,6 +73,14 @@ func (g *Grader) Remembering(eng Engine) *Grader {
 
 // remembers says whether what this engine is asked is remembered.
 func (g *Grader) remembers(eng Engine) bool { return g.memo != nil && g.memo.engine == eng }
+
+// memory is that of parsed objects; nil: there is none.
+func (g *Grader) memory() *manifest.Memory {
+	if g.memo == nil {
+		return nil
+	}
+	return g.memo.parsed
+}
 
 // digests of an object.
 func (m *memo) digests(o *manifest.Object) objectDigests {

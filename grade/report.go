@@ -172,11 +172,16 @@ type Why struct {
 func (r *Report) LabFile() *labs.Lab { return r.lab }
 
 // JSON returns the report as indented JSON with a newline at its end.
-func (r *Report) JSON() ([]byte, error) {
+func (r *Report) JSON() ([]byte, error) { return r.encode("  ") }
+
+// CompactJSON returns the report as JSON on one line, with a newline at its end.
+func (r *Report) CompactJSON() ([]byte, error) { return r.encode("") }
+
+func (r *Report) encode(indent string) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
+	enc.SetIndent("", indent)
 	if err := enc.Encode(r); err != nil {
 		return nil, fmt.Errorf("encode the report: %w", err)
 	}

@@ -295,7 +295,7 @@ func (g *Grader) finish(sub *Submission, in []input, files []manifest.File, prob
 			apply = append(apply, f.file)
 		}
 	}
-	applied, bad := manifest.Parse(apply, lim)
+	applied, bad := g.memory().Parse(apply, lim)
 	problems = append(problems, bad...)
 	removed, bad := manifest.ParseRefs(remove, lim)
 	problems = append(problems, bad...)

@@ -51,7 +51,7 @@ func (e *Entry) dir() string {
 
 // writeReport writes the files of an entry to its folder, and returns the report's name.
 func (r *run) writeReport(dir string, rep *grade.Report, late *Lateness) (string, error) {
-	data, err := rep.JSON()
+	data, err := rep.CompactJSON() // for machines: what is nice to look at is beside it
 	if err != nil {
 		return "", err
 	}

@@ -21,6 +21,9 @@ func (p *parser) decode(r *report, inherited typeMeta) {
 		return
 	}
 	o.JSON = c.buf
+	if p.memory.recall(o, inherited) {
+		return
+	}
 	o.APIVersion = r.header("apiVersion", inherited.apiVersion, !p.refsOnly)
 	o.Kind = r.header("kind", inherited.kind, true)
 	k, known := lookupKind(o.Kind)
@@ -40,6 +43,9 @@ func (p *parser) decode(r *report, inherited typeMeta) {
 		return
 	}
 	p.value(r, k)
+	if len(r.findings) == 0 {
+		p.memory.keep(o, inherited)
+	}
 }
 
 // value decodes the object into its Go type and checks it.

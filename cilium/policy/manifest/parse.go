@@ -14,17 +14,16 @@ import (
 // An object that the API server would refuse has a problem; one without a problem carries the API
 // server's defaults where the engine reads them (policyTypes, protocols, target ports).
 func Parse(files []File, lim Limits) ([]*Object, Problems) {
-	return parse(files, lim, false)
+	return (*Memory)(nil).Parse(files, lim)
 }
 
 // ParseRefs reads manifests of which only kind, namespace and name count, such as those of objects to
 // delete: the rest of an object is not looked at, and apiVersion may be missing.
 func ParseRefs(files []File, lim Limits) ([]*Object, Problems) {
-	return parse(files, lim, true)
+	return parse(files, parser{lim: lim.orDefault(), refsOnly: true})
 }
 
-func parse(files []File, lim Limits, refsOnly bool) ([]*Object, Problems) {
-	p := parser{lim: lim.orDefault(), refsOnly: refsOnly}
+func parse(files []File, p parser) ([]*Object, Problems) {
 	for _, f := range files {
 		p.file = f.Name
 		from := len(p.problems)
@@ -37,6 +36,7 @@ func parse(files []File, lim Limits, refsOnly bool) ([]*Object, Problems) {
 type parser struct {
 	lim       Limits
 	refsOnly  bool
+	memory    *Memory // not of refs
 	file      string
 	documents int
 	nodes     int // of all documents
