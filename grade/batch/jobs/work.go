@@ -150,12 +150,13 @@ func (r *Run) written(ctx context.Context, shard int) (*written, error) {
 			return nil, err
 		}
 		w.last = max(w.last, s.number)
+		var graded []attempt // if the segment is whole
 		err := readSegment(ctx, r.to, s.key, func(journal []byte) error {
 			for rec, err := range batch.Records(bytes.NewReader(journal)) {
 				if err != nil {
 					return err
 				}
-				w.graded[attempt{rec.ID, rec.Attempt}] = true
+				graded = append(graded, attempt{rec.ID, rec.Attempt})
 			}
 			return nil
 		}, nopFile)
@@ -167,6 +168,11 @@ func (r *Run) written(ctx context.Context, shard int) (*written, error) {
 			return nil, err
 		case err != nil:
 			w.damaged = append(w.damaged, err.Error())
+		}
+		if err == nil {
+			for _, a := range graded {
+				w.graded[a] = true
+			}
 		}
 	}
 	return w, nil
