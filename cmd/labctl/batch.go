@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -172,8 +171,7 @@ func loadGrading(cfg *batch.Config, flags *labFlags, engine *engineFlags, nameOr
 // runBatch grades, and shows how far it is.
 func (a *app) runBatch(ctx context.Context, o *batchOptions, entries []batch.Entry) (*batch.Summary, error) {
 	view := batchView{app: a, start: a.now(), events: o.events == "jsonl", quiet: o.output.json()}
-	o.cfg.Report = view.report
-	boundMemory()
+	o.cfg.Report = keepingMemory(view.report)
 	sum, err := batch.Run(ctx, o.cfg, entries)
 	view.end()
 	if err != nil && ctx.Err() != nil {
@@ -300,14 +298,6 @@ func warnAbout(log *slog.Logger, found *batch.Found) {
 	}
 	if late > 0 {
 		log.Warn("some are marked late, but not by how much: a list with submitted_at would say", "submissions", late)
-	}
-}
-
-// boundMemory lets the garbage of a large class be collected more often rather than pile up (main lets it grow to four times what
-// is in use). GOMEMLIMIT says otherwise.
-func boundMemory() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(256 << 20)
 	}
 }
 

@@ -577,7 +577,7 @@ func newBatchWorkCommand(app *app) *cobra.Command {
 				return workError(ctx, err)
 			}
 			view := batchView{app: app, start: app.now()}
-			err = jobs.Worker{Run: r, Shard: index, Tool: toolVersion(), Report: view.report, Log: app.log()}.Work(ctx)
+			err = jobs.Worker{Run: r, Shard: index, Tool: toolVersion(), Report: keepingMemory(view.report), Log: app.log()}.Work(ctx)
 			view.end()
 			return workError(ctx, err)
 		},

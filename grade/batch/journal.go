@@ -29,6 +29,8 @@ type header struct {
 type record struct {
 	Input  key    `json:"input"`
 	Result Result `json:"result"`
+	// Took is how long it was under way, in seconds; 0 where another one's result was taken over.
+	Took float64 `json:"took,omitempty"`
 }
 
 // journal is the append-only file of results. A line is the CRC-32C of a record in hex, a space and the record as JSON.
@@ -275,7 +277,7 @@ func (j *journal) Close() error {
 // removeResults removes what an earlier run of something else has written.
 func removeResults(dir string) error {
 	var errs []error
-	names := []string{studentsDir, resultsFile, gradesFile, summaryFile, indexFile, similarityJSON, similarityCSV}
+	names := []string{studentsDir, resultsFile, gradesFile, summaryFile, indexFile, slowestFile, similarityJSON, similarityCSV}
 	for _, f := range report.Formats() {
 		if f.ClassFile != "" {
 			names = append(names, f.ClassFile)

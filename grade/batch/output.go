@@ -135,11 +135,10 @@ func (r *run) outputs(ctx context.Context) (*Summary, error) {
 	})
 }
 
-// standing is how a student stands: the result that counts, and how many there are.
+// standing is how a student stands: the result that counts, and all there are.
 type standing struct {
 	result   Result
-	attempts int
-	failures []SubmissionError // among them
+	attempts []*record
 }
 
 // each hands on how every student stands, one by one.
@@ -153,15 +152,11 @@ func (r *run) each(fn func(*standing) error) error {
 			if err != nil {
 				return err
 			}
-			res := &rec.Result
 			// Who the student is may have been mended since the result came in.
-			res.Name, res.Email = r.entries[next].Name, r.entries[next].Email
-			if res.Status == Errored {
-				st.failures = append(st.failures, SubmissionError{res.ID, res.Attempt, res.Message})
-			}
-			results = append(results, *res)
+			rec.Result.Name, rec.Result.Email = r.entries[next].Name, r.entries[next].Email
+			results = append(results, rec.Result)
+			st.attempts = append(st.attempts, rec)
 		}
-		st.attempts = len(results)
 		st.result = choose(r.cfg.Attempts, r.entries[first:next], results)
 		if err := r.stand(&st.result); err != nil {
 			return err

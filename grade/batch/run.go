@@ -208,7 +208,7 @@ func (r *run) one(ctx context.Context, entry int) outcome {
 	e := &r.entries[entry]
 	result := func(res Result, input key) outcome {
 		res.ID, res.Name, res.Email, res.Attempt = e.ID, e.Name, e.Email, e.Attempt
-		return outcome{rec: record{input, res}}
+		return outcome{rec: record{Input: input, Result: res}}
 	}
 	keep := func(input key) bool {
 		at := r.journal.places[entry]
@@ -266,7 +266,9 @@ func (r *run) one(ctx context.Context, entry int) outcome {
 		}
 		return result(rec.Result, input)
 	}
+	begun := time.Now()
 	out, err := contained(ctx, r, e, func(ctx context.Context) (graded, error) { return r.evaluate(ctx, in.from) })
+	took := time.Since(begun)
 	if err := ctx.Err(); err != nil {
 		return outcome{err: err}
 	}
@@ -283,7 +285,9 @@ func (r *run) one(ctx context.Context, entry int) outcome {
 			return outcome{err: err}
 		}
 	}
-	return result(res, input)
+	made := result(res, input)
+	made.rec.Took = took.Seconds()
+	return made
 }
 
 // keeps says whether a result that is there counts.

@@ -79,8 +79,12 @@ func newCount(cfg *Config) *count {
 func (c *count) add(st *standing) {
 	res := &st.result
 	c.Submissions++
-	c.Attempts += st.attempts
-	c.Failures = append(c.Failures, st.failures...)
+	c.Attempts += len(st.attempts)
+	for _, rec := range st.attempts {
+		if a := &rec.Result; a.Status == Errored {
+			c.Failures = append(c.Failures, SubmissionError{a.ID, a.Attempt, a.Message})
+		}
+	}
 	if res.Late != nil {
 		c.Late++
 	}

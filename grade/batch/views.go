@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -26,6 +28,7 @@ type views struct {
 	run        *run
 	assignment report.Assignment
 	index      *report.Index
+	slowest    *report.Slowest
 	formats    []*report.Format
 	// students says whether there are files of single students: reports to read, and views to write.
 	students bool
@@ -33,8 +36,11 @@ type views struct {
 	alike    *comparison // nil: nobody asked
 }
 
-// indexFile is the page about the class.
-const indexFile = "index.html"
+// The pages about the class. Of all files of an output directory, slowestFile alone differs from run to run.
+const (
+	indexFile   = "index.html"
+	slowestFile = "slowest.html"
+)
 
 // views makes ready what the lab itself says.
 func (r *run) views(ctx context.Context) (*views, error) {
@@ -42,6 +48,7 @@ func (r *run) views(ctx context.Context) (*views, error) {
 	v := &views{
 		run: r, assignment: assignment, formats: slices.Clone(r.cfg.Formats), students: !r.cfg.NoReports,
 		index:   &report.Index{Assignment: assignment, Engine: r.cfg.Engine.Name(), Digest: assignment.Lab.Digest},
+		slowest: &report.Slowest{Assignment: assignment},
 		mutants: &solutionMutants{known: &grade.Known{}},
 	}
 	if !slices.ContainsFunc(v.formats, func(f *report.Format) bool { return f.Name == feedbackFormat }) {
@@ -90,7 +97,7 @@ func (v *views) page(s *Summary) error {
 		}
 		v.index.Similar = v.similar(similarity)
 	}
-	return v.run.replace(indexFile, v.index.Write)
+	return errors.Join(v.run.replace(slowestFile, v.slowest.Write), v.run.replace(indexFile, v.index.Write))
 }
 
 // dir is where a student's files are; "" if there are none.
@@ -184,6 +191,11 @@ func (v *views) outcomes(ctx context.Context, seeing func(*standing) error) erro
 func (v *views) add(s *seen, class []report.ClassWriter) error {
 	if err := v.index.Add(&s.outcome, v.dir(&s.result)); err != nil {
 		return err
+	}
+	for _, rec := range s.attempts {
+		if rec.Took > 0 {
+			v.slowest.Add(rec.Result.ID, rec.Result.Attempt, v.dir(&rec.Result), time.Duration(rec.Took*float64(time.Second)))
+		}
 	}
 	v.mutants.add(&s.result)
 	if v.alike != nil {

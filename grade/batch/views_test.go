@@ -115,3 +115,28 @@ func TestErrorsHaveNoGradeInAnyFormat(t *testing.T) {
 		}
 	}
 }
+
+func TestSlowestAreThoseThatWereGraded(t *testing.T) {
+	t.Parallel()
+	cfg := gradetest.Config(t, gradetest.Tutorial)
+	found, err := batch.Find(gradetest.Folder(t, map[string]string{
+		"ada/02-backend-deny/p.yaml": "# ada\n", "copy/02-backend-deny/p.yaml": "# ada\n", "eve/02-backend-deny/p.yaml": "# eve\n",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time nothing is graded, and the page still is about the first
+		if _, err := batch.Run(t.Context(), cfg, found.Entries); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(cfg.Out, "slowest.html"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of ada and her copy one was graded, and nobody knows which.
+		page := string(data)
+		if !strings.Contains(page, ">eve</a>") || strings.Count(page, "/feedback.html") != 2 || !strings.Contains(page, "2 were graded") {
+			t.Errorf("the page is %s", page)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/labctl/labctl/grade/batch"
@@ -44,7 +45,8 @@ func Run(tb testing.TB, cfg batch.Config, class string) *batch.Summary {
 	return sum
 }
 
-// Files are the files of a directory by their paths, but the journal, whose order is that of the work, and its lock.
+// Files are the files of a directory by their paths, but the journal, whose order is that of the work, its lock, and the page
+// that says how long the work took.
 func Files(tb testing.TB, dir string) map[string]string {
 	tb.Helper()
 	files, err := read(os.DirFS(dir))
@@ -52,7 +54,7 @@ func Files(tb testing.TB, dir string) map[string]string {
 		tb.Fatal(err)
 	}
 	for name := range files {
-		if base := path.Base(name); base == "journal.jsonl" || base == "lock" {
+		if base := path.Base(name); slices.Contains([]string{"journal.jsonl", "lock", "slowest.html"}, base) {
 			delete(files, name)
 		}
 	}

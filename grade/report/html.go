@@ -19,6 +19,9 @@ import (
 //go:embed page/style.css
 var styleCSS string
 
+//go:embed page/bar.svg
+var barSVG string
+
 //go:embed page/feedback.html
 var feedbackHTML string
 
@@ -27,6 +30,7 @@ func pageTemplate(text string) func() *template.Template {
 	return sync.OnceValue(func() *template.Template {
 		t := template.Must(template.New("page").Parse(text))
 		template.Must(t.New("style.css").Parse(styleCSS))
+		template.Must(t.New("bar").Parse(barSVG))
 		return t
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/labs"
@@ -193,6 +194,24 @@ func TestIndexIsBounded(t *testing.T) {
 	}
 	if len(x.troubles) != indexTroubles || !bytes.Contains(out.Bytes(), []byte("And 7 more in grades.csv")) {
 		t.Errorf("%d troubles are held", len(x.troubles))
+	}
+}
+
+func TestSlowest(t *testing.T) {
+	t.Parallel()
+	x := &Slowest{Assignment: *sampleAssignment()}
+	for i := range 2 * slowestRows {
+		x.Add(fmt.Sprintf("<student %02d>", i), i%2, "students/x", time.Duration(i)*time.Second)
+	}
+	var out bytes.Buffer
+	if err := x.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	harmless(t, out.Bytes())
+	page := out.String()
+	first, last := strings.Index(page, "&lt;student 49&gt;"), strings.Index(page, "&lt;student 25&gt;")
+	if first < 0 || last < first || strings.Contains(page, "student 24") || !strings.Contains(page, "50 were graded, each in 25s on average") {
+		t.Errorf("the page is %s", page)
 	}
 }
 
