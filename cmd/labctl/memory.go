@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	leastMemory = 128 << 20 // in bytes, below which garbage costs nothing
-	besideHeap  = 32 << 20  // stacks and the like, in bytes
+	leastMemory = 160 << 20 // in bytes, below which garbage costs nothing
+	besideHeap  = 64 << 20  // stacks and the like, in bytes
 	lookEvery   = 1024      // results
 )
 
