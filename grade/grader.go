@@ -2,6 +2,7 @@ package grade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -218,6 +219,13 @@ func (g *Grader) selectTasks(names []string) ([]bool, error) {
 		}
 	}
 	return selected, nil
+}
+
+// Check says which of the names in options the lab does not have.
+func (g *Grader) Check(o Options) error {
+	_, tasks := g.selectTasks(o.Tasks)
+	_, hints := g.hintsTaken(o.Hints)
+	return errors.Join(tasks, hints)
 }
 
 // needed adds to the selected tasks those that their objectives depend on.

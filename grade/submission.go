@@ -115,7 +115,7 @@ func (g *Grader) ReadSubmissionFS(fsys fs.FS, dir string, lim manifest.Limits) (
 	}
 	files, err := manifest.ReadFS(fsys, ".", lim)
 	if err != nil {
-		return nil, unreadable(dir, err)
+		return nil, unreadable("", err) // it names what is in the directory
 	}
 	// What macOS adds to an archive is no part of it.
 	files = slices.DeleteFunc(files, func(f manifest.File) bool { return strings.HasPrefix(f.Name, macFolder+"/") })
@@ -165,9 +165,6 @@ func unreadable(name string, err error) error {
 	var machine *fs.PathError
 	if errors.As(err, &machine) && !errors.Is(err, fs.ErrInvalid) { // which is a name
 		return fmt.Errorf("read the submission: %w", err)
-	}
-	if name == "." { // err names what is in it
-		name = ""
 	}
 	return &Refused{Problems: manifest.Problems{{File: name, Message: strings.TrimPrefix(err.Error(), name+": ")}}}
 }

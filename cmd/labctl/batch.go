@@ -31,12 +31,13 @@ func newBatchCommand(app *app) *cobra.Command {
 		Long: `Grade the submissions of a class, by default without a cluster. SUBMISSIONS are directories that hold a submission a student
 (a folder, an archive or a file of manifests, named after the student); what Canvas, Moodle and Gradescope let you download, as
 the .zip that it comes as or unpacked; single ones; or a list, a CSV file with the columns student_id and path, and
-name, email, submitted_at, due_at and extension if you like. One URL (s3://, gs://, azblob://) names such folders,
-archives and files, or such a list, in object storage. Where it is known when submissions came in, the lab says what lateness costs and which attempt counts.
+name, email, submitted_at, due_at and extension if you like. One URL (s3://, gs://, azblob://, file://) names such folders,
+archives and files, or such a list, in object storage. Where it is known when submissions came in, the lab says what lateness
+costs and which attempt counts.
 
 Submissions are untrusted: each is read within limits and graded on its own, and one that breaks something is its own
-error. An error has no grade; it is never 0 points. The output directory gets results.jsonl, grades.csv, summary.json
-and a report for every student. What is graded is in a journal there: the same command again, after whatever ended it,
+error. An error has no grade; it is never 0 points. The output directory gets results.jsonl, grades.csv, summary.json,
+index.html for the instructor, and a report and a page of feedback for every student. What is graded is in a journal there: the same command again, after whatever ended it,
 grades only what is missing, and starts afresh when the lab or an option that changes grades is another.
 
 --engine live grades in the running lab, one submission after the other, and resets it in between; --pool N makes N labs for that,
@@ -74,7 +75,7 @@ failed, 130 interrupted.`,
 	f.StringSliceVar(&o.cfg.Again, "regrade", nil, "grade these `STUDENT`s again")
 	f.BoolVar(&o.cfg.OnlyFailed, "only-failed", false, "grade those again whose result is an error")
 	o.handIn.register(f)
-	f.StringVar(&o.from, "from", "", "what names of folders and files mean: plain, canvas, moodle or gradescope (default: found out)")
+	f.StringVar(&o.from, "from", "", "`PLATFORM` whose download it is: canvas, moodle, gradescope, or plain for none (default: found out)")
 	f.BoolVar(&o.search.ClassArchive, "class-archive", false, "a .zip that is named holds a class, not one student's files")
 	f.StringVar(&o.events, "events", "", "print each result as it comes, in this `FORMAT`: jsonl")
 	registerGrading(cmd, &o.cfg)
@@ -111,6 +112,15 @@ func (o *batchOptions) check() (err error) {
 	if err := o.engine.check(); err != nil {
 		return err
 	}
+	if err := checkGrading(&o.cfg); err != nil {
+		return err
+	}
+	if o.cfg.Workers < 0 {
+		return fmt.Errorf("--workers %d: want a number of 1 or more", o.cfg.Workers)
+	}
+	if o.engine.chosen() == engineOffline && (o.live.size != 0 || o.live.on != "" || o.live.keep) {
+		return errors.New("--pool, --on and --keep-pool are about labs that run: add --engine live, or both")
+	}
 	if o.engine.chosen() != engineOffline && !o.timeoutSet {
 		o.cfg.Timeout = liveTimeout
 	}
@@ -141,6 +151,11 @@ func (a *app) batch(ctx context.Context, o *batchOptions, args []string) error {
 			return fmt.Errorf("%s is named after a task: name the directory that holds the students' folders, not one student's folder", e.Path)
 		}
 	}
+	for _, id := range cfg.Again {
+		if !slices.ContainsFunc(found.Entries, func(e batch.Entry) bool { return e.ID == id }) {
+			return fmt.Errorf("--regrade %s: there is no submission of this student", id)
+		}
+	}
 	warnAbout(a.log(), found)
 	cfg.Tool, cfg.Log = toolVersion(), a.log()
 	var sum *batch.Summary
@@ -162,6 +177,9 @@ func loadGrading(cfg *batch.Config, flags *labFlags, engine *engineFlags, nameOr
 		return nil, err
 	}
 	if cfg.Grader, err = grade.NewGrader(lab); err != nil {
+		return nil, err
+	}
+	if err := cfg.Grader.Check(cfg.Options); err != nil {
 		return nil, err
 	}
 	cfg.Engine, err = engine.open(lab)
@@ -221,6 +239,23 @@ func registerGrading(cmd *cobra.Command, cfg *batch.Config) {
 	f.BoolVar(&cfg.Options.Reveal, "after-due", false, "show the objectives that are shown after the due date")
 	f.BoolVar(&cfg.Options.RevealHidden, "reveal", false, "show hidden objectives too (for authors and graders)")
 	registerTasks(cmd, &cfg.Options.Tasks, "grade only this `TASK`; may be given more than once")
+}
+
+// checkGrading says which number of registerGrading is none that can be meant.
+func checkGrading(cfg *batch.Config) error {
+	l := cfg.Limits
+	for _, limit := range []struct {
+		flag  string
+		value int64
+	}{
+		{"timeout", int64(cfg.Timeout)}, {"max-files", int64(l.Files)}, {"max-bytes", l.TotalBytes}, {"max-file-bytes", l.FileBytes},
+		{"max-depth", int64(l.Depth)}, {"max-documents", int64(l.Documents)}, {"max-values", int64(l.Nodes)},
+	} {
+		if limit.value <= 0 {
+			return fmt.Errorf("--%s has to be more than 0", limit.flag)
+		}
+	}
+	return nil
 }
 
 // registerFormats adds the flags of what is written beside.

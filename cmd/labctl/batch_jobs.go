@@ -99,6 +99,9 @@ do what it should, 130 interrupted (the Job runs on).`,
 			if spec.CPU, err = resource.ParseQuantity(cpu); err != nil {
 				return fmt.Errorf("--cpu %s: %w", cpu, err)
 			}
+			if err := checkGrading(&cfg); err != nil {
+				return err
+			}
 			spec.TTL = int32(ttl / time.Second)
 			lab, err := loadGrading(&cfg, &labFlags, &engine, args[0])
 			if err != nil {

@@ -31,7 +31,7 @@ type liveFlags struct {
 func (f *liveFlags) register(cmd *cobra.Command) {
 	f.site.register(cmd)
 	cmd.Flags().StringVar(&f.name, "name", "", "`NAME` of the running lab instance (default: the lab's, or the only one there is)")
-	cmd.Flags().DurationVar(&f.timeout, "connect-timeout", 2*time.Second, "how `long` a probe waits for an answer before it counts as dropped")
+	cmd.Flags().DurationVar(&f.timeout, "connect-timeout", 2*time.Second, "how long a probe waits for an answer before it counts as dropped")
 	cmd.Flags().BoolVar(&f.noHubble, "no-hubble", false, "do not ask Hubble what was dropped: time-outs alone tell")
 	_ = cmd.RegisterFlagCompletionFunc("name", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return completeInstance(nil)
