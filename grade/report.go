@@ -36,12 +36,16 @@ type Report struct {
 	Probers []ProberReport `json:"probers,omitempty"`
 
 	lab     *labs.Lab
+	running bool    // it tells of a running lab, where nothing is handed in
 	percent float64 // not rounded
 }
 
-// Nothing says why the submission holds nothing to grade; "" if it holds something, or only some tasks were graded.
+// Nothing says why the submission holds nothing to grade; "" if it holds something, or nothing was handed in: only some tasks were
+// graded, or what is in force in a running lab.
 func (r *Report) Nothing() string {
 	switch {
+	case r.running:
+		return ""
 	case len(r.Submission.Files) == 0:
 		return "there is no manifest in it (*.yaml, *.yml, *.json)"
 	case len(r.Selected) == 0 && !slices.ContainsFunc(r.Tasks, func(t TaskReport) bool { return t.Attempted }):

@@ -107,6 +107,7 @@ func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome,
 		Tasks:         []TaskReport{},
 		Findings:      []Finding{},
 		lab:           g.lab,
+		running:       sub.upTo != nil,
 	}
 	s := scorer{g: g, outcomes: outcomes, done: make(map[[2]int]*scored)}
 	points, most := new(big.Rat), new(big.Rat)

@@ -221,6 +221,11 @@ func (o *objective) title() string {
 	return cmp.Or(o.task.Title, o.task.Name) + ": " + cmp.Or(o.Title, o.Name)
 }
 
+// blockers names what an objective waits for; what is hidden has no name.
+func blockers(o *grade.ObjectiveReport) string {
+	return cmp.Or(strings.Join(o.BlockedBy, ", "), "what it depends on")
+}
+
 const hiddenNote = "what is hidden counts too"
 
 // hides says whether an objective of the task counts without being told.

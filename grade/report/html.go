@@ -223,7 +223,7 @@ func objectivePageOf(o *Outcome, task string, x *grade.ObjectiveReport) objectiv
 		Title: cmp.Or(x.Title, x.Name), Points: points(*x.Points, x.Max), Status: string(x.Status), Icon: objectiveIcons[x.Status], Bonus: x.Bonus,
 	}
 	if x.Status == grade.Blocked {
-		p.Blocked = cmp.Or(strings.Join(x.BlockedBy, ", "), "what it depends on")
+		p.Blocked = blockers(x)
 		return p
 	}
 	var missed []*grade.Check

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	notYours    = "This submission was not graded, because of a fault that is not yours. It is not 0 points: ask the course staff to grade it again."
-	notGradable = "This submission could not be graded: %s. It is not 0 points: ask the course staff what to do."
+	notYours     = "This submission was not graded, because of a fault that is not yours. It is not 0 points: ask the course staff to grade it again."
+	notGradable  = "This submission could not be graded: %s. It is not 0 points: ask the course staff what to do."
+	nothingFound = "Nothing was found to grade: "
 	// notChecked stands for what an engine says of a check that it could not carry out.
 	notChecked = "a fault of the grading, not of the answer"
 )
@@ -57,7 +58,7 @@ func (o *Outcome) notes() []string {
 		notes = append(notes, "Late: "+o.Late+".")
 	}
 	if o.Message != "" && (o.Status == Passed || o.Status == Failed) {
-		notes = append(notes, "Nothing was found to grade: "+o.Message+".")
+		notes = append(notes, nothingFound+o.Message+".")
 	}
 	return notes
 }

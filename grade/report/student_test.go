@@ -97,3 +97,20 @@ func TestNothingToGradeIsTold(t *testing.T) {
 		}
 	}
 }
+
+// TestBlockedByWhatIsHidden: the sentence is whole also where nothing can be named.
+func TestBlockedByWhatIsHidden(t *testing.T) {
+	t.Parallel()
+	r := sampleReport()
+	r.Tasks[1].Objectives[2].BlockedBy = []string{}
+	o := OutcomeOf(r, nil)
+	var text bytes.Buffer
+	if err := Text(&text, r, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string]string{"text": text.String(), "tap": string(single(t, "tap", &o)), "html": string(single(t, "html", &o))} {
+		if !strings.Contains(strings.ToLower(got), "counts once what it depends on is met") {
+			t.Errorf("%s does not say what it waits for:\n%s", name, got)
+		}
+	}
+}

@@ -32,6 +32,9 @@ func Text(w io.Writer, r *grade.Report, style Style) error {
 	if text := probers(r.Probers); text != "" {
 		p.line("", p.dim(text))
 	}
+	if why := r.Nothing(); why != "" {
+		p.line("", p.yellow(nothingFound+why+"."))
+	}
 	p.line("", Summary(r, style))
 	_, err := io.WriteString(w, p.b.String())
 	return err
@@ -109,7 +112,7 @@ func (v *taskView) objective(o *grade.ObjectiveReport) {
 func (v *taskView) checks(o *grade.ObjectiveReport) {
 	if o.Status == grade.Blocked {
 		// What it asks is moot until then.
-		v.line(checkIndent, v.dim("counts once "+strings.Join(o.BlockedBy, ", ")+" is met"))
+		v.line(checkIndent, v.dim("counts once "+blockers(o)+" is met"))
 		return
 	}
 	var missed []*grade.Check
