@@ -13,11 +13,14 @@ import (
 type taskPlan struct {
 	probes     []Probe
 	objectives []objectivePlan
+	most       *big.Rat // points of all objectives but bonus ones
+	max        float64  // the same, as it is shown
 }
 
 type objectivePlan struct {
 	*labs.Objective
 	points *big.Rat
+	worth  float64 // the same, as it is shown
 	checks []plannedCheck
 }
 
@@ -32,7 +35,7 @@ type plannedCheck struct {
 
 // planTask expands the blocks of a task's objectives into checks.
 func planTask(t *labs.Task) taskPlan {
-	var plan taskPlan
+	plan := taskPlan{most: new(big.Rat)}
 	index := make(map[string]int)
 	probe := func(p Probe) int {
 		key := probeKey(p)
@@ -47,6 +50,10 @@ func planTask(t *labs.Task) taskPlan {
 	for i := range t.Objectives {
 		o := &t.Objectives[i]
 		op := objectivePlan{Objective: o, points: rat(o.Points)}
+		op.worth = shown(op.points)
+		if !o.Bonus {
+			plan.most.Add(plan.most, op.points)
+		}
 		add := func(kind CheckKind, p Probe, because string) {
 			op.checks = append(op.checks, plannedCheck{
 				Check:   Check{Kind: kind, From: p.From.String(), To: TargetName(p.To), Expected: p.Want},
@@ -80,6 +87,7 @@ func planTask(t *labs.Task) taskPlan {
 		}
 		plan.objectives = append(plan.objectives, op)
 	}
+	plan.max = shown(plan.most)
 	return plan
 }
 

@@ -132,7 +132,7 @@ type ObjectiveReport struct {
 	Bonus     bool            `json:"bonus"`
 	Status    ObjectiveStatus `json:"status"`
 	BlockedBy []string        `json:"blocked_by"` // "task/objective" or "task"
-	Checks    []Check         `json:"checks"`
+	Checks    []Check         `json:"checks"`     // maybe those of other reports too: not to be changed
 }
 
 // CheckKind says which block of the lab a check comes from.

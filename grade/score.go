@@ -11,7 +11,8 @@ import (
 // scored is the outcome of one objective before it is decided what of it is told.
 type scored struct {
 	status    ObjectiveStatus
-	points    *big.Rat
+	points    *big.Rat // shared: not to be changed
+	shown     float64  // the same, as it is shown
 	blockedBy []string // "task/objective" or "task"
 }
 
@@ -20,6 +21,7 @@ type scorer struct {
 	g        *Grader
 	outcomes []*taskOutcome
 	done     map[[2]int]*scored
+	zero     big.Rat
 }
 
 // objective scores an objective; the indices are those of the lab.
@@ -29,7 +31,7 @@ func (s *scorer) objective(task, objective int) *scored {
 		return r
 	}
 	// Entered before its dependencies are looked at: a cycle, which the lab language refuses, ends here.
-	r := &scored{status: Blocked, points: new(big.Rat)}
+	r := &scored{status: Blocked, points: &s.zero}
 	s.done[key] = r
 
 	op := &s.g.plans[task].objectives[objective]
@@ -49,11 +51,11 @@ func (s *scorer) objective(task, objective int) *scored {
 	case len(r.blockedBy) > 0:
 		r.status = Blocked
 	case total > 0 && met == total:
-		r.status = Met
-		r.points.Set(op.points)
+		r.status, r.points, r.shown = Met, op.points, op.worth
 	case met > 0 && op.Partial == labs.PartialProportional:
 		r.status = Partly
-		r.points.Mul(op.points, big.NewRat(int64(met), int64(total)))
+		r.points = new(big.Rat).Mul(op.points, big.NewRat(int64(met), int64(total)))
+		r.shown = shown(r.points)
 	default:
 		r.status = Missed
 	}
@@ -125,7 +127,7 @@ func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome,
 			Name: t.Name, Title: t.Title, Attempted: sub.attempted(i),
 			Hints: append([]HintTaken{}, hints[i]...), Objectives: make([]ObjectiveReport, len(t.Objectives)),
 		}
-		taskPoints, taskMost, cost := new(big.Rat), new(big.Rat), new(big.Rat)
+		taskPoints, cost := new(big.Rat), new(big.Rat)
 		for _, f := range sub.findings {
 			if f.Task == t.Name {
 				findings = append(findings, f)
@@ -135,7 +137,6 @@ func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome,
 			o, got := &t.Objectives[j], s.objective(i, j)
 			taskPoints.Add(taskPoints, got.points)
 			if !o.Bonus {
-				taskMost.Add(taskMost, g.plans[i].objectives[j].points)
 				missed = missed || got.status != Met
 			}
 			failed = failed || got.status == Error
@@ -150,9 +151,9 @@ func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome,
 		if taskPoints.Sub(taskPoints, cost); taskPoints.Sign() < 0 {
 			taskPoints.SetInt64(0)
 		}
-		tr.Score = TaskScore{Points: shown(taskPoints), Max: shown(taskMost), HintCost: shown(cost)}
+		tr.Score = TaskScore{Points: shown(taskPoints), Max: g.plans[i].max, HintCost: shown(cost)}
 		points.Add(points, taskPoints)
-		most.Add(most, taskMost)
+		most.Add(most, g.plans[i].most)
 		r.Tasks = append(r.Tasks, tr)
 	}
 	if sub.Layout == labs.LayoutFlat {
@@ -179,13 +180,8 @@ func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome,
 func (g *Grader) MaxPoints(opts Options) float64 {
 	most := new(big.Rat)
 	for i := range g.lab.Tasks {
-		if len(opts.Tasks) > 0 && !slices.Contains(opts.Tasks, g.lab.Tasks[i].Name) {
-			continue
-		}
-		for j := range g.plans[i].objectives {
-			if !g.lab.Tasks[i].Objectives[j].Bonus {
-				most.Add(most, g.plans[i].objectives[j].points)
-			}
+		if len(opts.Tasks) == 0 || slices.Contains(opts.Tasks, g.lab.Tasks[i].Name) {
+			most.Add(most, g.plans[i].most)
 		}
 	}
 	return shown(most)
@@ -206,8 +202,7 @@ func (g *Grader) objectiveReport(task, objective int, got *scored, checks []Chec
 		r.Status = Hidden
 		return r
 	}
-	points := shown(got.points)
-	r.Title, r.Points, r.Status = o.Title, &points, got.status
+	r.Title, r.Points, r.Status = o.Title, &got.shown, got.status
 	if got.status == Blocked {
 		for _, by := range got.blockedBy {
 			if !g.hidden(by, opts) {
@@ -215,7 +210,9 @@ func (g *Grader) objectiveReport(task, objective int, got *scored, checks []Chec
 			}
 		}
 	}
-	r.Checks = append(r.Checks, checks...)
+	if len(checks) > 0 {
+		r.Checks = slices.Clip(checks)
+	}
 	return r
 }
 
@@ -297,6 +294,9 @@ func floor(r *big.Rat) float64 {
 
 // shown rounds points to four decimals.
 func shown(r *big.Rat) float64 {
+	if r.IsInt() && r.Num().IsInt64() {
+		return float64(r.Num().Int64())
+	}
 	f, _ := new(big.Rat).SetFrac(roundInt(new(big.Rat).Mul(r, big.NewRat(10000, 1))), big.NewInt(10000)).Float64()
 	return f
 }
