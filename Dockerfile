@@ -1,5 +1,5 @@
 # labctl for graders: one static file, a user without rights, and the certificates that object storage asks for.
-#   docker build -t labctl .
+#   docker build -t labctl .           (with BuildKit)
 #   docker run --rm --network none --read-only -v "$PWD/answers:/answers:ro" labctl grade networkpolicy --submission /answers --offline
 ARG GO_VERSION=1.26
 FROM --platform=$BUILDPLATFORM golang:${GO_VERSION} AS build

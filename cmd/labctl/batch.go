@@ -278,8 +278,8 @@ func findFormats(names []string, noReports bool) ([]*report.Format, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--format: %w", err)
 		}
-		if noReports && format.Detail {
-			return nil, fmt.Errorf("--format %s needs the students' reports: leave out --no-reports", name)
+		if noReports && (format.Detail || format.Class == nil) {
+			return nil, fmt.Errorf("--format %s needs the students' reports or writes into their folders: leave out --no-reports", name)
 		}
 		list = append(list, format)
 	}
