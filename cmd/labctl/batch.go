@@ -188,7 +188,7 @@ func loadGrading(cfg *batch.Config, flags *labFlags, engine *engineFlags, nameOr
 
 // runBatch grades, and shows how far it is.
 func (a *app) runBatch(ctx context.Context, o *batchOptions, entries []batch.Entry) (*batch.Summary, error) {
-	view := batchView{app: a, start: a.now(), events: o.events == "jsonl", quiet: o.output.json()}
+	view := batchView{app: a, start: a.now(), events: o.events == "jsonl"}
 	o.cfg.Report = keepingMemory(view.report)
 	sum, err := batch.Run(ctx, o.cfg, entries)
 	view.end()
@@ -338,13 +338,13 @@ func warnAbout(log *slog.Logger, found *batch.Found) {
 
 // batchView shows how far a run is: on a terminal one line that changes, elsewhere a line now and then.
 type batchView struct {
-	app    *app
-	start  time.Time
-	last   time.Time
-	events bool
-	quiet  bool
-	what   string // is counted; "": submissions that are graded
-	drawn  bool
+	app     *app
+	start   time.Time
+	last    time.Time
+	written time.Time // when students' files began to be written; zero: not yet
+	events  bool
+	what    string // is counted; "": submissions that are graded
+	drawn   bool
 }
 
 const plainEvery = 10 * time.Second
@@ -362,14 +362,32 @@ func (v *batchView) report(p batch.Progress) {
 	if v.app.terminal.is {
 		every = 100 * time.Millisecond
 	}
-	if now.Sub(v.last) < every && p.Done < p.Total || p.Done == 0 {
+	last := p.Done == p.Total && p.Written == 0
+	if now.Sub(v.last) < every && !last || p.Done == 0 {
 		return
 	}
-	if v.last.IsZero() && !v.app.terminal.is && p.Done < p.Total {
+	if v.last.IsZero() && !v.app.terminal.is && !last {
 		v.last = now
 		return
 	}
 	v.last = now
+	line := v.graded(p, now)
+	if p.Written > 0 {
+		if v.written.IsZero() {
+			v.written = now
+		}
+		line = fmt.Sprintf("files of %d of %d written%s", p.Written, p.Total, pace(p.Written, p.Total-p.Written, now.Sub(v.written)))
+	}
+	if v.app.terminal.is {
+		fmt.Fprintf(v.app.err, "\r\x1b[K%s", line)
+		v.drawn = true
+		return
+	}
+	fmt.Fprintln(v.app.err, line)
+}
+
+// graded says how far the grading is.
+func (v *batchView) graded(p batch.Progress, now time.Time) string {
 	line := fmt.Sprintf("%d of %d %s", p.Done, p.Total, cmp.Or(v.what, "graded"))
 	line += pace(p.Done-p.Kept, p.Total-p.Done, now.Sub(v.start))
 	if p.Kept > 0 {
@@ -378,12 +396,7 @@ func (v *batchView) report(p batch.Progress) {
 	if p.Errors > 0 {
 		line += fmt.Sprintf(" · %s", count(p.Errors, "error"))
 	}
-	if v.app.terminal.is {
-		fmt.Fprintf(v.app.err, "\r\x1b[K%s", line)
-		v.drawn = true
-		return
-	}
-	fmt.Fprintln(v.app.err, line)
+	return line
 }
 
 // pace says how fast it goes, and how long what is left takes at that; empty if nobody can know yet.

@@ -527,6 +527,7 @@ with --partial they are errors among the results, which is never 0 points.`,
 			}
 			planned.Out, planned.Formats, planned.Assignment, planned.Similarity, planned.Log = cfg.Out, list, cfg.Assignment, cfg.Similarity, app.log()
 			view := batchView{app: app, start: app.now(), what: "segments read"}
+			planned.Report = view.report
 			sum, err := run.Collect(ctx, planned, partial, func(done, total int) {
 				view.report(batch.Progress{Done: done, Total: total})
 			})

@@ -95,6 +95,6 @@ func Merge(ctx context.Context, cfg Config, entries []Entry, add func(put func(R
 			return nil, fmt.Errorf("merge the results: there is none of %q", entries[i].ID)
 		}
 	}
-	r := &run{cfg: cfg, entries: entries, journal: j}
+	r := &run{cfg: cfg, entries: entries, journal: j, progress: Progress{Total: len(entries), Done: len(entries)}}
 	return r.outputs(ctx)
 }

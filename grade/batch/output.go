@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path"
@@ -97,6 +98,22 @@ func (r *run) writeFile(name string, data []byte) error {
 	return nil
 }
 
+// remove removes a file that an earlier run may have written: what is graded otherwise now must not lie about.
+func (r *run) remove(name string) error {
+	if err := os.Remove(filepath.Join(r.cfg.Out, filepath.FromSlash(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove a former result: %w", err)
+	}
+	return nil
+}
+
+// removeReport removes the files that writeReport writes.
+func (r *run) removeReport(dir string) error {
+	if r.cfg.NoReports { // there never were any: with them it is another run
+		return nil
+	}
+	return errors.Join(r.remove(path.Join(dir, reportFile)), r.remove(path.Join(dir, textFile)))
+}
+
 // outputs writes the files of the run from the journal, which it goes through once, in the order of the students' IDs. A handful
 // of results are in memory at a time.
 func (r *run) outputs(ctx context.Context) (*Summary, error) {
@@ -115,6 +132,8 @@ func (r *run) outputs(ctx context.Context) (*Summary, error) {
 			}
 			err = v.outcomes(ctx, func(st *standing) error {
 				count.add(st)
+				r.progress.Written += len(st.attempts)
+				r.say(nil)
 				return errors.Join(lines.Encode(&st.result), table.add(&st.result))
 			})
 			return errors.Join(err, table.close())
@@ -154,6 +173,11 @@ func (r *run) each(fn func(*standing) error) error {
 			}
 			// Who the student is may have been mended since the result came in.
 			rec.Result.Name, rec.Result.Email = r.entries[next].Name, r.entries[next].Email
+			if rec.Result.Report == "" {
+				if err := r.removeReport(r.entries[next].dir()); err != nil {
+					return err
+				}
+			}
 			results = append(results, rec.Result)
 			st.attempts = append(st.attempts, rec)
 		}
@@ -171,8 +195,11 @@ func (r *run) each(fn func(*standing) error) error {
 
 // stand puts the files of the attempt that counts into the student's folder, where those of an only one are.
 func (r *run) stand(res *Result) error {
-	if len(res.Attempts) == 0 || res.Report == "" {
+	if len(res.Attempts) == 0 {
 		return nil
+	}
+	if res.Report == "" {
+		return r.removeReport(studentDir(res.ID))
 	}
 	var err error
 	res.Report, err = r.copyReport(studentDir(res.ID), res.Report)

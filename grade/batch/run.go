@@ -67,6 +67,8 @@ type Progress struct {
 	Total  int
 	Kept   int // results of an earlier run
 	Errors int // those of earlier runs included
+	// Written counts the submissions, once all are graded, whose students' files are written.
+	Written int
 	// Fresh says why results that were there do not count; "" if they do or there were none.
 	Fresh string
 }

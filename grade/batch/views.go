@@ -30,6 +30,7 @@ type views struct {
 	index      *report.Index
 	slowest    *report.Slowest
 	formats    []*report.Format
+	others     []*report.Format // that nobody asked for now
 	// students says whether there are files of single students: reports to read, and views to write.
 	students bool
 	mutants  *solutionMutants
@@ -51,11 +52,13 @@ func (r *run) views(ctx context.Context) (*views, error) {
 		slowest: &report.Slowest{Assignment: assignment},
 		mutants: &solutionMutants{known: &grade.Known{}},
 	}
-	if !slices.ContainsFunc(v.formats, func(f *report.Format) bool { return f.Name == feedbackFormat }) {
-		for _, f := range report.Formats() {
-			if f.Name == feedbackFormat {
-				v.formats = append(v.formats, &f)
-			}
+	for _, f := range report.Formats() {
+		switch {
+		case slices.ContainsFunc(v.formats, func(asked *report.Format) bool { return asked.Name == f.Name }):
+		case f.Name == feedbackFormat:
+			v.formats = append(v.formats, &f)
+		default:
+			v.others = append(v.others, &f)
 		}
 	}
 	if len(r.entries) > 1 { // a class
@@ -96,6 +99,16 @@ func (v *views) page(s *Summary) error {
 			return err
 		}
 		v.index.Similar = v.similar(similarity)
+	} else if err := errors.Join(v.run.remove(similarityJSON), v.run.remove(similarityCSV)); err != nil {
+		return err
+	}
+	for _, f := range v.others {
+		if f.Class == nil {
+			continue
+		}
+		if err := v.run.remove(f.ClassFile); err != nil {
+			return err
+		}
 	}
 	return errors.Join(v.run.replace(slowestFile, v.slowest.Write), v.run.replace(indexFile, v.index.Write))
 }
@@ -232,7 +245,7 @@ func (v *views) class(formats []*report.Format, open []report.ClassWriter, then 
 // outcomeOf puts a result into the form that views take, but for the report.
 func outcomeOf(res *Result) report.Outcome {
 	o := report.Outcome{
-		ID: res.ID, Name: res.Name, Email: res.Email, Status: report.Status(res.Status), Message: res.Message, Told: res.Told,
+		ID: res.ID, Name: res.Name, Email: res.Email, Status: res.Status, Message: res.Message, Told: res.Told,
 		Problems: res.Problems, Score: res.Score, Raw: res.Raw,
 	}
 	if res.Late != nil {
@@ -266,6 +279,14 @@ func (v *views) one(res *Result) (report.Outcome, error) {
 			return o, fmt.Errorf("%s: %w", f.Name, err)
 		}
 		if err := v.run.writeFile(path.Join(studentDir(res.ID), f.File), text.Bytes()); err != nil {
+			return o, err
+		}
+	}
+	for _, f := range v.others {
+		if f.One == nil {
+			continue
+		}
+		if err := v.run.remove(path.Join(studentDir(res.ID), f.File)); err != nil {
 			return o, err
 		}
 	}

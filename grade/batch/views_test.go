@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -138,5 +139,48 @@ func TestSlowestAreThoseThatWereGraded(t *testing.T) {
 		if !strings.Contains(page, ">eve</a>") || strings.Count(page, "/feedback.html") != 2 || !strings.Contains(page, "2 were graded") {
 			t.Errorf("the page is %s", page)
 		}
+	}
+}
+
+// Files of an earlier run that say what is not so any more do not stay.
+func TestFormerResultsDoNotStay(t *testing.T) {
+	t.Parallel()
+	dir := gradetest.Folder(t, gradetest.Sample(t, "solution", "ada/"))
+	for name, text := range gradetest.Sample(t, "solution", "eve/") {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := gradetest.Config(t, gradetest.Tutorial)
+	early := cfg
+	early.Formats, early.Similarity = allFormats(), true
+	gradetest.Run(t, early, dir)
+	before := gradetest.Files(t, cfg.Out)
+	if err := os.WriteFile(filepath.Join(dir, "ada", "notes.yaml"), []byte("kind: Secret\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	gradetest.Run(t, cfg, dir)
+	after := gradetest.Files(t, cfg.Out)
+	var gone []string
+	for name := range before {
+		if _, ok := after[name]; !ok {
+			gone = append(gone, name)
+		}
+	}
+	slices.Sort(gone)
+	want := []string{"students/ada/report.json", "students/ada/report.txt", "similarity.csv", "similarity.json"}
+	for _, f := range allFormats() {
+		if f.Class != nil {
+			want = append(want, f.ClassFile)
+		}
+		if f.One != nil && f.Name != "html" {
+			want = append(want, "students/ada/"+f.File, "students/eve/"+f.File)
+		}
+	}
+	slices.Sort(want)
+	want = slices.Compact(want)
+	if !slices.Equal(gone, want) {
+		t.Errorf("of the former files these are gone:\n%s\nand these should be:\n%s", strings.Join(gone, "\n"), strings.Join(want, "\n"))
 	}
 }
