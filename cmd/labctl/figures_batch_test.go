@@ -23,7 +23,7 @@ func BenchmarkBatch(b *testing.B) {
 		b.Fatal(err)
 	}
 	labctl := filepath.Join(dir, "labctl")
-	goTool(b, root, "build", "-trimpath", "-o", labctl, "./cmd/labctl")
+	goTool(b, root, "build", "-trimpath", "-ldflags=-s -w", "-o", labctl, "./cmd/labctl") // as make build does
 	sizes := strings.Fields(os.Getenv("LABCTL_BENCH_STUDENTS"))
 	if len(sizes) == 0 {
 		sizes = []string{"1000", "10000"}

@@ -26,7 +26,7 @@ func BenchmarkFigures(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	goTool(b, root, "build", "-trimpath", "-o", labctl, "./cmd/labctl")
+	goTool(b, root, "build", "-trimpath", "-ldflags=-s -w", "-o", labctl, "./cmd/labctl") // as make build does
 	goTool(b, root, "test", "-c", "-o", engine, "./cilium/policy")
 	goTool(b, root, "test", "-c", "-o", grading, "./grade/offline")
 	world, probes := worldOfProbes(b, dir)
