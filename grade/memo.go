@@ -3,7 +3,6 @@ package grade
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"hash"
 	"io"
 	"maps"
@@ -55,17 +54,13 @@ func (g *Grader) Remembering(eng Engine) *Grader {
 	if _, ok := eng.(Checker); !ok {
 		return g
 	}
-	m := &memo{engine: eng, kinds: map[int][]*taskOutcome{}}
-	var errs [6]error // of sizes that are not positive
-	m.met, errs[0] = lru.New[digest, *taskOutcome](rememberedMet)
-	m.missed, errs[1] = lru.New[digest, *taskOutcome](rememberedMissed)
-	m.objects, errs[2] = lru.New[*manifest.Object, objectDigests](objectsAtOnce)
-	m.fine, errs[3] = lru.New[digest, struct{}](rememberedObjects)
-	m.answers, errs[4] = lru.New[digest, objectAnswer](rememberedObjects)
-	m.parsed, errs[5] = manifest.NewMemory(rememberedObjects)
-	if errors.Join(errs[:]...) != nil {
-		return g
-	}
+	m := &memo{engine: eng, parsed: manifest.NewMemory(rememberedObjects), kinds: map[int][]*taskOutcome{}}
+	// The only error is a size that is not positive.
+	m.met, _ = lru.New[digest, *taskOutcome](rememberedMet)
+	m.missed, _ = lru.New[digest, *taskOutcome](rememberedMissed)
+	m.objects, _ = lru.New[*manifest.Object, objectDigests](objectsAtOnce)
+	m.fine, _ = lru.New[digest, struct{}](rememberedObjects)
+	m.answers, _ = lru.New[digest, objectAnswer](rememberedObjects)
 	again := *g
 	again.memo = m
 	return &again

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/labctl/labctl/grade/report"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -59,9 +60,9 @@ func (c *Config) lateness(e *Entry) *Lateness {
 	begun := (by + per - 1) / per
 	percent := math.Round(float64(begun)*c.Late.Penalty*1e4) / 1e4
 	l.Percent = min(percent, c.Late.Max)
-	l.Reason = fmt.Sprintf("%s: %s%% of the maximum taken off, %s%% for every %s begun", when, number(l.Percent), number(c.Late.Penalty), span(per))
+	l.Reason = fmt.Sprintf("%s: %s%% of the maximum taken off, %s%% for every %s begun", when, report.Decimal(l.Percent), report.Decimal(c.Late.Penalty), span(per))
 	if percent > c.Late.Max {
-		l.Reason += fmt.Sprintf(", at most %s%%", number(c.Late.Max))
+		l.Reason += fmt.Sprintf(", at most %s%%", report.Decimal(c.Late.Max))
 	}
 	return l
 }

@@ -146,12 +146,15 @@ func (r *run) outputs(ctx context.Context) (*Summary, error) {
 	if err := v.page(s); err != nil {
 		return nil, err
 	}
-	return s, r.replace(summaryFile, func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(s)
-	})
+	return s, r.replace(summaryFile, func(w io.Writer) error { return writeJSON(w, s) })
+}
+
+// writeJSON writes a value for people to read, too.
+func writeJSON(w io.Writer, value any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(value)
 }
 
 // standing is how a student stands: the result that counts, and all there are.
@@ -227,21 +230,21 @@ func (t *grades) close() error {
 }
 
 func (t *grades) add(res *Result) error {
-	row := []string{plain(res.ID), plain(res.Name), plain(res.Email), string(res.Status), "", "", "", "", "", "", ""}
+	row := []string{report.Cell(res.ID), report.Cell(res.Name), report.Cell(res.Email), string(res.Status), "", "", "", "", "", "", ""}
 	if res.Score != nil {
-		row[4], row[5] = number(res.Score.Points), number(res.Score.Max)
-		row[6], row[7] = number(res.Score.Percent), strconv.FormatBool(res.Score.Passed)
+		row[4], row[5] = report.Decimal(res.Score.Points), report.Decimal(res.Score.Max)
+		row[6], row[7] = report.Decimal(res.Score.Percent), strconv.FormatBool(res.Score.Passed)
 		row[8] = row[4]
 	}
 	if res.Late != nil && res.Raw != nil {
-		row[8], row[9] = number(res.Raw.Points), res.Late.Reason
+		row[8], row[9] = report.Decimal(res.Raw.Points), res.Late.Reason
 	}
 	if res.Attempt > 0 {
 		row[10] = strconv.Itoa(res.Attempt)
 	}
 	points := map[string]string{}
 	for i := range res.Tasks {
-		points[res.Tasks[i].Name] = number(res.Tasks[i].Points)
+		points[res.Tasks[i].Name] = report.Decimal(res.Tasks[i].Points)
 	}
 	for i := range t.lab.Tasks {
 		cell := points[t.lab.Tasks[i].Name]
@@ -251,18 +254,8 @@ func (t *grades) add(res *Result) error {
 		row = append(row, cell)
 	}
 	message, _, _ := strings.Cut(res.Message, "\n")
-	return t.out.Write(append(row, plain(message)))
+	return t.out.Write(append(row, report.Cell(message)))
 }
-
-// plain keeps a spreadsheet from reading text as a formula: https://owasp.org/www-community/attacks/CSV_Injection.
-func plain(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
-
-func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 // replace writes a file of the output directory as a whole: a reader or a crash sees the old or the new one.
 func (r *run) replace(name string, write func(io.Writer) error) (err error) {

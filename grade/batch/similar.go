@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"container/heap"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -343,12 +342,7 @@ func (c *comparison) describe(p pair) SimilarPair {
 // write writes the files.
 func (s *Similarity) write(replace func(string, func(io.Writer) error) error) error {
 	return errors.Join(
-		replace(similarityJSON, func(w io.Writer) error {
-			enc := json.NewEncoder(w)
-			enc.SetEscapeHTML(false)
-			enc.SetIndent("", "  ")
-			return enc.Encode(s)
-		}),
+		replace(similarityJSON, func(w io.Writer) error { return writeJSON(w, s) }),
 		replace(similarityCSV, func(w io.Writer) error {
 			out := csv.NewWriter(w)
 			rows := [][]string{{"kind", "a", "b", "score", "equal_answers", "of_them_wrong", "reason"}}

@@ -31,10 +31,8 @@ type views struct {
 	slowest    *report.Slowest
 	formats    []*report.Format
 	others     []*report.Format // that nobody asked for now
-	// students says whether there are files of single students: reports to read, and views to write.
-	students bool
-	mutants  *solutionMutants
-	alike    *comparison // nil: nobody asked
+	mutants    *solutionMutants
+	alike      *comparison // nil: nobody asked
 }
 
 // The pages about the class. Of all files of an output directory, slowestFile alone differs from run to run.
@@ -47,7 +45,7 @@ const (
 func (r *run) views(ctx context.Context) (*views, error) {
 	assignment := report.Assignment{Lab: r.cfg.Grader.Lab(), Name: r.cfg.Assignment}
 	v := &views{
-		run: r, assignment: assignment, formats: slices.Clone(r.cfg.Formats), students: !r.cfg.NoReports,
+		run: r, assignment: assignment, formats: slices.Clone(r.cfg.Formats),
 		index:   &report.Index{Assignment: assignment, Engine: r.cfg.Engine.Name(), Digest: assignment.Lab.Digest},
 		slowest: &report.Slowest{Assignment: assignment},
 		mutants: &solutionMutants{known: &grade.Known{}},
@@ -114,21 +112,16 @@ func (v *views) page(s *Summary) error {
 }
 
 // dir is where a student's files are; "" if there are none.
-func (v *views) dir(res *Result) string {
-	if !v.students {
+func (v *views) dir(id string) string {
+	if v.run.cfg.NoReports {
 		return ""
 	}
-	return studentDir(res.ID)
+	return studentDir(id)
 }
 
 // similar is what the page about the class shows of a comparison.
 func (v *views) similar(s *Similarity) *report.Similar {
-	page := func(id string) string {
-		if !v.students {
-			return ""
-		}
-		return report.PageIn(studentDir(id))
-	}
+	page := func(id string) string { return report.PageIn(v.dir(id)) }
 	out := &report.Similar{Note: s.Note, More: max(len(s.Groups)+len(s.Pairs)-report.IndexPairs, 0)}
 	for _, g := range s.Groups[:min(len(s.Groups), report.IndexPairs)] {
 		names := strings.Join(g.Students, ", ")
@@ -202,12 +195,12 @@ func (v *views) outcomes(ctx context.Context, seeing func(*standing) error) erro
 
 // add puts an outcome into the files of the class.
 func (v *views) add(s *seen, class []report.ClassWriter) error {
-	if err := v.index.Add(&s.outcome, v.dir(&s.result)); err != nil {
+	if err := v.index.Add(&s.outcome, v.dir(s.result.ID)); err != nil {
 		return err
 	}
 	for _, rec := range s.attempts {
 		if rec.Took > 0 {
-			v.slowest.Add(rec.Result.ID, rec.Result.Attempt, v.dir(&rec.Result), time.Duration(rec.Took*float64(time.Second)))
+			v.slowest.Add(rec.Result.ID, rec.Result.Attempt, v.dir(rec.Result.ID), time.Duration(rec.Took*float64(time.Second)))
 		}
 	}
 	v.mutants.add(&s.result)
@@ -267,7 +260,7 @@ func (v *views) one(res *Result) (report.Outcome, error) {
 			return o, fmt.Errorf("%s: %w", res.Report, err)
 		}
 	}
-	if !v.students {
+	if v.run.cfg.NoReports {
 		return o, nil
 	}
 	for _, f := range v.formats {

@@ -16,11 +16,15 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-//go:embed page/style.css
-var styleCSS string
-
-//go:embed page/bar.svg
-var barSVG string
+// What all pages have in common. That they fetch and run nothing stands in headHTML.
+var (
+	//go:embed page/head.html
+	headHTML string
+	//go:embed page/style.css
+	styleCSS string
+	//go:embed page/bar.svg
+	barSVG string
+)
 
 //go:embed page/feedback.html
 var feedbackHTML string
@@ -29,6 +33,7 @@ var feedbackHTML string
 func pageTemplate(text string) func() *template.Template {
 	return sync.OnceValue(func() *template.Template {
 		t := template.Must(template.New("page").Parse(text))
+		template.Must(t.New("head.html").Parse(headHTML))
 		template.Must(t.New("style.css").Parse(styleCSS))
 		template.Must(t.New("bar").Parse(barSVG))
 		return t

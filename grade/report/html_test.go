@@ -195,6 +195,11 @@ func TestIndexIsBounded(t *testing.T) {
 	if len(x.troubles) != indexTroubles || !bytes.Contains(out.Bytes(), []byte("And 7 more in grades.csv")) {
 		t.Errorf("%d troubles are held", len(x.troubles))
 	}
+	torn, w := io.Pipe()
+	torn.CloseWithError(errors.New("torn"))
+	if err := x.Write(w); err == nil || !strings.Contains(err.Error(), "torn") {
+		t.Errorf("a page that cannot be written: %v", err)
+	}
 }
 
 func TestSlowest(t *testing.T) {

@@ -113,21 +113,19 @@ func (x *Index) Add(o *Outcome, dir string) error {
 			x.titles[f.ID] = f.Title
 		}
 	}
+	row := rowOf(o, dir)
 	if (o.Status == Errored || o.Status == Refused) && x.counts[Errored]+x.counts[Refused] <= indexTroubles {
-		x.troubles = append(x.troubles, x.row(o, dir))
+		x.troubles = append(x.troubles, row)
 	}
 	if x.students++; x.students > indexStudents {
 		return nil
 	}
-	return indexPage().ExecuteTemplate(&x.rows, "row", x.row(o, dir))
+	return indexPage().ExecuteTemplate(&x.rows, "row", row)
 }
 
-// row is the row of an outcome.
-func (x *Index) row(o *Outcome, dir string) indexRow {
-	r := indexRow{ID: xmlClean(o.ID), Name: xmlClean(o.Name)}
-	if dir != "" {
-		r.Page = PageIn(dir)
-	}
+// rowOf is the row of an outcome.
+func rowOf(o *Outcome, dir string) indexRow {
+	r := indexRow{ID: xmlClean(o.ID), Name: xmlClean(o.Name), Page: PageIn(dir)}
 	r.Status, r.Class = statusWords(o.Status)
 	if o.Score != nil {
 		r.Points, r.Percent = points(o.Score.Points, o.Score.Max), number(o.Score.Percent)
@@ -146,8 +144,12 @@ func (x *Index) row(o *Outcome, dir string) indexRow {
 	return r
 }
 
-// PageIn is the address of the feedback in a student's folder, whose name may hold what has a meaning in addresses.
+// PageIn is the address of the feedback in a student's folder, whose name may hold what has a meaning in addresses; "" if
+// there is no folder.
 func PageIn(dir string) string {
+	if dir == "" {
+		return ""
+	}
 	return (&url.URL{Path: path.Join(dir, feedbackFile)}).EscapedPath()
 }
 

@@ -39,10 +39,7 @@ type timing struct {
 func (x *Slowest) Add(id string, attempt int, dir string, took time.Duration) {
 	x.n++
 	x.sum += took
-	t := timing{ID: xmlClean(id), Attempt: attempt, Took: took}
-	if dir != "" {
-		t.Page = PageIn(dir)
-	}
+	t := timing{ID: xmlClean(id), Page: PageIn(dir), Attempt: attempt, Took: took}
 	at, _ := slices.BinarySearchFunc(x.rows, t, func(a, b timing) int {
 		return cmp.Or(cmp.Compare(b.Took, a.Took), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Attempt, b.Attempt))
 	})

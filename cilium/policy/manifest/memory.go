@@ -19,12 +19,10 @@ type said struct {
 const mostRemembered = 4 << 10
 
 // NewMemory keeps that many objects, those that were met last; it must be a positive number.
-func NewMemory(objects int) (*Memory, error) {
-	cache, err := lru.New[said, Object](objects)
-	if err != nil {
-		return nil, err
-	}
-	return &Memory{cache}, nil
+func NewMemory(objects int) *Memory {
+	// The only error is a size that is not positive.
+	cache, _ := lru.New[said, Object](objects)
+	return &Memory{cache}
 }
 
 // Parse is the function of the same name.
@@ -34,7 +32,7 @@ func (m *Memory) Parse(files []File, lim Limits) ([]*Object, Problems) {
 
 // recall completes an object that has its JSON, if its like was met before.
 func (m *Memory) recall(o *Object, inherited typeMeta) bool {
-	if m == nil {
+	if m == nil || len(o.JSON) > mostRemembered {
 		return false
 	}
 	like, ok := m.objects.Get(said{inherited, string(o.JSON)})

@@ -6,7 +6,6 @@ import (
 	"archive/zip"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -137,23 +136,7 @@ func (c *classJob) upload(t *testing.T) error {
 		return err
 	}
 	defer to.Close()
-	group, ctx := errgroup.WithContext(t.Context())
-	group.SetLimit(8)
-	class := os.DirFS(c.class)
-	err = fs.WalkDir(class, ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		group.Go(func() error {
-			data, err := fs.ReadFile(class, name)
-			if err != nil {
-				return err
-			}
-			return to.Write(ctx, name, data)
-		})
-		return nil
-	})
-	return errors.Join(err, group.Wait())
+	return storagetest.Upload(t.Context(), to, c.class)
 }
 
 // makeImage makes an image of the binary alone and brings it to the nodes that can run pods.

@@ -14,7 +14,8 @@ import (
 )
 
 // onVolume grades a class that is on a volume of the cluster's, when a queue says so. The test is the queue: Kueue lets a Job
-// run in the same way. The volume is a directory of the node's, which this machine reaches too.
+// run in the same way. The volume is a directory of the node's, which this machine's
+// root reaches too.
 func (c *classJob) onVolume(t *testing.T) {
 	const onNode = "/labctl-class"
 	node := "labctl-" + c.suite.name + "-worker"

@@ -113,7 +113,9 @@ func (p place) submission(t *testing.T, shards int) jobs.Submission {
 // submit uploads a class and submits it.
 func (p place) submit(t *testing.T, dir string, shards int) *jobs.Run {
 	t.Helper()
-	storagetest.Upload(t, p.Open(t, "in"), dir)
+	if err := storagetest.Upload(t.Context(), p.Open(t, "in"), dir); err != nil {
+		t.Fatal(err)
+	}
 	run, resumed, err := jobs.Submit(t.Context(), p.Open(t, "out"), p.submission(t, shards))
 	if err != nil || resumed {
 		t.Fatal(err, resumed)

@@ -168,8 +168,7 @@ func (r *Run) written(ctx context.Context, shard int) (*written, error) {
 			return nil, err
 		case err != nil:
 			w.damaged = append(w.damaged, err.Error())
-		}
-		if err == nil {
+		default:
 			for _, a := range graded {
 				w.graded[a] = true
 			}

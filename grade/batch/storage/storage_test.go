@@ -56,10 +56,14 @@ func TestSameAsLocal(t *testing.T) {
 		want := gradetest.Files(t, local.Out)
 
 		s3 := storagetest.Serve(t)
-		storagetest.Upload(t, s3.Open(t, "week-3"), dir)
+		if err := storagetest.Upload(t.Context(), s3.Open(t, "week-3"), dir); err != nil {
+			t.Fatal(err)
+		}
 		before := s3.Counts()
 		mem := storage.New(memblob.OpenBucket(nil), "", "mem://")
-		storagetest.Upload(t, mem, dir)
+		if err := storagetest.Upload(t.Context(), mem, dir); err != nil {
+			t.Fatal(err)
+		}
 		fromS3, err := storage.OpenSource(t.Context(), s3.URL("week-3"), lim, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -121,7 +125,9 @@ func TestHostileKeys(t *testing.T) {
 func TestNoPermission(t *testing.T) {
 	t.Parallel()
 	s3 := storagetest.Serve(t)
-	storagetest.Upload(t, s3.Open(t, ""), class(t))
+	if err := storagetest.Upload(t.Context(), s3.Open(t, ""), class(t)); err != nil {
+		t.Fatal(err)
+	}
 	source := storage.NewSource(s3.Open(t, ""), "", manifest.Limits{}, 0)
 	found, err := source.Find(t.Context())
 	if err != nil {

@@ -1,11 +1,15 @@
 package storagetest
 
 import (
+	"context"
+	"errors"
 	"io/fs"
 	"net/http/httptest"
 	"os"
 	"path"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/labctl/labctl/grade/batch/storage"
 )
@@ -60,20 +64,22 @@ func Open(tb testing.TB, url string) *storage.Store {
 }
 
 // Upload writes a directory's files to a store.
-func Upload(tb testing.TB, to *storage.Store, dir string) {
-	tb.Helper()
+func Upload(ctx context.Context, to *storage.Store, dir string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
 	files := os.DirFS(dir)
 	err := fs.WalkDir(files, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		data, err := fs.ReadFile(files, name)
-		if err != nil {
-			return err
-		}
-		return to.Write(tb.Context(), name, data)
+		group.Go(func() error {
+			data, err := fs.ReadFile(files, name)
+			if err != nil {
+				return err
+			}
+			return to.Write(ctx, name, data)
+		})
+		return nil
 	})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	return errors.Join(err, group.Wait())
 }
