@@ -25,10 +25,10 @@ type Source struct {
 	Repo string
 	// Version is the chart's; a local chart of another version is an error.
 	Version string
-	// Digest is the sha256 that the chart's archive must have, in hex, wherever it comes from; empty: from
-	// Cilium's own repository, the one that labctl knows of the version, if any.
+	// Digest is the sha256 that the chart's archive must have, in hex, wherever it comes from. Empty: for Cilium's own
+	// repository, the one that labctl knows for this version, if any.
 	Digest string
-	// Cache is a directory where what was downloaded is kept; empty: nowhere.
+	// Cache is a directory for downloaded charts; empty: nothing is kept.
 	Cache string
 }
 
@@ -42,21 +42,25 @@ func (s Source) String() string {
 	return Repository + " " + s.Version
 }
 
-// maxChart is more than any version of the chart or its index takes, and less than what fills a memory.
+// maxChart is larger than any version of the chart and its index.
 const maxChart = 64 << 20
 
-// Fetch reads the chart. From a repository its digest is checked against the index, and what was fetched
-// once is taken from the cache.
+// Fetch loads the chart, until ctx ends. A chart from a repository is checked against the digest in the index, and
+// taken from the cache the next time.
 func (s Source) Fetch(ctx context.Context) (*Chart, error) {
 	c, err := s.fetch(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("fetch the chart %s: %w", s, context.Cause(ctx))
+	}
 	if err != nil {
 		return nil, err
 	}
-	if want := s.wanted(); want != "" && c.Digest != "sha256:"+want {
+	if want := s.expectedDigest(); want != "" && c.Digest != "sha256:"+want {
 		if c.Digest == "" {
-			return nil, fmt.Errorf("the chart %s is a directory, which has no digest: use an archive, or leave the setting cilium_chart_digest out", c.From)
+			return nil, fmt.Errorf("the chart %s is a directory, which has no digest; use an archive, or unset cilium_chart_digest", c.From)
 		}
-		return nil, fmt.Errorf("the chart %s has the digest %s; wanted is sha256:%s: do not use it", c.From, c.Digest, want)
+		return nil, fmt.Errorf("the chart %s has digest %s, expected sha256:%s; refusing to use it",
+			c.From, c.Digest, want)
 	}
 	if c.helm.Name() != Release {
 		return nil, fmt.Errorf("the chart %s is %q, not Cilium's", c.From, c.helm.Name())
@@ -70,7 +74,7 @@ func (s Source) Fetch(ctx context.Context) (*Chart, error) {
 func (s Source) fetch(ctx context.Context) (*Chart, error) {
 	switch {
 	case strings.HasPrefix(s.Ref, "oci://"):
-		data, err := pullOCI(s.Ref, s.Version)
+		data, err := pullOCI(boundedClient(ctx), s.Ref, s.Version)
 		if err != nil {
 			return nil, fmt.Errorf("fetch the chart %s: %w", s.Ref, err)
 		}
@@ -101,7 +105,8 @@ func (s Source) download(ctx context.Context) (*Chart, error) {
 	cached := s.cached(address)
 	if data, err := os.ReadFile(cached); err == nil {
 		sum, err := os.ReadFile(cached + ".sha256")
-		if got := digest(data); err == nil && got == strings.TrimSpace(string(sum)) && (s.wanted() == "" || got == s.wanted()) {
+		if got := digest(data); err == nil && got == strings.TrimSpace(string(sum)) &&
+			(s.expectedDigest() == "" || got == s.expectedDigest()) {
 			return loadArchive(data, from)
 		}
 	}
@@ -110,7 +115,7 @@ func (s Source) download(ctx context.Context) (*Chart, error) {
 		return nil, fmt.Errorf("fetch the chart from %s: %w", address, err)
 	}
 	if cached != "" {
-		// A cache that cannot be written costs the next run a download.
+		// Without a cache, the next run downloads the chart again.
 		if os.MkdirAll(s.Cache, 0o755) == nil && os.WriteFile(cached, data, 0o644) == nil {
 			_ = os.WriteFile(cached+".sha256", []byte(digest(data)+"\n"), 0o644)
 		}
@@ -125,7 +130,7 @@ func (s Source) cached(address string) string {
 	return filepath.Join(s.Cache, fmt.Sprintf("%s-%s-%s.tgz", Release, s.Version, digest([]byte(address))[:8]))
 }
 
-// get downloads the archive that the repository's index names, and checks its digest.
+// get downloads the archive that the repository's index lists, and checks its digest.
 func (s Source) get(ctx context.Context, address string) ([]byte, error) {
 	base, err := url.Parse(strings.TrimSuffix(address, "/") + "/")
 	if err != nil {
@@ -156,16 +161,18 @@ func (s Source) get(ctx context.Context, address string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The index comes from where the archive comes from: it shows what broke on the way, not what was replaced.
-	// What labctl or the site knows of the version shows both.
+	// The index comes from the same place as the archive, so its digest only reveals corruption. The digest that
+	// labctl or the site knows for the version also reveals a replaced archive.
 	got, want := digest(data), strings.TrimPrefix(want, "sha256:")
-	switch known := s.wanted(); {
+	switch known := s.expectedDigest(); {
 	case known != "" && got != known:
-		return nil, fmt.Errorf("%s has the digest sha256:%s; wanted is sha256:%s: do not use it", ref, got, known)
+		return nil, fmt.Errorf("%s has digest sha256:%s, expected sha256:%s; refusing to use it", ref, got, known)
 	case want != "" && got != want:
-		return nil, fmt.Errorf("%s has the digest sha256:%s, but the index says sha256:%s: do not use it", ref, got, want)
+		return nil, fmt.Errorf("%s has digest sha256:%s, but the index says sha256:%s; refusing to use it",
+			ref, got, want)
 	case want == "" && known == "":
-		return nil, fmt.Errorf("the index has no digest of version %s to check it with: say the right one in the setting cilium_chart_digest", s.Version)
+		return nil, fmt.Errorf("the index has no digest for version %s; set cilium_chart_digest to the expected one",
+			s.Version)
 	}
 	return data, nil
 }
@@ -176,11 +183,7 @@ func digest(data []byte) string {
 }
 
 func download(ctx context.Context, address string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := boundedClient(ctx).Get(address)
 	if err != nil {
 		return nil, err
 	}
@@ -188,12 +191,38 @@ func download(ctx context.Context, address string) ([]byte, error) {
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", address, res.Status)
 	}
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxChart+1))
+	data, err := io.ReadAll(res.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", address, err)
 	}
-	if len(data) > maxChart {
-		return nil, fmt.Errorf("%s is larger than %d MiB", address, maxChart>>20)
-	}
 	return data, nil
+}
+
+// boundedClient is an HTTP client whose requests end with ctx and whose responses are at most maxChart long. Helm's own
+// downloaders have neither bound.
+func boundedClient(ctx context.Context) *http.Client {
+	return &http.Client{Transport: boundedTransport{ctx}}
+}
+
+type boundedTransport struct{ ctx context.Context }
+
+func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := http.DefaultTransport.RoundTrip(req.WithContext(t.ctx))
+	if err == nil {
+		res.Body = &boundedBody{res.Body, maxChart}
+	}
+	return res, err
+}
+
+type boundedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left < 0 {
+		return 0, fmt.Errorf("the response is larger than %d MiB", maxChart>>20)
+	}
+	return n, err
 }

@@ -86,8 +86,8 @@ func TestFetchFromRepository(t *testing.T) {
 		{"as the setting says", chartRepository{archive: good, index: digest(good)}, "1.20.2", "sha256:" + digest(good), ""},
 		{"no digest in the index, one in the settings", chartRepository{archive: good}, "1.20.2", digest(good), ""},
 		{"no digest at all", chartRepository{archive: good}, "1.20.2", "", "cilium_chart_digest"},
-		{"not what the index says", chartRepository{archive: good, index: digest([]byte("other"))}, "1.20.2", "", "but the index says sha256:" + digest([]byte("other")) + ": do not use it"},
-		{"index and archive replaced", chartRepository{archive: good, index: digest(good)}, "1.20.2", digest([]byte("real")), "wanted is sha256:" + digest([]byte("real")) + ": do not use it"},
+		{"not what the index says", chartRepository{archive: good, index: digest([]byte("other"))}, "1.20.2", "", "but the index says sha256:" + digest([]byte("other")) + "; refusing to use it"},
+		{"index and archive replaced", chartRepository{archive: good, index: digest(good)}, "1.20.2", digest([]byte("real")), "expected sha256:" + digest([]byte("real")) + "; refusing to use it"},
 		{"version missing", chartRepository{archive: good, index: digest(good)}, "1.19.0", "", "version 1.19.0: no chart version found"},
 		{"another chart", chartRepository{archive: archive(t, "calico", "1.20.2"), index: digest(archive(t, "calico", "1.20.2"))}, "1.20.2", "", `is "calico", not Cilium's`},
 		{"no archive", chartRepository{archive: []byte("<html>"), index: digest([]byte("<html>"))}, "1.20.2", "", "read the chart"},
@@ -162,7 +162,7 @@ func TestCache(t *testing.T) {
 	// What is in the cache counts no more than what is downloaded.
 	source.Digest = digest([]byte("other"))
 	_, err := source.Fetch(context.Background())
-	check(t, err, "wanted is sha256:"+source.Digest)
+	check(t, err, "expected sha256:"+source.Digest)
 	source.Digest = ""
 	fetch(0)
 	// Another repository's chart is another file.
@@ -200,7 +200,7 @@ func TestFetchLocal(t *testing.T) {
 		{"archive", Source{Ref: tgz, Version: "1.20.2"}, ""},
 		{"a v before the version", Source{Ref: tgz, Version: "v1.20.2"}, ""},
 		{"archive with the right digest", Source{Ref: tgz, Version: "1.20.2", Digest: digest(good)}, ""},
-		{"archive with another digest", Source{Ref: tgz, Version: "1.20.2", Digest: digest(nil)}, "wanted is sha256:" + digest(nil)},
+		{"archive with another digest", Source{Ref: tgz, Version: "1.20.2", Digest: digest(nil)}, "expected sha256:" + digest(nil)},
 		{"directory", Source{Ref: filepath.Join(dir, "tree"), Version: "1.20.2"}, ""},
 		{"a directory has no digest", Source{Ref: filepath.Join(dir, "tree"), Version: "1.20.2", Digest: digest(good)}, "is a directory, which has no digest"},
 		{"another version", Source{Ref: tgz, Version: "1.19.6"}, "has version 1.20.2; the lab asks for 1.19.6"},
@@ -236,7 +236,7 @@ func TestFetchOCI(t *testing.T) {
 		{"by the lab's version", Source{Ref: "oci://" + host + "/charts/cilium", Version: "1.20.2"}, ""},
 		{"by a tag", Source{Ref: "oci://" + host + "/charts/cilium:1.20.2", Version: "1.20.2"}, ""},
 		{"with the right digest", Source{Ref: "oci://" + host + "/charts/cilium", Version: "1.20.2", Digest: digest(good)}, ""},
-		{"with another digest", Source{Ref: "oci://" + host + "/charts/cilium", Version: "1.20.2", Digest: digest(nil)}, "wanted is sha256:" + digest(nil)},
+		{"with another digest", Source{Ref: "oci://" + host + "/charts/cilium", Version: "1.20.2", Digest: digest(nil)}, "expected sha256:" + digest(nil)},
 		{"no such version", Source{Ref: "oci://" + host + "/charts/cilium", Version: "1.19.6"}, "fetch the chart oci://"},
 		{"another version than the lab's", Source{Ref: "oci://" + host + "/charts/cilium:1.20.2", Version: "1.19.6"}, "has version 1.20.2; the lab asks for 1.19.6"},
 		{"nobody there", Source{Ref: "oci://127.0.0.1:1/charts/cilium", Version: "1.20.2"}, "connection refused"},
@@ -259,7 +259,7 @@ func TestKnownDigests(t *testing.T) {
 			t.Errorf("%s: %q is no sha256", version, sum)
 		}
 		for _, repo := range []string{"", Repository, Repository + "/"} {
-			if got := (Source{Repo: repo, Version: "v" + version}).wanted(); got != sum {
+			if got := (Source{Repo: repo, Version: "v" + version}).expectedDigest(); got != sum {
 				t.Errorf("repository %q, version %s: wanted is %q", repo, version, got)
 			}
 		}
@@ -269,7 +269,7 @@ func TestKnownDigests(t *testing.T) {
 		{Ref: "cilium-1.20.2.tgz", Version: "1.20.2"},
 		{Version: "1.20.9"},
 	} {
-		if got := s.wanted(); got != "" {
+		if got := s.expectedDigest(); got != "" {
 			t.Errorf("%+v: wanted is %q", s, got)
 		}
 	}

@@ -21,11 +21,13 @@ import (
 // definitionsOf is the version of Cilium whose resource definitions are built in: that of the module in go.mod.
 const definitionsOf = "1.20"
 
-var definitionResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+var definitionResource = schema.GroupVersionResource{
+	Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
+}
 
-// Define creates Cilium's resource definitions that a cluster does not have yet, if those of the version are
-// built in. Cilium's operator would create them itself, one a second, and no agent begins before the last is
-// there; it leaves those that it finds, and mends them if they are older than its own.
+// Define creates Cilium's missing resource definitions, if those of the version are built in. Cilium's operator
+// would create them itself, one per second, and no agent starts before the last exists. It keeps those that it
+// finds, and upgrades older ones.
 func Define(ctx context.Context, client *kube.Client, version string) error {
 	if minor(version) != definitionsOf {
 		return nil
@@ -45,9 +47,10 @@ func Define(ctx context.Context, client *kube.Client, version string) error {
 				return fmt.Errorf("read Cilium's resource definitions: %w", err)
 			}
 			for _, obj := range objs {
-				// By this label the operator tells whether they are older than its own.
+				// By this label the operator recognizes definitions older than its own.
 				obj.SetLabels(map[string]string{ciliumio.CustomResourceDefinitionSchemaVersionKey: ciliumio.CustomResourceDefinitionSchemaVersion})
-				_, err := client.Dynamic.Resource(definitionResource).Create(ctx, obj, metav1.CreateOptions{FieldManager: kube.FieldManager})
+				_, err := client.Dynamic.Resource(definitionResource).
+					Create(ctx, obj, metav1.CreateOptions{FieldManager: kube.FieldManager})
 				if err != nil && !apierrors.IsAlreadyExists(err) {
 					return fmt.Errorf("create %s: %w", kube.Ref(obj), err)
 				}
@@ -57,7 +60,7 @@ func Define(ctx context.Context, client *kube.Client, version string) error {
 	return nil
 }
 
-// Defined names the resource definitions of Cilium's group that a cluster has.
+// Defined lists the resource definitions of Cilium's group in a cluster.
 func Defined(ctx context.Context, client *kube.Client) ([]string, error) {
 	list, err := client.Dynamic.Resource(definitionResource).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -76,7 +79,9 @@ func Defined(ctx context.Context, client *kube.Client) ([]string, error) {
 func Undefine(ctx context.Context, client *kube.Client, names []string) error {
 	for _, name := range names {
 		obj := &unstructured.Unstructured{}
-		obj.SetGroupVersionKind(schema.GroupVersionKind{Group: definitionResource.Group, Version: definitionResource.Version, Kind: "CustomResourceDefinition"})
+		obj.SetGroupVersionKind(schema.GroupVersionKind{
+			Group: definitionResource.Group, Version: definitionResource.Version, Kind: "CustomResourceDefinition",
+		})
 		obj.SetName(name)
 		if err := client.Delete(ctx, obj); err != nil {
 			return err

@@ -1,8 +1,8 @@
-// Package cilium installs Cilium with Hubble into a cluster, waits until it works, and says how it is. It
-// knows nothing of labs and of who made the cluster.
+// Package cilium installs Cilium with Hubble in a cluster, waits until it is ready, and reads its status. It knows
+// nothing of labs and of who created the cluster.
 package cilium
 
-// Where Cilium is installed, and as what. They are what Cilium's own tools expect.
+// The namespace and Helm release of Cilium, as Cilium's own tools expect them.
 const (
 	Namespace = "kube-system"
 	Release   = "cilium"

@@ -21,8 +21,8 @@ func agents(ctx context.Context, client *kube.Client) ([]corev1.Pod, error) {
 	return list.Items, nil
 }
 
-// SawDrop says whether Hubble has seen a connection from one pod to another dropped by policy lately. It asks
-// the agents themselves: the relay comes up later, and need not be there.
+// SawDrop reports whether Hubble has recently seen a policy drop from one pod to another. It asks the agents, since
+// the relay starts later and may not exist.
 func SawDrop(ctx context.Context, client *kube.Client, from, to string) (bool, error) {
 	pods, err := agents(ctx, client)
 	if err != nil {
@@ -31,7 +31,8 @@ func SawDrop(ctx context.Context, client *kube.Client, from, to string) (bool, e
 	var failed error
 	for i := range pods {
 		out, err := client.Exec(ctx, kube.Pod{Namespace: Namespace, Name: pods[i].Name, Container: "cilium-agent"}, nil,
-			"hubble", "observe", "--from-pod", from, "--to-pod", to, "--verdict", "DROPPED", "--last", "20", "-o", "jsonpb")
+			"hubble", "observe", "--from-pod", from, "--to-pod", to, "--verdict", "DROPPED", "--last", "20",
+			"-o", "jsonpb")
 		if err != nil {
 			failed = err
 			continue
@@ -46,7 +47,8 @@ func SawDrop(ctx context.Context, client *kube.Client, from, to string) (bool, e
 					Reason string `json:"drop_reason_desc"`
 				} `json:"flow"`
 			}
-			if json.Unmarshal(line, &flow) == nil && (flow.Flow.Reason == "POLICY_DENIED" || flow.Flow.Reason == "POLICY_DENY") {
+			if json.Unmarshal(line, &flow) == nil &&
+				(flow.Flow.Reason == "POLICY_DENIED" || flow.Flow.Reason == "POLICY_DENY") {
 				return true, nil
 			}
 		}

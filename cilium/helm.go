@@ -3,12 +3,11 @@ package cilium
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 
 	"helm.sh/helm/v3/pkg/action"
@@ -29,28 +28,26 @@ import (
 	"github.com/labctl/labctl/cilium/kube"
 )
 
-// This file is all of Helm that the module knows.
+// This file is all that the module uses of Helm's actions.
 
-// Chart is a chart that was read.
+// Chart is a loaded chart.
 type Chart struct {
-	Version    string
-	AppVersion string
-	Digest     string // "sha256:…" of the archive; of a directory, empty
-	From       string // where it came from, for people
-	helm       *chart.Chart
+	Version string
+	Digest  string // "sha256:…" of the archive; empty for a directory
+	From    string // where it came from, for people
+	helm    *chart.Chart
 }
 
-// loadArchive reads a chart archive.
+// loadArchive loads a chart archive.
 func loadArchive(data []byte, from string) (*Chart, error) {
 	c, err := loader.LoadArchive(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("read the chart %s: %w", from, err)
 	}
-	sum := sha256.Sum256(data)
-	return newChart(c, "sha256:"+hex.EncodeToString(sum[:]), from), nil
+	return newChart(c, "sha256:"+digest(data), from), nil
 }
 
-// loadDir reads a chart directory.
+// loadDir loads a chart directory.
 func loadDir(dir string) (*Chart, error) {
 	c, err := loader.LoadDir(dir)
 	if err != nil {
@@ -60,7 +57,7 @@ func loadDir(dir string) (*Chart, error) {
 }
 
 func newChart(c *chart.Chart, digest, from string) *Chart {
-	return &Chart{Version: c.Metadata.Version, AppVersion: c.Metadata.AppVersion, Digest: digest, From: from, helm: c}
+	return &Chart{Version: c.Metadata.Version, Digest: digest, From: from, helm: c}
 }
 
 // findInIndex looks a chart version up in a repository's index; digest is that of the archive, in hex.
@@ -79,22 +76,22 @@ func findInIndex(path, version string) (url, digest string, err error) {
 	return entry.URLs[0], entry.Digest, nil
 }
 
-// pullOCI fetches a chart from an OCI registry, which checks its digest. With a registry on this machine it
-// speaks plain HTTP, as container engines do.
-func pullOCI(ref, version string) ([]byte, error) {
+// pullOCI fetches a chart from an OCI registry, which checks its digest, with the credentials that docker or helm
+// stored. It uses plain HTTP for a registry on this machine, as container engines do.
+func pullOCI(client *http.Client, ref, version string) ([]byte, error) {
 	ref = strings.TrimPrefix(ref, "oci://")
-	var opts []registry.ClientOption
+	opts := []registry.ClientOption{registry.ClientOptHTTPClient(client)}
 	if host, _, _ := strings.Cut(ref, "/"); isLoopback(host) {
 		opts = append(opts, registry.ClientOptPlainHTTP())
 	}
-	client, err := registry.NewClient(opts...)
+	helm, err := registry.NewClient(opts...)
 	if err != nil {
 		return nil, err
 	}
 	if !strings.Contains(ref[strings.LastIndex(ref, "/")+1:], ":") && !strings.Contains(ref, "@") {
 		ref += ":" + version
 	}
-	got, err := client.Pull(ref, registry.PullOptWithChart(true))
+	got, err := helm.Pull(ref, registry.PullOptWithChart(true))
 	if err != nil {
 		return nil, err
 	}
@@ -110,17 +107,26 @@ func isLoopback(hostPort string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Helm is the Installer by the Helm SDK. Releases are kept in Secrets, as the helm command keeps them, which
-// can be used beside it.
+// Helm installs Cilium with the Helm SDK. It keeps releases in Secrets as the helm command does, so that both can
+// be used.
 type Helm struct {
 	kube  *kube.Client
 	owner string
 	log   *slog.Logger
 }
 
-// NewHelm makes an installer; owner is what Installed.Owner is to say.
+// NewHelm makes an installer. owner is the instance that Installed.Owner reports.
 func NewHelm(c *kube.Client, owner string, log *slog.Logger) *Helm {
 	return &Helm{c, owner, log}
+}
+
+// Installed is a release in a cluster.
+type Installed struct {
+	ChartVersion string
+	Pending      bool // an operation on it was interrupted
+	Failed       bool
+	// Owner is the "labctl" label of the release: the instance that installed it. Empty: labctl did not install it.
+	Owner string
 }
 
 const ownerLabel = "labctl"
@@ -136,7 +142,8 @@ func (h *Helm) config() (*action.Configuration, error) {
 	return cfg, nil
 }
 
-// Install implements Installer.
+// Install installs or upgrades the release to chart and values, and recovers one that an interrupted run left
+// pending. It returns when the objects are applied, and does not wait for pods.
 func (h *Helm) Install(ctx context.Context, c *Chart, values map[string]any) (*Installed, error) {
 	cfg, err := h.config()
 	if err != nil {
@@ -144,10 +151,10 @@ func (h *Helm) Install(ctx context.Context, c *Chart, values map[string]any) (*I
 	}
 	last, err := cfg.Releases.Last(Release)
 	if err != nil && !errors.Is(err, driver.ErrReleaseNotFound) {
-		return nil, fmt.Errorf("look for a release of Cilium: %w", err)
+		return nil, fmt.Errorf("find the Helm release of Cilium: %w", err)
 	}
 	if last != nil && last.Info.Status.IsPending() {
-		if last, err = h.takeOver(cfg, last); err != nil {
+		if last, err = h.recoverPendingRelease(cfg, last); err != nil {
 			return nil, err
 		}
 	}
@@ -159,7 +166,7 @@ func (h *Helm) Install(ctx context.Context, c *Chart, values map[string]any) (*I
 	up.ResetValues = true
 	up.MaxHistory = 5
 	up.DisableOpenAPIValidation = true
-	up.PostRenderer = earlierProbe{}
+	up.PostRenderer = relayStartupProbePatch{}
 	up.Labels = map[string]string{ownerLabel: h.owner}
 	rel, err := up.RunWithContext(ctx, Release, c.helm, values)
 	if err != nil {
@@ -168,13 +175,14 @@ func (h *Helm) Install(ctx context.Context, c *Chart, values map[string]any) (*I
 	return installed(rel), nil
 }
 
-func (h *Helm) install(ctx context.Context, cfg *action.Configuration, c *Chart, values map[string]any) (*Installed, error) {
+func (h *Helm) install(ctx context.Context, cfg *action.Configuration, c *Chart,
+	values map[string]any) (*Installed, error) {
 	in := action.NewInstall(cfg)
 	in.ReleaseName, in.Namespace = Release, Namespace
 	in.Replace = true // of a failed first try
-	// The API server checks the objects anyhow; fetching and parsing its OpenAPI costs a second.
+	// The API server validates the objects. Fetching and parsing its OpenAPI schema costs a second.
 	in.DisableOpenAPIValidation = true
-	in.PostRenderer = earlierProbe{}
+	in.PostRenderer = relayStartupProbePatch{}
 	in.Labels = map[string]string{ownerLabel: h.owner}
 	rel, err := in.RunWithContext(ctx, c.helm, values)
 	if err != nil {
@@ -183,75 +191,77 @@ func (h *Helm) install(ctx context.Context, cfg *action.Configuration, c *Chart,
 	return installed(rel), nil
 }
 
-// takeOver brings a release whose operation was interrupted into a state from which it can be installed or
-// upgraded. It returns what is then the last release, nil if there is none.
-func (h *Helm) takeOver(cfg *action.Configuration, rel *release.Release) (*release.Release, error) {
-	h.log.Debug("take over an interrupted Helm operation", "status", rel.Info.Status, "revision", rel.Version)
+// recoverPendingRelease changes a release whose operation was interrupted so that it can be installed or upgraded.
+// It returns the last release afterwards, nil if there is none.
+func (h *Helm) recoverPendingRelease(cfg *action.Configuration, rel *release.Release) (*release.Release, error) {
+	h.log.Debug("recover an interrupted Helm operation", "status", rel.Info.Status, "revision", rel.Version)
 	if rel.Info.Status == release.StatusPendingInstall {
-		// What it created carries the release's name, and the next install adopts it.
+		// Its objects carry the release's name, and the next install adopts them.
 		if _, err := cfg.Releases.Delete(rel.Name, rel.Version); err != nil {
-			return nil, fmt.Errorf("take over the interrupted installation of Cilium: %w", err)
+			return nil, fmt.Errorf("recover the interrupted installation of Cilium: %w", err)
 		}
 		return nil, nil
 	}
 	rel.SetStatus(release.StatusFailed, "interrupted")
 	if err := cfg.Releases.Update(rel); err != nil {
-		return nil, fmt.Errorf("take over the interrupted upgrade of Cilium: %w", err)
+		return nil, fmt.Errorf("recover the interrupted upgrade of Cilium: %w", err)
 	}
 	return rel, nil
 }
 
-// Uninstall implements Installer.
-func (h *Helm) Uninstall(context.Context) error {
+// Uninstall deletes the release's objects. A missing release is not an error.
+func (h *Helm) Uninstall(ctx context.Context) error {
 	cfg, err := h.config()
 	if err != nil {
 		return err
 	}
 	un := action.NewUninstall(cfg)
 	un.IgnoreNotFound = true
-	if _, err := un.Run(Release); err != nil {
+	_, err = untilDone(ctx, func() (*release.UninstallReleaseResponse, error) { return un.Run(Release) })
+	if err != nil {
 		return fmt.Errorf("uninstall Cilium: %w", err)
 	}
 	return nil
 }
 
-// Status implements Installer.
-func (h *Helm) Status(context.Context) (*Installed, error) {
+// Status reports what is installed; nil if nothing is.
+func (h *Helm) Status(ctx context.Context) (*Installed, error) {
 	cfg, err := h.config()
 	if err != nil {
 		return nil, err
 	}
-	rel, err := cfg.Releases.Last(Release)
+	rel, err := untilDone(ctx, func() (*release.Release, error) { return cfg.Releases.Last(Release) })
 	if errors.Is(err, driver.ErrReleaseNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for a release of Cilium: %w", err)
+		return nil, fmt.Errorf("find the Helm release of Cilium: %w", err)
 	}
 	return installed(rel), nil
 }
 
-// Render implements Installer.
-func (h *Helm) Render(ctx context.Context, c *Chart, values map[string]any, kubernetes string) ([]byte, error) {
-	in := action.NewInstall(&action.Configuration{Log: func(string, ...any) {}})
-	in.ReleaseName, in.Namespace = Release, Namespace
-	in.PostRenderer = earlierProbe{}
-	in.ClientOnly, in.DryRun, in.IncludeCRDs = true, true, true
-	if kubernetes != "" {
-		version, err := chartutil.ParseKubeVersion(kubernetes)
-		if err != nil {
-			return nil, fmt.Errorf("version %q of Kubernetes: %w", kubernetes, err)
-		}
-		in.KubeVersion = version
+// untilDone calls a function that knows no context, and returns early when the context ends. The function's own
+// requests time out later.
+func untilDone[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
 	}
-	rel, err := in.RunWithContext(ctx, c.helm, values)
-	if err != nil {
-		return nil, fmt.Errorf("render chart %s: %w", c.Version, err)
+	done := make(chan result, 1)
+	go func() {
+		value, err := call()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
 	}
-	return []byte(rel.Manifest), nil
 }
 
-// CheckValues holds values against the chart's schema.
+// CheckValues validates values against the chart's schema.
 func CheckValues(c *Chart, values map[string]any) error {
 	merged, err := chartutil.CoalesceValues(c.helm, values)
 	if err != nil {
@@ -266,21 +276,18 @@ func CheckValues(c *Chart, values map[string]any) error {
 func installed(rel *release.Release) *Installed {
 	return &Installed{
 		ChartVersion: rel.Chart.Metadata.Version,
-		AppVersion:   rel.Chart.Metadata.AppVersion,
-		Revision:     rel.Version,
 		Pending:      rel.Info.Status.IsPending(),
 		Failed:       rel.Info.Status == release.StatusFailed,
-		Updated:      rel.Info.LastDeployed.Time,
-		Values:       rel.Config,
 		Owner:        rel.Labels[ownerLabel],
 	}
 }
 
-// earlierProbe changes what the chart has no value for: the relay's startup probe waits 10 s before its first
-// look and 3 s between two, and those are the last seconds of an up. How long the relay may take stays: 70 s.
-type earlierProbe struct{}
+// relayStartupProbePatch shortens the interval of the relay's startup probe, for which the chart has no value: the
+// probe waits 10 s before it first runs and 3 s between runs, and these are the last seconds of an up. The relay
+// still has 70 s to start.
+type relayStartupProbePatch struct{}
 
-func (earlierProbe) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
+func (relayStartupProbePatch) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	const deployment = "kind: Deployment"
 	docs := bytes.Split(rendered.Bytes(), []byte("\n---\n"))
 	for i, doc := range docs {
@@ -305,7 +312,7 @@ func (earlierProbe) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
 	return bytes.NewBuffer(bytes.Join(docs, []byte("\n---\n"))), nil
 }
 
-// getter hands a kube.Client to Helm.
+// getter gives Helm a kube.Client.
 type getter struct{ kube *kube.Client }
 
 func (g getter) ToRESTConfig() (*rest.Config, error)           { return g.kube.Config, nil }

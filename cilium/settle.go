@@ -12,9 +12,8 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/labctl/labctl/cilium/kube"
 )
@@ -39,48 +38,52 @@ func Settle(ctx context.Context, client *kube.Client, change Change, timeout tim
 			}
 		}
 		if names {
-			return strangers(views)
+			return staleIdentity(views)
 		}
 		return ""
 	})
 }
 
-// Forgotten waits until no agent has a policy of these kinds, namespaces and names, as its labels name it. An agent
-// that learns at once that a policy of Cilium's own kinds was deleted and that there is another one of its name takes
-// that for the old one, and keeps the old one in force: both have the generation 1
-// (onUpsert in pkg/policy/k8s/cilium_network_policy.go). So the old one has to be forgotten first.
-func Forgotten(ctx context.Context, client *kube.Client, policies []PolicyName, timeout time.Duration) error {
+// AwaitPolicyRemoval waits until no agent has a policy of these kinds, namespaces and names, as its labels name it. An
+// agent that learns at once that a policy of Cilium's own kinds was deleted and that there is another one of its name
+// takes that for the old one, and keeps the old one in force: both have the generation 1
+// (onUpsert in pkg/policy/k8s/cilium_network_policy.go). So the agents have to drop the old one first.
+func AwaitPolicyRemoval(ctx context.Context, client *kube.Client, policies []PolicyName, timeout time.Duration) error {
 	if len(policies) == 0 {
 		return nil
 	}
-	return until(ctx, client, timeout, "a policy of the same name is still in force", false, func(views []*agentView) string {
-		for _, v := range views {
-			for uid, name := range v.policies {
-				if slices.Contains(policies, name) {
-					return fmt.Sprintf("%s still has %s (UID %s)", v, name, uid)
+	return until(ctx, client, timeout, "a policy of the same name is still in force",
+		false, func(views []*agentView) string {
+			for _, v := range views {
+				for uid, name := range v.policies {
+					if slices.Contains(policies, name) {
+						return fmt.Sprintf("%s still has %s (UID %s)", v, name, uid)
+					}
 				}
 			}
-		}
-		return ""
-	})
+			return ""
+		})
 }
 
-// SameIdentity waits until every agent knows two pods, by their addresses, under one identity, so that policies
-// cannot tell them apart, and until every endpoint has realized what is in force. The error says what differs.
+// SameIdentity waits until every agent uses the same identity for two pods, by their addresses, so that policies
+// cannot distinguish them, and until every endpoint has realized the policies in force. The error names what
+// differs.
 func SameIdentity(ctx context.Context, client *kube.Client, one, other string, timeout time.Duration) error {
-	return until(ctx, client, timeout, fmt.Sprintf("%s and %s do not have the same identity", one, other), true, func(views []*agentView) string {
-		for _, v := range views {
-			if missing := v.missing(Change{}); missing != "" {
-				return missing
+	return until(ctx, client, timeout, fmt.Sprintf("%s and %s do not have the same identity", one, other), true,
+		func(views []*agentView) string {
+			for _, v := range views {
+				if missing := v.missing(Change{}); missing != "" {
+					return missing
+				}
 			}
-		}
-		return differ(views, one, other)
-	})
+			return identityMismatch(views, one, other)
+		})
 }
 
 // until asks all agents what they have in force until nothing is missing any more. failed is what it means that
 // something still is when the time is up.
-func until(ctx context.Context, client *kube.Client, timeout time.Duration, failed string, identities bool, missing func([]*agentView) string) error {
+func until(ctx context.Context, client *kube.Client, timeout time.Duration, failed string, identities bool,
+	missing func([]*agentView) string) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	pods, err := agents(ctx, client)
@@ -131,13 +134,14 @@ func viewsOf(ctx context.Context, client *kube.Client, pods []corev1.Pod, identi
 	return views, group.Wait()
 }
 
-// strangers says which agent knows an endpoint of another one by an identity that it no longer has.
-func strangers(views []*agentView) string {
+// staleIdentity names an agent that knows another agent's endpoint by an identity that it no longer has.
+func staleIdentity(views []*agentView) string {
 	for _, v := range views {
 		for _, e := range v.endpoints {
 			for _, other := range views {
 				if id, ok := other.identities[e.addr]; e.addr != "" && ok && id != e.identity {
-					return fmt.Sprintf("%s knows %s by the old identity %d, it is %d", other, &e, id, e.identity)
+					return fmt.Sprintf("%s still uses the old identity %[3]d of %[2]s; the new one is %[4]d",
+						other, &e, id, e.identity)
 				}
 			}
 		}
@@ -145,15 +149,15 @@ func strangers(views []*agentView) string {
 	return ""
 }
 
-// differ says which agent knows two addresses under different identities, or does not know one of them.
-func differ(views []*agentView, one, other string) string {
+// identityMismatch says which agent knows two addresses under different identities, or does not know one of them.
+func identityMismatch(views []*agentView, one, other string) string {
 	for _, v := range views {
 		for _, addr := range []string{one, other} {
 			id, ok := v.identities[addr]
 			if want := views[0].identities[one]; !ok {
 				return fmt.Sprintf("%s does not know %s", v, addr)
 			} else if id != want {
-				return fmt.Sprintf("%s knows %s by the identity %d, %s has %d", v, addr, id, one, want)
+				return fmt.Sprintf("%s uses identity %[3]d for %[2]s, but %[4]s has %[5]d", v, addr, id, one, want)
 			}
 		}
 	}
@@ -179,7 +183,7 @@ type agentEndpoint struct {
 	labels   []string
 }
 
-// PolicyName is how the agents name a policy beside its UID.
+// PolicyName is the name that the agents use for a policy, in addition to its UID.
 type PolicyName struct{ Kind, Namespace, Name string }
 
 func (n PolicyName) String() string {
@@ -198,7 +202,8 @@ func (e *agentEndpoint) String() string {
 func (v *agentView) missing(change Change) string {
 	for _, uid := range slices.Sorted(maps.Keys(change.Policies)) {
 		if _, ok := v.policies[uid]; !ok {
-			return fmt.Sprintf("%s has not taken in %s (UID %s)%s; its policy revision is %d", v, change.Policies[uid], uid, v.namesake(change.Policies[uid]), v.revision)
+			return fmt.Sprintf("%s has not processed %s (UID %s)%s; its policy revision is %d",
+				v, change.Policies[uid], uid, v.olderRevision(change.Policies[uid]), v.revision)
 		}
 	}
 	for _, uid := range change.Gone {
@@ -211,17 +216,18 @@ func (v *agentView) missing(change Change) string {
 			return fmt.Sprintf("%s: %s is %s at policy revision %d of %d", v, &e, e.state, e.revision, v.revision)
 		}
 		if want := change.NamespaceLabels[e.namespace()]; want != nil && !maps.Equal(want, e.namespaceLabels()) {
-			return fmt.Sprintf("%s: %s does not have its namespace's new labels yet, its identity is %d", v, &e, e.identity)
+			return fmt.Sprintf("%s: %s does not have its namespace's new labels yet, its identity is %d",
+				v, &e, e.identity)
 		}
 	}
 	return ""
 }
 
-// namesake says that the agent has an older policy of a name; empty: it has not.
-func (v *agentView) namesake(name string) string {
+// olderRevision says that the agent has an older policy of a name; empty: it has not.
+func (v *agentView) olderRevision(name string) string {
 	for uid, n := range v.policies {
 		if n.String() == name {
-			return fmt.Sprintf(" but still has the one of that name that was deleted (UID %s): delete it, and apply it again some seconds later", uid)
+			return fmt.Sprintf(" but still has the deleted one of the same name (UID %s): delete it, and reapply it after a few seconds", uid)
 		}
 	}
 	return ""
@@ -270,18 +276,21 @@ func viewOf(ctx context.Context, client *kube.Client, pod *corev1.Pod, identitie
 	if identities {
 		script += identitiesScript
 	}
-	out, err := client.Exec(ctx, kube.Pod{Namespace: Namespace, Name: pod.Name, Container: "cilium-agent"}, nil, "/bin/sh", "-c", script)
+	out, err := client.Exec(ctx, kube.Pod{Namespace: Namespace, Name: pod.Name, Container: "cilium-agent"}, nil,
+		"/bin/sh", "-c", script)
 	if err != nil {
 		return nil, err
 	}
 	v, err := parseView(out.Stdout, identities)
 	if err != nil {
-		return nil, fmt.Errorf("ask agent %s what is in force: %w %s", pod.Name, err, bytes.TrimSpace(out.Stderr))
+		return nil, fmt.Errorf("read the policies in force from agent %s: %w %s",
+			pod.Name, err, bytes.TrimSpace(out.Stderr))
 	}
 	v.name, v.node = pod.Name, pod.Spec.NodeName
 	return v, nil
 }
 
+// parseView reads what the scripts print: results that a line of dashes ends.
 func parseView(out []byte, identities bool) (*agentView, error) {
 	parts := bytes.Split(out, []byte("\n--\n"))
 	want := 3
@@ -289,13 +298,27 @@ func parseView(out []byte, identities bool) (*agentView, error) {
 		want = 4
 	}
 	if len(parts) != want {
-		return nil, fmt.Errorf("it answered %d of %d questions", max(len(parts)-1, 0), want-1)
+		return nil, fmt.Errorf("it returned %d of %d results", max(len(parts)-1, 0), want-1)
 	}
-	v := &agentView{policies: map[string]PolicyName{}, identities: map[string]int64{}}
-	number, rest, _ := bytes.Cut(parts[0], []byte("\n"))
+	v := &agentView{}
 	var err error
-	if v.revision, err = strconv.ParseInt(string(bytes.TrimSpace(number)), 10, 64); err != nil {
-		return nil, fmt.Errorf("policy revision: %w", err)
+	if v.revision, v.policies, err = parsePolicies(parts[0]); err != nil {
+		return nil, err
+	}
+	v.endpoints = parseEndpoints(parts[1])
+	if identities {
+		if v.identities, err = parseIdentities(parts[2]); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// parsePolicies reads the revision of the agent's policies, a line, and the policies as JSON.
+func parsePolicies(out []byte) (revision int64, policies map[string]PolicyName, err error) {
+	number, rest, _ := bytes.Cut(out, []byte("\n"))
+	if revision, err = strconv.ParseInt(string(bytes.TrimSpace(number)), 10, 64); err != nil {
+		return 0, nil, fmt.Errorf("policy revision: %w", err)
 	}
 	var rules []struct {
 		Labels []struct {
@@ -304,18 +327,26 @@ func parseView(out []byte, identities bool) (*agentView, error) {
 		}
 	}
 	if err := json.Unmarshal(rest, &rules); err != nil {
-		return nil, fmt.Errorf("policies: %w", err)
+		return 0, nil, fmt.Errorf("policies: %w", err)
 	}
+	policies = map[string]PolicyName{}
 	for _, rule := range rules {
 		labels := map[string]string{}
 		for _, l := range rule.Labels {
 			labels[l.Key] = l.Value
 		}
 		if uid := labels[policyUIDLabel]; uid != "" {
-			v.policies[uid] = PolicyName{labels[policyKindLabel], labels[policyNamespaceLabel], labels[policyNameLabel]}
+			policies[uid] = PolicyName{labels[policyKindLabel], labels[policyNamespaceLabel], labels[policyNameLabel]}
 		}
 	}
-	lines := bufio.NewScanner(bytes.NewReader(parts[1]))
+	return revision, policies, nil
+}
+
+// parseEndpoints reads a line of tab-separated fields per endpoint. One that is being created has no numbers and labels
+// yet, and is not ready either.
+func parseEndpoints(out []byte) []agentEndpoint {
+	var endpoints []agentEndpoint
+	lines := bufio.NewScanner(bytes.NewReader(out))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		fields := strings.Split(lines.Text(), "\t")
@@ -323,34 +354,36 @@ func parseView(out []byte, identities bool) (*agentView, error) {
 			continue
 		}
 		e := agentEndpoint{id: fields[0], pod: strings.Trim(fields[1], "/"), state: fields[2], addr: fields[5]}
-		// An endpoint that is just being made has no numbers yet; it is not ready either.
 		e.revision, _ = strconv.ParseInt(fields[3], 10, 64)
 		e.identity, _ = strconv.ParseInt(fields[4], 10, 64)
 		_ = json.Unmarshal([]byte(fields[6]), &e.labels)
-		v.endpoints = append(v.endpoints, e)
+		endpoints = append(endpoints, e)
 	}
-	if !identities {
-		return v, nil
-	}
+	return endpoints
+}
+
+// parseIdentities reads the agent's IP cache as JSON: the identity of each address.
+func parseIdentities(out []byte) (map[string]int64, error) {
 	var cache map[string][]string
-	if err := json.Unmarshal(parts[2], &cache); err != nil {
+	if err := json.Unmarshal(out, &cache); err != nil {
 		return nil, fmt.Errorf("identities: %w", err)
 	}
+	identities := map[string]int64{}
 	for prefix, entries := range cache {
 		addr, _, _ := strings.Cut(prefix, "/")
 		for _, entry := range entries {
 			number, _, _ := strings.Cut(strings.TrimPrefix(entry, "identity="), " ")
 			if id, err := strconv.ParseInt(number, 10, 64); err == nil {
-				v.identities[addr] = id
+				identities[addr] = id
 			}
 		}
 	}
-	return v, nil
+	return identities, nil
 }
 
-// ForgetNames makes the agents forget the addresses that names stood for, so that what one checkpoint looked
+// FlushFQDNCache makes the agents forget what names resolved to, so that what one checkpoint looked
 // up does not open the next one.
-func ForgetNames(ctx context.Context, client *kube.Client) error {
+func FlushFQDNCache(ctx context.Context, client *kube.Client) error {
 	pods, err := agents(ctx, client)
 	if err != nil {
 		return err
@@ -358,9 +391,10 @@ func ForgetNames(ctx context.Context, client *kube.Client) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range pods {
 		group.Go(func() error {
-			out, err := client.Exec(ctx, kube.Pod{Namespace: Namespace, Name: pods[i].Name, Container: "cilium-agent"}, nil, "cilium-dbg", "fqdn", "cache", "clean", "-f")
+			out, err := client.Exec(ctx, kube.Pod{Namespace: Namespace, Name: pods[i].Name, Container: "cilium-agent"},
+				nil, "cilium-dbg", "fqdn", "cache", "clean", "-f")
 			if err == nil && out.Code != 0 {
-				return fmt.Errorf("forget names in agent %s: %s", pods[i].Name, bytes.TrimSpace(out.Stderr))
+				return fmt.Errorf("flush the DNS cache of agent %s: %s", pods[i].Name, bytes.TrimSpace(out.Stderr))
 			}
 			return err
 		})

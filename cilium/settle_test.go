@@ -22,8 +22,8 @@ func TestSettled(t *testing.T) {
 		want   string
 	}{
 		{"all is there", Change{Policies: map[string]string{"u1": "p"}}, nil, ""},
-		{"a policy is not there", Change{Policies: map[string]string{"u2": "NetworkPolicy a/b"}}, nil, "agent a on node n has not taken in NetworkPolicy a/b (UID u2); its policy revision is 7"},
-		{"a policy was made anew, unseen", Change{Policies: map[string]string{"u2": "CiliumNetworkPolicy red/p"}}, nil, "agent a on node n has not taken in CiliumNetworkPolicy red/p (UID u2) but still has the one of that name that was deleted (UID u1): delete it, and apply it again some seconds later; its policy revision is 7"},
+		{"a policy is not there", Change{Policies: map[string]string{"u2": "NetworkPolicy a/b"}}, nil, "agent a on node n has not processed NetworkPolicy a/b (UID u2); its policy revision is 7"},
+		{"a policy was recreated, unnoticed", Change{Policies: map[string]string{"u2": "CiliumNetworkPolicy red/p"}}, nil, "agent a on node n has not processed CiliumNetworkPolicy red/p (UID u2) but still has the deleted one of the same name (UID u1): delete it, and reapply it after a few seconds; its policy revision is 7"},
 		{"a deleted policy is there", Change{Gone: []string{"u1"}}, nil, "agent a on node n still has CiliumNetworkPolicy red/p (UID u1), which was deleted"},
 		{"an endpoint lags behind", Change{}, func(v *agentView) { v.endpoints[0].revision = 6 }, "agent a on node n: endpoint 125 red/web-1 10.0.0.1 is ready at policy revision 6 of 7"},
 		{"an endpoint regenerates", Change{}, func(v *agentView) { v.endpoints[0].state = "regenerating" }, "agent a on node n: endpoint 125 red/web-1 10.0.0.1 is regenerating at policy revision 7 of 7"},
@@ -64,15 +64,15 @@ func TestHalfAnAnswer(t *testing.T) {
 func TestIdentities(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name      string
-		known     map[string]int64 // by the second agent
-		differ    string
-		strangers string
+		name          string
+		known         map[string]int64 // by the second agent
+		differ        string
+		staleIdentity string
 	}{
 		{"the same", map[string]int64{"10.0.0.1": 12, "10.0.0.2": 12}, "", ""},
 		{"one is not known", map[string]int64{"10.0.0.1": 12}, "agent b on node m does not know 10.0.0.2", ""},
-		{"another one", map[string]int64{"10.0.0.1": 12, "10.0.0.2": 13}, "agent b on node m knows 10.0.0.2 by the identity 13, 10.0.0.1 has 12", ""},
-		{"an old one", map[string]int64{"10.0.0.1": 11, "10.0.0.2": 11}, "agent b on node m knows 10.0.0.1 by the identity 11, 10.0.0.1 has 12", "agent b on node m knows endpoint 125 red/web-1 10.0.0.1 by the old identity 11, it is 12"},
+		{"another one", map[string]int64{"10.0.0.1": 12, "10.0.0.2": 13}, "agent b on node m uses identity 13 for 10.0.0.2, but 10.0.0.1 has 12", ""},
+		{"an old one", map[string]int64{"10.0.0.1": 11, "10.0.0.2": 11}, "agent b on node m uses identity 11 for 10.0.0.1, but 10.0.0.1 has 12", "agent b on node m still uses the old identity 11 of endpoint 125 red/web-1 10.0.0.1; the new one is 12"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -82,11 +82,11 @@ func TestIdentities(t *testing.T) {
 			}
 			a.identities["10.0.0.2"] = 12
 			views := []*agentView{a, {name: "b", node: "m", identities: tc.known}}
-			if got := differ(views, "10.0.0.1", "10.0.0.2"); got != tc.differ {
+			if got := identityMismatch(views, "10.0.0.1", "10.0.0.2"); got != tc.differ {
 				t.Errorf("got %q, want %q", got, tc.differ)
 			}
-			if got := strangers(views); got != tc.strangers {
-				t.Errorf("got %q, want %q", got, tc.strangers)
+			if got := staleIdentity(views); got != tc.staleIdentity {
+				t.Errorf("got %q, want %q", got, tc.staleIdentity)
 			}
 		})
 	}

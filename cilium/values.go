@@ -8,8 +8,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Defaults are the values that every lab gets: Hubble with its relay, and one operator, since a lab has few
-// nodes and a second one could not be scheduled on a single one.
+// Defaults are the values for every lab: Hubble with its relay, and one operator, since a second one cannot be
+// scheduled on a single node.
 func Defaults(relay bool) map[string]any {
 	return map[string]any{
 		"operator": map[string]any{"replicas": 1, "rollOutPods": true},
@@ -17,21 +17,21 @@ func Defaults(relay bool) map[string]any {
 			"enabled": true,
 			"relay":   map[string]any{"enabled": relay, "rollOutPods": true},
 		},
-		// Values that only change a ConfigMap are to take effect, too.
+		// Restart pods for values that only change a ConfigMap.
 		"rollOutCiliumPods": true,
-		// A namespace that is labelled gives its pods new identities. By default Cilium begins at a random moment of
-		// the next 30 s, for the sake of large clusters, and then waits 5 s for other nodes to learn them. A lab has a
-		// handful of nodes, and a student who waits for the answer.
+		// When a namespace's labels change, its pods get new identities. By default Cilium starts at a random time
+		// in the next 30 s, for large clusters, and then waits 5 s until other nodes know them. A lab has few
+		// nodes, and a student waits.
 		"extraConfig":               map[string]any{"identity-max-jitter": "100ms"},
 		"identityChangeGracePeriod": "200ms",
 		"envoy":                     map[string]any{"rollOutPods": true},
-		// The agent counts as started at the first look after it has: a shorter interval is a second saved.
+		// A shorter interval detects sooner that the agent has started.
 		"startupProbe": map[string]any{"periodSeconds": 1, "failureThreshold": 600},
 	}
 }
 
-// Merge puts layers of values on top of each other, later ones win; maps are merged, everything else is
-// replaced. A null takes a key of the layers below away. The layers are not changed.
+// Merge merges layers of values; later ones win. Maps are merged, everything else is replaced. A null removes a key
+// of earlier layers. The layers are not changed.
 func Merge(layers ...map[string]any) map[string]any {
 	out := map[string]any{}
 	for _, layer := range layers {

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// digests are the sha256 of the archives in Cilium's own chart repository: an index that is changed together
-// with its archive is noticed. 1.18.12, 1.19.6 and 1.20.0 are those of index.yaml in github.com/cilium/charts at
-// commit 009b5e9582173785abfdedb3fda7a26d85ab7aca, and of the archives beside it. 1.20.2 is newer than that;
-// it is what independent public projects that download https://helm.cilium.io/cilium-1.20.2.tgz check it for.
+// digests are the sha256 of the archives in Cilium's own chart repository. They reveal an archive that was replaced
+// together with its index. 1.18.12, 1.19.6 and 1.20.0 are those of index.yaml in github.com/cilium/charts at commit
+// 009b5e9582173785abfdedb3fda7a26d85ab7aca, and of the archives beside it. 1.20.2 is newer than that; it is what
+// independent public projects that download https://helm.cilium.io/cilium-1.20.2.tgz check it for.
 var digests = map[string]string{
 	"1.18.12": "5923f9d9fcb11bc4692ad52353cc791b935d96e09ba0c535c5a8b88ea8a37572",
 	"1.19.6":  "21c43cf53841f9ab0375047d95aa4c64051ea52bbd2c679416e6408f5f1c9179",
@@ -18,19 +18,19 @@ var digests = map[string]string{
 	"1.20.2":  "b2afd87b7f75f875f92a14559f14f59b7babbb479d968e3fd625a20bf30ec20e",
 }
 
-// wanted is the digest that the chart must have, in hex; empty: none is known.
-func (s Source) wanted() string {
+// expectedDigest is the digest that the chart must have, in hex; empty if none is known.
+func (s Source) expectedDigest() string {
 	if s.Digest != "" {
 		return strings.TrimPrefix(s.Digest, "sha256:")
 	}
 	if s.Ref != "" || strings.TrimSuffix(cmp.Or(s.Repo, Repository), "/") != Repository {
-		return "" // a chart that somebody built, or repackaged, has another
+		return "" // a rebuilt or repackaged chart has another
 	}
 	return digests[strings.TrimPrefix(s.Version, "v")]
 }
 
-// tested says for each minor version of Cilium which minor versions of Kubernetes it is tested with: by its
-// own end-to-end tests (Documentation/network/kubernetes/compatibility.rst of the release), and by labctl's
+// tested lists the minor versions of Kubernetes that each minor version of Cilium is tested with: by its own
+// end-to-end tests (Documentation/network/kubernetes/compatibility.rst of the release), and by labctl's
 // (1.20 with 1.37).
 var tested = map[string][]string{
 	"1.18": {"1.30", "1.31", "1.32", "1.33"},
@@ -38,15 +38,15 @@ var tested = map[string][]string{
 	"1.20": {"1.33", "1.34", "1.35", "1.36", "1.37"},
 }
 
-// Tested says whether the versions were tested together; if not, why is a sentence for people.
-func Tested(cilium, kubernetes string) (ok bool, why string) {
+// CheckCompatibility reports whether the versions were tested together; if not, why says so to people.
+func CheckCompatibility(cilium, kubernetes string) (ok bool, why string) {
 	versions, known := tested[minor(cilium)]
 	switch {
 	case !known:
-		return false, fmt.Sprintf("Cilium %s is not among the versions that labctl knows", cilium)
+		return false, fmt.Sprintf("labctl does not know Cilium %s", cilium)
 	case !slices.Contains(versions, minor(kubernetes)):
-		return false, fmt.Sprintf("Cilium %s is tested with Kubernetes %s, not with %s",
-			cilium, strings.Join(versions, ", "), kubernetes)
+		return false, fmt.Sprintf("Cilium %s is not tested with Kubernetes %s (tested: %s)",
+			cilium, kubernetes, strings.Join(versions, ", "))
 	}
 	return true, ""
 }

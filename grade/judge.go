@@ -5,19 +5,24 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/grade/mistake"
 )
 
-// taskOutcome is the answers to a task's plan: one check for each planned one, in the same places.
-type taskOutcome struct {
+// taskResult is the answers to a task's plan: one check for each planned one, in the same places.
+type taskResult struct {
 	checks   [][]Check
 	findings [][]Finding // one list an objective
 }
 
 // judge asks the engine what the needed tasks' plans ask, one checkpoint after the other.
-func (g *Grader) judge(ctx context.Context, eng Engine, states []*State, needed []bool) ([]*taskOutcome, error) {
-	outcomes := make([]*taskOutcome, len(states))
+func (g *Grader) judge(ctx context.Context, eng engine.Engine, states []*engine.State, needed []bool) ([]*taskResult, engine.Notes, error) {
+	outcomes := make([]*taskResult, len(states))
+	var probers []engine.Prober // that have something to note: a Simulator's do not, and what they hold is large
+	_, simulates := eng.(engine.Simulator)
 	for i, state := range states {
 		if !needed[i] {
 			continue
@@ -34,73 +39,87 @@ func (g *Grader) judge(ctx context.Context, eng Engine, states []*State, needed 
 		prober, err := eng.At(ctx, state)
 		if err != nil {
 			if problems := (manifest.Problems)(nil); errors.As(err, &problems) {
-				return nil, &Refused{Problems: problems}
+				return nil, engine.Notes{}, &engine.Refused{Problems: problems}
 			}
-			return nil, fmt.Errorf("task %q: %w", g.lab.Tasks[i].Name, err)
+			return nil, engine.Notes{}, fmt.Errorf("task %q: %w", g.lab.Tasks[i].Name, err)
+		}
+		if !simulates {
+			probers = append(probers, prober)
 		}
 		if outcomes[i], err = g.judgeTask(ctx, eng, prober, state, i); err != nil {
-			return nil, fmt.Errorf("task %q: %w", g.lab.Tasks[i].Name, err)
+			return nil, engine.Notes{}, fmt.Errorf("task %q: %w", g.lab.Tasks[i].Name, err)
 		}
 		if remember {
 			g.memo.add(key, i, outcomes[i])
 		}
 	}
-	return outcomes, nil
+	return outcomes, notesOf(probers), nil
 }
 
-func (g *Grader) judgeTask(ctx context.Context, eng Engine, prober Prober, state *State, task int) (*taskOutcome, error) {
+// notesOf puts together what the probers of all checkpoints noted.
+func notesOf(probers []engine.Prober) engine.Notes {
+	var all engine.Notes
+	for _, p := range probers {
+		n := p.Notes()
+		all.Probers = engine.MergeProbers(all.Probers, n.Probers)
+		all.Disagreements = append(all.Disagreements, n.Disagreements...)
+	}
+	return all
+}
+
+func (g *Grader) judgeTask(ctx context.Context, eng engine.Engine, prober engine.Prober, state *engine.State, task int) (*taskResult, error) {
 	plan := &g.plans[task]
 	found, err := prober.Probe(ctx, plan.probes)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
+	}
+	if over := (*policy.BudgetError)(nil); errors.As(err, &over) {
+		return nil, g.tooMuchWork(over, task)
 	}
 	if err == nil && len(found) != len(plan.probes) {
 		err = fmt.Errorf("the engine answered %d of %d probes", len(found), len(plan.probes))
 	}
 	if err != nil {
 		// None could be run: every one of them is an error, and none a miss.
-		found = make([]Outcome, len(plan.probes))
+		found = make([]engine.Observation, len(plan.probes))
 		for i := range found {
-			found[i] = Outcome{Probe: plan.probes[i], Verdict: labs.ProbeError, Error: err.Error()}
+			found[i] = engine.Observation{Probe: plan.probes[i], Verdict: verdict.ProbeError, Error: err.Error()}
 		}
 	}
-	out := &taskOutcome{
+	out := &taskResult{
 		checks:   make([][]Check, len(plan.objectives)),
 		findings: make([][]Finding, len(plan.objectives)),
 	}
-	objects := objectsAt{grader: g, state: state}
+	at := g.newCheckpoint(task, state, prober)
+	at.found = found
+	var scene *mistake.Scene // for naming mistakes, of which there may be none
 	for i := range plan.objectives {
 		op := &plan.objectives[i]
 		out.checks[i] = make([]Check, len(op.checks))
 		for j := range op.checks {
-			pc := &op.checks[j]
-			var outcome *Outcome
-			var c Check
-			switch {
-			case pc.invariant != nil:
-				c, outcome, err = checkInvariant(ctx, prober, pc)
-			case pc.object != nil:
-				c, err = objects.check(ctx, pc)
-			default:
-				outcome = &found[pc.probe]
-				c, err = checkProbe(pc, outcome), nil
+			pc, c := &op.checks[j], &out.checks[i][j]
+			*c = pc.Check
+			missed, err := pc.answer(ctx, at, c)
+			if over := (*policy.BudgetError)(nil); errors.As(err, &over) {
+				return nil, g.tooMuchWork(over, task)
 			}
 			if err != nil {
 				return nil, err
 			}
-			if !c.Passed && c.Error == "" {
-				c.Because = pc.because
-				in := mistakeInput{
-					lab: g.lab, task: &g.lab.Tasks[task], objective: op.Objective, state: state,
-					outcome: outcome, invariant: pc.invariant, passes: g.passes(ctx, eng, pc, plan),
-				}
-				if outcome != nil {
-					in.probe = outcome.Probe
-					in.probe.Want = pc.Expected
-				}
-				out.findings[i] = append(out.findings[i], name(in, &c)...)
+			if c.Passed || c.Error != "" {
+				continue
 			}
-			out.checks[i][j] = c
+			c.Because = pc.because
+			if scene == nil {
+				scene = g.mistakes.Scene(state, task)
+			}
+			miss := mistake.Miss{Scene: scene, Check: pc.block, Passes: g.passes(ctx, prober, scene, pc, plan)}
+			if missed != nil {
+				c.Why = why(missed)
+				miss.Observation, miss.Probe = missed, missed.Probe
+				miss.Probe.Want = pc.Expected
+			}
+			out.findings[i] = append(out.findings[i], name(miss, op.Name, c)...)
 		}
 	}
 	return out, nil
@@ -108,14 +127,14 @@ func (g *Grader) judgeTask(ctx context.Context, eng Engine, prober Prober, state
 
 // name names the mistakes behind a check that missed, and puts the likeliest on the check. If that fails, the check says so
 // where its hint would stand; the verdict and the points are what they are.
-func name(in mistakeInput, c *Check) []Finding {
-	findings, err := recognize(in)
+func name(miss mistake.Miss, objective string, c *Check) []Finding {
+	findings, err := mistake.Recognize(miss)
 	if err != nil {
 		c.Hint = fmt.Sprintf("there is none: %v. That is a fault of labctl's and costs no points; please report it.", err)
 		return nil
 	}
 	for i := range findings {
-		findings[i].Task, findings[i].Objective = in.task.Name, in.objective.Name
+		findings[i].Task, findings[i].Objective = miss.Task.Name, objective
 	}
 	if len(findings) > 0 {
 		c.Mistake, c.Hint = findings[0].ID, findings[0].Hint
@@ -123,74 +142,45 @@ func name(in mistakeInput, c *Check) []Finding {
 	return findings
 }
 
-// passes returns a function that asks a check again in another state: what recognize compares with. It is
-// nil for an engine that would have to change a cluster for it.
-func (g *Grader) passes(ctx context.Context, eng Engine, pc *plannedCheck, plan *taskPlan) func(*State) bool {
-	if _, ok := eng.(Checker); !ok {
+// tooMuchWork refuses a submission whose policies take more work to judge at a task's checkpoint than the budget allows.
+func (g *Grader) tooMuchWork(over *policy.BudgetError, task int) error {
+	return &engine.Refused{Problems: manifest.Problems{{
+		Message: fmt.Sprintf("at the checkpoint of the task %q %v (the limit on the work of a task)", g.lab.Tasks[task].Name, over),
+		Hint:    "write fewer and shorter rules: most labs need a handful",
+	}}}
+}
+
+// passes returns a function that asks a check again with something changed, for mistake.Recognize. It is nil for a prober
+// that would have to change a cluster for it.
+func (g *Grader) passes(ctx context.Context, prober engine.Prober, scene *mistake.Scene, pc *plannedCheck,
+	plan *taskPlan) func(engine.Change) bool {
+	changer, ok := prober.(engine.Changer)
+	if !ok {
 		return nil
 	}
-	return func(state *State) bool {
-		prober, err := eng.At(ctx, state)
-		if err != nil {
-			return false
+	return func(c engine.Change) bool {
+		changed := checkpoint{
+			grader: g, plan: plan,
+			state: func() *engine.State {
+				scene.Spend(1 + len(scene.State.Policies))
+				return c.In(scene.State)
+			},
+			prober: func() (engine.Prober, error) { return changer.Changed(scene.Work, c) },
 		}
-		holds, err := g.checkHolds(ctx, prober, &objectsAt{grader: g, state: state}, plan, pc)
+		holds, err := changed.holds(ctx, pc)
 		return err == nil && holds
 	}
 }
 
-// checkHolds reports whether a check passes. It asks for nothing more.
-func (g *Grader) checkHolds(ctx context.Context, prober Prober, objects *objectsAt, plan *taskPlan, pc *plannedCheck) (bool, error) {
-	switch {
-	case pc.invariant != nil:
-		c, _, err := checkInvariant(ctx, prober, pc)
-		return c.Passed, err
-	case pc.object != nil:
-		c, err := objects.check(ctx, pc)
-		return c.Passed, err
-	}
-	found, err := prober.Probe(ctx, plan.probes[pc.probe:pc.probe+1])
-	return err == nil && found[0].Verdict.Meets(pc.Expected), err
-}
-
-// checkProbe holds a probe's outcome against what was expected.
-func checkProbe(pc *plannedCheck, found *Outcome) Check {
-	c := pc.Check
-	c.Verdict = found.Verdict
-	switch {
-	case found.Verdict == labs.ProbeError || found.Verdict == "":
-		c.Verdict, c.Error = labs.ProbeError, found.Error
-		if c.Error == "" {
-			c.Error = "the probe could not be run"
+// Holds reports whether every check of an objective passes at a checkpoint, whose prober and state are given; task and
+// objective are indices. It stops at the first check that fails.
+func (g *Grader) Holds(ctx context.Context, prober engine.Prober, state *engine.State, task, objective int) (bool, error) {
+	at := g.newCheckpoint(task, state, prober)
+	checks := at.plan.objectives[objective].checks
+	for i := range checks {
+		if holds, err := at.holds(ctx, &checks[i]); err != nil || !holds {
+			return false, err
 		}
-	case found.Verdict.Meets(pc.Expected):
-		c.Passed = true
-	default:
-		c.Why = why(found)
 	}
-	return c
-}
-
-// checkInvariant looks for a connection that breaks the invariant, which it returns if there is one.
-func checkInvariant(ctx context.Context, prober Prober, pc *plannedCheck) (Check, *Outcome, error) {
-	c := pc.Check
-	breaks, err := prober.Prove(ctx, *pc.invariant)
-	switch {
-	case ctx.Err() != nil:
-		return c, nil, ctx.Err()
-	case err != nil:
-		c.Verdict, c.Error = labs.ProbeError, err.Error()
-	case breaks == nil:
-		c.Passed = true
-	case breaks.Verdict == labs.ProbeError:
-		c.Verdict, c.Error = labs.ProbeError, breaks.Error
-	default:
-		c.Verdict = breaks.Verdict
-		c.From, c.To = breaks.Probe.From.String(), TargetName(breaks.Probe.To)
-		if d := breaks.Detail; d != nil {
-			c.From, c.To = d.From, connection(d.Probe)
-		}
-		c.Why = why(breaks)
-	}
-	return c, breaks, nil
+	return true, nil
 }

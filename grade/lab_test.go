@@ -18,9 +18,9 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/grade/offline"
-	"github.com/labctl/labctl/labs"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -30,15 +30,6 @@ func shop(tb testing.TB) (*grade.Grader, *offline.Engine) {
 	tb.Helper()
 	lab := gradetest.Load(tb, os.DirFS("testdata/lab"))
 	return lab.Grader, lab.Engine
-}
-
-// inline loads a lab from the text of its lab.hcl and its other files, as a txtar archive.
-func inline(t *testing.T, hcl, files string) (*labs.Lab, *offline.Engine) {
-	t.Helper()
-	fsys := archiveFS(txtar.Parse([]byte(files)), "")
-	fsys["lab.hcl"] = &fstest.MapFile{Data: []byte(hcl)}
-	lab := gradetest.Load(t, fsys)
-	return lab.Lab, lab.Engine
 }
 
 // archiveFS is the files of an archive below a directory.
@@ -98,7 +89,7 @@ func TestSubmissions(t *testing.T) {
 				case "hints":
 					opts.Hints = strings.Fields(value)
 				case "reveal":
-					opts.Reveal = true
+					opts.AfterDue = true
 				}
 			}
 			name, got := outcome(t, archiveFS(a, "submission/"), opts)
@@ -132,14 +123,14 @@ func outcome(t *testing.T, fsys fs.FS, opts grade.Options) (name string, text []
 	t.Helper()
 	g, eng := shop(t)
 	once := func() (string, []byte) {
-		sub, err := g.ReadSubmissionFS(fsys, ".", manifest.Limits{})
+		sub, err := g.Rules.ReadFS(fsys, ".", manifest.Limits{})
 		if err == nil {
 			var r *grade.Report
 			if r, err = g.Grade(context.Background(), sub, eng, opts); err == nil {
 				return "report.json", reportJSON(t, r)
 			}
 		}
-		if _, ok := err.(*grade.Refused); !ok {
+		if _, ok := err.(*engine.Refused); !ok {
 			t.Fatal(err)
 		}
 		return "refused", []byte(err.Error() + "\n")

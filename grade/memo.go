@@ -12,21 +12,20 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade/engine"
 )
 
 // memo remembers what states come to. Most of a class get most tasks right, and then nothing in the outcome depends on where
 // in whose file a rule stands. Where something is missed the outcome says where, so it is that of a state that says the same
 // in the same places: what many copy, and what differs in comments only.
 type memo struct {
-	engine  Engine
-	met     *lru.Cache[digest, *taskOutcome] // all of it is met: by what the state says
-	missed  *lru.Cache[digest, *taskOutcome] // by that, and where it stands
+	engine  engine.Engine
+	met     *lru.Cache[digest, *taskResult] // all of it is met: by what the state says
+	missed  *lru.Cache[digest, *taskResult] // by that, and where it stands
 	objects *lru.Cache[*manifest.Object, objectDigests]
 	fine    *lru.Cache[digest, struct{}] // what objects say that the engine takes
-	answers *lru.Cache[digest, objectAnswer]
-	parsed  *manifest.Memory
 	mu      sync.Mutex
-	kinds   map[int][]*taskOutcome // of a task: few, since what is met differs in little
+	kinds   map[int][]*taskResult // of a task: few, since what is met differs in little
 }
 
 type digest = [sha256.Size]byte
@@ -45,37 +44,31 @@ const (
 	rememberedMissed  = 1 << 11
 	rememberedObjects = 1 << 12 // by what they say
 	objectsAtOnce     = 1 << 9  // of the submissions that are graded just now
+	mostObject        = 1 << 14 // bytes of JSON of an object of which something is remembered
+	mostMissed        = 1 << 16 // bytes of an account that is remembered, roughly
 )
 
 // Remembering is the grader for many submissions: what a state that was met before comes to is not asked again. It must be
 // used with that engine only, which has to give equal states equal verdicts, as one that computes does. An engine that
 // asks a cluster is none, and leaves the grader as it is.
-func (g *Grader) Remembering(eng Engine) *Grader {
-	if _, ok := eng.(Checker); !ok {
+func (g *Grader) Remembering(eng engine.Engine) *Grader {
+	if _, ok := eng.(engine.Simulator); !ok {
 		return g
 	}
-	m := &memo{engine: eng, parsed: manifest.NewMemory(rememberedObjects), kinds: map[int][]*taskOutcome{}}
+	m := &memo{engine: eng, kinds: map[int][]*taskResult{}}
 	// The only error is a size that is not positive.
-	m.met, _ = lru.New[digest, *taskOutcome](rememberedMet)
-	m.missed, _ = lru.New[digest, *taskOutcome](rememberedMissed)
+	m.met, _ = lru.New[digest, *taskResult](rememberedMet)
+	m.missed, _ = lru.New[digest, *taskResult](rememberedMissed)
 	m.objects, _ = lru.New[*manifest.Object, objectDigests](objectsAtOnce)
 	m.fine, _ = lru.New[digest, struct{}](rememberedObjects)
-	m.answers, _ = lru.New[digest, objectAnswer](rememberedObjects)
-	again := *g
-	again.memo = m
+	again, rules := *g, *g.Rules
+	rules.Memory = manifest.NewMemory(rememberedObjects)
+	again.memo, again.Rules = m, &rules
 	return &again
 }
 
 // remembers says whether what this engine is asked is remembered.
-func (g *Grader) remembers(eng Engine) bool { return g.memo != nil && g.memo.engine == eng }
-
-// memory is that of parsed objects; nil: there is none.
-func (g *Grader) memory() *manifest.Memory {
-	if g.memo == nil {
-		return nil
-	}
-	return g.memo.parsed
-}
+func (g *Grader) remembers(eng engine.Engine) bool { return g.memo != nil && g.memo.engine == eng }
 
 // digests of an object.
 func (m *memo) digests(o *manifest.Object) objectDigests {
@@ -94,7 +87,9 @@ func (m *memo) digests(o *manifest.Object) objectDigests {
 		h.Write(layout[:])
 		d.exact = digest(h.Sum(nil))
 	}
-	m.objects.Add(o, d)
+	if len(o.JSON) <= mostObject {
+		m.objects.Add(o, d)
+	}
 	return d
 }
 
@@ -105,7 +100,7 @@ type stateKey struct {
 	placed bool   // exact is known
 }
 
-func (m *memo) keyOf(state *State, task int) stateKey {
+func (m *memo) keyOf(state *engine.State, task int) stateKey {
 	says, exact := sha256.New(), sha256.New()
 	number(says, task)
 	key := stateKey{placed: true}
@@ -146,7 +141,7 @@ func number(h hash.Hash, n int) {
 }
 
 // get is the outcome of a state that was met before.
-func (m *memo) get(key stateKey) (*taskOutcome, bool) {
+func (m *memo) get(key stateKey) (*taskResult, bool) {
 	if out, ok := m.met.Get(key.says); ok || !key.placed {
 		return out, ok
 	}
@@ -154,7 +149,7 @@ func (m *memo) get(key stateKey) (*taskOutcome, bool) {
 }
 
 // add remembers an outcome.
-func (m *memo) add(key stateKey, task int, out *taskOutcome) {
+func (m *memo) add(key stateKey, task int, out *taskResult) {
 	met := true
 	for i := range out.checks {
 		for j := range out.checks[i] {
@@ -167,7 +162,7 @@ func (m *memo) add(key stateKey, task int, out *taskOutcome) {
 		met = met && len(out.findings[i]) == 0
 	}
 	if !met {
-		if key.placed {
+		if key.placed && out.size() <= mostMissed {
 			m.missed.Add(key.exact, out)
 		}
 		return
@@ -186,8 +181,24 @@ func (m *memo) add(key stateKey, task int, out *taskOutcome) {
 	}
 }
 
+// size is about how many bytes the accounts take.
+func (o *taskResult) size() int {
+	size := 0
+	for _, checks := range o.checks {
+		for i := range checks {
+			if why := checks[i].Why; why != nil {
+				size += sizeOf(why.Detail)
+				for _, s := range why.Text {
+					size += len(s)
+				}
+			}
+		}
+	}
+	return size
+}
+
 // check is the engine's: of objects that say what it took before it is not asked again.
-func (m *memo) check(eng Checker, objs []*manifest.Object) manifest.Problems {
+func (m *memo) check(eng engine.Simulator, objs []*manifest.Object) manifest.Problems {
 	var anew []*manifest.Object
 	for _, o := range objs {
 		if !m.fine.Contains(m.digests(o).says) {

@@ -7,6 +7,7 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/gradetest"
+	"github.com/labctl/labctl/grade/submission"
 )
 
 // TestNothingHandedIn: what was handed in without anything to grade is told apart from a running lab without policies.
@@ -15,21 +16,21 @@ func TestNothingHandedIn(t *testing.T) {
 	lab := gradetest.Open(t, gradetest.Tutorial)
 	for _, tt := range []struct {
 		name string
-		read func() (*grade.Submission, error)
+		read func() (*submission.Submission, error)
 		opts grade.Options
 		want string
 	}{
-		{"no file", func() (*grade.Submission, error) {
-			return lab.Grader.ReadSubmission(t.TempDir(), manifest.DefaultLimits())
-		}, grade.Options{}, "there is no manifest in it"},
-		{"an empty file", func() (*grade.Submission, error) {
-			return lab.Grader.ReadSubmissionStream("-", strings.NewReader("# nothing\n"), manifest.DefaultLimits())
+		{"no file", func() (*submission.Submission, error) {
+			return lab.Grader.Rules.Read(t.TempDir(), manifest.DefaultLimits())
+		}, grade.Options{}, "it contains no manifest"},
+		{"an empty file", func() (*submission.Submission, error) {
+			return lab.Grader.Rules.ReadStream("-", strings.NewReader("# nothing\n"), manifest.DefaultLimits())
 		}, grade.Options{}, "its manifests are empty"},
-		{"an empty file, of one task", func() (*grade.Submission, error) {
-			return lab.Grader.ReadSubmissionStream("-", strings.NewReader("# nothing\n"), manifest.DefaultLimits())
+		{"an empty file, of one task", func() (*submission.Submission, error) {
+			return lab.Grader.Rules.ReadStream("-", strings.NewReader("# nothing\n"), manifest.DefaultLimits())
 		}, grade.Options{Tasks: []string{"allow-dns"}}, ""},
-		{"a running lab", func() (*grade.Submission, error) {
-			return lab.Grader.ReadRunning(nil, "allow-dns", manifest.DefaultLimits())
+		{"a running lab", func() (*submission.Submission, error) {
+			return lab.Grader.Rules.ReadRunning(nil, "allow-dns", manifest.DefaultLimits())
 		}, grade.Options{}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -42,7 +43,7 @@ func TestNothingHandedIn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := r.Nothing(); got != tt.want && (tt.want == "" || !strings.HasPrefix(got, tt.want)) {
+			if got := r.EmptyReason(); got != tt.want && (tt.want == "" || !strings.HasPrefix(got, tt.want)) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

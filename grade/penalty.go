@@ -2,20 +2,20 @@ package grade
 
 import "math/big"
 
-// Less takes percent of the maximum off a score: never below 0. The mark is passed when what is left reaches it. It is
+// Deduct subtracts percent of the maximum, not going below 0, and sets Passed anew. It is
 // computed from the points that the score shows.
-func (s Score) Less(percent float64) Score {
+func (s Score) Deduct(percent float64) Score {
 	if percent <= 0 || s.Max <= 0 {
 		return s
 	}
-	most := rat(s.Max)
-	off := new(big.Rat).Mul(most, rat(percent))
-	points := new(big.Rat).Sub(rat(s.Points), off.Quo(off, big.NewRat(100, 1)))
+	most := exact(s.Max)
+	off := new(big.Rat).Mul(most, exact(percent))
+	points := new(big.Rat).Sub(exact(s.Points), off.Quo(off, big.NewRat(100, 1)))
 	if points.Sign() < 0 {
 		points.SetInt64(0)
 	}
 	share := percentage(points, most, true)
-	s.Points, s.Percent = shown(points), floor(share)
-	s.Passed = s.Passed && share.Cmp(rat(s.PassMark)) >= 0
+	s.Points, s.Percent = rounded(points), floor(share)
+	s.Passed = s.Passed && share.Cmp(exact(s.PassMark)) >= 0
 	return s
 }

@@ -28,7 +28,7 @@ func TestLess(t *testing.T) {
 		{"what has not passed does not pass by it", score(100, 100, 100, false), 1, score(99, 100, 99, false)},
 		{"nothing to earn", score(0, 0, 100, true), 10, score(0, 0, 100, true)},
 	} {
-		if got := c.score.Less(c.percent); got != c.want {
+		if got := c.score.Deduct(c.percent); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}

@@ -4,10 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/grade/mistake"
+	"github.com/labctl/labctl/grade/submission"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -33,23 +39,23 @@ type Report struct {
 	// Tampering is what the running lab has that was not deployed so; only a lab that wants it reported has it.
 	Tampering []manifest.Problem `json:"tampering,omitempty"`
 	// Probers say what the probes were sent with; only an engine that probes has them.
-	Probers []ProberReport `json:"probers,omitempty"`
+	Probers []engine.ProberReport `json:"probers,omitempty"`
 
 	lab     *labs.Lab
 	running bool    // it tells of a running lab, where nothing is handed in
 	percent float64 // not rounded
 }
 
-// Nothing says why the submission holds nothing to grade; "" if it holds something, or nothing was handed in: only some tasks were
-// graded, or what is in force in a running lab.
-func (r *Report) Nothing() string {
+// EmptyReason says why the submission contains nothing to grade. It is "" if there is something, if only some tasks were
+// graded, or if a running lab was graded, for which nothing is submitted.
+func (r *Report) EmptyReason() string {
 	switch {
 	case r.running:
 		return ""
 	case len(r.Submission.Files) == 0:
-		return "there is no manifest in it (*.yaml, *.yml, *.json)"
+		return "it contains no manifest (*.yaml, *.yml, *.json)" + r.Submission.insteadOfManifests()
 	case len(r.Selected) == 0 && !slices.ContainsFunc(r.Tasks, func(t TaskReport) bool { return t.Attempted }):
-		return "its manifests are empty"
+		return "its manifests are empty or still commented out"
 	}
 	return ""
 }
@@ -66,7 +72,40 @@ type SubmissionReport struct {
 	Layout labs.Layout `json:"layout"` // checkpoints or flat
 	Digest string      `json:"digest"` // "sha256:…" over the names and contents of its files
 	Files  []string    `json:"files"`
+	// MoreFiles is how many more there are: of very many only the first are named.
+	MoreFiles int `json:"more_files,omitempty"`
+	// NotRead names files beside the manifests that nothing was read from, fit to print; MoreNotRead counts those that are not named.
+	NotRead     []string `json:"not_read,omitempty"`
+	MoreNotRead int      `json:"more_not_read,omitempty"`
 }
+
+// Others lists the files that were not read in a few words, at most so many by name; "" if there are none.
+func (s *SubmissionReport) Others(most int) string {
+	names := s.NotRead[:min(most, len(s.NotRead))]
+	text := strings.Join(names, ", ")
+	if more := len(s.NotRead) - len(names) + s.MoreNotRead; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// insteadOfManifests says what was handed in that holds no manifests, and what to do about it.
+func (s *SubmissionReport) insteadOfManifests() string {
+	others := s.Others(5)
+	if others == "" {
+		return ""
+	}
+	text := "; files found: " + others
+	for _, name := range s.NotRead {
+		if meant := strings.TrimSuffix(name, path.Ext(name)); strings.EqualFold(path.Ext(name), ".txt") && submission.Suffix(meant) != "" {
+			return text + fmt.Sprintf(" (rename %s to %s)", path.Base(name), path.Base(meant))
+		}
+	}
+	return text
+}
+
+// Finding is something worth knowing about a submission beyond a check that missed.
+type Finding = mistake.Finding
 
 // Status is the outcome in one word.
 type Status string
@@ -74,7 +113,8 @@ type Status string
 const (
 	Passed  Status = "passed"
 	Failed  Status = "failed"
-	Errored Status = "error" // some check could not be carried out: the score is not to be relied on
+	Refused Status = "refused" // nothing was graded, because of what was submitted: 0 points
+	Errored Status = "error"   // some check could not be carried out: the score is not to be relied on
 )
 
 // Score is what was earned of the whole. Points may exceed Max through bonus objectives; Percent may not
@@ -119,8 +159,8 @@ const (
 	Partly  ObjectiveStatus = "partly" // some checks hold, and partial = "proportional" pays for them
 	Missed  ObjectiveStatus = "missed"
 	Blocked ObjectiveStatus = "blocked" // an objective that it depends on is not met
-	Hidden  ObjectiveStatus = "hidden"  // counted in the score, not told
-	Error   ObjectiveStatus = "error"   // a check could not be carried out: neither met nor missed
+	Hidden  ObjectiveStatus = "hidden"  // counted in the score, not shown
+	Error   ObjectiveStatus = "error"   // a check could not be run: neither met nor missed
 )
 
 // ObjectiveReport is the outcome of one objective. A hidden one has no title, points or checks.
@@ -135,31 +175,21 @@ type ObjectiveReport struct {
 	Checks    []Check         `json:"checks"`     // maybe those of other reports too: not to be changed
 }
 
-// CheckKind says which block of the lab a check comes from.
-type CheckKind string
-
-const (
-	CheckExpect    CheckKind = "expect"
-	CheckMatrix    CheckKind = "matrix"
-	CheckInvariant CheckKind = "invariant"
-	CheckObject    CheckKind = "object"
-)
-
 // Check is one thing that an objective asked, and the answer. An expect or matrix block gives one for each
 // source and target.
 type Check struct {
-	Kind     CheckKind    `json:"kind"`
-	Name     string       `json:"name,omitempty"` // of an invariant or object block
-	From     string       `json:"from,omitempty"`
-	To       string       `json:"to,omitempty"` // "backend:8080", "external internet:443", "dns kubernetes.io"
-	Expected labs.Verdict `json:"expected,omitempty"`
-	Verdict  labs.Verdict `json:"verdict,omitempty"`
-	Passed   bool         `json:"passed"`
-	Because  string       `json:"because,omitempty"` // the author's sentence, when it missed
-	Why      *Why         `json:"why,omitempty"`     // when it missed
-	Mistake  string       `json:"mistake,omitempty"` // Finding.ID
-	Hint     string       `json:"hint,omitempty"`    // Finding.Hint
-	Error    string       `json:"error,omitempty"`   // why it could not be carried out
+	Kind     CheckKind       `json:"kind"`
+	Name     string          `json:"name,omitempty"` // of an invariant or object block
+	From     string          `json:"from,omitempty"`
+	To       string          `json:"to,omitempty"` // "backend:8080", "external internet:443", "dns kubernetes.io"
+	Expected verdict.Verdict `json:"expected,omitempty"`
+	Verdict  verdict.Verdict `json:"verdict,omitempty"`
+	Passed   bool            `json:"passed"`
+	Because  string          `json:"because,omitempty"` // the author's sentence, when it missed
+	Why      *Why            `json:"why,omitempty"`     // when it missed
+	Mistake  string          `json:"mistake,omitempty"` // Finding.ID
+	Hint     string          `json:"hint,omitempty"`    // Finding.Hint
+	Error    string          `json:"error,omitempty"`   // why it could not be carried out
 }
 
 // Why is how a verdict came about.
@@ -169,8 +199,11 @@ type Why struct {
 	// Detail is the same for programs: the rule that decided each side, and where it stands.
 	Detail *policy.Result `json:"detail,omitempty"`
 	// Flow is the packet that settled the verdict; only probes in a cluster have one.
-	Flow *Flow `json:"flow,omitempty"`
+	Flow *engine.Flow `json:"flow,omitempty"`
 }
+
+// ExactPercent is the score in percent, at most 100, without the rounding of Score.Percent; 0 for a report read from JSON.
+func (r *Report) ExactPercent() float64 { return r.percent }
 
 // LabFile returns the lab that was graded (for views that show its texts); nil for a report read from JSON.
 func (r *Report) LabFile() *labs.Lab { return r.lab }
@@ -191,26 +224,3 @@ func (r *Report) encode(indent string) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
-
-// ExitCode is the exit code of `labctl grade` for the report: 0 passed, 1 below the pass mark, 3 some check
-// could not be carried out.
-func (r *Report) ExitCode() int {
-	switch r.Status {
-	case Passed:
-		return 0
-	case Failed:
-		return 1
-	}
-	return 3
-}
-
-// Refused is the error for a submission that is not graded at all: it holds what the lab does not allow,
-// or what an API server would not take. Every reason is given. `labctl grade` exits with 4.
-type Refused struct {
-	Problems manifest.Problems
-}
-
-func (r *Refused) Error() string { return "submission refused:\n" + r.Problems.Error() }
-
-// Unwrap gives the problems.
-func (r *Refused) Unwrap() error { return r.Problems }

@@ -5,21 +5,22 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/labctl/labctl/grade/submission"
 	"github.com/labctl/labctl/labs"
 )
 
-// scored is the outcome of one objective before it is decided what of it is told.
+// scored is the outcome of one objective before it is decided what of it is shown.
 type scored struct {
 	status    ObjectiveStatus
 	points    *big.Rat // shared: not to be changed
-	shown     float64  // the same, as it is shown
+	rounded   float64  // the same, as it is shown
 	blockedBy []string // "task/objective" or "task"
 }
 
 // scorer works out every objective's status, those that others depend on first.
 type scorer struct {
 	g        *Grader
-	outcomes []*taskOutcome
+	outcomes []*taskResult
 	done     map[[2]int]*scored
 	zero     big.Rat
 }
@@ -51,11 +52,11 @@ func (s *scorer) objective(task, objective int) *scored {
 	case len(r.blockedBy) > 0:
 		r.status = Blocked
 	case total > 0 && met == total:
-		r.status, r.points, r.shown = Met, op.points, op.worth
+		r.status, r.points, r.rounded = Met, op.points, op.rounded
 	case met > 0 && op.Partial == labs.PartialProportional:
 		r.status = Partly
 		r.points = new(big.Rat).Mul(op.points, big.NewRat(int64(met), int64(total)))
-		r.shown = shown(r.points)
+		r.rounded = rounded(r.points)
 	default:
 		r.status = Missed
 	}
@@ -66,15 +67,15 @@ func (s *scorer) objective(task, objective int) *scored {
 func (s *scorer) blockers(task int, o *labs.Objective) []string {
 	var by []string
 	for _, dep := range s.g.lab.Tasks[task].DependsOn {
-		if i, ok := s.g.taskIndex[dep]; ok && !s.taskMet(i) {
+		if i, err := s.g.Rules.Task(dep); err == nil && !s.taskMet(i) {
 			by = append(by, dep)
 		}
 	}
 	for _, dep := range o.DependsOn {
 		in, name := task, dep
 		if t, n, other := strings.Cut(dep, "/"); other {
-			i, ok := s.g.taskIndex[t]
-			if !ok {
+			i, err := s.g.Rules.Task(t)
+			if err != nil {
 				continue
 			}
 			in, name = i, n
@@ -98,18 +99,20 @@ func (s *scorer) taskMet(task int) bool {
 }
 
 // report puts the outcomes together.
-func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome, selected []bool, hints map[int][]HintTaken, opts Options) *Report {
+func (g *Grader) report(sub *submission.Submission, engine string, outcomes []*taskResult, selected []bool, hints map[int][]HintTaken, opts Options) *Report {
 	r := &Report{
 		FormatVersion: FormatVersion,
 		Lab:           LabReport{Name: g.lab.Name, Title: g.lab.Title, Digest: g.lab.Digest},
 		Engine:        engine,
 		Status:        Failed,
 		Selected:      []string{},
-		Submission:    SubmissionReport{Layout: sub.Layout, Digest: sub.Digest, Files: append([]string{}, sub.Files...)},
-		Tasks:         []TaskReport{},
-		Findings:      []Finding{},
-		lab:           g.lab,
-		running:       sub.upTo != nil,
+		Submission: SubmissionReport{
+			Layout: sub.Layout, Digest: sub.Digest, Files: append([]string{}, sub.Files...), NotRead: sub.NotRead, MoreNotRead: sub.MoreNotRead,
+		},
+		Tasks:    []TaskReport{},
+		Findings: []Finding{},
+		lab:      g.lab,
+		running:  sub.Running(),
 	}
 	s := scorer{g: g, outcomes: outcomes, done: make(map[[2]int]*scored)}
 	points, most := new(big.Rat), new(big.Rat)
@@ -124,11 +127,11 @@ func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome,
 			r.Selected = append(r.Selected, t.Name)
 		}
 		tr := TaskReport{
-			Name: t.Name, Title: t.Title, Attempted: sub.attempted(i),
+			Name: t.Name, Title: t.Title, Attempted: sub.Attempted(i),
 			Hints: append([]HintTaken{}, hints[i]...), Objectives: make([]ObjectiveReport, len(t.Objectives)),
 		}
 		taskPoints, cost := new(big.Rat), new(big.Rat)
-		for _, f := range sub.findings {
+		for _, f := range sub.Findings() {
 			if f.Task == t.Name {
 				findings = append(findings, f)
 			}
@@ -146,25 +149,26 @@ func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome,
 			}
 		}
 		for _, h := range hints[i] {
-			cost.Add(cost, rat(h.Cost))
+			cost.Add(cost, exact(h.Cost))
 		}
 		if taskPoints.Sub(taskPoints, cost); taskPoints.Sign() < 0 {
 			taskPoints.SetInt64(0)
 		}
-		tr.Score = TaskScore{Points: shown(taskPoints), Max: g.plans[i].max, HintCost: shown(cost)}
+		tr.Score = TaskScore{Points: rounded(taskPoints), Max: g.plans[i].rounded, HintCost: rounded(cost)}
 		points.Add(points, taskPoints)
-		most.Add(most, g.plans[i].most)
+		most.Add(most, g.plans[i].exact)
 		r.Tasks = append(r.Tasks, tr)
 	}
 	if sub.Layout == labs.LayoutFlat {
-		findings = append(slices.Clone(sub.findings), findings...)
+		findings = append(slices.Clone(sub.Findings()), findings...)
 	}
 	r.Findings = distinct(findings)
+	r.bound()
 
 	percent := percentage(points, most, missed)
 	r.Score = Score{
-		Points: shown(points), Max: shown(most), Percent: floor(percent), PassMark: g.lab.PassMark,
-		Passed: !failed && percent.Cmp(rat(g.lab.PassMark)) >= 0,
+		Points: rounded(points), Max: rounded(most), Percent: floor(percent), PassMark: g.lab.PassMark,
+		Passed: !failed && percent.Cmp(exact(g.lab.PassMark)) >= 0,
 	}
 	r.percent, _ = percent.Float64()
 	switch {
@@ -177,21 +181,23 @@ func (g *Grader) report(sub *Submission, engine string, outcomes []*taskOutcome,
 }
 
 // MaxPoints is what the selected tasks are worth, bonus objectives aside; all tasks if the options name none.
-func (g *Grader) MaxPoints(opts Options) float64 {
+func (g *Grader) MaxPoints(opts Options) float64 { return MaxPoints(g.lab, opts.Tasks) }
+
+// MaxPoints is what the named tasks of a lab are worth, bonus objectives aside; all of them if none is named. It is what every
+// report, format and platform receives.
+func MaxPoints(lab *labs.Lab, tasks []string) float64 {
 	most := new(big.Rat)
-	for i := range g.lab.Tasks {
-		if len(opts.Tasks) == 0 || slices.Contains(opts.Tasks, g.lab.Tasks[i].Name) {
-			most.Add(most, g.plans[i].most)
+	for i := range lab.Tasks {
+		if len(tasks) > 0 && !slices.Contains(tasks, lab.Tasks[i].Name) {
+			continue
+		}
+		for _, o := range lab.Tasks[i].Objectives {
+			if !o.Bonus {
+				most.Add(most, exact(o.Points))
+			}
 		}
 	}
-	return shown(most)
-}
-
-func (s *Submission) attempted(task int) bool {
-	if s.Layout == labs.LayoutFlat {
-		return s.Steps[0].Attempted
-	}
-	return s.Steps[task].Attempted
+	return rounded(most)
 }
 
 // objectiveReport tells of an objective what the options and its visibility let.
@@ -202,7 +208,7 @@ func (g *Grader) objectiveReport(task, objective int, got *scored, checks []Chec
 		r.Status = Hidden
 		return r
 	}
-	r.Title, r.Points, r.Status = o.Title, &got.shown, got.status
+	r.Title, r.Points, r.Status = o.Title, &got.rounded, got.status
 	if got.status == Blocked {
 		for _, by := range got.blockedBy {
 			if !g.hidden(by, opts) {
@@ -225,11 +231,11 @@ func (g *Grader) visibility(task, objective int) labs.Visibility {
 	return t.Visibility
 }
 
-// hidden reports whether the objective called "task/objective" is not told.
+// hidden reports whether the objective called "task/objective" is not shown.
 func (g *Grader) hidden(name string, opts Options) bool {
 	task, objective, one := strings.Cut(name, "/")
-	i := g.taskIndex[task]
-	if !one {
+	i, err := g.Rules.Task(task)
+	if !one || err != nil {
 		return false
 	}
 	j := slices.IndexFunc(g.lab.Tasks[i].Objectives, func(o labs.Objective) bool { return o.Name == objective })
@@ -239,9 +245,9 @@ func (g *Grader) hidden(name string, opts Options) bool {
 func hides(v labs.Visibility, opts Options) bool {
 	switch v {
 	case labs.Hidden:
-		return !opts.RevealHidden
+		return !opts.Reveal
 	case labs.AfterDue:
-		return !opts.Reveal && !opts.RevealHidden
+		return !opts.AfterDue && !opts.Reveal
 	}
 	return false
 }
@@ -292,8 +298,8 @@ func floor(r *big.Rat) float64 {
 	return f
 }
 
-// shown rounds points to four decimals.
-func shown(r *big.Rat) float64 {
+// rounded rounds points to four decimals.
+func rounded(r *big.Rat) float64 {
 	if r.IsInt() && r.Num().IsInt64() {
 		return float64(r.Num().Int64())
 	}

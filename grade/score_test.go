@@ -8,18 +8,22 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/labs/labstest"
 )
 
 // answers is an engine whose verdicts are given by the target's port.
-type answers map[int]grade.Outcome
+type answers map[int]engine.Observation
 
-func (a answers) Name() string                                                  { return "offline" }
-func (a answers) At(context.Context, *grade.State) (grade.Prober, error)        { return a, nil }
-func (a answers) Prove(context.Context, labs.Invariant) (*grade.Outcome, error) { return nil, nil }
-func (a answers) Probe(_ context.Context, probes []grade.Probe) ([]grade.Outcome, error) {
-	out := make([]grade.Outcome, len(probes))
+func (a answers) Name() string                                                       { return "offline" }
+func (a answers) At(context.Context, *engine.State) (engine.Prober, error)           { return a, nil }
+func (a answers) Notes() engine.Notes                                                { return engine.Notes{} }
+func (a answers) Prove(context.Context, labs.Invariant) (*engine.Observation, error) { return nil, nil }
+func (a answers) Probe(_ context.Context, probes []engine.Probe) ([]engine.Observation, error) {
+	out := make([]engine.Observation, len(probes))
 	for i, p := range probes {
 		out[i] = a[p.To.Port]
 		out[i].Probe = p
@@ -35,17 +39,17 @@ const (
 )
 
 var someAnswers = answers{
-	open:   {Verdict: labs.Allowed},
-	closed: {Verdict: labs.Dropped},
-	broken: {Verdict: labs.ProbeError, Error: "no pod to probe from"},
+	open:   {Verdict: verdict.Allowed},
+	closed: {Verdict: verdict.Dropped},
+	broken: {Verdict: verdict.ProbeError, Error: "no pod to probe from"},
 }
 
 // wants is an objective that expects its ports to be allowed.
 func wants(name string, points float64, ports ...int) labs.Objective {
 	o := labs.Objective{Name: name, Points: points, Partial: labs.PartialAll}
 	for _, p := range ports {
-		o.Expect = append(o.Expect, labs.Expectation{
-			Verdict: labs.Allowed, From: []labs.Source{{App: "a"}}, To: []labs.Target{{App: "b", Port: p}},
+		o.Checks = append(o.Checks, &labs.Expectation{
+			Verdict: verdict.Allowed, From: []labs.Source{{App: "a"}}, To: []labs.Target{{App: "b", Port: p}},
 		})
 	}
 	return o
@@ -124,7 +128,7 @@ func TestScore(t *testing.T) {
 		{
 			name:   "hidden objectives are told to graders",
 			tasks:  []labs.Task{task("t", wants("a", 3, open), with(wants("b", 1, closed), hidden))},
-			opts:   grade.Options{RevealHidden: true},
+			opts:   grade.Options{Reveal: true},
 			points: 3, max: 4, percent: 75, status: grade.Passed, objectives: "met missed",
 		},
 		{
@@ -221,8 +225,8 @@ func TestScore(t *testing.T) {
 			if c.passMark == 0 {
 				c.passMark = 70
 			}
-			lab := &labs.Lab{Name: "x", Title: "X", Digest: "sha256:0", PassMark: c.passMark, Tasks: c.tasks}
-			r, err := grade.Grade(t.Context(), lab, nil, eng, c.opts)
+			lab := labstest.Complete(&labs.Lab{Name: "x", Title: "X", Digest: "sha256:0", PassMark: c.passMark, Tasks: c.tasks})
+			r, err := newGrader(t, lab).Grade(t.Context(), nil, eng, c.opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,18 +250,9 @@ func TestScore(t *testing.T) {
 	}
 }
 
-func TestExitCode(t *testing.T) {
-	t.Parallel()
-	for status, want := range map[grade.Status]int{grade.Passed: 0, grade.Failed: 1, grade.Errored: 3} {
-		if got := (&grade.Report{Status: status}).ExitCode(); got != want {
-			t.Errorf("%s: exit code %d, want %d", status, got, want)
-		}
-	}
-}
-
 func TestOptionsThatTheLabDoesNotHave(t *testing.T) {
 	t.Parallel()
-	lab := &labs.Lab{Name: "x", Tasks: []labs.Task{task("egress", wants("a", 1, open))}}
+	lab := labstest.Complete(&labs.Lab{Name: "x", Tasks: []labs.Task{task("egress", wants("a", 1, open))}})
 	for _, c := range []struct {
 		opts grade.Options
 		want string
@@ -266,9 +261,9 @@ func TestOptionsThatTheLabDoesNotHave(t *testing.T) {
 		{grade.Options{Tasks: []string{"nonsense"}}, `lab "x" has no task "nonsense"; its tasks are egress`},
 		{grade.Options{Hints: []string{"egress/h"}}, `lab "x" has no hint "egress/h"`},
 		{grade.Options{Hints: []string{"egress/a/h"}}, `lab "x" has no hint "egress/a/h"`},
-		{grade.Options{Hints: []string{"in/h"}}, `hint "in/h": lab "x" has no task "in"`},
+		{grade.Options{Hints: []string{"in/h"}}, `hint "in/h": lab "x" has no task "in"; its tasks are egress`},
 	} {
-		_, err := grade.Grade(t.Context(), lab, nil, someAnswers, c.opts)
+		_, err := newGrader(t, lab).Grade(t.Context(), nil, someAnswers, c.opts)
 		if err == nil || err.Error() != c.want {
 			t.Errorf("%v: error %v, want %s", c.opts, err, c.want)
 		}
@@ -281,16 +276,16 @@ type failing struct {
 	at, probe error
 }
 
-func (f failing) At(context.Context, *grade.State) (grade.Prober, error) { return f, f.at }
-func (f failing) Probe(context.Context, []grade.Probe) ([]grade.Outcome, error) {
+func (f failing) At(context.Context, *engine.State) (engine.Prober, error) { return f, f.at }
+func (f failing) Probe(context.Context, []engine.Probe) ([]engine.Observation, error) {
 	return nil, f.probe
 }
 
 func TestEngineFailures(t *testing.T) {
 	t.Parallel()
-	lab := &labs.Lab{Name: "x", PassMark: 0, Tasks: []labs.Task{task("t", wants("a", 1, open))}}
+	lab := labstest.Complete(&labs.Lab{Name: "x", PassMark: 0, Tasks: []labs.Task{task("t", wants("a", 1, open))}})
 
-	r, err := grade.Grade(t.Context(), lab, nil, failing{probe: errors.New("the cluster is gone")}, grade.Options{})
+	r, err := newGrader(t, lab).Grade(t.Context(), nil, failing{probe: errors.New("the cluster is gone")}, grade.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,19 +293,19 @@ func TestEngineFailures(t *testing.T) {
 		t.Errorf("probes that could not be run: status %s, check %+v", r.Status, c)
 	}
 
-	if _, err := grade.Grade(t.Context(), lab, nil, failing{at: errors.New("no cluster")}, grade.Options{}); err == nil || err.Error() != `task "t": no cluster` {
+	if _, err := newGrader(t, lab).Grade(t.Context(), nil, failing{at: errors.New("no cluster")}, grade.Options{}); err == nil || err.Error() != `task "t": no cluster` {
 		t.Errorf("error %v", err)
 	}
 
 	problems := manifest.Problems{{File: "a.yaml", Line: 3, Message: "toGroups is not modelled"}}
-	_, err = grade.Grade(t.Context(), lab, nil, failing{at: problems}, grade.Options{})
-	if refused := (*grade.Refused)(nil); !errors.As(err, &refused) || len(refused.Problems) != 1 {
+	_, err = newGrader(t, lab).Grade(t.Context(), nil, failing{at: problems}, grade.Options{})
+	if refused := (*engine.Refused)(nil); !errors.As(err, &refused) || len(refused.Problems) != 1 {
 		t.Errorf("a policy that the engine does not model: error %v, want a refusal", err)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := grade.Grade(ctx, lab, nil, someAnswers, grade.Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := newGrader(t, lab).Grade(ctx, nil, someAnswers, grade.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("after an interrupt: error %v", err)
 	}
 }
@@ -319,7 +314,7 @@ func TestEngineFailures(t *testing.T) {
 func TestAccount(t *testing.T) {
 	t.Parallel()
 	rule := policy.RuleRef{Policy: manifest.Ref{Kind: "NetworkPolicy", Namespace: "default", Name: "deny"}, File: "deny.yaml", Line: 4}
-	deny := &policy.Side{Verdict: policy.Dropped, Endpoint: "default/b", Decision: policy.ByDefaultDeny, Isolating: []policy.RuleRef{rule}}
+	deny := &policy.Side{Verdict: verdict.Dropped, Endpoint: "default/b", Decision: policy.ByDefaultDeny, Isolating: []policy.RuleRef{rule}}
 	for _, c := range []struct {
 		name   string
 		result policy.Result
@@ -327,30 +322,30 @@ func TestAccount(t *testing.T) {
 	}{
 		{
 			"default deny",
-			policy.Result{Verdict: policy.Dropped, Egress: &policy.Side{Verdict: policy.Allowed, Decision: policy.ByDefault}, Ingress: deny},
+			policy.Result{Verdict: verdict.Dropped, Egress: &policy.Side{Verdict: verdict.Allowed, Decision: policy.ByDefault}, Ingress: deny},
 			"Ingress to default/b is dropped by default deny: NetworkPolicy default/deny (deny.yaml:4) selects it for ingress, and no rule allows this connection.",
 		},
 		{
 			"a look-up that fails",
-			policy.Result{Verdict: policy.DNSFailed, DNS: &policy.Result{
-				Probe: policy.Probe{To: "svc:kube-system/kube-dns", Port: 53, Protocol: "UDP"}, Verdict: policy.Dropped,
-				Egress: &policy.Side{Verdict: policy.Dropped, Endpoint: "default/a", Decision: policy.ByDeny, Rule: &rule},
+			policy.Result{Verdict: verdict.DNSFailed, DNS: &policy.Result{
+				Probe: policy.Probe{To: "svc:kube-system/kube-dns", Port: 53, Protocol: "UDP"}, Verdict: verdict.Dropped,
+				Egress: &policy.Side{Verdict: verdict.Dropped, Endpoint: "default/a", Decision: policy.ByDeny, Rule: &rule},
 			}},
 			"The name is looked up first, and the look-up at svc:kube-system/kube-dns:53/UDP fails (dropped). Egress from default/a is denied by NetworkPolicy default/deny (deny.yaml:4).",
 		},
 		{
 			"one of several backends",
-			policy.Result{Probe: policy.Probe{To: "svc:default/b"}, Verdict: policy.Dropped, Backends: []policy.Result{
-				{Verdict: policy.Allowed}, {Probe: policy.Probe{To: "default/b-2"}, Verdict: policy.Dropped, Ingress: deny},
+			policy.Result{Probe: policy.Probe{To: "svc:default/b"}, Verdict: verdict.Dropped, Backends: []policy.Result{
+				{Verdict: verdict.Allowed}, {Probe: policy.Probe{To: "default/b-2"}, Verdict: verdict.Dropped, Ingress: deny},
 			}},
 			"Of the 2 addresses behind svc:default/b, default/b-2 is dropped. Ingress to default/b is dropped by default deny: NetworkPolicy default/deny (deny.yaml:4) selects it for ingress, and no rule allows this connection.",
 		},
 		{
 			"allowed",
 			policy.Result{
-				Verdict: policy.Allowed,
-				Egress:  &policy.Side{Verdict: policy.Allowed, Endpoint: "default/a", Decision: policy.ByDefault},
-				Ingress: &policy.Side{Verdict: policy.Allowed, Endpoint: "default/b", Decision: policy.ByAllow, Rule: &policy.RuleRef{Policy: rule.Policy, Rule: "spec.ingress[0]", File: "deny.yaml", Line: 9}},
+				Verdict: verdict.Allowed,
+				Egress:  &policy.Side{Verdict: verdict.Allowed, Endpoint: "default/a", Decision: policy.ByDefault},
+				Ingress: &policy.Side{Verdict: verdict.Allowed, Endpoint: "default/b", Decision: policy.ByAllow, Rule: &policy.RuleRef{Policy: rule.Policy, Rule: "spec.ingress[0]", File: "deny.yaml", Line: 9}},
 			},
 			"Egress from default/a is open: no policy in force selects it for egress. Ingress to default/b is allowed by spec.ingress[0] of NetworkPolicy default/deny (deny.yaml:9).",
 		},
@@ -362,4 +357,13 @@ func TestAccount(t *testing.T) {
 			}
 		})
 	}
+}
+
+func newGrader(t *testing.T, lab *labs.Lab) *grade.Grader {
+	t.Helper()
+	g, err := grade.NewGrader(lab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
 }

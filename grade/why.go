@@ -6,14 +6,18 @@ import (
 	"strings"
 
 	"github.com/labctl/labctl/cilium/policy"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 )
 
 // nearShown is how many rules that nearly matched an account names; programs find all in Why.Detail.
 const nearShown = 3
 
+// isolatingShown is how many policies that isolate an account names.
+const isolatingShown = 5
+
 // why accounts for a verdict.
-func why(o *Outcome) *Why {
+func why(o *engine.Observation) *Why {
 	w := &Why{Text: []string{}, Detail: o.Detail}
 	if o.Detail != nil {
 		w.Text = Account(o.Detail)
@@ -30,7 +34,7 @@ func why(o *Outcome) *Why {
 	return w
 }
 
-func joinVerdicts(verdicts []labs.Verdict) string {
+func joinVerdicts(verdicts []verdict.Verdict) string {
 	words := make([]string, len(verdicts))
 	for i, v := range verdicts {
 		words[i] = string(v)
@@ -40,7 +44,7 @@ func joinVerdicts(verdicts []labs.Verdict) string {
 
 // Account tells in sentences how a verdict came about, the side that decided first.
 func Account(r *policy.Result) []string {
-	if r.DNS != nil && r.Verdict == policy.DNSFailed {
+	if r.DNS != nil && r.Verdict == verdict.DNSFailed {
 		text := []string{fmt.Sprintf("The name is looked up first, and the look-up at %s fails (%s).", connection(r.DNS.Probe), r.DNS.Verdict)}
 		return append(text, Account(r.DNS)...)
 	}
@@ -54,7 +58,7 @@ func Account(r *policy.Result) []string {
 	if r.Reason != "" {
 		text = append(text, sentence(r.Reason))
 	}
-	if r.Verdict == policy.Allowed {
+	if r.Verdict == verdict.Allowed {
 		if r.Egress != nil {
 			text = append(text, permitted(r.Egress, "egress", "Egress from"))
 		}
@@ -63,10 +67,10 @@ func Account(r *policy.Result) []string {
 		}
 		return text
 	}
-	if r.Egress != nil && r.Egress.Verdict != policy.Allowed {
+	if r.Egress != nil && r.Egress.Verdict != verdict.Allowed {
 		text = append(text, refused(r.Egress, "egress", "Egress from")...)
 	}
-	if r.Ingress != nil && r.Ingress.Verdict != policy.Allowed {
+	if r.Ingress != nil && r.Ingress.Verdict != verdict.Allowed {
 		text = append(text, refused(r.Ingress, "ingress", "Ingress to")...)
 	}
 	return text
@@ -102,17 +106,20 @@ func refused(s *policy.Side, direction, at string) []string {
 		for i := range s.Isolating {
 			names[i] = ruleName(&s.Isolating[i])
 		}
+		if shown := min(len(names), isolatingShown); shown < len(s.Isolating)+s.MoreIsolating {
+			names = append(names[:shown], fmt.Sprintf("%d more", len(s.Isolating)+s.MoreIsolating-shown))
+		}
 		selects := "selects"
 		if len(names) > 1 {
 			selects = "select"
 		}
 		text := []string{fmt.Sprintf("%s %s is dropped by default deny: %s %s it for %s, and no rule allows this connection.",
 			at, s.Endpoint, orPolicy(names), selects, direction)}
-		told := 0
+		named := 0
 		for i := range s.Near {
 			near := &s.Near[i]
 			switch {
-			case told == nearShown:
+			case named == nearShown:
 				return text
 			case near.Rule == "" && near.Mismatch == policy.MismatchNoPeer:
 				continue // the policy has no rule: it is one of those that isolate, and named already
@@ -121,7 +128,7 @@ func refused(s *policy.Side, direction, at string) []string {
 			default:
 				text = append(text, fmt.Sprintf("%s does not match: %s.", ruleName(&near.RuleRef), strings.TrimRight(near.Why, ".")))
 			}
-			told++
+			named++
 		}
 		return text
 	}

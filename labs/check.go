@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/labctl/labctl/internal/wording"
 )
 
 // checkTasks checks what needs all tasks: that there are some, and whom they depend on.
 func (s *scope) checkTasks(lab *Lab, written bool) {
 	if len(lab.Tasks) == 0 && !written {
-		s.diags.add(errorDiag(s.startOfFile(), "No task", `The lab has no task. Add one: task "NAME" { objective "NAME" { … } }.`))
+		s.diags.add(errorDiag(s.startOfFile(), "No task",
+			`The lab has no task. Add one: task "NAME" { objective "NAME" { … } }.`))
 	}
 	names := make([]string, len(lab.Tasks))
 	for i, t := range lab.Tasks {
@@ -22,9 +25,9 @@ func (s *scope) checkTasks(lab *Lab, written bool) {
 			at := n.elementRange("depends_on", j)
 			switch {
 			case !slices.Contains(names, dep):
-				s.errorf(at, "Unknown task", "The lab has no task %q.%s", dep, didYouMean(dep, names))
+				s.errorf(at, "Unknown task", "The lab has no task %q.%s", dep, wording.DidYouMean(dep, names))
 			case slices.Contains(t.DependsOn[:j], dep):
-				s.errorf(at, "Task repeated", "%q is in the list already.", dep)
+				s.errorf(at, "Task repeated", "%q is already in the list.", dep)
 			default:
 				graph[t.Name] = append(graph[t.Name], dep)
 			}
@@ -32,7 +35,8 @@ func (s *scope) checkTasks(lab *Lab, written bool) {
 	}
 	for i, t := range lab.Tasks {
 		if cycle := findCycle(graph, t.Name); cycle != nil {
-			s.errorf(s.taskNodes[i].rng("depends_on"), "Circular dependency", "The task %q depends on itself: %s.", t.Name, strings.Join(cycle, " → "))
+			s.errorf(s.taskNodes[i].rng("depends_on"), "Circular dependency", "The task %q depends on itself: %s.",
+				t.Name, strings.Join(cycle, " → "))
 			continue
 		}
 		for j, dep := range t.DependsOn {
@@ -70,19 +74,12 @@ func (s *scope) checkObjectives(lab *Lab) {
 				if !strings.Contains(dep, "/") {
 					full = t.Name + "/" + dep
 				}
-				at := n.elementRange("depends_on", j)
-				switch {
-				case !known[full]:
-					detail := fmt.Sprintf("The task %q has no objective %q.%s", t.Name, dep, didYouMean(dep, own))
-					if strings.Contains(dep, "/") {
-						detail = fmt.Sprintf("Neither this task nor an earlier one has the objective %q.%s", dep, didYouMean(dep, all))
-					} else if i := slices.IndexFunc(earlier, func(e string) bool { return strings.HasSuffix(e, "/"+dep) }); i >= 0 {
-						detail += fmt.Sprintf(" There is %q.", earlier[i])
-					}
-					s.errorf(at, "Unknown objective", "%s", detail)
-				default:
+				if known[full] {
 					graph[t.Name+"/"+o.Name] = append(graph[t.Name+"/"+o.Name], full)
+					continue
 				}
+				s.errorf(n.elementRange("depends_on", j), "Unknown objective", "%s",
+					unknownObjective(dep, t.Name, own, all, earlier))
 			}
 		}
 		for _, o := range t.Objectives {
@@ -90,13 +87,29 @@ func (s *scope) checkObjectives(lab *Lab) {
 				continue
 			}
 			if cycle := findCycle(graph, t.Name+"/"+o.Name); cycle != nil {
-				s.errorf(s.objectiveNodes[o.Range.String()+o.Name].rng("depends_on"), "Circular dependency", "The objective %q depends on itself: %s.", o.Name, strings.Join(cycle, " → "))
+				s.errorf(s.objectiveNodes[o.Range.String()+o.Name].rng("depends_on"), "Circular dependency",
+					"The objective %q depends on itself: %s.", o.Name, strings.Join(cycle, " → "))
 			}
 		}
 	}
 	if len(lab.Tasks) > 0 && total == 0 && !s.diags.HasErrors() {
-		s.errorf(lab.Tasks[0].Range, "No points", "No objective of the lab has points (bonus does not count), so there is no score to reach.")
+		s.errorf(lab.Tasks[0].Range, "No points",
+			"No objective of the lab has points (bonus does not count), so there is no score to reach.")
 	}
+}
+
+// unknownObjective reports an unknown objective and suggests similar names: own are those of the task, earlier
+// those of the tasks before it ("task/objective"), all both.
+func unknownObjective(name, task string, own, all, earlier []string) string {
+	if strings.Contains(name, "/") {
+		return fmt.Sprintf("Neither this task nor an earlier one has the objective %q.%s",
+			name, wording.DidYouMean(name, all))
+	}
+	detail := fmt.Sprintf("The task %q has no objective %q.%s", task, name, wording.DidYouMean(name, own))
+	if i := slices.IndexFunc(earlier, func(e string) bool { return strings.HasSuffix(e, "/"+name) }); i >= 0 {
+		detail += fmt.Sprintf(" There is %q.", earlier[i])
+	}
+	return detail
 }
 
 // findCycle returns the way from a name back to itself, or nil.

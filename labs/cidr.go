@@ -15,7 +15,7 @@ var prefixParam = function.Parameter{Name: "prefix", Type: cty.String}
 func parseCIDR(arg int, s string) (*net.IPNet, error) {
 	prefix, err := netip.ParsePrefix(s)
 	if err != nil {
-		return nil, function.NewArgErrorf(arg, "%q is no address range such as 10.0.0.0/8", s)
+		return nil, function.NewArgErrorf(arg, "%q is not an address range such as 10.0.0.0/8", s)
 	}
 	prefix = prefix.Masked()
 	return &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}, nil
@@ -32,7 +32,7 @@ var cidrHostFunc = function.New(&function.Spec{
 		}
 		num, acc := args[1].AsBigFloat().Int(nil)
 		if num == nil || acc != big.Exact || num.BitLen() > 128 {
-			return cty.NilVal, function.NewArgErrorf(1, "the number of the host is a whole number")
+			return cty.NilVal, function.NewArgErrorf(1, "the host number must be a whole number")
 		}
 		ip, err := cidr.HostBig(network, num)
 		if err != nil {
@@ -53,11 +53,11 @@ var cidrSubnetFunc = function.New(&function.Spec{
 		}
 		bits, ok := wholeNumber(args[1])
 		if !ok || bits < 0 || bits > 128 {
-			return cty.NilVal, function.NewArgErrorf(1, "the number of bits is from 0 to 128")
+			return cty.NilVal, function.NewArgErrorf(1, "the number of bits must be from 0 to 128")
 		}
 		num, acc := args[2].AsBigFloat().Int(nil)
 		if num == nil || acc != big.Exact || num.Sign() < 0 || num.BitLen() > 128 {
-			return cty.NilVal, function.NewArgErrorf(2, "the number of the range is a whole number from 0")
+			return cty.NilVal, function.NewArgErrorf(2, "the number of the range must be a whole number, 0 or more")
 		}
 		subnet, err := cidr.SubnetBig(network, bits, num)
 		if err != nil {
@@ -78,7 +78,7 @@ var cidrContainsFunc = function.New(&function.Spec{
 		}
 		addr, err := netip.ParseAddr(args[1].AsString())
 		if err != nil {
-			return cty.NilVal, function.NewArgErrorf(1, "%q is no address", args[1].AsString())
+			return cty.NilVal, function.NewArgErrorf(1, "%q is not an IP address", args[1].AsString())
 		}
 		return cty.BoolVal(network.Contains(addr.AsSlice())), nil
 	},

@@ -33,7 +33,8 @@ func Condition(expr string) (cel.Program, error) {
 	if issues.Err() != nil {
 		var problems []string
 		for _, e := range issues.Errors() {
-			problems = append(problems, fmt.Sprintf("line %d, column %d: %s", e.Location.Line(), e.Location.Column()+1, e.Message))
+			problems = append(problems, fmt.Sprintf("line %d, column %d: %s", e.Location.Line(),
+				e.Location.Column()+1, e.Message))
 		}
 		return nil, conditionError(strings.Join(problems, "; "))
 	}
@@ -43,7 +44,7 @@ func Condition(expr string) (cel.Program, error) {
 	return env.Program(ast, cel.CostLimit(ConditionCostLimit), cel.InterruptCheckFrequency(100))
 }
 
-// CheckCondition says what is wrong with a CEL expression.
+// CheckCondition returns what is wrong with a CEL expression, or nil.
 func CheckCondition(expr string) (err error) {
 	if len(expr) > 16<<10 {
 		return conditionError("it is longer than 16 KiB")

@@ -2,23 +2,23 @@ package labs
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/labctl/labctl/internal/wording"
 )
 
-// Diagnostics is everything that is wrong, or doubtful, with a lab, with the sources that it points into.
+// Diagnostics are the errors and warnings about a lab, with the sources that they point into.
 type Diagnostics struct {
 	hcl.Diagnostics
 	files map[string]*hcl.File
 }
 
-// Diagnostic is one diagnostic as JSON. Lines and columns count from 1; 0 stands for the lab as a whole.
+// Diagnostic is one diagnostic as JSON. Lines and columns count from 1; 0 means the lab as a whole.
 type Diagnostic struct {
 	Severity  string `json:"severity"` // error, warning
 	Summary   string `json:"summary"`
@@ -30,6 +30,9 @@ type Diagnostic struct {
 	EndColumn int    `json:"end_column"`
 	Snippet   string `json:"snippet"` // the line, without its end
 }
+
+// UnsetVariable is the Extra of a diagnostic about a variable without a value. Its name says which.
+type UnsetVariable struct{ Name string }
 
 func newDiagnostics() *Diagnostics {
 	return &Diagnostics{files: map[string]*hcl.File{}}
@@ -44,7 +47,7 @@ func (d *Diagnostics) merge(other *Diagnostics) {
 	maps.Copy(d.files, other.files)
 }
 
-// Add appends diagnostics that were found elsewhere (by a lint, say) and keeps the order.
+// Add adds diagnostics that were found elsewhere, for example by a lint, and keeps the order.
 func (d *Diagnostics) Add(more ...*hcl.Diagnostic) {
 	d.add(more...)
 	d.sort()
@@ -53,7 +56,7 @@ func (d *Diagnostics) Add(more ...*hcl.Diagnostic) {
 // HasErrors reports whether there is an error among the diagnostics.
 func (d *Diagnostics) HasErrors() bool { return d != nil && d.Diagnostics.HasErrors() }
 
-// Err is the errors as one error, or nil.
+// Err returns the errors as one error, or nil.
 func (d *Diagnostics) Err() error {
 	if !d.HasErrors() {
 		return nil
@@ -94,7 +97,7 @@ func (d *Diagnostics) WriteText(w io.Writer, width uint, color bool) error {
 	return hcl.NewDiagnosticTextWriter(w, d.files, width, color).WriteDiagnostics(d.Diagnostics)
 }
 
-// List is the diagnostics for machines.
+// List returns the diagnostics for machines.
 func (d *Diagnostics) List() []Diagnostic {
 	list := []Diagnostic{}
 	if d == nil {
@@ -129,39 +132,11 @@ func warningDiag(rng *hcl.Range, summary, detail string) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: summary, Detail: detail, Subject: rng}
 }
 
-// didYouMean is ` Did you mean "x"?` for the nearest of the names, or what there is to choose from.
-func didYouMean(given string, names []string) string {
-	most := max(2, len(given)/4) // with more edits it is another word
-	if len(given) < 4 {
-		most = 1
-	}
-	best, distance := "", most+1
-	for _, name := range names {
-		if n := levenshtein.Distance(given, name, nil); n < distance && n < len(name) {
-			best, distance = name, n
-		}
-	}
-	if best != "" {
-		return fmt.Sprintf(" Did you mean %q?", best)
-	}
-	return ""
-}
-
-// oneOf lists the names for a message: "a, b or c".
-func oneOf(names []string) string {
-	quoted := make([]string, len(names))
-	for i, name := range names {
-		quoted[i] = fmt.Sprintf("%q", name)
-	}
-	switch len(quoted) {
-	case 0:
-		return "nothing"
-	case 1:
-		return quoted[0]
-	}
-	return strings.Join(quoted[:len(quoted)-1], ", ") + " or " + quoted[len(quoted)-1]
-}
+// anyOf lists names for a message: `"a", "b" or "c"`.
+func anyOf(names []string) string { return wording.Or(wording.Quote(names)) }
 
 func sortedKeys[M ~map[string]V, V any](m M) []string {
 	return slices.Sorted(maps.Keys(m))
 }
+
+func join(list []string) string { return strings.Join(list, ", ") }

@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/labctl/labctl/internal/wording"
 )
 
 //go:embed all:networkpolicy
 var shipped embed.FS
 
-// Shipped lists the names of the labs that come with labctl.
+// Shipped returns the names of the labs that ship with labctl.
 func Shipped() []string {
 	entries, err := shipped.ReadDir(".")
 	if err != nil {
@@ -28,9 +30,8 @@ func Shipped() []string {
 	return names
 }
 
-// Open finds a lab: the directory of that name or, if there is none, the lab that ships under it. It
-// returns the lab's files and what to call it in messages, both for Load. An empty name is the
-// current directory.
+// Open finds a lab: the directory of that name or, if there is none, the lab of that name that ships with labctl. It
+// returns the lab's files and its name in messages, both for Load. An empty name is the current directory.
 func Open(nameOrDir string) (fs.FS, string, error) {
 	if nameOrDir == "" {
 		nameOrDir = "."
@@ -45,10 +46,11 @@ func Open(nameOrDir string) (fs.FS, string, error) {
 	case err == nil && info.IsDir():
 		return openDir(nameOrDir)
 	case err == nil && filepath.Ext(nameOrDir) == ".hcl":
-		return nil, "", fmt.Errorf("%s is a file; a lab is a directory: name %s", nameOrDir, filepath.Dir(nameOrDir))
+		return nil, "", fmt.Errorf("%s is a file, but a lab is a directory: use %s", nameOrDir, filepath.Dir(nameOrDir))
 	}
-	return nil, "", fmt.Errorf("there is no lab %q: it is neither a directory nor one of the labs that ship with labctl (%s).%s",
-		nameOrDir, join(Shipped()), didYouMean(nameOrDir, Shipped()))
+	return nil, "", fmt.Errorf(
+		"there is no lab %q: it is neither a directory nor one of the labs that ship with labctl (%s).%s",
+		nameOrDir, join(Shipped()), wording.DidYouMean(nameOrDir, Shipped()))
 }
 
 // openDir opens a directory so that nothing outside it can be read, whatever links it holds.

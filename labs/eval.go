@@ -2,24 +2,28 @@ package labs
 
 import (
 	"fmt"
-	"maps"
-	"math/big"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/labctl/labctl/internal/wording"
+	"github.com/labctl/labctl/labs/schema"
 )
 
 // scope is what expressions see. Locals, namespaces, apps and externals are evaluated when something
-// first refers to them, so that they may stand in any order and refer to each other.
+// first refers to them, so that they may be in any order and refer to each other.
 type scope struct {
 	src   *source
 	diags *Diagnostics
 	funcs map[string]function.Function
-	// partial says that a file did not parse: what is missing may stand there.
+	// declare decodes the instances of a block that others refer to.
+	declare func(*decl) cty.Value
+	// partial says that a file did not parse: what is missing may be there.
 	partial bool
 	// blocks and connections count against maxBlocks and maxConnections.
 	blocks, connections int
@@ -45,9 +49,19 @@ type scope struct {
 	externals  map[string]*External
 }
 
+// variable is a variable block.
+type variable struct {
+	name     string
+	typ      cty.Type // cty.DynamicPseudoType: any
+	optional *typeexpr.Defaults
+	node     *node
+	value    cty.Value
+	set      bool
+}
+
 // decl is a block that others can refer to.
 type decl struct {
-	spec  *blockSpec
+	spec  *schema.Block
 	block *hcl.Block
 	keys  []string // with for_each: the keys of its instances
 }
@@ -77,7 +91,7 @@ func (s *scope) eval(expr hcl.Expression, in *each) cty.Value {
 		if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallUnknownDiagExtra](d); ok {
 			// HCL's suggestion is whichever near name its map yields first.
 			name := call.CalledFunctionName()
-			d.Detail = fmt.Sprintf("There is no function %q.%s", name, didYouMean(name, sortedKeys(s.funcs)))
+			d.Detail = fmt.Sprintf("There is no function %q.%s", name, wording.DidYouMean(name, sortedKeys(s.funcs)))
 		}
 	}
 	s.diags.add(diags...)
@@ -111,7 +125,8 @@ func (s *scope) context(expr hcl.Expression, in *each) (*hcl.EvalContext, bool) 
 func (s *scope) reference(tr hcl.Traversal, in *each, roots map[string]map[string]cty.Value) bool {
 	root := tr.RootName()
 	if root == "each" && in == nil {
-		s.errorf(tr.SourceRange(), "No for_each", "each.key and each.value exist only in a block with for_each, and in the blocks within it.")
+		s.errorf(tr.SourceRange(), "No for_each",
+			"each.key and each.value exist only in a block with for_each, and in the blocks within it.")
 		return false
 	}
 	names, known := s.names(root, in)
@@ -121,7 +136,7 @@ func (s *scope) reference(tr hcl.Traversal, in *each, roots map[string]map[strin
 		if len(tr) == 1 {
 			detail += " Text goes in quotes."
 		}
-		s.errorf(rng, "Unknown reference", "%s%s", detail, didYouMean(root, referenceRoots))
+		s.errorf(rng, "Unknown reference", "%s%s", detail, wording.DidYouMean(root, referenceRoots))
 		return false
 	}
 	if roots[root] == nil {
@@ -162,9 +177,9 @@ func (s *scope) unknownName(root, name string, names []string, rng hcl.Range) {
 		s.errorf(rng, "Unknown reference", "There is each.key and each.value, and no each.%s.", name)
 		return
 	}
-	hint := didYouMean(name, names)
+	hint := wording.DidYouMean(name, names)
 	if hint == "" && len(names) > 0 && len(names) <= 12 {
-		hint = fmt.Sprintf(" There is %s.", oneOf(names))
+		hint = fmt.Sprintf(" There is %s.", anyOf(names))
 	}
 	s.errorf(rng, "Unknown "+what, "The lab has no %s %q.%s", what, name, hint)
 }
@@ -226,32 +241,6 @@ func (s *scope) resolve(root, name string, rng hcl.Range) cty.Value {
 	return v
 }
 
-// declare decodes the instances of a block that others refer to.
-func (s *scope) declare(d *decl) cty.Value {
-	nodes, complete := s.instances(d.block, d.spec, nil)
-	instances := map[string]cty.Value{}
-	for _, n := range nodes {
-		var v cty.Value
-		switch d.spec.typ {
-		case "namespace":
-			v = s.namespace(n)
-		case "app":
-			v = s.app(n)
-		case "external":
-			v = s.external(n)
-		}
-		if n.key == nil {
-			return v
-		}
-		instances[*n.key] = v
-		d.keys = append(d.keys, *n.key)
-	}
-	if !complete {
-		return cty.DynamicVal
-	}
-	return cty.ObjectVal(instances)
-}
-
 // checkSteps checks what a reference to a block goes on with, to say more than that an object has no
 // such attribute.
 func (s *scope) checkSteps(root, name string, v cty.Value, tr hcl.Traversal) bool {
@@ -270,7 +259,8 @@ func (s *scope) checkSteps(root, name string, v cty.Value, tr hcl.Traversal) boo
 			return true
 		}
 		if !slices.Contains(keys, key) {
-			s.errorf(tr.SourceRange(), "Unknown instance", "%s has for_each and no instance %q.%s It has %s.", at, key, didYouMean(key, keys), oneOf(keys))
+			s.errorf(tr.SourceRange(), "Unknown instance", "%s has for_each and no instance %q.%s It has %s.",
+				at, key, wording.DidYouMean(key, keys), anyOf(keys))
 			return false
 		}
 		v = v.GetAttr(key)
@@ -285,7 +275,8 @@ func (s *scope) checkSteps(root, name string, v cty.Value, tr hcl.Traversal) boo
 	attrs := slices.DeleteFunc(sortedKeys(typ.AttributeTypes()), func(a string) bool { return a == refAttr })
 	attr, static := stepName(rest[0])
 	if !static || !slices.Contains(attrs, attr) {
-		s.errorf(tr.SourceRange(), "Unknown attribute", "%s has no %q.%s It has %s.", at, attr, didYouMean(attr, attrs), oneOf(attrs))
+		s.errorf(tr.SourceRange(), "Unknown attribute", "%s has no %q.%s It has %s.", at, attr,
+			wording.DidYouMean(attr, attrs), anyOf(attrs))
 		return false
 	}
 	if root != "app" || attr != "port" || len(rest) == 1 {
@@ -300,7 +291,8 @@ func (s *scope) checkSteps(root, name string, v cty.Value, tr hcl.Traversal) boo
 	if app == nil || slices.Contains(portNames(app.Ports), port) {
 		return true
 	}
-	s.errorf(tr.SourceRange(), "Unknown port", "The app %q has no port %q; it has %s.%s", app.Name, port, portList(app.Ports), didYouMean(port, portNames(app.Ports)))
+	s.errorf(tr.SourceRange(), "Unknown port", "The app %q has no port %q; it has %s.%s",
+		app.Name, port, portList(app.Ports), wording.DidYouMean(port, portNames(app.Ports)))
 	return false
 }
 
@@ -319,110 +311,3 @@ func stepName(step hcl.Traverser) (string, bool) {
 	}
 	return "", false
 }
-
-// tooLarge says in what respect a value exceeds what a lab can sensibly hold.
-func tooLarge(v cty.Value) string {
-	var size valueSize
-	size.add(v)
-	switch {
-	case size.badNumber:
-		return "is a number out of range"
-	case size.nodes > maxValueNodes:
-		return fmt.Sprintf("has more than %d parts", maxValueNodes)
-	case size.bytes > maxValueBytes:
-		return fmt.Sprintf("has more than %d bytes of text", maxValueBytes)
-	}
-	return ""
-}
-
-type valueSize struct {
-	nodes, bytes int
-	badNumber    bool
-}
-
-func (s *valueSize) add(v cty.Value) {
-	s.nodes++
-	if s.nodes > maxValueNodes || v.IsNull() || !v.IsKnown() {
-		return
-	}
-	switch t := v.Type(); {
-	case t == cty.String:
-		s.bytes += len(v.AsString())
-	case t == cty.Number:
-		f := v.AsBigFloat()
-		exp := f.MantExp(nil)
-		s.badNumber = s.badNumber || f.IsInf() || exp > 1024 || exp < -1024
-	case v.CanIterateElements():
-		for it := v.ElementIterator(); it.Next(); {
-			_, e := it.Element()
-			s.add(e)
-		}
-	}
-}
-
-func stringMapValue(m map[string]string) cty.Value {
-	if len(m) == 0 {
-		return cty.MapValEmpty(cty.String)
-	}
-	vals := map[string]cty.Value{}
-	for k, v := range m {
-		vals[k] = cty.StringVal(v)
-	}
-	return cty.MapVal(vals)
-}
-
-// goValue turns a value into plain Go values: nil, string, bool, int, float64, []any, map[string]any.
-func goValue(v cty.Value) any {
-	if v == cty.NilVal || v.IsNull() || !v.IsKnown() {
-		return nil
-	}
-	t := v.Type()
-	switch {
-	case t == cty.String:
-		return v.AsString()
-	case t == cty.Bool:
-		return v.True()
-	case t == cty.Number:
-		f := v.AsBigFloat()
-		if i, acc := f.Int64(); acc == big.Exact {
-			return int(i)
-		}
-		n, _ := f.Float64()
-		return n
-	case t.IsObjectType() || t.IsMapType():
-		m := map[string]any{}
-		for it := v.ElementIterator(); it.Next(); {
-			if k, e := it.Element(); k.AsString() != refAttr {
-				m[k.AsString()] = goValue(e)
-			}
-		}
-		return m
-	case t.IsTupleType() || t.IsListType() || t.IsSetType():
-		list := []any{}
-		for it := v.ElementIterator(); it.Next(); {
-			_, e := it.Element()
-			list = append(list, goValue(e))
-		}
-		return list
-	}
-	return nil
-}
-
-func join(list []string) string { return strings.Join(list, ", ") }
-
-func (s *scope) namespaceNamesKnown() []string {
-	known := slices.Clone(systemNamespaces)
-	known = slices.AppendSeq(known, maps.Keys(s.namespaces))
-	for _, a := range s.apps {
-		known = append(known, a.Namespace)
-	}
-	slices.Sort(known)
-	return slices.Compact(known)
-}
-
-func (s *scope) knownNamespace(name string) bool {
-	return slices.Contains(s.namespaceNamesKnown(), name)
-}
-
-// systemNamespaces are in every cluster.
-var systemNamespaces = []string{"default", "kube-node-lease", "kube-public", "kube-system"}

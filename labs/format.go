@@ -8,17 +8,19 @@ import (
 	"github.com/hashicorp/hcl/v2/hclwrite"
 )
 
-// Format returns the canonical form of a lab file: as `terraform fmt` lays it out, with lines that end
-// in a single newline. It changes nothing but white space. A file that does not parse is returned as it
-// is, with what is wrong.
+// Format returns the canonical form of a lab file, as `terraform fmt` would format it. It changes only white space.
+// A file that does not parse is returned unchanged, with the errors.
 func Format(src []byte, filename string) (out []byte, diags hcl.Diagnostics) {
 	defer func() {
 		if r := recover(); r != nil {
-			out, diags = src, hcl.Diagnostics{errorDiag(nil, "Cannot format", fmt.Sprintf("%s: internal error: %v. Please report it.", filename, r))}
+			out, diags = src,
+				hcl.Diagnostics{errorDiag(nil, "Cannot format", fmt.Sprintf("%s: internal error: %v. Please report it.",
+					filename, r))}
 		}
 	}()
 	if len(src) > maxHCLBytes {
-		return src, hcl.Diagnostics{errorDiag(nil, "Cannot format", fmt.Sprintf("%s has more than %d bytes.", filename, maxHCLBytes))}
+		return src, hcl.Diagnostics{errorDiag(nil, "Cannot format",
+			fmt.Sprintf("%s has more than %d bytes.", filename, maxHCLBytes))}
 	}
 	if _, diags := parseFile(src, filename); diags.HasErrors() {
 		return src, diags
@@ -37,7 +39,8 @@ func Format(src []byte, filename string) (out []byte, diags hcl.Diagnostics) {
 		out = next
 	}
 	if _, more := parseFile(out, filename); more.HasErrors() {
-		return src, hcl.Diagnostics{errorDiag(nil, "Cannot format", fmt.Sprintf("%s would not parse any more. Please report it.", filename))}
+		return src, hcl.Diagnostics{errorDiag(nil, "Cannot format",
+			fmt.Sprintf("%s would not parse any more. Please report it.", filename))}
 	}
 	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
+	"go.yaml.in/yaml/v3"
 )
 
 // functions are what expressions can call. None of them runs anything, reads the environment or the
@@ -171,10 +173,28 @@ var yamlDecodeFunc = function.New(&function.Spec{
 		if float64(len(text))*math.Pow(3, float64(aliases)/3) > maxCallBytes {
 			return cty.NilType, function.NewArgErrorf(0, "the document has too many aliases (*NAME); write it out")
 		}
+		// cty takes time that grows with the square of the depth.
+		var doc yaml.Node
+		if err := yaml.Unmarshal([]byte(text), &doc); err == nil && deeper(&doc, maxYAMLDepth) {
+			return cty.NilType, function.NewArgErrorf(0, "the document is nested more than %d levels deep",
+				maxYAMLDepth)
+		} else if err != nil && strings.Contains(err.Error(), "exceeded max depth") {
+			return cty.NilType, function.NewArgErrorf(0, "%s", err)
+		}
 		return ctyyaml.YAMLDecodeFunc.ReturnTypeForValues(args)
 	},
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return ctyyaml.YAMLDecodeFunc.Call(args) },
 })
+
+const maxYAMLDepth = 200
+
+// deeper reports whether a value holds others more than so many levels deep, aliases not followed.
+func deeper(n *yaml.Node, levels int) bool {
+	if levels < 0 {
+		return true
+	}
+	return slices.ContainsFunc(n.Content, func(child *yaml.Node) bool { return deeper(child, levels-1) })
+}
 
 var yamlAlias = regexp.MustCompile(`(^|[\s\[\]{},:?-])\*[^\s*]`)
 
@@ -260,7 +280,8 @@ func fileSetFunc(src *source) function.Function {
 			}
 			pattern := args[1].AsString()
 			if _, err := path.Match(pattern, ""); err != nil {
-				return cty.NilVal, function.NewArgErrorf(1, "%q is no pattern: * and ? stand for parts of a name, [a-z] for a character", pattern)
+				return cty.NilVal, function.NewArgErrorf(1,
+					"%q is not a pattern: * and ? match parts of a name, [a-z] matches a character", pattern)
 			}
 			if dir != "." {
 				if _, err := src.stat(dir); err != nil {
@@ -324,8 +345,9 @@ func templateFileFunc(src *source, depth int) function.Function {
 		ctx := &hcl.EvalContext{Variables: vars.AsValueMap(), Functions: functions(src, depth+1)}
 		for _, tr := range expr.Variables() {
 			if _, ok := ctx.Variables[tr.RootName()]; !ok {
-				return cty.NilVal, function.NewArgErrorf(1, "%s line %d uses %q, which is not among the variables given",
-					name, tr.SourceRange().Start.Line, tr.RootName())
+				return cty.NilVal,
+					function.NewArgErrorf(1, "%s line %d uses %q, which is not among the variables given",
+						name, tr.SourceRange().Start.Line, tr.RootName())
 			}
 		}
 		v, diags := expr.Value(ctx)
@@ -335,7 +357,7 @@ func templateFileFunc(src *source, depth int) function.Function {
 		v, _ = v.UnmarkDeep()
 		v, err = convert.Convert(v, cty.String)
 		if err != nil || v.IsNull() {
-			return cty.NilVal, function.NewArgErrorf(0, "%s does not make a text", name)
+			return cty.NilVal, function.NewArgErrorf(0, "%s does not produce text", name)
 		}
 		if problem := tooLarge(v); problem != "" {
 			return cty.NilVal, function.NewArgErrorf(0, "the text of %s %s", name, problem)
@@ -358,7 +380,7 @@ func templateError(diags hcl.Diagnostics) string {
 		if d.Subject == nil {
 			return detail
 		}
-		// A template within a template: the innermost problem is the one to mend.
+		// A template within a template: the innermost problem is the one to fix.
 		if _, inner, ok := cutLast(detail, `Invalid value for "path" parameter: `); ok {
 			return inner
 		}

@@ -1,16 +1,23 @@
-// Package labs is the lab language: it reads the HCL files of a lab directory, evaluates and checks
-// them, and hands out a Lab in which every reference is resolved. It knows nothing of clusters, and a
-// lab file can neither run a command nor read outside its directory.
+// Package labs is the lab language: it reads the HCL files of a lab directory, evaluates and checks them, and
+// returns a Lab in which every reference is resolved and every default is filled in. What attributes there are is
+// data in package schema. A lab file can neither run a command nor read a file outside its directory.
 package labs
 
 import (
 	"io/fs"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/labctl/labctl/labs/schema"
 )
 
-// Lab is a lab directory, decoded and checked.
+// Lab is a lab directory, decoded and checked. It is complete: nothing that reads it applies defaults.
 type Lab struct {
 	Name            string // the lab block's label
 	Title           string
@@ -28,39 +35,83 @@ type Lab struct {
 	Namespaces []Namespace
 	Apps       []App
 	Externals  []External
-	Submission Submission
+	Submission SubmissionRules
 	Late       Late     // of a class
 	Attempts   Attempts // of a class
 	Tasks      []Task   // in file order; each a checkpoint
 	Samples    []Sample
-	Tampered   Tampered // what becomes of a running lab that is not as it was deployed; default TamperedRefuse
-	Starter    string   // path of the submission that students start from; empty: nothing at all
+	Tampered   Tampered // how to grade a running lab that was changed after it was deployed; default TamperedRefuse
+	Starter    string   // path of the submission that students start from; empty: an empty submission
 }
 
-// Tampered says what becomes of the grade of a running lab that is not as it was deployed.
+// Tampered is how to grade a running lab that was changed after it was deployed.
 type Tampered string
 
 const (
 	TamperedRefuse Tampered = "refuse" // nothing is graded
-	TamperedReport Tampered = "report" // it is graded all the same, and the report says what was found
+	TamperedReport Tampered = "report" // it is graded, and the report lists what was found
 )
 
-// Layout says what a submission looks like.
+// Layout is how submissions are laid out.
 type Layout string
 
 const (
-	LayoutCheckpoints Layout = "checkpoints" // one folder a task
+	LayoutCheckpoints Layout = "checkpoints" // one folder per task
 	LayoutFlat        Layout = "flat"        // everything in force at once
-	LayoutEither      Layout = "either"      // whichever the submission uses
+	LayoutEither      Layout = "either"      // whichever of these the submission uses
 )
 
-// Cluster is a cluster block. Provider is its label; Settings holds the attributes that it gives, checked,
-// under their names in docs/lab-language.md: string, int, bool, map[string]string. The port_mapping blocks
-// of kind are "port_mappings", a []map[string]any with all of their attributes.
+// Cluster is a cluster block. Provider is its label; Settings holds the attributes that it gives, checked, under
+// their names in docs/lab-language.md: string, int, bool, map[string]string. The port_mapping blocks of kind are
+// "port_mappings", a []map[string]any with all of their attributes. schema.DecodeCluster adds the defaults.
 type Cluster struct {
 	Provider string // kind, gke, minikube, existing
 	Settings map[string]any
 	Range    hcl.Range
+}
+
+// TaskIndex returns the index of the task with a name, or -1.
+func (l *Lab) TaskIndex(name string) int {
+	for i := range l.Tasks { // not slices.IndexFunc, which copies each task
+		if l.Tasks[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// FindTask returns the index of the task with a name: the task's own, or that of a folder for it, which may
+// have a number before it ("02-allow-dns"). It is -1 if there is none.
+func (l *Lab) FindTask(name string) int {
+	if i := l.TaskIndex(name); i >= 0 {
+		return i
+	}
+	rest := strings.TrimLeft(name, "0123456789")
+	if rest == name || len(rest) < 2 || !strings.ContainsRune("-_.", rune(rest[0])) {
+		return -1
+	}
+	return l.TaskIndex(rest[1:])
+}
+
+// ResolveTask returns the index of the task that a person means: by its name or folder (see FindTask), or by its number,
+// where 1 is the first. It is -1 if there is none.
+func (l *Lab) ResolveTask(ref string) int {
+	if i := l.FindTask(ref); i >= 0 {
+		return i
+	}
+	if n, err := strconv.Atoi(ref); err == nil && n >= 1 && n <= len(l.Tasks) {
+		return n - 1
+	}
+	return -1
+}
+
+// Workers is how many nodes that run pods the lab's default cluster has. A lab without a cluster block, and a
+// cluster that exists, counts as having one.
+func (l *Lab) Workers() int {
+	if len(l.Clusters) == 0 {
+		return 1
+	}
+	return schema.Nodes(l.Clusters[0].Provider, l.Clusters[0].Settings)
 }
 
 // Cilium is the cilium block.
@@ -69,6 +120,14 @@ type Cilium struct {
 	Values  map[string]any
 	Relay   bool   // Hubble relay; default true
 	Chart   string // path or archive of the chart, for closed networks; empty: the chart repository
+}
+
+// HostFirewall reports whether the values switch Cilium's host firewall on, which makes policies with a
+// nodeSelector count.
+func (c *Cilium) HostFirewall() bool {
+	firewall, _ := c.Values["hostFirewall"].(map[string]any)
+	on, _ := firewall["enabled"].(bool)
+	return on
 }
 
 // Namespace is a namespace block.
@@ -83,6 +142,7 @@ type App struct {
 	Name      string
 	Namespace string // default "default"
 	Labels    map[string]string
+	Workload  string // what makes the pods, by kind and name: "Deployment/web"
 	Replicas  int    // default 1
 	Image     string // empty: the demo image (agnhost)
 	Command   []string
@@ -103,7 +163,7 @@ type Port struct {
 	Protocol   string // TCP (default), UDP, SCTP
 }
 
-// External is something outside the cluster. With a closed network a stand-in takes its place.
+// External is something outside the cluster. In a closed network a stand-in takes its place.
 type External struct {
 	Name     string
 	Host     string   // DNS name; or
@@ -114,13 +174,36 @@ type External struct {
 	Range    hcl.Range
 }
 
-// Submission says what a student may hand in; everything else is refused by name.
-type Submission struct {
+// SubmissionRules is what a submission may contain; everything else is rejected by name.
+type SubmissionRules struct {
 	Kinds      []string // default: NetworkPolicy
-	Namespaces []string // where policies may stand; default: the namespaces of the lab's apps and blocks
+	Namespaces []string // that its objects may be in; default: those of the lab's apps and namespace blocks
 	MayLabel   []string // namespaces whose labels are part of the answer
 	Range      hcl.Range
 }
+
+// Late is the late block: the penalty for submitting after the due date. The zero value has no penalty.
+type Late struct {
+	Grace   time.Duration // after the due date in which a submission is not late
+	Penalty float64       // percent of the maximum, for every Per that has begun since the due date
+	Per     time.Duration // default 24 hours
+	Max     float64       // percent that the penalty never exceeds; default 100
+	Cutoff  time.Duration // after the due date from which a submission scores 0; 0: never
+}
+
+// Attempts is the attempts block: which of several submissions of one student counts.
+type Attempts struct {
+	Limit  int    // only the first so many count; 0: all of them
+	Counts Counts // default CountsLatest
+}
+
+// Counts says which attempt counts.
+type Counts string
+
+const (
+	CountsLatest Counts = "latest"
+	CountsBest   Counts = "best"
+)
 
 // Visibility says when a student sees a task or objective.
 type Visibility string
@@ -131,7 +214,7 @@ const (
 	AfterDue Visibility = "after_due"
 )
 
-// Task is a checkpoint: what is to be done, and the objectives graded against the state at its end.
+// Task is a checkpoint: what to do, and the objectives that are graded against the state at its end.
 type Task struct {
 	Name         string
 	Title        string
@@ -144,14 +227,14 @@ type Task struct {
 	Range        hcl.Range
 }
 
-// Hint is a help that a student may ask for; Cost points are taken off the task's score for it.
+// Hint is help that a student can ask for. It costs Cost points of the task's score.
 type Hint struct {
 	Name string
 	Text string
 	Cost float64
 }
 
-// Setup changes the lab when its task begins. Objects only: nothing is run.
+// Setup changes objects of the lab when its task begins. It runs no commands.
 type Setup struct {
 	Action    string            // apply, label, delete
 	Manifests []string          // apply, delete: paths in the lab directory
@@ -160,7 +243,7 @@ type Setup struct {
 	Range     hcl.Range
 }
 
-// Objective earns Points when what it asks for holds.
+// Objective earns Points when its checks pass.
 type Objective struct {
 	Name        string
 	Title       string
@@ -169,55 +252,22 @@ type Objective struct {
 	Bonus       bool       // points above the maximum
 	Partial     Partial    // default PartialAll
 	Visibility  Visibility // default the task's
-	// DependsOn names objectives ("isolated", or "task/objective" of an earlier task) that must be met
-	// before this one earns: what holds anyway is no achievement.
+	// DependsOn names objectives ("isolated", or "task/objective" of an earlier task) that must be met before this
+	// one earns points: a check that passes anyway is not an achievement.
 	DependsOn []string
 	Hints     []Hint
 
-	Expect     []Expectation
-	Matrices   []Matrix
-	Invariants []Invariant
-	Objects    []ObjectAssertion
-	Range      hcl.Range
+	Checks []Check // by kind, in the order of schema.CheckKinds
+	Range  hcl.Range
 }
 
-// Partial says how an objective with several checks earns.
+// Partial is how an objective with several checks earns points.
 type Partial string
 
 const (
 	PartialAll          Partial = "all"          // everything or nothing
-	PartialProportional Partial = "proportional" // the share of checks that hold
+	PartialProportional Partial = "proportional" // the share of checks that pass
 )
-
-// Verdict is what an expectation wants, or a probe found.
-type Verdict string
-
-const (
-	Allowed    Verdict = "allowed"
-	Dropped    Verdict = "dropped"
-	Rejected   Verdict = "rejected"
-	DNSFailed  Verdict = "dns_failed"
-	AppError   Verdict = "app_error"
-	ProbeError Verdict = "probe_error" // never expected: the probe itself failed
-	Denied     Verdict = "denied"      // only in expectations: dropped or rejected
-)
-
-// Meets reports whether the verdict found meets the one expected.
-func (found Verdict) Meets(want Verdict) bool {
-	if want == Denied {
-		return found == Dropped || found == Rejected
-	}
-	return found == want
-}
-
-// Expectation is an expect block: every source to every target must have the verdict.
-type Expectation struct {
-	Verdict Verdict
-	From    []Source
-	To      []Target
-	Because string // the author's sentence, shown when it misses
-	Range   hcl.Range
-}
 
 // Source is where a probe starts: exactly one field is set.
 type Source struct {
@@ -236,7 +286,7 @@ func (s Source) String() string {
 	return "node " + s.Node
 }
 
-// Via says how a target is addressed.
+// Via is how a target is addressed.
 type Via string
 
 const (
@@ -269,44 +319,6 @@ type HTTP struct {
 	Status  int // default 200
 }
 
-// Matrix is a truth table over sources × targets: the pairs of Allow are allowed, all others Otherwise.
-type Matrix struct {
-	From      []Source
-	To        []Target
-	Allow     []Pair
-	Otherwise Verdict // default denied
-	Range     hcl.Range
-}
-
-// Pair is one cell of a Matrix.
-type Pair struct {
-	From Source
-	To   Target
-}
-
-// Invariant says that nothing but what it excepts reaches To (or is reached from From), on any port,
-// by any peer: proved offline, sampled live.
-type Invariant struct {
-	Name             string
-	To               []string // apps; ingress
-	From             []string // apps; egress
-	ExceptNamespaces []string
-	ExceptApps       []string
-	ExceptPorts      []int
-	Protocols        []string // default TCP, UDP, SCTP
-	Range            hcl.Range
-}
-
-// ObjectAssertion is an object block: a CEL expression over the objects in force.
-type ObjectAssertion struct {
-	Name      string
-	Kind      string // "NetworkPolicy"
-	Namespace string
-	Condition string // CEL; variables: objects (list), namespaces (map of labels)
-	Message   string
-	Range     hcl.Range
-}
-
 // Sample is a submission that ships with the lab, with the percent it must score.
 type Sample struct {
 	Name        string
@@ -317,16 +329,29 @@ type Sample struct {
 	Range       hcl.Range
 }
 
-// PodLabels are the labels of the app's pods; an app without any gets its name, so that it can be selected.
-func (a *App) PodLabels() map[string]string {
-	if len(a.Labels) == 0 {
-		return map[string]string{"app": a.Name}
+// jobName is the label that the cluster gives the pods of a Job.
+const jobName = "batch.kubernetes.io/job-name"
+
+// Owns reports whether a pod of the app's namespace is one of the app's: by its labels or, where the manifests
+// give it none, by its name, and for a Job or CronJob by the label that the cluster gives its pods.
+func (a *App) Owns(podName string, podLabels map[string]string) bool {
+	kind, name, _ := strings.Cut(a.Workload, "/")
+	switch {
+	case len(a.Labels) > 0:
+		return labels.SelectorFromSet(a.Labels).Matches(labels.Set(podLabels))
+	case kind == "Job":
+		return podLabels[jobName] == name
+	case kind == "CronJob":
+		return strings.HasPrefix(podLabels[jobName], name+"-")
 	}
-	return a.Labels
+	return kind == "Pod" && podName == name
 }
 
+// Schema describes the lab language: its blocks and their attributes. It is shared: do not change it.
+func Schema() *schema.Block { return schema.Lab() }
+
 // DefaultCiliumVersion is the chart that labs get that name none; it is also the rule model's version.
-const DefaultCiliumVersion = "1.20.2"
+const DefaultCiliumVersion = schema.DefaultCiliumVersion
 
 // String names the target as reports show it: "backend:http", "external internet:443", "dns kubernetes.io".
 func (t Target) String() string {
@@ -353,4 +378,9 @@ func (t Target) String() string {
 		name += " (by IP)"
 	}
 	return name
+}
+
+// SystemNamespaces are the namespaces that Kubernetes makes in every cluster.
+func SystemNamespaces() []string {
+	return []string{corev1.NamespaceDefault, corev1.NamespaceNodeLease, metav1.NamespacePublic, metav1.NamespaceSystem}
 }

@@ -4,19 +4,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/labs"
 )
 
 func TestMeets(t *testing.T) {
 	t.Parallel()
-	found := []labs.Verdict{labs.Allowed, labs.Dropped, labs.Rejected, labs.DNSFailed, labs.AppError, labs.ProbeError}
-	for want, met := range map[labs.Verdict][]bool{
-		labs.Allowed:   {true, false, false, false, false, false},
-		labs.Dropped:   {false, true, false, false, false, false},
-		labs.Rejected:  {false, false, true, false, false, false},
-		labs.Denied:    {false, true, true, false, false, false},
-		labs.DNSFailed: {false, false, false, true, false, false},
-		labs.AppError:  {false, false, false, false, true, false},
+	found := []verdict.Verdict{verdict.Allowed, verdict.Dropped, verdict.Rejected, verdict.DNSFailed, verdict.AppError, verdict.ProbeError}
+	for want, met := range map[verdict.Verdict][]bool{
+		verdict.Allowed:   {true, false, false, false, false, false},
+		verdict.Dropped:   {false, true, false, false, false, false},
+		verdict.Rejected:  {false, false, true, false, false, false},
+		verdict.Denied:    {false, true, true, false, false, false},
+		verdict.DNSFailed: {false, false, false, true, false, false},
+		verdict.AppError:  {false, false, false, false, true, false},
 	} {
 		for i, v := range found {
 			if got := v.Meets(want); got != met[i] {
@@ -42,6 +43,33 @@ func TestNamesOfEnds(t *testing.T) {
 	} {
 		if got := end.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestOwns: an app's pods are told by the labels that it has, and none are invented for one without any.
+func TestOwns(t *testing.T) {
+	t.Parallel()
+	none := map[string]string(nil)
+	for _, c := range []struct {
+		name string
+		app  labs.App
+		pod  string
+		has  map[string]string
+		want bool
+	}{
+		{"by labels", labs.App{Name: "web", Workload: "Deployment/web", Labels: map[string]string{"app": "web"}}, "web-5d4f-x", map[string]string{"app": "web", "pod-template-hash": "5d4f"}, true},
+		{"others", labs.App{Name: "web", Workload: "Deployment/web", Labels: map[string]string{"app": "web"}}, "web", map[string]string{"app": "api"}, false},
+		{"a pod without labels", labs.App{Name: "bare", Workload: "Pod/bare"}, "bare", none, true},
+		{"with a name of its own", labs.App{Name: "tool", Workload: "Pod/bare"}, "bare", none, true},
+		{"another pod", labs.App{Name: "bare", Workload: "Pod/bare"}, "web", none, false},
+		{"with the label that used to be invented", labs.App{Name: "bare", Workload: "Pod/bare"}, "web", map[string]string{"app": "bare"}, false},
+		{"a job's", labs.App{Name: "nightly", Workload: "Job/nightly"}, "nightly-x", map[string]string{"batch.kubernetes.io/job-name": "nightly"}, true},
+		{"a cron job's", labs.App{Name: "nightly", Workload: "CronJob/nightly"}, "nightly-29-x", map[string]string{"batch.kubernetes.io/job-name": "nightly-29"}, true},
+		{"another job's", labs.App{Name: "nightly", Workload: "Job/nightly"}, "nightly-x", none, false},
+	} {
+		if got := c.app.Owns(c.pod, c.has); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
 }

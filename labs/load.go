@@ -8,27 +8,30 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/labctl/labctl/internal/wording"
+	"github.com/labctl/labctl/labs/schema"
 )
 
 // LoadOptions are what the user adds to a lab's files. The zero value adds nothing.
 type LoadOptions struct {
-	// Vars are values of variables, as on the command line: text for a variable of type string, else an
-	// HCL expression.
+	// Vars are values of variables, as on the command line: text for a variable of type string, otherwise an HCL
+	// expression.
 	Vars map[string]string
-	// VarFiles are files with values, on the user's machine: "name = value" lines, or JSON (*.json). A
-	// later file wins over an earlier one, and Vars over all of them.
+	// VarFiles are files with values on the user's machine: "name = value" lines, or JSON (*.json). A later file
+	// overrides an earlier one, and Vars override all of them.
 	VarFiles []string
 	// ToolVersion is checked against required_version. Empty, or no version at all ("dev"): not checked.
 	ToolVersion string
 }
 
-// Load reads the lab at the root of fsys. Dir is what messages call it: the directory as the user named
-// it, "" or "." for the current one. All problems of all files are returned at once; with an error among
-// them there is no lab.
+// Load reads the lab at the root of fsys. Dir is its name in messages: the directory as the user named it, "" or
+// "." for the current one. It returns all problems of all files at once; if there is an error among them, the lab
+// is nil.
 func Load(fsys fs.FS, dir string, opts LoadOptions) (lab *Lab, diags *Diagnostics) {
 	diags = newDiagnostics()
 	defer func() {
-		// Lab files come from strangers: a panic in a parser must not take a whole run down.
+		// Lab files are untrusted: a panic in a parser must not end a whole run.
 		if r := recover(); r != nil {
 			diags.add(errorDiag(nil, "Cannot read the lab", fmt.Sprintf("Internal error: %v. Please report it.", r)))
 		}
@@ -62,7 +65,7 @@ func Load(fsys fs.FS, dir string, opts LoadOptions) (lab *Lab, diags *Diagnostic
 }
 
 func newScope(src *source, diags *Diagnostics) *scope {
-	return &scope{
+	s := &scope{
 		src: src, diags: diags, funcs: functions(src, 0),
 		vars: map[string]cty.Value{}, locals: map[string]*hcl.Attribute{},
 		decls:  map[string]map[string]*decl{"namespace": {}, "app": {}, "external": {}},
@@ -71,20 +74,23 @@ func newScope(src *source, diags *Diagnostics) *scope {
 		namespaces: map[string]*Namespace{}, apps: map[string]*App{}, externals: map[string]*External{},
 		appNodes: map[string]*node{}, objectiveNodes: map[string]*node{},
 	}
+	s.declare = s.declareBlock
+	return s
 }
 
 // collect sorts the blocks of all files by type.
 func (s *scope) collect(files []*hcl.File) map[string]hcl.Blocks {
-	schema := labSchema()
+	file := schema.Lab()
 	blocks := map[string]hcl.Blocks{}
 	for _, f := range files {
-		content, diags := f.Body.Content(schema.hclSchema())
+		content, diags := f.Body.Content(bodySchema(file))
 		s.diags.add(diags...)
 		for _, b := range content.Blocks {
-			spec := schema.block(b.Type)
-			if spec.once && len(blocks[b.Type]) > 0 {
+			spec := file.Block(b.Type)
+			if spec.Once && len(blocks[b.Type]) > 0 {
 				first := blocks[b.Type][0].DefRange
-				s.errorf(b.DefRange, "Block repeated", "A lab has one %s block; there is one in %s on line %d.", b.Type, first.Filename, first.Start.Line)
+				s.errorf(b.DefRange, "Block repeated", "A lab can have one %s block; the first is in %s on line %d.",
+					b.Type, first.Filename, first.Start.Line)
 				continue
 			}
 			blocks[b.Type] = append(blocks[b.Type], b)
@@ -99,7 +105,8 @@ func (s *scope) collectLocals(blocks hcl.Blocks) {
 		s.diags.add(diags...)
 		for _, name := range sortedKeys(attrs) {
 			if old := s.locals[name]; old != nil {
-				s.errorf(attrs[name].NameRange, "Duplicate local value", "%q is defined already, in %s on line %d.", name, old.Range.Filename, old.Range.Start.Line)
+				s.errorf(attrs[name].NameRange, "Duplicate local value", "%q is already defined, in %s on line %d.",
+					name, old.Range.Filename, old.Range.Start.Line)
 				continue
 			}
 			s.locals[name] = attrs[name]
@@ -109,11 +116,12 @@ func (s *scope) collectLocals(blocks hcl.Blocks) {
 
 func (s *scope) collectDecls(blocks map[string]hcl.Blocks) {
 	for _, typ := range []string{"namespace", "app", "external"} {
-		spec := labSchema().block(typ)
+		spec := schema.Lab().Block(typ)
 		for _, b := range blocks[typ] {
 			label := b.Labels[0]
 			if old := s.decls[typ][label]; old != nil {
-				s.errorf(b.LabelRanges[0], "Duplicate "+typ, "There is %s %q already, in %s on line %d.", article(typ), label, old.block.DefRange.Filename, old.block.DefRange.Start.Line)
+				s.errorf(b.LabelRanges[0], "Duplicate "+typ, "There is already %s %q, in %s on line %d.",
+					wording.Article(typ), label, old.block.DefRange.Filename, old.block.DefRange.Start.Line)
 				continue
 			}
 			s.decls[typ][label] = &decl{spec: spec, block: b}
@@ -124,10 +132,7 @@ func (s *scope) collectDecls(blocks map[string]hcl.Blocks) {
 
 // decode turns the blocks into a Lab. What cannot be decoded is reported and left out.
 func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
-	lab := &Lab{
-		PassMark: 70, Layout: LayoutCheckpoints, Late: DefaultLate(), Attempts: DefaultAttempts(),
-		Cilium: Cilium{Version: DefaultCiliumVersion, Values: map[string]any{}, Relay: true},
-	}
+	lab := &Lab{}
 	for _, typ := range []string{"namespace", "app", "external"} {
 		for _, label := range s.labels[typ] {
 			s.resolve(typ, label, s.decls[typ][label].block.DefRange)
@@ -148,33 +153,45 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	}
 	s.fillAddresses(lab)
 
-	each := func(typ string, f func(n *node)) {
-		spec := labSchema().block(typ)
-		for _, b := range blocks[typ] {
-			nodes, _ := s.instances(b, spec, nil)
-			for _, n := range nodes {
-				f(n)
-			}
-		}
-	}
 	if len(blocks["lab"]) == 0 && !s.partial {
 		s.diags.add(errorDiag(s.startOfFile(), "No lab block", `A lab begins with its name: lab "NAME" { … }.`))
 	}
-	each("lab", func(n *node) { s.lab(n, lab, opts) })
+	for _, n := range s.nodes(blocks, "lab") {
+		s.lab(n, lab, opts)
+	}
 	s.clusters(blocks["cluster"], lab)
-	each("cilium", func(n *node) { s.cilium(n, lab) })
-	lab.Submission = s.defaultSubmission(lab)
-	each("submission", func(n *node) { s.submission(n, lab) })
-	each("integrity", func(n *node) {
-		lab.Tampered = Tampered(n.oneOf("tampered", string(TamperedRefuse), string(TamperedRefuse), string(TamperedReport)))
-	})
-	each("late", func(n *node) { s.late(n, lab) })
-	each("attempts", func(n *node) { s.attempts(n, lab) })
-	each("task", func(n *node) { s.task(n, lab) })
-	each("starter", func(n *node) { lab.Starter = s.submissionPath(n) })
-	each("sample", func(n *node) { s.sample(n, lab) })
+	s.cilium(s.single(blocks, "cilium"), lab)
+	s.submission(s.single(blocks, "submission"), lab)
+	lab.Tampered = Tampered(s.single(blocks, "integrity").str("tampered"))
+	s.late(s.single(blocks, "late"), lab)
+	s.attempts(s.single(blocks, "attempts"), lab)
+	for _, n := range s.nodes(blocks, "task") {
+		s.task(n, lab)
+	}
+	lab.Starter = s.submissionPath(s.single(blocks, "starter"))
+	for _, n := range s.nodes(blocks, "sample") {
+		s.sample(n, lab)
+	}
 	s.checkTasks(lab, len(blocks["task"]) > 0 || s.partial)
 	return lab
+}
+
+// nodes are the instances of the blocks of a type at the top level.
+func (s *scope) nodes(blocks map[string]hcl.Blocks, typ string) []*node {
+	var all []*node
+	for _, b := range blocks[typ] {
+		nodes, _ := s.instances(b, schema.Lab().Block(typ), nil)
+		all = append(all, nodes...)
+	}
+	return all
+}
+
+// single is the block of a type that occurs once. Without one it is empty: everything in it has its default.
+func (s *scope) single(blocks map[string]hcl.Blocks, typ string) *node {
+	if nodes := s.nodes(blocks, typ); len(nodes) > 0 {
+		return nodes[0]
+	}
+	return s.empty(schema.Lab().Block(typ))
 }
 
 // fillAddresses gives every host that has none an address of its own.
@@ -200,7 +217,7 @@ func (s *scope) startOfFile() *hcl.Range {
 
 // checkApps checks what needs all apps and namespaces.
 func (s *scope) checkApps() {
-	declared := slices.Clone(systemNamespaces)
+	declared := SystemNamespaces()
 	for name := range s.namespaces {
 		declared = append(declared, name)
 	}
@@ -210,14 +227,16 @@ func (s *scope) checkApps() {
 	for _, name := range s.order["app"] {
 		app, n := s.apps[name], s.appNodes[name]
 		if n.has("namespace") && !n.given("manifests") && !slices.Contains(declared, app.Namespace) {
-			s.errorf(n.rng("namespace"), "Unknown namespace", "The lab has no namespace %q.%s", app.Namespace, declareNamespace(app.Namespace, declared))
+			s.errorf(n.rng("namespace"), "Unknown namespace", "The lab has no namespace %q.%s", app.Namespace,
+				declareNamespace(app.Namespace, declared))
 		}
 		if app.Service == "" {
 			continue
 		}
 		k := key{app.Namespace, app.Service}
 		if other, ok := services[k]; ok && !slices.Equal(app.Manifests, s.apps[other].Manifests) {
-			s.errorf(n.nameRange(), "Duplicate service", "The apps %q and %q both have the service %s/%s.", other, name, k.namespace, k.name)
+			s.errorf(n.nameRange(), "Duplicate service", "The apps %q and %q both have the service %s/%s.",
+				other, name, k.namespace, k.name)
 			continue
 		}
 		services[k] = name

@@ -73,7 +73,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// golden compares with a file. No file stands for nothing at all.
+// golden compares with a file. No file has no anchor at all.
 func golden(t *testing.T, file string, got []byte) {
 	t.Helper()
 	if *update {

@@ -1,7 +1,6 @@
 package labs
 
 import (
-	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -23,37 +22,6 @@ func checkDNSName(name string) string {
 		return ""
 	}
 	return `it has letters, digits, "-" and ".", and each part begins and ends with a letter or digit`
-}
-
-// checkName checks the name of a block that becomes the name of an object, or of a folder.
-func (n *node) checkName() {
-	if n.broken["name"] {
-		return
-	}
-	if problem := checkLabel(n.name); problem != "" {
-		n.s.errorf(n.nameRange(), "Invalid name", "%q cannot be the name of %s: %s.", n.name, article(n.spec.typ), problem)
-	}
-}
-
-// checkLabels checks Kubernetes labels.
-func (n *node) checkLabels(attr string) map[string]string {
-	labels := n.strMap(attr)
-	for _, key := range sortedKeys(labels) {
-		if problems := validation.IsQualifiedName(key); len(problems) > 0 {
-			n.s.errorf(n.rng(attr), "Invalid label", `%q cannot be the key of a label: it has 1 to 63 letters, digits, "-", "_" and ".", begins and ends with a letter or digit, and may stand behind a DNS name and "/".`, key)
-		}
-		if problems := validation.IsValidLabelValue(labels[key]); len(problems) > 0 {
-			n.s.errorf(n.rng(attr), "Invalid label", `%q cannot be the value of the label %q: it has at most 63 letters, digits, "-", "_" and ".", and begins and ends with a letter or digit.`, labels[key], key)
-		}
-	}
-	return labels
-}
-
-func article(noun string) string {
-	if strings.ContainsRune("aeiou", rune(noun[0])) {
-		return fmt.Sprintf("an %s", noun)
-	}
-	return fmt.Sprintf("a %s", noun)
 }
 
 // checkPortName returns what is wrong with the name of a port, or "".

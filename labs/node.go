@@ -2,19 +2,22 @@ package labs
 
 import (
 	"fmt"
-	"math/big"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/labctl/labctl/internal/wording"
+	"github.com/labctl/labctl/labs/schema"
 )
 
 // node is an instance of a block, with its attributes evaluated.
 type node struct {
 	s     *scope
-	spec  *blockSpec
+	spec  *schema.Block
 	block *hcl.Block
 	name  string  // the label, with the key of for_each behind it, or the attribute "name"
 	key   *string // of for_each
@@ -29,8 +32,8 @@ type node struct {
 
 // instances decodes a block: into one node or, with for_each, one a key, in the order of the keys. It
 // returns false where it cannot say which instances there are.
-func (s *scope) instances(block *hcl.Block, spec *blockSpec, in *each) ([]*node, bool) {
-	content, diags := block.Body.Content(spec.hclSchema())
+func (s *scope) instances(block *hcl.Block, spec *schema.Block, in *each) ([]*node, bool) {
+	content, diags := block.Body.Content(bodySchema(spec))
 	s.diags.add(diags...)
 
 	if s.blocks > maxBlocks {
@@ -56,7 +59,8 @@ func (s *scope) instances(block *hcl.Block, spec *blockSpec, in *each) ([]*node,
 	}
 	keys, values, problem := forEachItems(v)
 	if problem != "" {
-		s.errorf(forEach.Expr.Range(), "Invalid for_each", "for_each takes a map, or a set or list of strings; %s.", problem)
+		s.errorf(forEach.Expr.Range(), "Invalid for_each",
+			"for_each takes a map, or a set or list of strings; %s.", problem)
 		return nil, false
 	}
 	if !s.countBlocks(block, len(keys)) {
@@ -67,7 +71,7 @@ func (s *scope) instances(block *hcl.Block, spec *blockSpec, in *each) ([]*node,
 		n := base
 		n.key = &keys[i]
 		n.each = &each{key: cty.StringVal(keys[i]), value: values[i]}
-		if spec.named {
+		if spec.Named() {
 			n.name += "-" + keys[i]
 		}
 		n.fill()
@@ -81,7 +85,8 @@ func (s *scope) countBlocks(block *hcl.Block, n int) bool {
 	before := s.blocks
 	s.blocks += n
 	if before <= maxBlocks && s.blocks > maxBlocks {
-		s.errorf(block.DefRange, "Too many blocks", "With these the lab has %d blocks, more than %d.", s.blocks, maxBlocks)
+		s.errorf(block.DefRange, "Too many blocks", "With these the lab has %d blocks; the maximum is %d.",
+			s.blocks, maxBlocks)
 	}
 	return s.blocks <= maxBlocks
 }
@@ -106,7 +111,7 @@ func forEachItems(v cty.Value) (keys []string, values []cty.Value, problem strin
 		key, value := it.Element()
 		if !isMap {
 			if value.IsNull() || !value.IsKnown() || value.Type() != cty.String {
-				return nil, nil, "this one has an element that is no string"
+				return nil, nil, "this one has an element that is not a string"
 			}
 			key = value
 		}
@@ -119,84 +124,132 @@ func forEachItems(v cty.Value) (keys []string, values []cty.Value, problem strin
 	return keys, values, ""
 }
 
-// fill evaluates the attributes.
+// bodySchema is the schema of a block in the form that the HCL parser takes.
+func bodySchema(b *schema.Block) *hcl.BodySchema {
+	var body hcl.BodySchema
+	for _, a := range b.Attributes {
+		body.Attributes = append(body.Attributes, hcl.AttributeSchema{Name: a.Name, Required: a.Required})
+	}
+	if b.ForEach {
+		body.Attributes = append(body.Attributes, hcl.AttributeSchema{Name: "for_each"})
+	}
+	for _, nested := range b.Blocks {
+		body.Blocks = append(body.Blocks, hcl.BlockHeaderSchema{Type: nested.Type, LabelNames: nested.Labels})
+	}
+	return &body
+}
+
+// fill evaluates the attributes and checks them against the schema.
 func (n *node) fill() {
 	n.vals, n.broken = map[string]cty.Value{}, map[string]bool{}
-	specs := n.spec.attrs
-	if n.spec.named {
-		specs = append(slices.Clip(specs), attrSpec{name: "name", typ: cty.String})
-	}
-	for _, spec := range specs {
-		attr := n.attrs[spec.name]
+	for i := range n.spec.Attributes {
+		spec := &n.spec.Attributes[i]
+		attr := n.attrs[spec.Name]
 		if attr == nil {
 			continue
 		}
-		v := n.s.eval(attr.Expr, n.each)
-		if !v.IsKnown() {
-			n.broken[spec.name] = true
-			continue
+		v, ok := n.value(spec, attr)
+		switch {
+		case !ok:
+			n.broken[spec.Name] = true
+		case !v.IsNull():
+			n.vals[spec.Name] = v
 		}
-		if v.IsNull() {
-			if spec.required {
-				n.s.errorf(attr.Expr.Range(), "Missing value", "%s of %s block is required; it is null here.", spec.name, article(n.spec.typ))
-				n.broken[spec.name] = true
-			}
-			continue
-		}
-		if spec.typ != cty.NilType {
-			converted, err := convert.Convert(v, spec.typ)
-			if _, isRef := refOf(v); isRef && err == nil && spec.typ.IsMapType() {
-				err = fmt.Errorf("this is %s", describe(v))
-			}
-			if err != nil {
-				n.s.errorf(attr.Expr.Range(), "Wrong type", "%s takes %s: %v.%s", spec.name, typeName(spec.typ), err, hintName(v))
-				n.broken[spec.name] = true
-				continue
-			}
-			if !converted.IsWhollyKnown() {
-				n.broken[spec.name] = true
-				continue
-			}
-			if hasNull(converted) {
-				n.s.errorf(attr.Expr.Range(), "Missing value", "%s holds a null.", spec.name)
-				n.broken[spec.name] = true
-				continue
-			}
-			v = converted
-		}
-		n.vals[spec.name] = v
 	}
-	if n.spec.named && n.has("name") {
-		n.name = n.str("name", "")
+	for i := range n.spec.Attributes {
+		spec := &n.spec.Attributes[i]
+		if p := spec.CheckExcluded(n.given); p != nil {
+			n.s.errorf(n.rng(spec.Name), p.Summary, "%s", p.Detail)
+		}
+	}
+	if n.spec.Named() && n.has("name") {
+		n.name = n.str("name")
 	}
 }
 
-func typeName(t cty.Type) string {
+// value evaluates an attribute. It returns false if there is no usable value, which has been reported.
+func (n *node) value(spec *schema.Attribute, attr *hcl.Attribute) (cty.Value, bool) {
+	v := n.s.eval(attr.Expr, n.each)
+	if !v.IsKnown() {
+		return v, false
+	}
+	if v.IsNull() {
+		if spec.Required {
+			n.s.errorf(attr.Expr.Range(), "Missing value", "%s of %s block is required; it is null here.",
+				spec.Name, wording.Article(n.spec.Type))
+		}
+		return v, !spec.Required
+	}
+	if typ := ctyType(spec.Type); typ != cty.NilType {
+		converted, err := convert.Convert(v, typ)
+		if _, isRef := refOf(v); isRef && err == nil && typ.IsMapType() {
+			err = fmt.Errorf("this is %s", describe(v))
+		}
+		if err != nil {
+			n.s.errorf(attr.Expr.Range(), "Wrong type", "%s takes %s: %v.%s", spec.Name, typeName(typ), err,
+				hintName(v))
+			return v, false
+		}
+		if !converted.IsWhollyKnown() {
+			return v, false
+		}
+		if hasNull(converted) {
+			n.s.errorf(attr.Expr.Range(), "Missing value", "%s contains null.", spec.Name)
+			return v, false
+		}
+		v = converted
+	}
+	return v, n.check(spec, v)
+}
+
+// check checks a value, or each element of a list, against the schema and reports what is wrong.
+func (n *node) check(spec *schema.Attribute, v cty.Value) bool {
+	if v.Type() != stringList {
+		problem := spec.Check(checkable(v))
+		if problem != nil {
+			n.s.errorf(n.rng(spec.Name), problem.Summary, "%s", problem.Detail)
+		}
+		return problem == nil
+	}
+	ok := true
+	i := 0
+	for it := v.ElementIterator(); it.Next(); i++ {
+		_, e := it.Element()
+		if problem := spec.Check(e.AsString()); problem != nil {
+			n.s.errorf(n.elementRange(spec.Name, i), problem.Summary, "%s", problem.Detail)
+			ok = false
+		}
+	}
+	return ok
+}
+
+// ctyType is the type that values of an attribute are converted to; cty.NilType where the decoder of the block
+// looks at them itself.
+func ctyType(t schema.Type) cty.Type {
 	switch t {
-	case cty.String:
-		return "a string"
-	case cty.Number:
-		return "a number"
-	case cty.Bool:
-		return "true or false"
-	case stringList:
-		return "a list of strings"
-	case numberList:
-		return "a list of numbers"
+	case schema.String:
+		return cty.String
+	case schema.Number, schema.Whole:
+		return cty.Number
+	case schema.Bool:
+		return cty.Bool
+	case schema.StringList:
+		return stringList
+	case schema.StringMap:
+		return stringMap
+	}
+	return cty.NilType
+}
+
+// checkable is a value in the form that schema.Attribute.Check takes; nil for types that it does not check.
+func checkable(v cty.Value) any {
+	switch v.Type() {
+	case cty.String, cty.Number:
+		return goValue(v)
 	case stringMap:
-		return "a map of strings"
-	case cty.DynamicPseudoType:
-		return "null"
+		return stringsOf(v)
 	}
-	switch {
-	case t.IsTupleType(), t.IsListType():
-		return "a list"
-	case t.IsSetType():
-		return "a set"
-	case t.IsObjectType(), t.IsMapType():
-		return "a map"
-	}
-	return t.FriendlyName()
+	return nil
 }
 
 func hintName(v cty.Value) string {
@@ -206,30 +259,16 @@ func hintName(v cty.Value) string {
 	return ""
 }
 
-func hasNull(v cty.Value) bool {
-	if v.IsNull() {
-		return true
-	}
-	if v.CanIterateElements() {
-		for it := v.ElementIterator(); it.Next(); {
-			if _, e := it.Element(); e.IsNull() {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // has reports whether the attribute has a value.
 func (n *node) has(attr string) bool {
 	_, ok := n.vals[attr]
 	return ok
 }
 
-// given reports whether the attribute stands there, with whatever value.
+// given reports whether the attribute is set, to any value.
 func (n *node) given(attr string) bool { return n.has(attr) || n.broken[attr] }
 
-// rng is where the attribute's value stands, or the block's header.
+// rng returns the range of the attribute's value, or of the block's header.
 func (n *node) rng(attr string) hcl.Range {
 	if a := n.attrs[attr]; a != nil {
 		return a.Expr.Range()
@@ -237,7 +276,7 @@ func (n *node) rng(attr string) hcl.Range {
 	return n.block.DefRange
 }
 
-// labelRange is where the i-th label stands.
+// labelRange returns the range of the i-th label.
 func (n *node) labelRange() hcl.Range {
 	if len(n.block.LabelRanges) > 0 {
 		return n.block.LabelRanges[0]
@@ -253,59 +292,65 @@ func (n *node) nameRange() hcl.Range {
 	return n.labelRange()
 }
 
-func (n *node) str(attr, def string) string {
+// The functions below return the value of an attribute, or its default in the schema; where that depends on
+// something else, the caller gives it (…Or).
+
+func (n *node) str(attr string) string {
+	def, _ := n.attribute(attr).Default.(string)
+	return n.strOr(attr, def)
+}
+
+func (n *node) strOr(attr, def string) string {
 	if v, ok := n.vals[attr]; ok {
 		return v.AsString()
 	}
 	return def
 }
 
-func (n *node) bool(attr string, def bool) bool {
+func (n *node) bool(attr string) bool {
+	def, _ := n.attribute(attr).Default.(bool)
+	return n.boolOr(attr, def)
+}
+
+func (n *node) boolOr(attr string, def bool) bool {
 	if v, ok := n.vals[attr]; ok {
 		return v.True()
 	}
 	return def
 }
 
-// num returns a number within bounds.
-func (n *node) num(attr string, low, high, def float64) float64 {
-	v, ok := n.vals[attr]
-	if !ok {
+func (n *node) num(attr string) float64 {
+	if v, ok := n.vals[attr]; ok {
+		f, _ := v.AsBigFloat().Float64()
+		return f
+	}
+	switch def := n.attribute(attr).Default.(type) {
+	case int:
+		return float64(def)
+	case float64:
 		return def
 	}
-	f, _ := v.AsBigFloat().Float64()
-	if f < low || f > high {
-		n.s.errorf(n.rng(attr), "Out of range", "%s is from %v to %v; this is %v.", attr, low, high, f)
-		return def
-	}
-	return f
+	return 0
 }
 
-// int returns a whole number within bounds.
-func (n *node) int(attr string, low, high, def int) int {
-	v, ok := n.vals[attr]
-	if !ok {
-		return def
-	}
-	i, ok := wholeNumber(v)
-	if !ok || i < low || i > high {
-		n.s.errorf(n.rng(attr), "Out of range", "%s is a whole number from %d to %d; this is %s.", attr, low, high, numberText(v))
-		return def
-	}
-	return i
+func (n *node) int(attr string) int {
+	def, _ := n.attribute(attr).Default.(int)
+	return n.intOr(attr, def)
 }
 
-func wholeNumber(v cty.Value) (int, bool) {
-	i, acc := v.AsBigFloat().Int64()
-	return int(i), acc == big.Exact
+func (n *node) intOr(attr string, def int) int {
+	if v, ok := n.vals[attr]; ok {
+		i, _ := wholeNumber(v)
+		return i
+	}
+	return def
 }
-
-func numberText(v cty.Value) string { return v.AsBigFloat().Text('g', 20) }
 
 func (n *node) strs(attr string) []string {
 	v, ok := n.vals[attr]
 	if !ok {
-		return nil
+		def, _ := n.attribute(attr).Default.([]string)
+		return slices.Clone(def)
 	}
 	var list []string
 	for it := v.ElementIterator(); it.Next(); {
@@ -316,26 +361,19 @@ func (n *node) strs(attr string) []string {
 }
 
 func (n *node) strMap(attr string) map[string]string {
-	v, ok := n.vals[attr]
-	if !ok {
-		return nil
+	if v, ok := n.vals[attr]; ok {
+		return stringsOf(v)
 	}
-	m := map[string]string{}
-	for it := v.ElementIterator(); it.Next(); {
-		k, e := it.Element()
-		m[k.AsString()] = e.AsString()
-	}
-	return m
+	return nil
 }
 
-// oneOf returns a string that is one of the choices.
-func (n *node) oneOf(attr, def string, choices ...string) string {
-	v := n.str(attr, def)
-	if n.has(attr) && !slices.Contains(choices, v) {
-		n.s.errorf(n.rng(attr), "Invalid "+attr, "%s is %s; this is %q.%s", attr, oneOf(choices), v, didYouMean(v, choices))
-		return def
+// attribute is the attribute in the schema of the block, which has it: everything else is a bug in the decoder.
+func (n *node) attribute(name string) *schema.Attribute {
+	a := n.spec.Attribute(name)
+	if a == nil {
+		panic(fmt.Sprintf("a %s block has no attribute %q", n.spec.Type, name))
 	}
-	return v
+	return a
 }
 
 // items returns the value of an attribute as a flat list; false means that part of it is unknown.
@@ -348,7 +386,7 @@ func (n *node) items(attr string) ([]item, bool) {
 	return flatten(v, a.Expr, a.Expr.Range())
 }
 
-// elementRange is where the i-th element of a list attribute stands.
+// elementRange returns the range of the i-th element of a list attribute.
 func (n *node) elementRange(attr string, i int) hcl.Range {
 	a := n.attrs[attr]
 	if tuple, ok := a.Expr.(*hclsyntax.TupleConsExpr); ok && i < len(tuple.Exprs) {
@@ -357,17 +395,18 @@ func (n *node) elementRange(attr string, i int) hcl.Range {
 	return a.Expr.Range()
 }
 
-// children decodes the nested blocks of a type, in order.
+// children decodes the nested blocks of a type, in order. A node without such blocks in its schema has none.
 func (n *node) children(typ string) []*node {
-	spec := n.spec.block(typ)
+	spec := n.spec.Block(typ)
 	var nodes []*node
 	var first *hcl.Block
 	for _, b := range n.kids {
-		if b.Type != typ {
+		if b.Type != typ || spec == nil {
 			continue
 		}
-		if spec.once && first != nil {
-			n.s.errorf(b.DefRange, "Block repeated", "There is at most one %s block in %s; one is on line %d.", typ, article(n.spec.typ), first.DefRange.Start.Line)
+		if spec.Once && first != nil {
+			n.s.errorf(b.DefRange, "Block repeated", "There can be one %s block in %s; the first is on line %d.",
+				typ, wording.Article(n.spec.Type), first.DefRange.Start.Line)
 			continue
 		}
 		first = b
@@ -375,4 +414,43 @@ func (n *node) children(typ string) []*node {
 		nodes = append(nodes, more...)
 	}
 	return nodes
+}
+
+// child decodes the nested block of a type that may occur once. Without one it is empty: everything in it has its
+// default.
+func (n *node) child(typ string) *node {
+	if nodes := n.children(typ); len(nodes) > 0 {
+		return nodes[0]
+	}
+	return n.s.empty(n.spec.Block(typ))
+}
+
+// empty is a block that is not in the lab.
+func (s *scope) empty(spec *schema.Block) *node {
+	return &node{s: s, spec: spec, block: &hcl.Block{Type: spec.Type}}
+}
+
+// checkName checks the name of a block that becomes the name of an object, or of a folder.
+func (n *node) checkName() {
+	if n.broken["name"] {
+		return
+	}
+	if problem := checkLabel(n.name); problem != "" {
+		n.s.errorf(n.nameRange(), "Invalid name", "%q cannot be the name of %s: %s.", n.name,
+			wording.Article(n.spec.Type), problem)
+	}
+}
+
+// checkLabels checks Kubernetes labels.
+func (n *node) checkLabels(attr string) map[string]string {
+	labels := n.strMap(attr)
+	for _, key := range sortedKeys(labels) {
+		if problems := validation.IsQualifiedName(key); len(problems) > 0 {
+			n.s.errorf(n.rng(attr), "Invalid label", `%q cannot be the key of a label: it has 1 to 63 letters, digits, "-", "_" and ".", begins and ends with a letter or digit, and may follow a DNS name and "/".`, key)
+		}
+		if problems := validation.IsValidLabelValue(labels[key]); len(problems) > 0 {
+			n.s.errorf(n.rng(attr), "Invalid label", `%q cannot be the value of the label %q: it has at most 63 letters, digits, "-", "_" and ".", and begins and ends with a letter or digit.`, labels[key], key)
+		}
+	}
+	return labels
 }

@@ -23,7 +23,7 @@ func TestOpen(t *testing.T) {
 	for name, tt := range map[string]struct{ open, wantName, wantErr string }{
 		"a directory":     {dir, filepath.ToSlash(dir), ""},
 		"a shipped lab":   {"networkpolicy", "networkpolicy", ""},
-		"a lab file":      {file, "", "is a file; a lab is a directory"},
+		"a lab file":      {file, "", "is a file, but a lab is a directory"},
 		"nothing":         {"networkpolcy", "", `Did you mean "networkpolicy"?`},
 		"a missing place": {filepath.Join(dir, "none"), "", "neither a directory nor"},
 	} {
@@ -147,6 +147,8 @@ func TestBombs(t *testing.T) {
 		"YAML aliases": {`locals {
   a = yamldecode("a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g,*g]\n")
 }`, "Invalid function argument"},
+		"YAML flow nesting":  {"locals {\n  a = yamldecode(\"" + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + "\")\n}", "Invalid function argument"},
+		"YAML block nesting": {"locals {\n  a = yamldecode(\"" + strings.Repeat("- ", 5_000) + "1\")\n}", "Invalid function argument"},
 		"a huge number as text": {`locals {
   a = "${1e99999999}"
 }`, "Number out of range"},

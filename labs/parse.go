@@ -14,8 +14,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// Limits of a lab's own files. A lab is written by hand; what is larger is a mistake, or an attack on
-// whoever runs a lab from elsewhere.
+// Limits of a lab's own files. Labs are written by hand. A larger one is a mistake, or an attack on somebody who
+// runs a downloaded lab.
 const (
 	maxFileBytes   = 1 << 20 // one file of the lab
 	maxFiles       = 5000    // files that belong to a lab
@@ -59,7 +59,8 @@ func parseDir(src *source) ([]*hcl.File, *Diagnostics) {
 		}
 	}
 	if !found {
-		diags.add(errorDiag(nil, "No lab here", "The directory has no .hcl file. A lab is a directory with a lab.hcl; `labctl init` writes one."))
+		diags.add(errorDiag(nil, "No lab here",
+			"The directory has no .hcl file. A lab is a directory with a lab.hcl; `labctl init` writes one."))
 	}
 	return files, diags
 }
@@ -154,12 +155,14 @@ func checkTokens(data []byte, name string) *hcl.Diagnostic {
 		last = t.Type
 		if t.Type == hclsyntax.TokenNumberLit && longNumber.Match(t.Bytes) {
 			rng := t.Range
-			return errorDiag(&rng, "Number out of range", "A number has at most 100 digits and an exponent of at most three.")
+			return errorDiag(&rng, "Number out of range",
+				"A number has at most 100 digits and an exponent of at most three.")
 		}
 		if depth > maxNesting {
 			rng := t.Range
 			return errorDiag(&rng, "Nested too deeply",
-				fmt.Sprintf("Expressions nest at most %d levels deep. Name parts of this one in a locals block.", maxNesting))
+				fmt.Sprintf("Expressions nest at most %d levels deep. Move parts of this one into a locals block.",
+					maxNesting))
 		}
 	}
 	return nil
@@ -172,7 +175,8 @@ var longNumber = regexp.MustCompile(`[0-9]{101}|[0-9][eE][+-]?[0-9]{4}`)
 func nestingBytes(data []byte) int {
 	n := 0
 	for line := range bytes.Lines(data) {
-		if trimmed := bytes.TrimLeft(line, " \t"); len(trimmed) > 0 && trimmed[0] == '#' && !bytes.ContainsRune(line, '{') {
+		if trimmed := bytes.TrimLeft(line, " \t"); len(trimmed) > 0 && trimmed[0] == '#' &&
+			!bytes.ContainsRune(line, '{') {
 			continue // in a heredoc it is text, which nests only by ${ and %{
 		}
 		for i, c := range line {

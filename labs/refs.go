@@ -2,7 +2,6 @@ package labs
 
 import (
 	"fmt"
-	"net/netip"
 	"reflect"
 
 	"github.com/hashicorp/hcl/v2"
@@ -116,7 +115,7 @@ func refFunc(param string, typ cty.Type, kind refKind) function.Function {
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			name := args[0].AsString()
 			if problem := checkDNSName(name); problem != "" {
-				return cty.NilVal, function.NewArgErrorf(0, "%q is no name: %s", name, problem)
+				return cty.NilVal, function.NewArgErrorf(0, "%q is not a name: %s", name, problem)
 			}
 			return cty.ObjectVal(map[string]cty.Value{
 				"name": cty.StringVal(name), refAttr: capsule(ref{kind: kind, name: name}),
@@ -143,6 +142,13 @@ type item struct {
 	rng hcl.Range
 }
 
+// dnsItem is a DNS name as a target, as dns("NAME") makes it.
+func dnsItem(name string, rng hcl.Range) item {
+	return item{cty.ObjectVal(map[string]cty.Value{
+		"name": cty.StringVal(name), refAttr: capsule(ref{kind: refDNS, name: name}),
+	}), rng}
+}
+
 // flatten turns a value that may be one thing or a list of things, themselves lists, into its things.
 // It returns false where something is unknown, which has been reported where it arose.
 func flatten(v cty.Value, expr hcl.Expression, rng hcl.Range) ([]item, bool) {
@@ -153,7 +159,7 @@ func flatten(v cty.Value, expr hcl.Expression, rng hcl.Range) ([]item, bool) {
 		return nil, true
 	}
 	t := v.Type()
-	// A block with for_each stands for all its instances, and app.x.port for all ports.
+	// A block with for_each means all its instances, and app.x.port all ports.
 	group := t.IsObjectType() && !t.HasAttribute(refAttr) || t.IsMapType() && t.ElementType().Equals(portType)
 	if !t.IsTupleType() && !t.IsListType() && !t.IsSetType() && !group {
 		return []item{{v, rng}}, true
@@ -193,249 +199,6 @@ func describe(v cty.Value) string {
 	return typeName(v.Type())
 }
 
-func shorten(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return string(r[:n]) + "…"
-}
-
-// sources decodes `from`: apps, externals and nodes.
-func (s *scope) sources(n *node, attr string) []Source {
-	items, ok := n.items(attr)
-	var list []Source
-	for _, it := range items {
-		r, _ := refOf(it.val)
-		switch r.kind {
-		case refApp:
-			list = append(list, Source{App: r.name})
-		case refExternal:
-			list = append(list, Source{External: r.name})
-		case refNode:
-			list = append(list, Source{Node: r.name})
-		default:
-			s.errorf(it.rng, "Not a source", "A connection starts at an app (app.NAME), an external (external.NAME) or a node (node(\"NAME\")); this is %s.%s",
-				describe(it.val), s.suggestRef(it.val))
-		}
-	}
-	if ok && n.has(attr) && len(items) == 0 {
-		s.errorf(n.attrs[attr].Expr.Range(), "No source", "%q is empty, so nothing would be probed.", attr)
-	}
-	return list
-}
-
-// suggestRef helps whoever wrote the name of a thing instead of a reference to it.
-func (s *scope) suggestRef(v cty.Value) string {
-	if v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
-		return ""
-	}
-	for _, kind := range []string{"app", "external", "namespace"} {
-		if s.decls[kind][v.AsString()] != nil {
-			return fmt.Sprintf(" Did you mean %s.%s, without quotes?", kind, v.AsString())
-		}
-	}
-	return ""
-}
-
-// addressing is what an expect or matrix block says about how its targets are reached.
-type addressing struct {
-	via      Via
-	port     cty.Value // number, or name of a port of the app; null: the target's own
-	portRng  hcl.Range
-	protocol string
-	icmp     *int
-	http     *HTTP
-	layer3   bool // ICMP: no port
-}
-
-// targets decodes `to`.
-func (s *scope) targets(n *node, attr string, how addressing) []Target {
-	items, ok := n.items(attr)
-	var list []Target
-	for _, it := range items {
-		if t, ok := s.target(it, how); ok {
-			list = append(list, t)
-		}
-	}
-	if ok && n.has(attr) && len(items) == 0 {
-		s.errorf(n.attrs[attr].Expr.Range(), "No target", "%q is empty, so nothing would be probed.", attr)
-	}
-	return list
-}
-
-func (s *scope) target(it item, how addressing) (Target, bool) {
-	t := Target{Protocol: how.protocol, ICMPType: how.icmp, HTTP: how.http}
-	r, isRef := refOf(it.val)
-	switch {
-	case isRef && (r.kind == refApp || r.kind == refPort):
-		return s.appTarget(it, r, how, t)
-	case isRef && r.kind == refExternal:
-		t.External = r.name
-		ext := s.externals[r.name]
-		if ext == nil {
-			return t, false
-		}
-		if how.via != "" && how.via != ViaIP {
-			s.errorf(it.rng, "Wrong via", "An external has no service; via can only be \"ip\" here.")
-			return t, false
-		}
-		t.Via = how.via
-		if ext.Host == "" {
-			t.Via = ViaIP
-		}
-		if t.Protocol == "" {
-			t.Protocol = ext.Protocol
-		}
-		t.Port = ext.Port
-	case isRef && r.kind == refNode:
-		t.Node = r.name
-	case isRef && r.kind == refDNS:
-		t.DNS = r.name
-		if how.http != nil || how.layer3 {
-			s.errorf(it.rng, "Not a connection", "dns(%q) is a DNS query; it takes neither http nor icmp.", r.name)
-			return t, false
-		}
-		switch t.Protocol {
-		case "":
-			t.Protocol = "UDP"
-		case "UDP", "TCP":
-		default:
-			s.errorf(it.rng, "Wrong protocol", "DNS goes over UDP or TCP, not %s.", t.Protocol)
-			return t, false
-		}
-		t.Port = 53
-		return t, true
-	case !it.val.IsNull() && it.val.Type() == cty.String:
-		addr, err := netip.ParseAddr(it.val.AsString())
-		if err != nil {
-			s.errorf(it.rng, "Not a target", "A string as a target is an IP address; %q is none.%s For a host outside the cluster declare an external block.",
-				it.val.AsString(), s.suggestRef(it.val))
-			return t, false
-		}
-		t.IP = addr.String()
-	default:
-		s.errorf(it.rng, "Not a target", "A connection goes to an app (app.NAME), a port of one (app.NAME.port.PORT), an external (external.NAME), a node (node(\"NAME\")), a DNS query (dns(\"NAME\")) or an IP address; this is %s.",
-			describe(it.val))
-		return t, false
-	}
-	if t.Protocol == "" {
-		t.Protocol = "TCP"
-	}
-	if how.layer3 {
-		t.Port = 0
-		return t, true
-	}
-	if port, given := s.portNumber(how); given {
-		t.Port = port
-	}
-	if t.Port == 0 {
-		if how.badPort() {
-			return t, false
-		}
-		s.errorf(it.rng, "No port", "Say which port is meant: add port = NUMBER.")
-		return t, false
-	}
-	return t, true
-}
-
-// appTarget resolves the port of an app as its client dials it.
-func (s *scope) appTarget(it item, r ref, how addressing, t Target) (Target, bool) {
-	app := s.apps[r.name]
-	if app == nil {
-		return t, false
-	}
-	t.App = app.Name
-	t.Via = how.via
-	if t.Via == "" {
-		t.Via = ViaService
-		if how.layer3 || app.Service == "" {
-			t.Via = ViaIP // a service answers no ping, and without one there is no name
-		}
-	}
-	if how.layer3 {
-		if t.Via == ViaService || t.Via == ViaCluster {
-			s.errorf(it.rng, "Wrong via", "A service answers no ICMP; use via = \"ip\".")
-			return t, false
-		}
-		return t, true
-	}
-	if t.Via != ViaIP && app.Service == "" {
-		s.errorf(it.rng, "No service", "The app %q has no port and so no service; give it a port block, or use via = \"ip\".", app.Name)
-		return t, false
-	}
-
-	use := func(p Port) (Target, bool) {
-		t.PortName = p.Name
-		t.Port = p.Port
-		if t.Via == ViaIP {
-			t.Port = p.TargetPort
-		}
-		if t.Protocol != "" && t.Protocol != p.Protocol {
-			s.errorf(it.rng, "Wrong protocol", "Port %q of app %q speaks %s, not %s.", p.Name, app.Name, p.Protocol, t.Protocol)
-			return t, false
-		}
-		t.Protocol = p.Protocol
-		return t, true
-	}
-	if r.kind == refPort {
-		if !how.port.IsNull() {
-			s.errorf(how.portRng, "Port given twice", "The target already is port %q of app %q.", r.port.Name, app.Name)
-			return t, false
-		}
-		return use(r.port)
-	}
-	if how.badPort() {
-		return t, false
-	}
-	if how.port.IsNull() {
-		switch len(app.Ports) {
-		case 1:
-			return use(app.Ports[0])
-		case 0:
-			s.errorf(it.rng, "No port", "The app %q has no port. Give it a port block, or say port = NUMBER and via = \"ip\".", app.Name)
-		default:
-			s.errorf(it.rng, "Which port?", "The app %q has several ports; name one: %s.", app.Name, oneOf(prefixed("app."+app.Name+".port.", portNames(app.Ports))))
-		}
-		return t, false
-	}
-	if number, ok := s.portNumber(how); ok {
-		for _, p := range app.Ports {
-			if (t.Via != ViaIP && p.Port == number || t.Via == ViaIP && p.TargetPort == number) && (t.Protocol == "" || t.Protocol == p.Protocol) {
-				return use(p)
-			}
-		}
-		if t.Via == ViaIP { // a port that nothing listens on can be probed by address
-			t.Port = number
-			if t.Protocol == "" {
-				t.Protocol = "TCP"
-			}
-			return t, true
-		}
-		s.errorf(how.portRng, "Unknown port", "The service of app %q has no port %d; it has %s.", app.Name, number, portList(app.Ports))
-		return t, false
-	}
-	name := how.port.AsString()
-	for _, p := range app.Ports {
-		if p.Name == name {
-			return use(p)
-		}
-	}
-	s.errorf(how.portRng, "Unknown port", "The app %q has no port %q; it has %s.%s", app.Name, name, portList(app.Ports), didYouMean(name, portNames(app.Ports)))
-	return t, false
-}
-
-// badPort reports a port attribute that was there and has been complained about.
-func (how addressing) badPort() bool { return how.port == cty.NilVal || !how.port.IsKnown() }
-
-func (s *scope) portNumber(how addressing) (int, bool) {
-	if how.badPort() || how.port.IsNull() || how.port.Type() != cty.Number {
-		return 0, false
-	}
-	n, _ := how.port.AsBigFloat().Int64()
-	return int(n), true
-}
-
 func portNames(ports []Port) []string {
 	names := make([]string, len(ports))
 	for i, p := range ports {
@@ -453,64 +216,4 @@ func portList(ports []Port) string {
 		list[i] = fmt.Sprintf("%s (%d/%s)", p.Name, p.Port, p.Protocol)
 	}
 	return join(list)
-}
-
-func prefixed(prefix string, names []string) []string {
-	list := make([]string, len(names))
-	for i, name := range names {
-		list[i] = prefix + name
-	}
-	return list
-}
-
-// appNames decodes a list of references to apps.
-func (s *scope) appNames(n *node, attr string) []string {
-	items, _ := n.items(attr)
-	var names []string
-	for _, it := range items {
-		r, _ := refOf(it.val)
-		if r.kind != refApp {
-			s.errorf(it.rng, "Not an app", "%s takes apps (app.NAME); this is %s.%s", attr, describe(it.val), s.suggestRef(it.val))
-			continue
-		}
-		names = append(names, r.name)
-	}
-	return names
-}
-
-// namespaceNames decodes a list of namespaces, each a reference or a name. Names must be known to the lab.
-func (s *scope) namespaceNames(n *node, attr string) []string {
-	items, _ := n.items(attr)
-	var names []string
-	for _, it := range items {
-		if name, ok := s.namespaceName(it, attr); ok {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func (s *scope) namespaceName(it item, attr string) (string, bool) {
-	if r, ok := refOf(it.val); ok {
-		if r.kind == refNamespace {
-			return r.name, true
-		}
-	} else if it.val.Type() == cty.String {
-		name := it.val.AsString()
-		if s.knownNamespace(name) {
-			return name, true
-		}
-		s.errorf(it.rng, "Unknown namespace", "The lab has no namespace %q.%s", name, declareNamespace(name, s.namespaceNamesKnown()))
-		return "", false
-	}
-	s.errorf(it.rng, "Not a namespace", "%s takes a namespace (namespace.NAME, or its name in quotes); this is %s.", attr, describe(it.val))
-	return "", false
-}
-
-// declareNamespace helps with the name of a namespace that does not exist.
-func declareNamespace(name string, known []string) string {
-	if hint := didYouMean(name, known); hint != "" {
-		return hint
-	}
-	return fmt.Sprintf(" Declare it: namespace %q {}.", name)
 }

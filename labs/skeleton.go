@@ -11,11 +11,11 @@ import (
 //go:embed all:skeleton
 var skeletonFiles embed.FS
 
-// skeletonName stands for the lab's name in the files of skeleton/.
+// skeletonName is replaced by the lab's name in the files of skeleton/.
 const skeletonName = "SKELETON"
 
-// Skeleton returns the files of a small lab that validates, grades and passes its own test, by path. The
-// name becomes the lab's; what cannot be part of a name is left out.
+// Skeleton returns, by path, the files of a small lab that validates, grades and passes its own test. The lab gets the
+// name, without the characters that a name cannot have.
 func Skeleton(name string) map[string][]byte {
 	name = labName(name)
 	files := map[string][]byte{}

@@ -7,21 +7,18 @@ import (
 	"unicode"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/labctl/labctl/internal/wording"
 )
 
-// This file decodes what stands in the cluster and around it: namespaces, apps and externals.
-
-// transport are the protocols of ports; protocols adds what only a probe can use.
-var (
-	transport = []string{"TCP", "UDP", "SCTP"}
-	protocols = []string{"TCP", "UDP", "SCTP", "ICMP"}
-)
+// This file decodes what is in the cluster and around it: namespaces, apps and externals.
 
 func (s *scope) namespace(n *node) cty.Value {
 	n.checkName()
 	ns := &Namespace{Name: n.name, Labels: n.checkLabels("labels"), Range: n.block.DefRange}
 	if v, ok := ns.Labels["kubernetes.io/metadata.name"]; ok && v != ns.Name {
-		s.errorf(n.rng("labels"), "Invalid label", "kubernetes.io/metadata.name is the namespace's name; it cannot be %q.", v)
+		s.errorf(n.rng("labels"), "Invalid label",
+			"kubernetes.io/metadata.name is the namespace's name; it cannot be %q.", v)
 	}
 	if old := s.namespaces[ns.Name]; old != nil {
 		s.duplicate(n, "namespace", old.Range.Filename, old.Range.Start.Line)
@@ -33,110 +30,34 @@ func (s *scope) namespace(n *node) cty.Value {
 }
 
 func (s *scope) duplicate(n *node, what, file string, line int) {
-	s.errorf(n.nameRange(), "Duplicate "+what, "There is %s %q already, in %s on line %d.", article(what), n.name, file, line)
+	s.errorf(n.nameRange(), "Duplicate "+what, "There is already %s %q, in %s on line %d.",
+		wording.Article(what), n.name, file, line)
 }
 
 func (s *scope) app(n *node) cty.Value {
 	n.checkName()
 	app := &App{
 		Name:      n.name,
-		Namespace: "default",
+		Namespace: n.attribute("namespace").Default.(string),
 		Labels:    n.checkLabels("labels"),
-		Replicas:  n.int("replicas", 1, 100, 1),
-		Image:     n.str("image", ""),
+		Replicas:  n.int("replicas"),
+		Image:     n.str("image"),
 		Command:   n.strs("command"),
 		Args:      n.strs("args"),
 		Env:       n.strMap("env"),
-		Node:      n.str("node", ""),
-		Service:   n.str("service", ""),
+		Node:      n.str("node"),
+		Service:   n.str("service"),
 		Manifests: n.strs("manifests"),
 		Range:     n.block.DefRange,
 	}
-	if n.has("service") {
-		if problem := checkLabel(app.Service); problem != "" {
-			s.errorf(n.rng("service"), "Invalid name", "%q cannot be the name of a service: %s.", app.Service, problem)
-		}
-	}
-	if n.has("image") && (app.Image == "" || strings.ContainsFunc(app.Image, unicode.IsSpace)) {
-		s.errorf(n.rng("image"), "Invalid image", "%q cannot be the name of an image.", app.Image)
-	}
-	if n.has("node") {
-		if problem := checkDNSName(app.Node); problem != "" {
-			s.errorf(n.rng("node"), "Invalid name", "%q cannot be the name of a node: %s.", app.Node, problem)
-		}
-	}
-	for _, name := range sortedKeys(app.Env) {
-		if name == "" || slices.ContainsFunc([]rune(name), func(r rune) bool { return r == '=' || r < ' ' || r > '~' }) {
-			s.errorf(n.rng("env"), "Invalid name", "%q cannot be the name of an environment variable.", name)
-		}
-	}
-	complete := !n.bad && !n.broken["namespace"] && !n.broken["name"]
-	if n.has("namespace") {
-		items, known := n.items("namespace")
-		switch {
-		case !known:
-			complete = false
-		case len(items) != 1:
-			s.errorf(n.rng("namespace"), "Not a namespace", "namespace takes one namespace.")
-			complete = false
-		default:
-			// The name is checked against the lab's namespaces when all of them are known.
-			r, isRef := refOf(items[0].val)
-			switch {
-			case isRef && r.kind == refNamespace:
-				app.Namespace = r.name
-			case !isRef && items[0].val.Type() == cty.String:
-				app.Namespace = items[0].val.AsString()
-				if problem := checkLabel(app.Namespace); problem != "" {
-					s.errorf(n.rng("namespace"), "Invalid name", "%q cannot be the name of a namespace: %s.", app.Namespace, problem)
-					complete = false
-				}
-			default:
-				s.errorf(n.rng("namespace"), "Not a namespace", "namespace takes a namespace (namespace.NAME.name, or its name in quotes); this is %s.", describe(items[0].val))
-				complete = false
-			}
-		}
-	}
-
-	numbers := map[[2]any]string{}
-	for _, p := range n.children("port") {
-		if problem := checkPortName(p.name); problem != "" {
-			s.errorf(p.nameRange(), "Invalid name", "%q cannot be the name of a port: %s.", p.name, problem)
-		}
-		port := Port{Name: p.name, Port: p.int("port", 1, 65535, 0)}
-		port.TargetPort = p.int("target_port", 1, 65535, port.Port)
-		port.Protocol = p.oneOf("protocol", "TCP", transport...)
-		if p.bad || port.Port == 0 || p.broken["target_port"] || p.broken["protocol"] {
-			complete = false
-			continue
-		}
-		if slices.Contains(portNames(app.Ports), port.Name) {
-			s.errorf(p.labelRange(), "Duplicate port", "The app %q has a port %q already.", app.Name, port.Name)
-			continue
-		}
-		key := [2]any{port.Port, port.Protocol}
-		if other, ok := numbers[key]; ok {
-			s.errorf(p.rng("port"), "Duplicate port", "The port %q of app %q is %d/%s, too.", other, app.Name, port.Port, port.Protocol)
-			continue
-		}
-		numbers[key] = port.Name
-		app.Ports = append(app.Ports, port)
-	}
-
+	n.checkApp(app)
+	complete := !n.bad && !n.broken["name"]
+	complete = s.appNamespace(n, app) && complete
+	complete = s.appPorts(n, app) && complete
 	if n.given("manifests") {
 		complete = s.appFromManifests(n, app) && complete
 	} else {
-		if !n.given("labels") {
-			app.Labels = map[string]string{"app": app.Name}
-		} else if len(app.Labels) == 0 && !n.broken["labels"] {
-			s.errorf(n.rng("labels"), "No labels", "An app needs a label: its Deployment selects its pods by it.")
-		}
-		if app.Service == "" && len(app.Ports) > 0 {
-			app.Service = app.Name
-		}
-		if n.has("service") && len(app.Ports) == 0 && complete {
-			s.errorf(n.rng("service"), "No port", "A service needs a port: add a port block.")
-		}
+		s.appObjects(n, app, complete)
 	}
 
 	if old := s.apps[app.Name]; old != nil {
@@ -152,58 +73,131 @@ func (s *scope) app(n *node) cty.Value {
 	return app.value()
 }
 
-// documentationAddrs stand for hosts whose addresses the lab does not give. They belong to nobody (RFC 5737).
+// checkApp checks the names among an app's attributes.
+func (n *node) checkApp(app *App) {
+	invalid := func(attr, name, what, problem string) {
+		n.s.errorf(n.rng(attr), "Invalid name", "%q cannot be the name of %s: %s.", name, what, problem)
+	}
+	if n.has("service") {
+		if problem := checkLabel(app.Service); problem != "" {
+			invalid("service", app.Service, "a service", problem)
+		}
+	}
+	if n.has("node") {
+		if problem := checkDNSName(app.Node); problem != "" {
+			invalid("node", app.Node, "a node", problem)
+		}
+	}
+	if n.has("image") && (app.Image == "" || strings.ContainsFunc(app.Image, unicode.IsSpace)) {
+		n.s.errorf(n.rng("image"), "Invalid image", "%q cannot be the name of an image.", app.Image)
+	}
+	for _, name := range sortedKeys(app.Env) {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r == '=' || r < ' ' || r > '~' }) {
+			n.s.errorf(n.rng("env"), "Invalid name", "%q cannot be the name of an environment variable.", name)
+		}
+	}
+}
+
+// appNamespace decodes an app's namespace, which checkApps looks for when all of the lab's namespaces are known. It
+// returns false where the namespace is not known.
+func (s *scope) appNamespace(n *node, app *App) bool {
+	if !n.has("namespace") {
+		return !n.broken["namespace"]
+	}
+	items, known := n.items("namespace")
+	if !known {
+		return false
+	}
+	if len(items) != 1 {
+		s.errorf(n.rng("namespace"), "Not a namespace", "namespace takes one namespace.")
+		return false
+	}
+	v := items[0].val
+	r, isRef := refOf(v)
+	switch {
+	case isRef && r.kind == refNamespace:
+		app.Namespace = r.name
+	case !isRef && v.Type() == cty.String:
+		app.Namespace = v.AsString()
+		if problem := checkLabel(app.Namespace); problem != "" {
+			s.errorf(n.rng("namespace"), "Invalid name", "%q cannot be the name of a namespace: %s.",
+				app.Namespace, problem)
+			return false
+		}
+	default:
+		s.errorf(n.rng("namespace"), "Not a namespace",
+			"namespace takes a namespace (namespace.NAME.name, or its name in quotes), not %s.", describe(v))
+		return false
+	}
+	return true
+}
+
+// appPorts decodes the port blocks of an app. It returns false where one is not known.
+func (s *scope) appPorts(n *node, app *App) bool {
+	complete := true
+	type socket struct {
+		number   int
+		protocol string
+	}
+	taken := map[socket]string{}
+	for _, p := range n.children("port") {
+		if problem := checkPortName(p.name); problem != "" {
+			s.errorf(p.nameRange(), "Invalid name", "%q cannot be the name of a port: %s.", p.name, problem)
+		}
+		port := Port{Name: p.name, Port: p.int("port"), Protocol: p.str("protocol")}
+		port.TargetPort = p.intOr("target_port", port.Port)
+		if p.bad || port.Port == 0 || p.broken["target_port"] || p.broken["protocol"] {
+			complete = false
+			continue
+		}
+		if slices.Contains(portNames(app.Ports), port.Name) {
+			s.errorf(p.labelRange(), "Duplicate port", "The app %q already has a port %q.", app.Name, port.Name)
+			continue
+		}
+		at := socket{port.Port, port.Protocol}
+		if other, ok := taken[at]; ok {
+			s.errorf(p.rng("port"), "Duplicate port", "The port %q of app %q is also %d/%s.", other, app.Name,
+				port.Port, port.Protocol)
+			continue
+		}
+		taken[at] = port.Name
+		app.Ports = append(app.Ports, port)
+	}
+	return complete
+}
+
+// appObjects fills in what the Deployment and the Service of an app without manifests need.
+func (s *scope) appObjects(n *node, app *App, complete bool) {
+	if !n.given("labels") {
+		app.Labels = map[string]string{"app": app.Name}
+	} else if len(app.Labels) == 0 && !n.broken["labels"] {
+		s.errorf(n.rng("labels"), "No labels", "An app needs a label, by which its Deployment selects its pods.")
+	}
+	app.Workload = "Deployment/" + app.Name
+	if app.Service == "" && len(app.Ports) > 0 {
+		app.Service = app.Name
+	}
+	if n.has("service") && len(app.Ports) == 0 && complete {
+		s.errorf(n.rng("service"), "No port", "A service needs a port: add a port block.")
+	}
+}
+
+// documentationAddrs are used for hosts whose addresses the lab does not set. They are reserved (RFC 5737).
 var documentationAddrs = []string{"203.0.113.", "198.51.100.", "192.0.2."}
 
 func (s *scope) external(n *node) cty.Value {
 	n.checkName()
 	ext := &External{
 		Name:     n.name,
-		Host:     n.str("host", ""),
-		CIDR:     n.str("cidr", ""),
-		Port:     n.int("port", 1, 65535, 443),
-		Protocol: n.oneOf("protocol", "TCP", transport...),
+		Host:     n.str("host"),
+		CIDR:     n.str("cidr"),
+		Port:     n.int("port"),
+		Protocol: n.str("protocol"),
 		Range:    n.block.DefRange,
 	}
 	complete := !n.bad && !n.broken["host"] && !n.broken["cidr"] && !n.broken["name"]
-	switch {
-	case n.given("host") && n.given("cidr"):
-		s.errorf(n.rng("cidr"), "Host and cidr", "An external is a host or an address range; give one of host and cidr.")
-	case !n.given("host") && !n.given("cidr") && !n.given("addresses"):
-		s.errorf(n.block.DefRange, "Where is it?", "An external needs host = \"NAME\" or cidr = \"RANGE\".")
-	}
-	if n.has("host") {
-		if problem := checkDNSName(ext.Host); problem != "" {
-			s.errorf(n.rng("host"), "Invalid name", "%q is no host name: %s.", ext.Host, problem)
-			complete = false
-		}
-	}
-	if n.has("cidr") {
-		prefix, err := netip.ParsePrefix(ext.CIDR)
-		switch {
-		case err != nil:
-			s.errorf(n.rng("cidr"), "Invalid address range", "%q is no address range such as 203.0.113.0/24.", ext.CIDR)
-			complete = false
-		case prefix.Masked() != prefix:
-			s.errorf(n.rng("cidr"), "Invalid address range", "%q has bits behind its mask; the range is %s.", ext.CIDR, prefix.Masked())
-			complete = false
-		}
-		if err == nil && !n.given("addresses") {
-			ext.Addrs = []string{firstHost(prefix.Masked())}
-		}
-	}
-	for i, a := range n.strs("addresses") {
-		addr, err := netip.ParseAddr(a)
-		if err != nil {
-			s.errorf(n.elementRange("addresses", i), "Invalid address", "%q is no IP address.", a)
-			continue
-		}
-		if prefix, err := netip.ParsePrefix(ext.CIDR); err == nil && !prefix.Contains(addr) {
-			s.errorf(n.elementRange("addresses", i), "Invalid address", "%s is outside %s.", addr, ext.CIDR)
-			continue
-		}
-		ext.Addrs = append(ext.Addrs, addr.String())
-	}
+	complete = s.externalPlace(n, ext) && complete
+	s.externalAddresses(n, ext)
 	if old := s.externals[ext.Name]; old != nil {
 		s.duplicate(n, "external", old.Range.Filename, old.Range.Start.Line)
 		return cty.DynamicVal
@@ -216,10 +210,88 @@ func (s *scope) external(n *node) cty.Value {
 	return ext.value()
 }
 
-// firstHost is the address that stands for a range: the first behind the network's own, if there is one.
+// externalPlace checks the host or the address range of an external, and picks the address that represents the
+// range. It returns false if they are not valid.
+func (s *scope) externalPlace(n *node, ext *External) bool {
+	switch {
+	case n.given("host") && n.given("cidr"):
+		s.errorf(n.rng("cidr"), "Host and cidr",
+			"An external is a host or an address range; give one of host and cidr.")
+	case !n.given("host") && !n.given("cidr") && !n.given("addresses"):
+		s.errorf(n.block.DefRange, "Where is it?", "An external needs host = \"NAME\" or cidr = \"RANGE\".")
+	}
+	complete := true
+	if n.has("host") {
+		if problem := checkDNSName(ext.Host); problem != "" {
+			s.errorf(n.rng("host"), "Invalid name", "%q is not a host name: %s.", ext.Host, problem)
+			complete = false
+		}
+	}
+	if !n.has("cidr") {
+		return complete
+	}
+	prefix, err := netip.ParsePrefix(ext.CIDR)
+	if err != nil {
+		s.errorf(n.rng("cidr"), "Invalid address range", "%q is not an address range such as 203.0.113.0/24.", ext.CIDR)
+		return false
+	}
+	if !n.given("addresses") {
+		ext.Addrs = []string{firstHost(prefix.Masked())}
+	}
+	if prefix.Masked() != prefix {
+		s.errorf(n.rng("cidr"), "Invalid address range", "%q has bits set after its prefix; the range is %s.",
+			ext.CIDR, prefix.Masked())
+		return false
+	}
+	return complete
+}
+
+// externalAddresses decodes the addresses of an external, which are within its range if it has one.
+func (s *scope) externalAddresses(n *node, ext *External) {
+	prefix, err := netip.ParsePrefix(ext.CIDR)
+	for i, a := range n.strs("addresses") {
+		addr, addrErr := netip.ParseAddr(a)
+		switch {
+		case addrErr != nil:
+			s.errorf(n.elementRange("addresses", i), "Invalid address", "%q is not an IP address.", a)
+		case err == nil && !prefix.Contains(addr):
+			s.errorf(n.elementRange("addresses", i), "Invalid address", "%s is outside %s.", addr, ext.CIDR)
+		default:
+			ext.Addrs = append(ext.Addrs, addr.String())
+		}
+	}
+}
+
+// firstHost returns the address that represents a range: the first after the network's own, if there is one.
 func firstHost(p netip.Prefix) string {
 	if next := p.Addr().Next(); next.IsValid() && p.Contains(next) {
 		return next.String()
 	}
 	return p.Addr().String()
+}
+
+// declareBlock decodes the instances of a block that others refer to.
+func (s *scope) declareBlock(d *decl) cty.Value {
+	nodes, complete := s.instances(d.block, d.spec, nil)
+	instances := map[string]cty.Value{}
+	for _, n := range nodes {
+		var v cty.Value
+		switch d.spec.Type {
+		case "namespace":
+			v = s.namespace(n)
+		case "app":
+			v = s.app(n)
+		case "external":
+			v = s.external(n)
+		}
+		if n.key == nil {
+			return v
+		}
+		instances[*n.key] = v
+		d.keys = append(d.keys, *n.key)
+	}
+	if !complete {
+		return cty.DynamicVal
+	}
+	return cty.ObjectVal(instances)
 }

@@ -12,32 +12,26 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"github.com/labctl/labctl/internal/wording"
+	"github.com/labctl/labctl/labs/schema"
 )
 
-// variable is a variable block.
-type variable struct {
-	name     string
-	typ      cty.Type // cty.DynamicPseudoType: any
-	optional *typeexpr.Defaults
-	node     *node
-	value    cty.Value
-	set      bool
-}
-
-// variables decodes the variable blocks and gives each its value: the default, unless a file or the
-// command line says otherwise. It returns the values given, as text, for the digest.
+// variables decodes the variable blocks and gives each its value: the default, unless opts has another. It returns the values given, as text, for the digest.
 func (s *scope) variables(blocks hcl.Blocks, opts LoadOptions) map[string]string {
 	vars := map[string]*variable{}
 	var order []*variable
-	spec := labSchema().block("variable")
+	spec := schema.Lab().Block("variable")
 	for _, b := range blocks {
 		name := b.Labels[0]
 		if old := vars[name]; old != nil {
-			s.errorf(b.LabelRanges[0], "Duplicate variable", "There is a variable %q already, in %s on line %d.", name, old.node.block.DefRange.Filename, old.node.block.DefRange.Start.Line)
+			s.errorf(b.LabelRanges[0], "Duplicate variable", "There is already a variable %q, in %s on line %d.",
+				name, old.node.block.DefRange.Filename, old.node.block.DefRange.Start.Line)
 			continue
 		}
 		if !hclsyntax.ValidIdentifier(name) {
-			s.errorf(b.LabelRanges[0], "Invalid name", "%q cannot be the name of a variable: use letters, digits, _ and -, and begin with a letter.", name)
+			s.errorf(b.LabelRanges[0], "Invalid name",
+				"%q cannot be the name of a variable: use letters, digits, _ and -, and begin with a letter.", name)
 			continue
 		}
 		v := s.variable(b, spec)
@@ -50,7 +44,10 @@ func (s *scope) variables(blocks hcl.Blocks, opts LoadOptions) map[string]string
 		s.vars[v.name] = v.value
 		if !v.set {
 			if !v.node.broken["default"] && !v.node.broken["type"] {
-				s.errorf(v.node.block.DefRange, "No value for a variable", "The variable %q has no default. Set it: --var %s=VALUE, or --var-file FILE with a line %s = VALUE.", v.name, v.name, v.name)
+				d := errorDiag(&v.node.block.DefRange, "No value for a variable",
+					fmt.Sprintf("The variable %q has no default, and no value was given.", v.name))
+				d.Extra = UnsetVariable{v.name}
+				s.diags.add(d)
 			}
 			s.vars[v.name] = cty.DynamicVal
 		}
@@ -60,8 +57,8 @@ func (s *scope) variables(blocks hcl.Blocks, opts LoadOptions) map[string]string
 }
 
 // variable decodes a variable block. Its expressions see nothing: they are evaluated before everything else.
-func (s *scope) variable(b *hcl.Block, spec *blockSpec) *variable {
-	content, diags := b.Body.Content(spec.hclSchema())
+func (s *scope) variable(b *hcl.Block, spec *schema.Block) *variable {
+	content, diags := b.Body.Content(bodySchema(spec))
 	s.diags.add(diags...)
 	v := &variable{name: b.Labels[0], typ: cty.DynamicPseudoType, value: cty.DynamicVal}
 	v.node = &node{s: s, spec: spec, block: b, attrs: content.Attributes, kids: content.Blocks,
@@ -92,7 +89,8 @@ func (s *scope) constant(a *hcl.Attribute) (cty.Value, bool) {
 		return cty.NilVal, false
 	}
 	if refs := a.Expr.Variables(); len(refs) > 0 {
-		s.errorf(refs[0].SourceRange(), "Not a constant", "%s of a variable cannot refer to anything: variables are set before all else. Use a local value for what is computed.", a.Name)
+		s.errorf(refs[0].SourceRange(), "Not a constant",
+			"%s of a variable cannot refer to anything: variables are set first. Use a local value for computed values.", a.Name)
 		return cty.NilVal, false
 	}
 	v := s.eval(a.Expr, nil)
@@ -106,7 +104,8 @@ func (s *scope) setVariable(v *variable, value cty.Value, rng hcl.Range, what st
 	}
 	converted, err := convert.Convert(value, v.typ)
 	if err != nil {
-		s.diags.add(errorDiag(rangeOrNil(rng), "Wrong type", fmt.Sprintf("%s of the variable %q must be %s: %v.", what, v.name, typeexpr.TypeString(v.typ), err)))
+		s.diags.add(errorDiag(rangeOrNil(rng), "Wrong type",
+			fmt.Sprintf("%s of the variable %q must be %s: %v.", what, v.name, typeexpr.TypeString(v.typ), err)))
 		v.set, v.value = true, cty.DynamicVal
 		return
 	}
@@ -120,7 +119,7 @@ func rangeOrNil(rng hcl.Range) *hcl.Range {
 	return &rng
 }
 
-// givenValues applies the files and then the command line.
+// givenValues applies opts.VarFiles and then opts.Vars.
 func (s *scope) givenValues(vars map[string]*variable, opts LoadOptions) map[string]string {
 	given := map[string]string{}
 	names := sortedKeys(vars)
@@ -134,7 +133,8 @@ func (s *scope) givenValues(vars map[string]*variable, opts LoadOptions) map[str
 		}
 	}
 	unknown := func(name string, rng *hcl.Range) {
-		s.diags.add(errorDiag(rng, "Unknown variable", fmt.Sprintf("The lab has no variable %q.%s", name, didYouMean(name, names))))
+		s.diags.add(errorDiag(rng, "Unknown variable",
+			fmt.Sprintf("The lab has no variable %q.%s", name, wording.DidYouMean(name, names))))
 	}
 	for _, file := range opts.VarFiles {
 		values, ranges := s.readVarFile(file)
@@ -162,19 +162,19 @@ func (s *scope) givenValues(vars map[string]*variable, opts LoadOptions) map[str
 			}
 			value = parsed
 		}
-		set(name, value, hcl.Range{}, "The value given on the command line")
+		set(name, value, hcl.Range{}, "The given value")
 	}
 	return given
 }
 
-// parseVar reads the value of a variable that is no string. A variable of any type takes plain text, too.
+// parseVar reads the value of a variable that is not a string. A variable of any type also takes plain text.
 func (s *scope) parseVar(name, text string, typ cty.Type) (cty.Value, bool) {
-	source := "--var " + name
+	source := "the value of " + name
 	data := []byte(text)
 	s.diags.files[source] = &hcl.File{Bytes: data}
 	rng, bad := firstInvalidUTF8(data, source)
 	if bad || len(data) > maxHCLBytes {
-		s.errorf(rng, "Invalid value", "The value of %q is no UTF-8 text, or too long.", name)
+		s.errorf(rng, "Invalid value", "The value of %q is not UTF-8 text, or is too long.", name)
 		return cty.DynamicVal, false
 	}
 	if d := checkTokens(data, source); d != nil {
@@ -191,15 +191,18 @@ func (s *scope) parseVar(name, text string, typ cty.Type) (cty.Value, bool) {
 	if typ == cty.DynamicPseudoType {
 		return cty.StringVal(text), true
 	}
-	s.errorf(hcl.Range{Filename: source, Start: hcl.InitialPos, End: hcl.Pos{Line: 1, Column: len(data) + 1, Byte: len(data)}},
-		"Invalid value", "The variable %q is %s; %q is no expression of that type.", name, typeexpr.TypeString(typ), shorten(text, 60))
+	end := hcl.Pos{Line: 1, Column: len(data) + 1, Byte: len(data)}
+	s.errorf(hcl.Range{Filename: source, Start: hcl.InitialPos, End: end},
+		"Invalid value", "The variable %q is %s; %q is not an expression of that type.",
+		name, typeexpr.TypeString(typ), shorten(text, 60))
 	return cty.DynamicVal, false
 }
 
 // readVarFile reads a file of values.
 func (s *scope) readVarFile(name string) (map[string]cty.Value, map[string]hcl.Range) {
 	fail := func(format string, args ...any) (map[string]cty.Value, map[string]hcl.Range) {
-		s.diags.add(errorDiag(nil, "Cannot read a variable file", fmt.Sprintf("%s: %s.", name, fmt.Sprintf(format, args...))))
+		s.diags.add(errorDiag(nil, "Cannot read a variable file",
+			fmt.Sprintf("%s: %s.", name, fmt.Sprintf(format, args...))))
 		return nil, nil
 	}
 	info, err := os.Stat(name)
@@ -207,7 +210,7 @@ func (s *scope) readVarFile(name string) (map[string]cty.Value, map[string]hcl.R
 		return fail("%v", plainError(err))
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxFileBytes {
-		return fail("it is no regular file of at most %d bytes", maxFileBytes)
+		return fail("it is not a regular file of at most %d bytes", maxFileBytes)
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -252,8 +255,9 @@ func (s *scope) validate() {
 			continue
 		}
 		for _, c := range v.node.children("validation") {
-			if c.has("condition") && !c.bool("condition", true) {
-				s.errorf(c.rng("condition"), "Invalid value for a variable", "The variable %q: %s", v.name, c.str("error_message", "its value is not valid."))
+			if c.has("condition") && !c.bool("condition") {
+				s.errorf(c.rng("condition"), "Invalid value for a variable", "The variable %q: %s", v.name,
+					c.strOr("error_message", "its value is not valid."))
 			}
 		}
 	}

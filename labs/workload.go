@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/internal/wording"
 )
 
 // manifests reads the manifest files that an attribute names. It reports what is wrong with them, at the
@@ -53,12 +54,17 @@ func (s *scope) manifests(n *node, attr string, refsOnly bool) ([]*manifest.Obje
 			}
 		}
 		objs, problems := parse(files, manifest.DefaultLimits())
+		for _, o := range objs {
+			if !refsOnly && o.Unmodelled() { // a live grade would depend on it, and an offline one would not
+				problems = append(problems, o.NotModelled())
+			}
+		}
 		for _, p := range problems {
 			s.manifestProblem(p, files, at)
 			ok = false
 		}
 		if len(objs) == 0 && len(problems) == 0 {
-			s.errorf(at, "No manifest", "%q holds no object.", name)
+			s.errorf(at, "No manifest", "%q contains no objects.", name)
 			ok = false
 		}
 		all = append(all, objs...)
@@ -66,7 +72,7 @@ func (s *scope) manifests(n *node, attr string, refsOnly bool) ([]*manifest.Obje
 	return all, ok
 }
 
-// manifestProblem reports a problem of a manifest with the line it stands on.
+// manifestProblem reports a problem of a manifest with its line.
 func (s *scope) manifestProblem(p manifest.Problem, files []manifest.File, at hcl.Range) {
 	detail := p
 	detail.File, detail.Line = "", 0
@@ -98,7 +104,7 @@ func (s *scope) manifestProblem(p manifest.Problem, files []manifest.File, at hc
 	}, "Invalid manifest", "%s", text)
 }
 
-// workload is what an app is made of: a pod template and where it stands.
+// workload is what an app is made of: a pod template and its place.
 type workload struct {
 	obj      *manifest.Object
 	template corev1.PodTemplateSpec
@@ -119,8 +125,12 @@ func workloads(objs []*manifest.Object) []workload {
 			w.template, replicas = v.Spec.Template, v.Spec.Replicas
 		case *appsv1.DaemonSet:
 			w.template = v.Spec.Template
+		case *corev1.ReplicationController:
+			w.template, replicas = *v.Spec.Template, v.Spec.Replicas
 		case *batchv1.Job:
 			w.template = v.Spec.Template
+		case *batchv1.CronJob:
+			w.template = v.Spec.JobTemplate.Spec.Template
 		case *corev1.Pod:
 			w.template = corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: v.Labels}, Spec: v.Spec}
 		default:
@@ -143,7 +153,8 @@ func (s *scope) appFromManifests(n *node, app *App) bool {
 		}
 	}
 	if len(app.Ports) > 0 {
-		s.errorf(n.block.DefRange, "Given twice", "The ports come from the manifests of the app; remove the port blocks.")
+		s.errorf(n.block.DefRange, "Given twice",
+			"The ports come from the manifests of the app; remove the port blocks.")
 	}
 	app.Ports, app.Labels = nil, nil
 	objs, ok := s.manifests(n, "manifests", false)
@@ -176,6 +187,7 @@ func (s *scope) appFromManifests(n *node, app *App) bool {
 	w := own[0]
 	app.Namespace = w.obj.Namespace
 	app.Labels = maps.Clone(w.template.Labels)
+	app.Workload = w.obj.Kind + "/" + w.obj.Name
 	app.Replicas = w.replicas
 	s.appService(n, app, w, objs)
 	return true
@@ -191,12 +203,15 @@ func (s *scope) appService(n *node, app *App, w workload, objs []*manifest.Objec
 			continue
 		}
 		names = append(names, o.Name)
-		if n.has("service") && o.Name != n.str("service", "") {
+		if n.has("service") && o.Name != n.str("service") {
 			continue
 		}
 		app.Service = o.Name
 		for _, p := range svc.Spec.Ports {
-			port := Port{Name: p.Name, Port: int(p.Port), TargetPort: targetPort(p, w.template.Spec), Protocol: string(p.Protocol)}
+			port := Port{
+				Name: p.Name, Port: int(p.Port), TargetPort: targetPort(p, w.template.Spec),
+				Protocol: string(p.Protocol),
+			}
 			if port.Name == "" {
 				port.Name = containerPortName(port, w.template.Spec)
 			}
@@ -208,13 +223,18 @@ func (s *scope) appService(n *node, app *App, w workload, objs []*manifest.Objec
 		return
 	}
 	if n.has("service") {
-		s.errorf(n.rng("service"), "Unknown service", "The manifests have no service %q that selects the pods of app %q.%s", app.Service, app.Name, didYouMean(app.Service, names))
+		s.errorf(n.rng("service"), "Unknown service",
+			"The manifests have no service %q that selects the pods of app %q.%s",
+			app.Service, app.Name, wording.DidYouMean(app.Service, names))
 		return
 	}
 	// No service: the container's ports can be probed by address.
 	for _, c := range w.template.Spec.Containers {
 		for _, p := range c.Ports {
-			port := Port{Name: p.Name, Port: int(p.ContainerPort), TargetPort: int(p.ContainerPort), Protocol: string(p.Protocol)}
+			port := Port{
+				Name: p.Name, Port: int(p.ContainerPort), TargetPort: int(p.ContainerPort),
+				Protocol: string(p.Protocol),
+			}
 			if port.Name == "" {
 				port.Name = fmt.Sprintf("port-%d", p.ContainerPort)
 			}

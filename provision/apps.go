@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -12,29 +13,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/labs"
 )
-
-// instanceAnnotation marks what labctl made; its value is the instance. It is not a label, since policies
-// select by labels, and those are the lab's alone.
-const instanceAnnotation = "labctl/instance"
-
-// mark says on an object which instance it is of.
-func mark(obj *unstructured.Unstructured, instance string) {
-	annotations := maps.Clone(obj.GetAnnotations())
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	annotations[instanceAnnotation] = instance
-	obj.SetAnnotations(annotations)
-}
-
-// marked says whether the instance made an object.
-func marked(obj *unstructured.Unstructured, instance string) bool {
-	return obj.GetAnnotations()[instanceAnnotation] == instance
-}
 
 // objects are the lab's namespaces, apps and manifests as they are to be in the cluster, namespaces first.
 func objects(lab *labs.Lab, instance, appImage string) ([]*unstructured.Unstructured, error) {
@@ -46,10 +33,11 @@ func objects(lab *labs.Lab, instance, appImage string) ([]*unstructured.Unstruct
 	for i := range lab.Apps {
 		app := &lab.Apps[i]
 		if len(app.Manifests) == 0 {
-			objs = append(objs, deployment(app, appImage))
-			if svc := service(app); svc != nil {
-				objs = append(objs, svc)
+			made, err := appObjects(app, appImage)
+			if err != nil {
+				return nil, fmt.Errorf("app %q: %w", app.Name, err)
 			}
+			objs = append(objs, made...)
 			continue
 		}
 		for _, path := range app.Manifests {
@@ -70,11 +58,12 @@ func objects(lab *labs.Lab, instance, appImage string) ([]*unstructured.Unstruct
 		}
 	}
 	for _, obj := range objs {
-		mark(obj, instance)
+		setOwner(obj, instance)
 	}
 	// Namespaces before what is in them, otherwise the author's order.
 	slices.SortStableFunc(objs, func(a, b *unstructured.Unstructured) int {
-		return strings.Compare(strconv.FormatBool(a.GetKind() != "Namespace"), strconv.FormatBool(b.GetKind() != "Namespace"))
+		return strings.Compare(strconv.FormatBool(a.GetKind() != "Namespace"),
+			strconv.FormatBool(b.GetKind() != "Namespace"))
 	})
 	return objs, nil
 }
@@ -86,161 +75,134 @@ func setLabels(obj *unstructured.Unstructured, labels map[string]string) {
 }
 
 func sameObject(a, b *unstructured.Unstructured) bool {
-	return a.GroupVersionKind().GroupKind() == b.GroupVersionKind().GroupKind() && a.GetNamespace() == b.GetNamespace() && a.GetName() == b.GetName()
+	return a.GroupVersionKind().GroupKind() == b.GroupVersionKind().GroupKind() &&
+		a.GetNamespace() == b.GetNamespace() && a.GetName() == b.GetName()
 }
 
-// deployment is an app block's Deployment: the demo image, one container a TCP port, listening on it.
-func deployment(app *labs.App, appImage string) *unstructured.Unstructured {
-	image := app.Image
-	if image == "" {
-		image = appImage
+// appObjects are the objects of an app block without manifests.
+func appObjects(app *labs.App, appImage string) ([]*unstructured.Unstructured, error) {
+	workload, err := deployment(app, appImage)
+	if err != nil {
+		return nil, err
 	}
-	template := map[string]any{
-		"metadata": map[string]any{"labels": stringMap(app.PodLabels())},
-		"spec": map[string]any{
-			"containers": containers(app, image),
-			// Nothing of the demo apps is worth waiting for when they are deleted.
-			"terminationGracePeriodSeconds": int64(1),
-		},
+	svc, err := service(app)
+	if err != nil || svc == nil {
+		return []*unstructured.Unstructured{workload}, err
 	}
+	return []*unstructured.Unstructured{workload, svc}, nil
+}
+
+// deployment is an app block's Deployment: the demo image, with one container per port that listens on it.
+func deployment(app *labs.App, appImage string) (*unstructured.Unstructured, error) {
+	pod := corev1ac.PodSpec().
+		WithContainers(containers(app, cmp.Or(app.Image, appImage))...).
+		WithTerminationGracePeriodSeconds(1) // nothing in the demo apps is worth waiting for
 	if app.Node != "" {
-		template["spec"].(map[string]any)["nodeName"] = app.Node
+		pod.WithNodeName(app.Node)
 	}
-	obj := kube.NewObject("apps/v1", "Deployment", app.Namespace, app.Name, map[string]any{
-		"replicas": int64(max(app.Replicas, 1)),
-		"selector": map[string]any{"matchLabels": stringMap(app.PodLabels())},
-		"template": template,
-	})
-	setLabels(obj, maps.Clone(app.PodLabels()))
-	return obj
-}
-
-func containers(app *labs.App, image string) []any {
-	base := func(name string) map[string]any {
-		c := map[string]any{"name": name, "image": image, "imagePullPolicy": string(corev1.PullIfNotPresent)}
-		if len(app.Env) > 0 {
-			var env []any
-			for _, key := range slices.Sorted(maps.Keys(app.Env)) {
-				env = append(env, map[string]any{"name": key, "value": app.Env[key]})
-			}
-			c["env"] = env
-		}
-		return c
-	}
-	if app.Image != "" || len(app.Command) > 0 || len(app.Args) > 0 {
-		c := base(app.Name)
-		if len(app.Command) > 0 {
-			c["command"] = anyList(app.Command)
-		}
-		if len(app.Args) > 0 {
-			c["args"] = anyList(app.Args)
-		}
-		var ports []any
-		for _, p := range app.Ports {
-			ports = append(ports, containerPort(p))
-		}
-		if len(ports) > 0 {
-			c["ports"] = ports
-		}
-		return []any{c}
-	}
-	var out []any
-	for _, p := range app.Ports {
-		name := app.Name
-		if len(out) > 0 {
-			name += "-" + strconv.Itoa(p.TargetPort)
-		}
-		args := []any{"netexec"}
-		// netexec always has an HTTP port; for another protocol it is one beside the range of real ports.
-		http, udp, sctp := 20000+len(out), -1, -1
-		switch p.Protocol {
-		case "UDP":
-			udp = p.TargetPort
-		case "SCTP":
-			sctp = p.TargetPort
-		default:
-			http = p.TargetPort
-		}
-		args = append(args, "--http-port="+strconv.Itoa(http), "--udp-port="+strconv.Itoa(udp))
-		if sctp > 0 {
-			args = append(args, "--sctp-port="+strconv.Itoa(sctp))
-		}
-		c := base(name)
-		c["args"] = args
-		c["ports"] = []any{containerPort(p)}
-		if p.Protocol == "" || p.Protocol == "TCP" {
-			// The kubelet may always reach the pods of its node, whatever the policies. netexec's own /readyz
-			// waits for its UDP server, which is off.
-			c["readinessProbe"] = map[string]any{
-				"tcpSocket":     map[string]any{"port": int64(p.TargetPort)},
-				"periodSeconds": int64(1),
-			}
-		}
-		out = append(out, c)
-	}
-	if len(out) == 0 {
-		c := base(app.Name)
-		c["args"] = []any{"pause"}
-		out = append(out, c)
-	}
-	return out
-}
-
-func containerPort(p labs.Port) map[string]any {
-	out := map[string]any{"containerPort": int64(p.TargetPort), "protocol": protocol(p)}
-	if p.Name != "" {
-		out["name"] = p.Name
-	}
-	return out
-}
-
-func protocol(p labs.Port) string {
-	if p.Protocol == "" {
-		return "TCP"
-	}
-	return p.Protocol
+	return toObject(appsv1ac.Deployment(app.Name, app.Namespace).WithLabels(app.Labels).
+		WithSpec(appsv1ac.DeploymentSpec().
+			WithReplicas(int32(app.Replicas)).
+			WithSelector(metav1ac.LabelSelector().WithMatchLabels(app.Labels)).
+			WithTemplate(corev1ac.PodTemplateSpec().WithLabels(app.Labels).WithSpec(pod))))
 }
 
 // service is an app block's Service; nil for an app without ports.
-func service(app *labs.App) *unstructured.Unstructured {
+func service(app *labs.App) (*unstructured.Unstructured, error) {
 	if len(app.Ports) == 0 || app.Service == "" {
-		return nil
+		return nil, nil
 	}
-	var ports []any
+	spec := corev1ac.ServiceSpec().WithSelector(app.Labels)
 	for _, p := range app.Ports {
-		name := p.Name
-		if name == "" {
-			name = strings.ToLower(protocol(p)) + "-" + strconv.Itoa(p.Port)
+		spec.WithPorts(corev1ac.ServicePort().
+			WithName(cmp.Or(p.Name, strings.ToLower(p.Protocol)+"-"+strconv.Itoa(p.Port))).
+			WithPort(int32(p.Port)).
+			WithTargetPort(intstr.FromInt32(int32(p.TargetPort))).
+			WithProtocol(corev1.Protocol(p.Protocol)))
+	}
+	return toObject(corev1ac.Service(app.Service, app.Namespace).WithLabels(app.Labels).WithSpec(spec))
+}
+
+// toObject converts an apply configuration, which has only the fields that were set.
+func toObject(config any) (*unstructured.Unstructured, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(config)
+	if err != nil {
+		return nil, fmt.Errorf("convert %T: %w", config, err)
+	}
+	obj := &unstructured.Unstructured{Object: fields}
+	if obj.GetNamespace() == "" {
+		unstructured.RemoveNestedField(obj.Object, "metadata", "namespace")
+	}
+	return obj, nil
+}
+
+// containers are what the block says, or one server of the demo image per port.
+func containers(app *labs.App, image string) []*corev1ac.ContainerApplyConfiguration {
+	if app.Image != "" || len(app.Command) > 0 || len(app.Args) > 0 {
+		c := container(app, app.Name, image).WithCommand(app.Command...).WithArgs(app.Args...)
+		for _, p := range app.Ports {
+			c.WithPorts(containerPort(p))
 		}
-		ports = append(ports, map[string]any{
-			"name": name, "port": int64(p.Port), "targetPort": int64(p.TargetPort), "protocol": protocol(p),
-		})
+		return []*corev1ac.ContainerApplyConfiguration{c}
 	}
-	obj := kube.NewObject("v1", "Service", app.Namespace, app.Service, map[string]any{
-		"selector": stringMap(app.PodLabels()), "ports": ports,
-	})
-	setLabels(obj, maps.Clone(app.PodLabels()))
-	return obj
-}
-
-func stringMap(m map[string]string) map[string]any {
-	out := make(map[string]any, len(m))
-	for k, v := range m {
-		out[k] = v
+	if len(app.Ports) == 0 {
+		return []*corev1ac.ContainerApplyConfiguration{container(app, app.Name, image).WithArgs("pause")}
+	}
+	var out []*corev1ac.ContainerApplyConfiguration
+	for i, p := range app.Ports {
+		name := app.Name
+		if i > 0 {
+			name += "-" + strconv.Itoa(p.TargetPort)
+		}
+		out = append(out, serve(container(app, name, image), p, i))
 	}
 	return out
 }
 
-func anyList(list []string) []any {
-	out := make([]any, len(list))
-	for i, s := range list {
-		out[i] = s
+// container is a container without command and ports.
+func container(app *labs.App, name, image string) *corev1ac.ContainerApplyConfiguration {
+	c := corev1ac.Container().WithName(name).WithImage(image).WithImagePullPolicy(corev1.PullIfNotPresent)
+	for _, key := range slices.Sorted(maps.Keys(app.Env)) {
+		c.WithEnv(corev1ac.EnvVar().WithName(key).WithValue(app.Env[key]))
 	}
-	return out
+	return c
 }
 
-// replaceImages puts the site's demo image in the place of the public one, whatever its version, wherever a
-// manifest names it.
+// serve lets the demo image listen on a port, the pod's number-th.
+func serve(c *corev1ac.ContainerApplyConfiguration, p labs.Port, number int) *corev1ac.ContainerApplyConfiguration {
+	// netexec always has an HTTP port; for another protocol it is one outside the usual range.
+	http, udp, sctp := 20000+number, -1, -1
+	switch p.Protocol {
+	case "UDP":
+		udp = p.TargetPort
+	case "SCTP":
+		sctp = p.TargetPort
+	default:
+		http = p.TargetPort
+	}
+	c.WithArgs("netexec", "--http-port="+strconv.Itoa(http), "--udp-port="+strconv.Itoa(udp)).
+		WithPorts(containerPort(p))
+	if sctp > 0 {
+		c.WithArgs("--sctp-port=" + strconv.Itoa(sctp))
+	}
+	if p.Protocol == "TCP" {
+		// The kubelet may always reach the pods of its node, whatever the policies. netexec's own /readyz waits for
+		// its UDP server, which is off.
+		c.WithReadinessProbe(corev1ac.Probe().WithPeriodSeconds(1).
+			WithTCPSocket(corev1ac.TCPSocketAction().WithPort(intstr.FromInt32(int32(p.TargetPort)))))
+	}
+	return c
+}
+
+func containerPort(p labs.Port) *corev1ac.ContainerPortApplyConfiguration {
+	port := corev1ac.ContainerPort().WithContainerPort(int32(p.TargetPort)).WithProtocol(corev1.Protocol(p.Protocol))
+	if p.Name != "" {
+		port.WithName(p.Name)
+	}
+	return port
+}
+
+// replaceImages replaces the public demo image, of any version, with the site's wherever a manifest names it.
 func replaceImages(obj *unstructured.Unstructured, appImage string) {
 	var walk func(v any)
 	walk = func(v any) {
@@ -271,8 +233,9 @@ func repository(image string) string {
 	return image
 }
 
-func (r *run) lookApps(ctx context.Context) (Action, error) {
-	objs, err := objects(r.lab, r.opts.Name, r.m.Settings.AppImage)
+// lookApps reads the state of the apps in a cluster; a nil client means that the cluster does not exist yet.
+func (r *run) lookApps(ctx context.Context, client *kube.Client) (Action, error) {
+	objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
 	if err != nil {
 		return Action{}, err
 	}
@@ -280,14 +243,11 @@ func (r *run) lookApps(ctx context.Context) (Action, error) {
 	for i, obj := range objs {
 		plain[i] = obj.Object
 	}
-	act := r.action(phaseApps, fmt.Sprintf("%s, %s", plural(len(r.lab.Apps), "app"), plural(len(r.lab.Namespaces), "namespace")),
+	act := r.action(phaseApps, fmt.Sprintf("%s, %s", plural(len(r.lab.Apps), "app"),
+		plural(len(r.lab.Namespaces), "namespace")),
 		plain)
-	if act.Kind != Keep {
+	if act.Kind != Keep || client == nil {
 		return act, nil
-	}
-	client, err := r.kube()
-	if err != nil {
-		return act, err
 	}
 	if why := notReady(ctx, workloadChecks(client, objs)); why != "" {
 		act.Kind, act.Detail = Redo, act.Detail+" ("+why+")"
@@ -295,20 +255,16 @@ func (r *run) lookApps(ctx context.Context) (Action, error) {
 	return act, nil
 }
 
-func (r *run) deployApps(ctx context.Context, p *progress) error {
-	client, err := r.kube()
-	if err != nil {
-		return err
-	}
+func (r *run) deployApps(ctx context.Context, p *progress, client *kube.Client) error {
 	if err := r.recordBefore(ctx, client); err != nil {
 		return err
 	}
-	objs, err := objects(r.lab, r.opts.Name, r.m.Settings.AppImage)
+	objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
 	if err != nil {
 		return err
 	}
 	if !r.provider.Ephemeral() && !r.state().Cluster.Adopted {
-		if err := refuseForeign(ctx, client, objs, r.opts.Name); err != nil {
+		if err := refuseForeign(ctx, client, objs, r.identity()); err != nil {
 			return err
 		}
 	}
@@ -316,19 +272,20 @@ func (r *run) deployApps(ctx context.Context, p *progress) error {
 	if _, err := client.Apply(ctx, objs...); err != nil {
 		return err
 	}
-	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium + r.m.Settings.Timeouts.Apps, Progress: p.step}
+	wait := kube.Waiter{Timeout: r.m.Settings.Timeouts.Cilium + r.m.Settings.Timeouts.Apps, Progress: p.step}
 	return wait.Wait(ctx, workloadChecks(client, objs)...)
 }
 
-// refuseForeign says which of the objects are there already and are not this instance's.
+// refuseForeign fails if one of the objects exists and does not belong to the instance.
 func refuseForeign(ctx context.Context, client *kube.Client, objs []*unstructured.Unstructured, instance string) error {
 	for _, obj := range objs {
 		live, err := client.Get(ctx, obj)
 		if err != nil {
 			return err
 		}
-		if live != nil && !marked(live, instance) {
-			return fmt.Errorf("%s is in the cluster already, and this lab did not make it: remove it, or let labctl change it with --adopt", kube.Ref(obj))
+		if live != nil && !ownedBy(live, instance) {
+			return &OptionError{OptionAdopt, fmt.Errorf(
+				"%s already exists and was not created by this lab; delete it, or allow changes to it", kube.Ref(obj))}
 		}
 	}
 	return nil
@@ -343,7 +300,7 @@ func workloadChecks(client *kube.Client, objs []*unstructured.Unstructured) []ku
 			ns = metav1.NamespaceDefault
 		}
 		if replicas, ok, _ := unstructured.NestedInt64(obj.Object, "spec", "replicas"); ok && replicas == 0 {
-			continue // as the author has it
+			continue // the author wants it so
 		}
 		switch obj.GetKind() {
 		case "Deployment":

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/scope"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -100,7 +101,7 @@ func TestObjects(t *testing.T) {
 	for _, obj := range objs {
 		refs = append(refs, kube.Ref(obj))
 		byRef[kube.Ref(obj)] = obj
-		if !marked(obj, "my-shop") || marked(obj, "shop") {
+		if !ownedBy(obj, "my-shop") || ownedBy(obj, "shop") {
 			t.Errorf("%s is marked as of %v", kube.Ref(obj), obj.GetAnnotations())
 		}
 		// Policies select by labels: labctl adds none.
@@ -192,8 +193,8 @@ func TestMarkKeepsAnnotations(t *testing.T) {
 	obj := kube.NewObject("v1", "Service", "a", "b", nil)
 	shared := map[string]string{"x": "y"}
 	obj.SetAnnotations(shared)
-	mark(obj, "shop")
-	if got := obj.GetAnnotations(); got["x"] != "y" || got[instanceAnnotation] != "shop" {
+	setOwner(obj, "shop")
+	if got := obj.GetAnnotations(); got["x"] != "y" || got[scope.DeployedAnnotation] != "shop" {
 		t.Errorf("annotations %v", got)
 	}
 	if len(shared) != 1 {
@@ -252,7 +253,10 @@ func TestTouched(t *testing.T) {
 
 func TestAsDeployed(t *testing.T) {
 	t.Parallel()
-	obj := deployment(&labs.App{Name: "web", Namespace: "default", Labels: map[string]string{"app": "web"}, Replicas: 2}, "agnhost:1")
+	obj, err := deployment(&labs.App{Name: "web", Namespace: "default", Labels: map[string]string{"app": "web"}, Replicas: 2}, "agnhost:1")
+	if err != nil {
+		t.Fatal(err)
+	}
 	live := obj.DeepCopy()
 	live.SetAnnotations(map[string]string{"deployment.kubernetes.io/revision": "1"})
 	if !asDeployed(obj, live) {
@@ -292,17 +296,17 @@ func TestDiffLabels(t *testing.T) {
 func TestLabelsOfState(t *testing.T) {
 	t.Parallel()
 	lab := loadLab(t, shopLab, "manifests/old.yaml", oldManifest)
-	st := &State{Before: &Before{NamespaceLabels: map[string]map[string]string{
+	st := &State{Before: &Snapshot{NamespaceLabels: map[string]map[string]string{
 		"default": {"kubernetes.io/metadata.name": "default"}, "team": {"owner": "x"}, "theirs": {"a": "b"},
 	}}}
-	got := st.Labels(lab)
+	got := st.Labels(lab, &scope.Scope{Exclusive: true})
 	if got["team"]["owner"] != "x" || got["team"]["type"] != "team" || got["theirs"]["a"] != "b" || got["default"]["kubernetes.io/metadata.name"] != "default" {
 		t.Errorf("got %v", got)
 	}
 	if len(st.Before.NamespaceLabels["team"]) != 1 {
 		t.Error("the state was changed")
 	}
-	if got := (&State{}).Labels(lab)["team"]["kubernetes.io/metadata.name"]; got != "team" {
+	if got := (&State{}).Labels(lab, &scope.Scope{})["team"]["kubernetes.io/metadata.name"]; got != "team" {
 		t.Errorf("without a record: %q", got)
 	}
 }

@@ -12,23 +12,24 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/probe"
+	"github.com/labctl/labctl/cilium/scope"
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/labs"
 )
 
-// wish is a connection that the lab's objectives use.
-type wish struct {
+// connection is one that the lab's objectives use.
+type connection struct {
 	from *labs.App
 	to   labs.Target
 }
 
-// wishes collects the connections of all objectives, each once, by source.
-func wishes(lab *labs.Lab) map[string][]wish {
+// baselineConnections collects the connections of all objectives, without duplicates, by source.
+func baselineConnections(lab *labs.Lab) map[string][]connection {
 	seen := map[string]bool{}
-	out := map[string][]wish{}
+	out := map[string][]connection{}
 	add := func(from labs.Source, to labs.Target) {
 		app := findApp(lab, from.App)
 		if app == nil || to.Node != "" || to.App == "" && to.External == "" && to.DNS == "" {
@@ -37,24 +38,14 @@ func wishes(lab *labs.Lab) map[string][]wish {
 		key := fmt.Sprintf("%s %+v", from.App, key(to))
 		if !seen[key] {
 			seen[key] = true
-			out[from.App] = append(out[from.App], wish{app, to})
+			out[from.App] = append(out[from.App], connection{app, to})
 		}
 	}
 	for i := range lab.Tasks {
 		for j := range lab.Tasks[i].Objectives {
-			o := &lab.Tasks[i].Objectives[j]
-			for _, e := range o.Expect {
-				for _, from := range e.From {
-					for _, to := range e.To {
-						add(from, to)
-					}
-				}
-			}
-			for _, m := range o.Matrices {
-				for _, from := range m.From {
-					for _, to := range m.To {
-						add(from, to)
-					}
+			for _, c := range lab.Tasks[i].Objectives[j].Checks {
+				for _, p := range c.Connections() {
+					add(p.From, p.To)
 				}
 			}
 		}
@@ -83,27 +74,26 @@ func findApp(lab *labs.Lab, name string) *labs.App {
 func (r *run) lookBaseline(context.Context) (Action, error) {
 	st := r.state()
 	n := 0
-	for _, list := range wishes(r.lab) {
+	for _, list := range baselineConnections(r.lab) {
 		n += len(list)
 	}
 	return r.action(phaseBaseline, plural(n, "connection")+" of the objectives",
 		st.Cluster.UID, st.Phases[phaseCilium].Started, st.Phases[phaseApps].Inputs, r.lab.Tasks), nil
 }
 
-// baseline tries every connection of the objectives with no policy in force. What does not work now can never
-// count as dropped later.
-func (r *run) baseline(ctx context.Context, p *progress) error {
-	client, err := r.kube()
+// baseline tries every connection of the objectives without any policy. What does not work now cannot be graded as
+// dropped later.
+func (r *run) baseline(ctx context.Context, p *progress, client *kube.Client) error {
+	theirs, err := r.policiesInForce(ctx, client)
+	if len(theirs) > 0 {
+		return fmt.Errorf(
+			"the baseline needs a lab without policies, but %s exist (%s, …); remove them with: labctl reset %s",
+			plural(len(theirs), "policy"), theirs[0], r.opts.Name)
+	}
 	if err != nil {
 		return err
 	}
-	if theirs, err := r.policiesInForce(ctx, client); err != nil {
-		return err
-	} else if len(theirs) > 0 {
-		return fmt.Errorf("a baseline needs a lab without policies, and there are %s (%s, …): take them away with: labctl reset %s",
-			plural(len(theirs), "policy"), theirs[0], r.opts.Name)
-	}
-	all := wishes(r.lab)
+	all := baselineConnections(r.lab)
 	var results []Connection
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
@@ -123,36 +113,41 @@ func (r *run) baseline(ctx context.Context, p *progress) error {
 		results = append(results, got...)
 	}
 	slices.SortFunc(results, func(a, b Connection) int {
-		return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To), strings.Compare(a.Protocol, b.Protocol))
+		return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To),
+			strings.Compare(a.Protocol, b.Protocol))
 	})
 	for _, c := range results {
-		if c.Verdict != labs.Allowed {
-			p.warnf("%s → %s does not work without any policy (%s): it can never count as dropped. %s", c.From, c.To, c.Verdict, c.Detail)
+		if c.Verdict != verdict.Allowed {
+			p.warnf("%s → %s does not work without any policy (%s), so it cannot be graded as dropped. %s",
+				c.From, c.To, c.Verdict, c.Detail)
 		}
 	}
 	return r.save(func(st *State) { st.Baseline = results })
 }
 
-// policiesInForce names the policies that were not there before the lab.
+// policiesInForce names the policies that a student, or a grading, has put into the lab. A *scope.DisturbedError
+// names those of others that apply to the lab.
 func (r *run) policiesInForce(ctx context.Context, client *kube.Client) ([]string, error) {
-	list, err := policies(ctx, client)
+	s, err := r.scope()
+	if err != nil {
+		return nil, err
+	}
+	list, err := scope.Policies(ctx, client)
 	if err != nil {
 		return nil, err
 	}
 	var out []string
-	before := r.state().Before
 	for i := range list {
-		if list[i].GetNamespace() == canaryNamespace || before != nil && slices.Contains(before.Policies, string(list[i].GetUID())) {
-			continue
+		if p := &list[i]; s.Resets(p) {
+			out = append(out, kube.Ref(p))
 		}
-		out = append(out, kube.Ref(&list[i]))
 	}
-	return out, nil
+	return out, s.Undisturbed(ctx, client, list, false)
 }
 
-// baselineOf tries one app's connections, those that fail again for a while: names and endpoints take a
-// moment to be known everywhere.
-func (r *run) baselineOf(ctx context.Context, client *kube.Client, list []wish) ([]Connection, error) {
+// baselineOf tries one app's connections. It retries failures for a while, because names and endpoints take time to
+// propagate.
+func (r *run) baselineOf(ctx context.Context, client *kube.Client, list []connection) ([]Connection, error) {
 	app := list[0].from
 	pods, err := appPods(ctx, client, app)
 	if err != nil {
@@ -168,18 +163,29 @@ func (r *run) baselineOf(ctx context.Context, client *kube.Client, list []wish) 
 		for _, t := range targets {
 			probes = append(probes, t)
 			conns = append(conns, Connection{
-				From: app.Namespace + "/" + app.Name, To: t.String(), Protocol: cmp.Or(t.Protocol, "TCP"), Verdict: labs.ProbeError,
+				From: app.Namespace + "/" + app.Name, To: t.String(), Protocol: cmp.Or(t.Protocol, "TCP"),
+				Verdict: verdict.ProbeError,
 			})
 		}
 	}
 	if len(pods) == 0 {
 		for i := range conns {
-			conns[i].Detail = "the app has no pod that runs"
+			conns[i].Detail = "the app has no running pod"
 		}
 		return conns, nil
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	open := make([]int, len(probes))
+	return conns, probeUntilAllowed(ctx, client, pods[0], probes, conns)
+}
+
+// baselineTimeout is how long names and endpoints may take to propagate.
+const baselineTimeout = 10 * time.Second
+
+// probeUntilAllowed probes connections from a pod, and those that fail again until the time is up. It sets their
+// results in conns.
+func probeUntilAllowed(ctx context.Context, client *kube.Client, from kube.Pod, probes []probe.Probe,
+	conns []Connection) error {
+	deadline := time.Now().Add(baselineTimeout)
+	open := make([]int, len(probes)) // indexes of those that failed
 	for i := range open {
 		open[i] = i
 	}
@@ -188,24 +194,24 @@ func (r *run) baselineOf(ctx context.Context, client *kube.Client, list []wish) 
 		for i, n := range open {
 			try[i] = probes[n]
 		}
-		got, err := probe.Run(ctx, client, pods[0], try, probe.Options{})
+		got, err := probe.Run(ctx, client, from, try, probe.Options{})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var again []int
 		for i, n := range open {
 			conns[n].Verdict, conns[n].Detail = got[i].Verdict, ""
-			if got[i].Verdict != labs.Allowed {
+			if got[i].Verdict != verdict.Allowed {
 				conns[n].Detail = got[i].Detail
 				again = append(again, n)
 			}
 		}
 		if open = again; len(open) == 0 || time.Now().After(deadline) {
-			return conns, nil
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		case <-time.After(300 * time.Millisecond):
 		}
 	}
@@ -213,15 +219,17 @@ func (r *run) baselineOf(ctx context.Context, client *kube.Client, list []wish) 
 
 // appPods are the pods of an app that run, as exec takes them.
 func appPods(ctx context.Context, client *kube.Client, app *labs.App) ([]kube.Pod, error) {
-	list, err := client.Typed.CoreV1().Pods(app.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(app.PodLabels()).String()})
+	list, err := client.Typed.CoreV1().Pods(app.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list the pods of app %s: %w", app.Name, err)
 	}
 	var pods []kube.Pod
 	for i := range list.Items {
 		pod := &list.Items[i]
-		if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
-			pods = append(pods, kube.Pod{Namespace: pod.Namespace, Name: pod.Name, Container: pod.Spec.Containers[0].Name})
+		if app.Owns(pod.Name, pod.Labels) && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
+			pods = append(pods, kube.Pod{
+				Namespace: pod.Namespace, Name: pod.Name, Container: pod.Spec.Containers[0].Name,
+			})
 		}
 	}
 	return pods, nil
@@ -231,49 +239,64 @@ func appPods(ctx context.Context, client *kube.Client, app *labs.App) ([]kube.Po
 func (r *run) dial(ctx context.Context, client *kube.Client, t labs.Target) ([]probe.Probe, error) {
 	switch {
 	case t.DNS != "":
-		return []probe.Probe{{Host: strings.TrimSuffix(t.DNS, ".") + ".", Protocol: probe.DNS, DNSOverTCP: t.Protocol == "TCP"}}, nil
+		return []probe.Probe{{
+			Host: strings.TrimSuffix(t.DNS, ".") + ".", Protocol: probe.DNS, DNSOverTCP: t.Protocol == "TCP",
+		}}, nil
 	case t.External != "":
-		for _, ext := range r.lab.Externals {
-			if ext.Name != t.External {
-				continue
-			}
-			host := ext.Host + "."
-			if t.IP != "" {
-				host = t.IP
-			} else if ext.Host == "" || t.Via == labs.ViaIP {
-				if host = r.externalAddr(ctx, ext); host == "" {
-					return nil, nil
-				}
-			}
-			return []probe.Probe{{Host: host, Port: t.Port, Protocol: t.Protocol}}, nil
-		}
-		return nil, nil
+		return r.dialExternal(ctx, t), nil
 	}
 	app := findApp(r.lab, t.App)
 	if app == nil {
 		return nil, nil
 	}
 	if t.Via == labs.ViaIP {
-		pods, err := client.Typed.CoreV1().Pods(app.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(app.PodLabels()).String()})
-		if err != nil {
-			return nil, fmt.Errorf("list the pods of app %s: %w", app.Name, err)
-		}
-		var out []probe.Probe
-		for i := range pods.Items {
-			if ip := pods.Items[i].Status.PodIP; ip != "" && pods.Items[i].DeletionTimestamp == nil {
-				out = append(out, probe.Probe{Host: ip, Port: t.Port, Protocol: t.Protocol})
-			}
-		}
-		return out, nil
+		return dialPods(ctx, client, app, t)
 	}
 	name := cmp.Or(app.Service, app.Name)
 	if t.Via == labs.ViaCluster {
 		svc, err := client.Typed.CoreV1().Services(app.Namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
-			return nil, fmt.Errorf("look for the service of app %s: %w", app.Name, err)
+			return nil, fmt.Errorf("find the service of app %s: %w", app.Name, err)
 		}
 		return []probe.Probe{{Host: svc.Spec.ClusterIP, Port: t.Port, Protocol: t.Protocol}}, nil
 	}
 	// With the dot at its end the name is looked up once, not with every search domain.
-	return []probe.Probe{{Host: name + "." + app.Namespace + ".svc.cluster.local.", Port: t.Port, Protocol: t.Protocol}}, nil
+	return []probe.Probe{{
+		Host: name + "." + app.Namespace + ".svc.cluster.local.", Port: t.Port, Protocol: t.Protocol,
+	}}, nil
+}
+
+// dialExternal returns nothing for an external without an address.
+func (r *run) dialExternal(ctx context.Context, t labs.Target) []probe.Probe {
+	i := slices.IndexFunc(r.lab.Externals, func(ext labs.External) bool { return ext.Name == t.External })
+	if i < 0 {
+		return nil
+	}
+	ext := r.lab.Externals[i]
+	host := ext.Host + "."
+	switch {
+	case t.IP != "":
+		host = t.IP
+	case ext.Host == "" || t.Via == labs.ViaIP:
+		if host = r.externalAddr(ctx, ext); host == "" {
+			return nil
+		}
+	}
+	return []probe.Probe{{Host: host, Port: t.Port, Protocol: t.Protocol}}
+}
+
+// dialPods is how each pod of an app is reached by its address.
+func dialPods(ctx context.Context, client *kube.Client, app *labs.App, t labs.Target) ([]probe.Probe, error) {
+	pods, err := client.Typed.CoreV1().Pods(app.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list the pods of app %s: %w", app.Name, err)
+	}
+	var out []probe.Probe
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if ip := pod.Status.PodIP; ip != "" && pod.DeletionTimestamp == nil && app.Owns(pod.Name, pod.Labels) {
+			out = append(out, probe.Probe{Host: ip, Port: t.Port, Protocol: t.Protocol})
+		}
+	}
+	return out, nil
 }

@@ -7,13 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/labs/labstest"
 )
 
-// wished are the connections by source, as text.
-func wished(lab *labs.Lab) []string {
+// connectionsOf lists the connections by source, as text.
+func connectionsOf(lab *labs.Lab) []string {
 	var out []string
-	all := wishes(lab)
+	all := baselineConnections(lab)
 	for _, app := range slices.Sorted(maps.Keys(all)) {
 		for _, w := range all[app] {
 			out = append(out, fmt.Sprintf("%s→%s", w.from.Name, w.to.String()))
@@ -28,7 +30,7 @@ func TestWishes(t *testing.T) {
 	web := labs.Target{App: "web", Port: 80, Via: labs.ViaService, Protocol: "TCP"}
 	byIP := labs.Target{App: "web", Port: 8080, Via: labs.ViaIP, Protocol: "TCP"}
 	expect := func(to labs.Target, from ...labs.Source) labs.Objective {
-		return labs.Objective{Expect: []labs.Expectation{{Verdict: labs.Dropped, From: from, To: []labs.Target{to}}}}
+		return labs.Objective{Checks: []labs.Check{&labs.Expectation{Verdict: verdict.Dropped, From: from, To: []labs.Target{to}}}}
 	}
 	apps := []labs.App{{Name: "web"}, {Name: "client"}}
 	for _, tc := range []struct {
@@ -42,7 +44,7 @@ func TestWishes(t *testing.T) {
 			[]string{"client→" + web.String(), "web→" + web.String()}},
 		{"by address is another one", []labs.Objective{expect(web, app("client")), expect(byIP, app("client"))},
 			[]string{"client→" + web.String(), "client→" + byIP.String()}},
-		{"a truth table has all its cells", []labs.Objective{{Matrices: []labs.Matrix{{From: []labs.Source{app("client"), app("web")}, To: []labs.Target{web, byIP}}}}},
+		{"a truth table has all its cells", []labs.Objective{{Checks: []labs.Check{&labs.Matrix{From: []labs.Source{app("client"), app("web")}, To: []labs.Target{web, byIP}}}}},
 			[]string{"client→" + web.String(), "client→" + byIP.String(), "web→" + web.String(), "web→" + byIP.String()}},
 		{"nothing runs in an external or on a node", []labs.Objective{expect(web, labs.Source{External: "internet"}, labs.Source{Node: "n"})}, nil},
 		{"externals and names are targets, nodes are not", []labs.Objective{
@@ -51,8 +53,8 @@ func TestWishes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			lab := &labs.Lab{Apps: apps, Tasks: []labs.Task{{Name: "one", Objectives: tc.objectives}, {Name: "two", Objectives: tc.objectives}}}
-			if got := wished(lab); !slices.Equal(got, tc.want) {
+			lab := labstest.Complete(&labs.Lab{Apps: apps, Tasks: []labs.Task{{Name: "one", Objectives: tc.objectives}, {Name: "two", Objectives: tc.objectives}}})
+			if got := connectionsOf(lab); !slices.Equal(got, tc.want) {
 				t.Errorf("got  %q\nwant %q", got, tc.want)
 			}
 		})
@@ -132,10 +134,10 @@ func TestWithHosts(t *testing.T) {
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	got := endpoints([]labs.External{
-		{Host: "kubernetes.io", Addrs: []string{"192.0.2.10", "192.0.2.11"}},
+		{Host: "kubernetes.io", Addrs: []string{"192.0.2.10", "192.0.2.11"}, Port: 443, Protocol: "TCP"},
 		{Host: "dns.example", Addrs: []string{"192.0.2.53"}, Port: 53, Protocol: "UDP"},
 	})
-	want := []Endpoint{{"192.0.2.10", 443, ""}, {"192.0.2.11", 443, ""}, {"192.0.2.53", 53, "UDP"}}
+	want := []Endpoint{{"192.0.2.10", 443, "TCP"}, {"192.0.2.11", 443, "TCP"}, {"192.0.2.53", 53, "UDP"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v", got)
 	}

@@ -4,26 +4,25 @@ import (
 	"context"
 	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/scope"
 )
 
-// Before is what was in the cluster when the lab came: reset and down leave it as it is.
-type Before struct {
+// Snapshot is what was in the cluster when the lab came: reset and down leave it as it is.
+type Snapshot struct {
 	Policies        []string                     `json:"policies"` // UIDs
 	Namespaces      []string                     `json:"namespaces"`
 	NamespaceLabels map[string]map[string]string `json:"namespace_labels"`
-	// Objects are those of the lab's that somebody else had made, as they were. With --adopt the lab changes them,
-	// and down changes them back.
+	// Objects are the original versions of the lab's objects that existed before. With --adopt the lab changes
+	// them, and down restores them.
 	Objects []*unstructured.Unstructured `json:"objects,omitempty"`
 }
 
-// object is what an object of the lab was before; nil: it was not there.
-func (b *Before) object(obj *unstructured.Unstructured) *unstructured.Unstructured {
+// object returns what an object of the lab was before; nil: it did not exist.
+func (b *Snapshot) object(obj *unstructured.Unstructured) *unstructured.Unstructured {
 	for _, was := range b.Objects {
 		if sameObject(was, obj) {
 			return was
@@ -32,16 +31,17 @@ func (b *Before) object(obj *unstructured.Unstructured) *unstructured.Unstructur
 	return nil
 }
 
-// foreign are the objects that are in the cluster and that the instance did not make, without what the server
+// unmanaged are the objects that are in the cluster and that the instance did not make, without what the server
 // keeps in them.
-func foreign(ctx context.Context, client *kube.Client, objs []*unstructured.Unstructured, instance string) ([]*unstructured.Unstructured, error) {
+func unmanaged(ctx context.Context, client *kube.Client, objs []*unstructured.Unstructured,
+	instance string) ([]*unstructured.Unstructured, error) {
 	var found []*unstructured.Unstructured
 	for _, obj := range objs {
 		live, err := client.Get(ctx, obj)
 		if err != nil {
 			return nil, err
 		}
-		if live == nil || marked(live, instance) {
+		if live == nil || ownedBy(live, instance) {
 			continue
 		}
 		for _, field := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"} {
@@ -54,38 +54,13 @@ func foreign(ctx context.Context, client *kube.Client, objs []*unstructured.Unst
 	return found, nil
 }
 
-// policyKinds are the kinds of policy that a student can make.
-var policyKinds = []schema.GroupVersionResource{
-	{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
-	{Group: "cilium.io", Version: "v2", Resource: "ciliumnetworkpolicies"},
-	{Group: "cilium.io", Version: "v2", Resource: "ciliumclusterwidenetworkpolicies"},
-	{Group: "cilium.io", Version: "v2", Resource: "ciliumcidrgroups"},
-	{Group: "policy.networking.k8s.io", Version: "v1alpha2", Resource: "clusternetworkpolicies"},
-}
-
-// policies lists all policies in a cluster; kinds that it does not have are left out.
-func policies(ctx context.Context, client *kube.Client) ([]unstructured.Unstructured, error) {
-	var all []unstructured.Unstructured
-	for _, kind := range policyKinds {
-		list, err := client.Dynamic.Resource(kind).List(ctx, metav1.ListOptions{})
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", kind.Resource, err)
-		}
-		all = append(all, list.Items...)
-	}
-	return all, nil
-}
-
 // recordBefore notes what is in the cluster, once, before the lab's first object.
 func (r *run) recordBefore(ctx context.Context, client *kube.Client) error {
 	if r.state().Before != nil {
 		return nil
 	}
-	before := &Before{Policies: []string{}, Namespaces: []string{}, NamespaceLabels: map[string]map[string]string{}}
-	found, err := policies(ctx, client)
+	before := &Snapshot{Policies: []string{}, Namespaces: []string{}, NamespaceLabels: map[string]map[string]string{}}
+	found, err := scope.Policies(ctx, client)
 	if err != nil {
 		return err
 	}
@@ -102,11 +77,11 @@ func (r *run) recordBefore(ctx context.Context, client *kube.Client) error {
 		before.NamespaceLabels[ns.Name] = ns.Labels
 	}
 	if !r.provider.Ephemeral() {
-		objs, err := objects(r.lab, r.opts.Name, r.m.Settings.AppImage)
+		objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
 		if err != nil {
 			return err
 		}
-		if before.Objects, err = foreign(ctx, client, objs, r.opts.Name); err != nil {
+		if before.Objects, err = unmanaged(ctx, client, objs, r.identity()); err != nil {
 			return err
 		}
 	}

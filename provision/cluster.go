@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/labctl/labctl/cilium"
 	"github.com/labctl/labctl/cilium/kube"
@@ -45,12 +43,12 @@ func (r *run) preflight(ctx context.Context, p *progress) error {
 	return nil
 }
 
-// checkSettings looks whether the files that the settings name are there.
+// checkSettings checks that the files named by the settings exist.
 func (m *Manager) checkSettings() []Finding {
 	var findings []Finding
 	missing := func(check, path, setting string) {
 		if _, err := os.Stat(path); err != nil {
-			findings = append(findings, Finding{check, Failure, err.Error(), "correct the setting " + setting})
+			findings = append(findings, Finding{check, Failure, err.Error(), "fix the setting " + setting})
 		}
 	}
 	if ref := m.Settings.Chart; ref != "" && !strings.HasPrefix(ref, "oci://") {
@@ -67,19 +65,20 @@ func (m *Manager) checkSettings() []Finding {
 	return findings
 }
 
-func (r *run) lookCluster(ctx context.Context) (Action, error) {
+// lookCluster returns the client of a cluster that is complete and running, and nil otherwise.
+func (r *run) lookCluster(ctx context.Context) (Action, *kube.Client, error) {
 	act := r.action(phaseCluster, "cluster "+r.cluster.Name, r.block().Settings)
 	if d, ok := r.provider.(Describer); ok && act.Kind != Keep {
 		act.Detail += ": " + d.Describe()
 	}
 	found, err := r.provider.Find(ctx, r.cluster)
 	if err != nil {
-		return act, err
+		return act, nil, err
 	}
 	st := r.state()
 	_, begun := st.Phases[phaseCluster]
 	if found.State != Absent && !begun && r.provider.Ephemeral() {
-		return act, fmt.Errorf("there is a %s cluster %s already, and labctl did not make it: remove it, or give this lab another name with --name",
+		return act, nil, NameError("%s cluster %s already exists and was not created by labctl; delete it, or use another name",
 			r.provider.Name(), r.cluster.Name)
 	}
 	switch {
@@ -88,86 +87,105 @@ func (r *run) lookCluster(ctx context.Context) (Action, error) {
 		act.Kind, act.Detail = Redo, act.Detail+" (it is gone)"
 	case act.Kind == Keep && found.State == Broken:
 		act.Kind, act.Detail = Redo, act.Detail+" ("+found.Detail+")"
-	// From here on Change means that the cluster stays.
+	// Below, Change means that the cluster stays.
 	case st.Cluster.Complete && found.State == Stopped:
-		act.Kind, act.Detail = Change, act.Detail+" (to be started: it is stopped)"
+		act.Kind, act.Detail = Change, act.Detail+" (stopped; to be started)"
 	case st.Cluster.Complete && found.State == Running && act.Kind == Redo:
 		act.Kind = Change
 	case act.Kind == Keep && !readable(r.cluster.Kubeconfig):
-		act.Kind, act.Detail = Change, act.Detail+" (its kubeconfig cannot be read, and is written anew)"
+		act.Kind, act.Detail = Change, act.Detail+" (its kubeconfig cannot be read and is regenerated)"
 	case act.Kind == Keep:
-		return act, r.sameCluster(ctx)
+		client, err := r.sameCluster(ctx)
+		return act, client, err
 	}
-	return act, nil
+	return act, nil, nil
 }
 
-// readable says whether a file is a kubeconfig.
+// readable reports whether a file is a kubeconfig.
 func readable(kubeconfig string) bool {
 	_, err := kube.Open(kubeconfig, "")
 	return err == nil
 }
 
-// sameCluster makes sure that the cluster is the one that the state is about.
-func (r *run) sameCluster(ctx context.Context) error {
+// sameCluster verifies that the cluster is the one that the state describes, and returns its client.
+func (r *run) sameCluster(ctx context.Context) (*kube.Client, error) {
 	client, err := r.kube()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := client.WaitAPI(ctx, 10*time.Second); err != nil {
-		return err
+		return nil, err
 	}
-	uid, err := client.UID(ctx)
-	if err != nil {
-		return err
-	}
-	if want := r.state().Cluster.UID; want != "" && uid != want {
-		return fmt.Errorf("the cluster %s is not the one that labctl made: somebody has replaced it; take the instance down with: labctl down %s",
-			r.cluster.Name, r.opts.Name)
-	}
-	return nil
+	_, err = r.checkUID(ctx, client)
+	return client, err
 }
 
-func (r *run) createCluster(ctx context.Context, p *progress) error {
+// checkUID reads the cluster's UID and fails if the state has another.
+func (r *run) checkUID(ctx context.Context, client *kube.Client) (string, error) {
+	uid, err := client.UID(ctx)
+	if err != nil {
+		return "", err
+	}
+	if want := r.state().Cluster.UID; want != "" && uid != want {
+		return "", fmt.Errorf(
+			"cluster %s was replaced and is not the one that labctl created; delete the instance with: labctl down %s",
+			r.cluster.Name, r.opts.Name)
+	}
+	return uid, nil
+}
+
+// createCluster creates, starts or reconnects the cluster, and hands its client on.
+func (r *run) createCluster(ctx context.Context, p *progress, res *results) error {
 	timeout := r.m.clusterTimeout(r.provider)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the cluster is not there after %s (setting timeout_cluster)", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
+		fmt.Errorf("cluster not ready after %s (timeout_cluster)", timeout))
 	defer cancel()
 	found, err := r.provider.Find(ctx, r.cluster)
 	if err != nil {
 		return err
 	}
-	if r.state().Cluster.Complete {
-		pauser, ok := r.provider.(Pauser)
-		switch {
-		case found.State == Running:
-			return r.connect(ctx)
-		case found.State == Stopped && ok:
-			return r.startCluster(ctx, pauser, p)
-		}
+	pauser, canStart := r.provider.(Pauser)
+	var client *kube.Client
+	switch complete := r.state().Cluster.Complete; {
+	case complete && found.State == Running:
+		client, err = r.connect(ctx)
+		res.client.set(client)
+		return err
+	case complete && found.State == Stopped && canStart:
+		client, err = r.startCluster(ctx, pauser, p)
+		res.client.set(client)
+		return err
 	}
-	_, continues := r.provider.(Continuer)
-	if found.State != Absent && r.provider.Ephemeral() && !continues {
-		p.step("removing what an interrupted run left")
+	return r.createNew(ctx, p, res, found)
+}
+
+// createNew creates the cluster, or resumes its creation.
+func (r *run) createNew(ctx context.Context, p *progress, res *results, found Found) error {
+	_, resumes := r.provider.(ResumableCreator)
+	if found.State != Absent && r.provider.Ephemeral() && !resumes {
+		p.step("deleting what an interrupted run left")
 		if err := r.provider.Delete(ctx, r.cluster); err != nil {
 			return err
 		}
 	}
-	err = r.save((*State).forgetCluster)
-	if err != nil {
+	if err := r.save((*State).forgetCluster); err != nil {
 		return err
 	}
-	if err := r.pin(ctx); err != nil {
+	if err := r.resolveSettings(ctx); err != nil {
 		return err
 	}
-	r.created = r.provider.Ephemeral()
+	res.created.Store(r.provider.Ephemeral())
 	var failed error
-	err = r.provider.Create(ctx, r.cluster, Watch{Step: p.step, Reached: func(m Milestone) {
+	err := r.provider.Create(ctx, r.cluster, CreateProgress{Step: p.step, Milestone: func(m Milestone) {
 		switch m {
 		case NodesUp:
-			p.step("nodes run")
+			p.step("nodes are up")
 			p.signal(signalNodes)
 		case APIUp:
-			if failed = r.connect(ctx); failed == nil {
-				p.step("the API answers")
+			var client *kube.Client
+			if client, failed = r.connect(ctx); failed == nil {
+				res.client.set(client)
+				p.step("API server is up")
 				p.signal(signalAPI)
 			}
 		}
@@ -181,124 +199,89 @@ func (r *run) createCluster(ctx context.Context, p *progress) error {
 	return r.save(func(st *State) { st.Cluster.Complete = true })
 }
 
-// pin keeps the settings that the user's surroundings gave, before anything is made by them.
-func (r *run) pin(ctx context.Context) error {
-	pinner, ok := r.provider.(Pinner)
+// resolveSettings saves the settings that come from the user's environment, before anything is created with them.
+func (r *run) resolveSettings(ctx context.Context) error {
+	resolver, ok := r.provider.(SettingsResolver)
 	if !ok {
 		return nil
 	}
-	pinned, err := pinner.Pinned(ctx)
+	resolved, err := resolver.ResolvedSettings(ctx)
 	if err != nil {
 		return err
 	}
-	return r.save(func(st *State) { st.Cluster.Pinned = pinned })
+	return r.save(func(st *State) { st.Cluster.ResolvedSettings = resolved })
 }
 
-// startCluster starts the nodes and waits until what ran on them runs again.
-func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) error {
+// startCluster starts the nodes and waits until their pods run again. It returns the cluster's client.
+func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) (*kube.Client, error) {
 	found, err := r.provider.Find(ctx, r.cluster)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var since time.Time // nodes that run may have been started at any time
+	var since time.Time // running nodes may have been started at any time
 	if found.State == Stopped {
 		since = r.m.Now()
 	}
 	p.step("starting the nodes")
 	if err := pauser.Resume(ctx, r.cluster); err != nil {
-		return err
+		return nil, err
 	}
-	// A node that was stopped has lost its routes to the stand-ins.
+	// A stopped node has lost its routes to the stand-ins.
 	if err := r.save(func(st *State) { delete(st.Phases, phaseExternals) }); err != nil {
-		return err
+		return nil, err
 	}
-	if err := r.connect(ctx); err != nil {
-		return err
-	}
-	client, err := r.kube()
+	client, err := r.connect(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := client.WaitAPI(ctx, r.m.clusterTimeout(r.provider)); err != nil {
-		return err
-	}
-	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
-	return wait.Wait(ctx, client.Restarted(since, r.ours))
+	wait := kube.Waiter{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
+	return client, wait.Wait(ctx, client.Restarted(since, r.ours))
 }
 
-// ours says whether a pod is of the lab's apps or the system's, rather than the student's.
+// ours reports whether a pod belongs to the lab's apps or the system, rather than to the student.
 func (r *run) ours(pod *corev1.Pod) bool {
 	return pod.Namespace == metav1.NamespaceSystem || slices.ContainsFunc(r.lab.Apps, func(app labs.App) bool {
-		return app.Namespace == pod.Namespace && labels.SelectorFromSet(app.PodLabels()).Matches(labels.Set(pod.Labels))
+		return app.Namespace == pod.Namespace && app.Owns(pod.Name, pod.Labels)
 	})
 }
 
-// connect writes the instance's kubeconfig and notes which cluster it leads to.
-func (r *run) connect(ctx context.Context) error {
+// connect writes the instance's kubeconfig, saves which cluster it leads to, and returns its client.
+func (r *run) connect(ctx context.Context) (*kube.Client, error) {
 	data, err := r.provider.Kubeconfig(ctx, r.cluster)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := writeAtomic(r.cluster.Kubeconfig, data, 0o600); err != nil {
-		return fmt.Errorf("write the kubeconfig: %w", err)
+	if err := writePrivate(r.cluster.Kubeconfig, data); err != nil {
+		return nil, fmt.Errorf("write the kubeconfig: %w", err)
 	}
 	client, err := r.kube()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := client.WaitAPI(ctx, r.m.clusterTimeout(r.provider)); err != nil {
-		return err
+		return nil, err
 	}
-	uid, err := client.UID(ctx)
+	uid, err := r.checkUID(ctx, client)
 	if err != nil {
-		return err
-	}
-	if want := r.state().Cluster.UID; want != "" && want != uid {
-		return fmt.Errorf("the cluster %s is not the one that labctl made", r.cluster.Name)
+		return nil, err
 	}
 	contextName, err := kube.CurrentContext(data)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return r.save(func(st *State) { st.Cluster.UID, st.Cluster.Context = uid, contextName })
-}
-
-// merge adds the cluster to the user's kubeconfig file, and takes it out of the one that it was in before. It
-// comes last, so that a lab that failed leaves no entry.
-func (r *run) merge() error {
-	if r.opts.Merge == "" {
-		return nil
-	}
-	path, err := filepath.Abs(r.opts.Merge) // down may run elsewhere
-	if err != nil {
-		return err
-	}
-	st := r.state()
-	if old := st.Cluster.Merged; old != "" && old != path {
-		if err := kube.UnmergeKubeconfig(old, st.Cluster.Context); err != nil {
-			return err
-		}
-	}
-	data, err := os.ReadFile(r.cluster.Kubeconfig)
-	if err != nil {
-		return fmt.Errorf("read the kubeconfig: %w", err)
-	}
-	if err := kube.MergeKubeconfig(path, data); err != nil {
-		return err
-	}
-	return r.save(func(st *State) { st.Cluster.Merged = path })
+	return client, r.save(func(st *State) { st.Cluster.UID, st.Cluster.Context = uid, contextName })
 }
 
 func (r *run) lookImages(context.Context) (Action, error) {
 	if _, ok := r.provider.(ImageLoader); !ok || len(r.m.Settings.Images) == 0 {
-		return Action{Phase: phaseImages, Kind: Keep, Detail: "none to load: the nodes pull what they need"}, nil
+		return Action{Phase: phaseImages, Kind: Keep, Detail: "none to load; the nodes pull what they need"}, nil
 	}
 	return r.action(phaseImages, plural(len(r.m.Settings.Images), "image"), r.m.Settings.Images), nil
 }
 
 func (r *run) loadImages(ctx context.Context, p *progress) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.m.Settings.Timeouts.Images,
-		fmt.Errorf("the images are not loaded after %s (setting timeout_images)", r.m.Settings.Timeouts.Images))
+		fmt.Errorf("images not loaded after %s (timeout_images)", r.m.Settings.Timeouts.Images))
 	defer cancel()
 	loader := r.provider.(ImageLoader)
 	first, rest := networkFirst(r.m.Settings.Images)
@@ -309,8 +292,8 @@ func (r *run) loadImages(ctx context.Context, p *progress) error {
 	return loader.LoadImages(ctx, r.cluster, rest, p.step)
 }
 
-// networkFirst takes out of the images those that nodes run before they are Ready: Cilium's agent, its operator
-// and Envoy, whatever registry they come from. A list without them is loaded at once.
+// networkFirst separates the images that nodes run before they are Ready: Cilium's agent, operator and Envoy, from any
+// registry. Without any of these, all images come first.
 func networkFirst(images []string) (first, rest []string) {
 	for _, image := range images {
 		name := repository(image)
@@ -327,9 +310,12 @@ func networkFirst(images []string) (first, rest []string) {
 	return first, rest
 }
 
-// source is where the chart comes from.
+// source says where the chart comes from.
 func (r *run) source() cilium.Source {
-	s := cilium.Source{Ref: r.m.Settings.Chart, Repo: r.m.Settings.Repo, Digest: r.m.Settings.Digest, Version: r.lab.Cilium.Version, Cache: r.m.Cache}
+	s := cilium.Source{
+		Ref: r.m.Settings.Chart, Repo: r.m.Settings.Repo, Digest: string(r.m.Settings.Digest),
+		Version: r.lab.Cilium.Version, Cache: r.m.Cache,
+	}
 	if s.Ref == "" && r.lab.Cilium.Chart != "" {
 		s.Ref = r.lab.Cilium.Chart
 	}

@@ -1,8 +1,8 @@
-// Package provision builds lab instances and takes them away again: the cluster, Cilium and Hubble, the demo
-// apps, the proof that policies are enforced there and that every connection of the lab worked before any.
+// Package provision creates and deletes lab instances: the cluster, Cilium with Hubble, and the demo apps. It
+// proves that the cluster enforces policies, and that every connection of the lab works without any.
 //
-// A Manager does it, one method a command. It knows clusters through the interface Provider, whose
-// implementations are the packages below this one, and Cilium through the package of that name. What it has
-// done is kept in an Instance, a folder each, written after every phase, so that whatever interrupts it the
-// next run takes over. It knows nothing of grading.
+// A Manager has one method per command. It creates clusters through the interface Provider, which the packages
+// below this one implement, and installs Cilium through package cilium. Its progress is saved in an Instance, one
+// folder each, after every phase, so that the next run can resume after any interruption. It knows nothing of
+// grading.
 package provision

@@ -13,22 +13,22 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// What a lab needs, with some room: a node takes about 1 GiB of memory, its images about 2 GB of disk.
+// What a lab needs, with some margin: a node takes about 1 GiB of memory, and its images about 2 GB of disk.
 const (
 	needMemory    = 4 << 30
 	needDisk      = 10 << 30
 	needStateDisk = 16 << 20
-	needInstances = 512 // of inotify, as kind asks for
+	needInstances = 512 // of inotify, as kind recommends
 	needWatches   = 65536
 )
 
-// Doctor looks whether this machine can run labs: what the provider needs, what the settings name, and the
-// limits that clusters usually run into. lab may be nil. Nothing is changed.
+// Doctor checks whether this machine can run labs: what the provider needs, the settings, and limits that clusters
+// often exceed. lab may be nil. It changes nothing.
 func (m *Manager) Doctor(ctx context.Context, lab *labs.Lab, on string) ([]Finding, error) {
 	if lab == nil {
 		lab = &labs.Lab{Name: "doctor", Cilium: labs.Cilium{Version: labs.DefaultCiliumVersion}}
 		if m.Settings.Chart != "" && !strings.HasPrefix(m.Settings.Chart, "oci://") {
-			lab.Cilium.Version = "" // whatever version the site has, some lab may ask for it
+			lab.Cilium.Version = "" // some lab may need the site's version, whatever it is
 		}
 	}
 	r, err := m.newRun(UpOptions{Lab: lab, On: on})
@@ -38,12 +38,13 @@ func (m *Manager) Doctor(ctx context.Context, lab *labs.Lab, on string) ([]Findi
 	findings := r.provider.Preflight(ctx, r.cluster)
 	findings = append(findings, m.checkSettings()...)
 	findings = append(findings, checkStateDir(m.Store.Dir))
-	if _, elsewhere := r.provider.(Collector); r.provider.Ephemeral() && !elsewhere { // its nodes are on this machine
+	if r.provider.Local() {
 		findings = append(findings, checkMemory()...)
 		findings = append(findings, checkInotify()...)
 	}
-	findings = append(findings, checkProxy(os.Getenv)...)
-	if !slices.ContainsFunc(findings, func(f Finding) bool { return f.Check == checkOfChart && f.Severity == Failure }) {
+	if !slices.ContainsFunc(findings, func(f Finding) bool {
+		return f.Check == checkOfChart && f.Severity == Failure
+	}) {
 		findings = append(findings, r.checkChart(ctx))
 	}
 	return findings, nil
@@ -51,12 +52,12 @@ func (m *Manager) Doctor(ctx context.Context, lab *labs.Lab, on string) ([]Findi
 
 const checkOfChart = "Cilium's chart"
 
-// checkChart looks whether the chart can be had, and is the one that is wanted.
+// checkChart checks that the chart can be fetched and is the expected one.
 func (r *run) checkChart(ctx context.Context) Finding {
 	f := Finding{Check: checkOfChart, Severity: OK, Message: r.source().String()}
-	if _, err := r.source().Fetch(ctx); err != nil {
+	if _, err := r.downloadChart(ctx); err != nil {
 		f.Severity, f.Message = Failure, err.Error()
-		f.Fix = "correct the setting cilium_chart"
+		f.Fix = "fix the setting cilium_chart"
 		if r.source().Ref == "" {
 			f.Fix = "in a closed network, set cilium_chart to a local copy of the chart"
 		}
@@ -64,26 +65,27 @@ func (r *run) checkChart(ctx context.Context) Finding {
 	return f
 }
 
-// checkStateDir looks whether the state of instances can be written.
+// checkStateDir checks that the state of instances can be written.
 func checkStateDir(dir string) Finding {
 	f := Finding{Check: "state directory", Severity: OK, Message: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		f.Severity, f.Message, f.Fix = Failure, err.Error(), "make it writable, or set XDG_STATE_HOME to another place"
+		f.Severity, f.Message, f.Fix = Failure, err.Error(),
+			"make it writable, or set XDG_STATE_HOME to another directory"
 		return f
 	}
 	free, err := diskFree(dir)
 	if err == nil && free < needStateDisk {
 		f.Severity, f.Message = Failure, fmt.Sprintf("%s has %s left", dir, bytesText(free))
-		f.Fix = "free some space, or set XDG_STATE_HOME to another place"
+		f.Fix = "free some space, or set XDG_STATE_HOME to another directory"
 	}
 	return f
 }
 
-// CheckDisk looks whether a directory has room for a cluster's images; for providers.
+// CheckDisk checks that a directory has room for a cluster's images. Providers use it.
 func CheckDisk(what, dir string) (Finding, bool) {
 	free, err := diskFree(dir)
 	if err != nil {
-		return Finding{}, false // in a virtual machine of its own
+		return Finding{}, false // it is in a virtual machine
 	}
 	f := Finding{Check: "disk", Severity: OK, Message: fmt.Sprintf("%s (%s) has %s free", what, dir, bytesText(free))}
 	switch {
@@ -93,7 +95,8 @@ func CheckDisk(what, dir string) (Finding, bool) {
 		f.Severity = Warning
 	}
 	if f.Severity != OK {
-		f.Fix = fmt.Sprintf("a lab's images take up to %s: remove what is not needed (docker system prune)", bytesText(needDisk))
+		f.Fix = fmt.Sprintf("a lab's images take up to %s; delete what you do not need (docker system prune)",
+			bytesText(needDisk))
 	}
 	return f, true
 }
@@ -113,7 +116,7 @@ func bytesText(n uint64) string {
 	return fmt.Sprintf("%d MiB", n>>20)
 }
 
-// checkMemory looks at the memory that is free now; on macOS the engine has a machine of its own.
+// checkMemory checks the available memory. On macOS the engine runs in a virtual machine, which its provider checks.
 func checkMemory() []Finding {
 	data, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
@@ -130,15 +133,16 @@ func checkMemory() []Finding {
 		}
 		f := Finding{Check: "memory", Severity: OK, Message: bytesText(kib<<10) + " available"}
 		if kib<<10 < needMemory/2 {
-			f.Severity, f.Fix = Warning, "a lab of two nodes takes about 2 GiB: close something, or pause other labs (labctl pause)"
+			f.Severity, f.Fix = Warning,
+				"a lab of two nodes takes about 2 GiB; close other programs, or pause other labs (labctl pause)"
 		}
 		return []Finding{f}
 	}
 	return nil
 }
 
-// checkInotify looks at the limits that let the kubelets and agents of several nodes fail with "too many open
-// files": https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files.
+// checkInotify checks limits at which kubelets and agents of several nodes fail with "too many open files":
+// https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files.
 func checkInotify() []Finding {
 	if runtime.GOOS != "linux" {
 		return nil
@@ -159,25 +163,10 @@ func checkInotify() []Finding {
 		f := Finding{Check: "inotify " + limit.name, Severity: OK, Message: strconv.Itoa(n)}
 		if n < limit.need {
 			f.Severity = Warning
-			f.Message += fmt.Sprintf(" is little for several nodes (%d would do)", limit.need)
+			f.Message += fmt.Sprintf(" is too low for several nodes (%d recommended)", limit.need)
 			f.Fix = fmt.Sprintf("sudo sysctl fs.inotify.%s=%d", limit.name, limit.need)
 		}
 		findings = append(findings, f)
 	}
 	return findings
-}
-
-// checkProxy looks whether a proxy is set that would be asked for the cluster's own addresses.
-func checkProxy(getenv func(string) string) []Finding {
-	proxy := getenv("HTTPS_PROXY") + getenv("https_proxy")
-	if proxy == "" {
-		return nil
-	}
-	exceptions := getenv("NO_PROXY") + "," + getenv("no_proxy")
-	f := Finding{Check: "proxy", Severity: OK, Message: "HTTPS_PROXY is set, and leaves this machine out"}
-	if !strings.Contains(exceptions, "127.0.0.1") && !strings.Contains(exceptions, "localhost") {
-		f.Severity, f.Message = Warning, "HTTPS_PROXY is set, and NO_PROXY does not leave this machine out"
-		f.Fix = "export NO_PROXY=127.0.0.1,localhost,$NO_PROXY"
-	}
-	return []Finding{f}
 }

@@ -45,36 +45,6 @@ func TestCheckStateDir(t *testing.T) {
 	}
 }
 
-func TestCheckProxy(t *testing.T) {
-	t.Parallel()
-	type m = map[string]string
-	for _, tc := range []struct {
-		name string
-		env  m
-		want Severity // empty: nothing to say
-	}{
-		{"no proxy", m{"NO_PROXY": "x"}, ""},
-		{"one that takes everything", m{"HTTPS_PROXY": "http://proxy:3128"}, Warning},
-		{"one with other exceptions", m{"https_proxy": "http://proxy:3128", "no_proxy": "example.org"}, Warning},
-		{"one that leaves this machine out", m{"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "example.org,127.0.0.1"}, OK},
-		{"in small letters", m{"https_proxy": "http://proxy:3128", "no_proxy": "localhost"}, OK},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			got := checkProxy(func(name string) string { return tc.env[name] })
-			if tc.want == "" {
-				if len(got) > 0 {
-					t.Errorf("%+v", got)
-				}
-				return
-			}
-			if len(got) != 1 || got[0].Severity != tc.want || (tc.want == OK) != (got[0].Fix == "") {
-				t.Errorf("%+v", got)
-			}
-		})
-	}
-}
-
 func TestMachineChecks(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -95,6 +65,27 @@ func TestBytesText(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0 MiB", 5 << 20: "5 MiB", 3 << 29: "1.5 GiB"} {
 		if got := bytesText(n); got != want {
 			t.Errorf("%d: got %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestDoctorOfRemoteClusters: this machine's memory says nothing about nodes elsewhere. A proxy is no finding: Go
+// and kubectl never use one for loopback addresses.
+func TestDoctorOfRemoteClusters(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://proxy.example.org:3128")
+	for _, remote := range []bool{false, true} {
+		m, _ := newManager(t, &fakeProvider{remote: remote})
+		m.Settings.Chart = chartOf(t)
+		findings, err := m.Doctor(context.Background(), fakeLab("shop"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		memory := slices.ContainsFunc(findings, func(f Finding) bool { return f.Check == "memory" })
+		if runtime.GOOS == "linux" && memory == remote {
+			t.Errorf("remote %v: findings %+v", remote, findings)
+		}
+		if slices.ContainsFunc(findings, func(f Finding) bool { return f.Check == "proxy" }) {
+			t.Errorf("a finding about the proxy: %+v", findings)
 		}
 	}
 }

@@ -9,16 +9,20 @@ import (
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/labctl/labctl/cilium"
+	"github.com/labctl/labctl/cilium/canary"
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/scope"
 	"github.com/labctl/labctl/labs"
 )
 
-// Down removes an instance: its cluster, or, from a cluster that is not labctl's, what labctl made in it; its
-// kubeconfig entries and its state. What is gone already is no error. lab may be nil for an ephemeral
-// cluster, so that an instance whose lab is gone can be removed.
+// Down deletes an instance: its cluster or, in a cluster that labctl did not create, the objects that it created;
+// its kubeconfig entries and its state. What no longer exists is not an error. lab may be nil for an ephemeral
+// cluster, so that an instance whose lab is gone can be deleted.
 func (m *Manager) Down(ctx context.Context, lab *labs.Lab, name string) error {
 	r, err := m.reopen(ctx, lab, name, "labctl down")
 	if err != nil {
@@ -26,7 +30,7 @@ func (m *Manager) Down(ctx context.Context, lab *labs.Lab, name string) error {
 	}
 	defer r.inst.Close()
 	st := r.state()
-	p := r.alone("down")
+	p := r.standalone("down")
 	start := m.Now()
 	r.report(Event{Phase: "down", Kind: Began, Text: "removing " + st.Cluster.Name})
 	if r.provider.Ephemeral() {
@@ -34,8 +38,8 @@ func (m *Manager) Down(ctx context.Context, lab *labs.Lab, name string) error {
 	} else {
 		err = r.removeObjects(ctx, p)
 	}
-	if err == nil && st.Cluster.Merged != "" {
-		err = kube.UnmergeKubeconfig(st.Cluster.Merged, st.Cluster.Context)
+	if err == nil {
+		err = r.unmerge(func(kube.MergedContext) bool { return true })
 	}
 	if err == nil {
 		err = r.inst.Remove()
@@ -50,17 +54,17 @@ func (m *Manager) Down(ctx context.Context, lab *labs.Lab, name string) error {
 
 func (r *run) removeCluster(ctx context.Context) error {
 	if _, begun := r.state().Phases[phaseCluster]; !begun {
-		return nil // it was never made; one of the name is somebody else's
+		return nil // it was never created; one of that name is somebody else's
 	}
 	if err := r.provider.Delete(ctx, r.cluster); err != nil {
 		return err
 	}
 	found, err := r.provider.Find(ctx, r.cluster)
 	if err != nil {
-		return fmt.Errorf("look whether the cluster is gone: %w", err)
+		return fmt.Errorf("check that the cluster is gone: %w", err)
 	}
 	if found.State != Absent {
-		return fmt.Errorf("the cluster %s is still there: %v", r.cluster.Name, found.Nodes)
+		return fmt.Errorf("cluster %s still exists: %v", r.cluster.Name, found.Nodes)
 	}
 	return nil
 }
@@ -68,14 +72,14 @@ func (r *run) removeCluster(ctx context.Context) error {
 // removeObjects removes what labctl made in a cluster that stays.
 func (r *run) removeObjects(ctx context.Context, p *progress) error {
 	if r.lab == nil {
-		return errors.New("the lab cannot be read any more, and the cluster is not labctl's to delete: delete what has the annotation " + instanceAnnotation + ": " + r.opts.Name)
+		return errors.New("the lab can no longer be read, and labctl did not create the cluster; delete the objects with the annotation " + scope.DeployedAnnotation + ": " + r.identity())
 	}
 	st := r.state()
 	if _, err := os.Stat(r.cluster.Kubeconfig); errors.Is(err, os.ErrNotExist) {
 		if st.Cluster.UID == "" {
 			return nil // up never got that far
 		}
-		if err := r.connect(ctx); err != nil {
+		if _, err := r.connect(ctx); err != nil {
 			return err
 		}
 	}
@@ -87,17 +91,10 @@ func (r *run) removeObjects(ctx context.Context, p *progress) error {
 		return fmt.Errorf("%w; if the cluster is gone for good, remove %s", err, r.inst.Dir)
 	}
 	if st.Before != nil {
-		p.step("removing policies and labels")
-		if _, err := r.deletePolicies(ctx, client, st.Before); err != nil {
+		if err := r.removeLab(ctx, client, p, st.Before); err != nil {
 			return err
 		}
-		if err := r.removeApps(ctx, client, p, st.Before); err != nil {
-			return err
-		}
-		if _, err := r.restoreLabels(ctx, client, r.labelsBefore(st.Before)); err != nil {
-			return err
-		}
-		if _, ok := r.provider.(Outsider); ok {
+		if _, ok := r.provider.(StandInProvider); ok {
 			if err := setHosts(ctx, client, nil); err != nil {
 				return err
 			}
@@ -106,9 +103,15 @@ func (r *run) removeObjects(ctx context.Context, p *progress) error {
 	if !st.Cilium.Installed {
 		return nil
 	}
-	installer := cilium.NewHelm(client, r.opts.Name, r.m.log())
+	return r.uninstallCilium(ctx, client, p, st.Cilium.Definitions)
+}
+
+// uninstallCilium removes the Cilium that the instance installed, and its resource definitions except those that were
+// there before.
+func (r *run) uninstallCilium(ctx context.Context, client *kube.Client, p *progress, before []string) error {
+	installer := cilium.NewHelm(client, r.identity(), r.m.log())
 	installed, err := installer.Status(ctx)
-	if err != nil || installed == nil || installed.Owner != r.opts.Name {
+	if err != nil || installed == nil || installed.Owner != r.identity() {
 		return err
 	}
 	p.step("uninstalling Cilium")
@@ -119,45 +122,106 @@ func (r *run) removeObjects(ctx context.Context, p *progress) error {
 	if err != nil {
 		return err
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(st.Cilium.Definitions, name) })
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(before, name) })
+	return r.undefine(ctx, client, p, names)
+}
+
+// undefine deletes Cilium's resource definitions, except those of which somebody else still has policies, which
+// would be deleted too.
+func (r *run) undefine(ctx context.Context, client *kube.Client, p *progress, names []string) error {
+	for _, kind := range scope.PolicyKinds() {
+		definition := kind.Resource + "." + kind.Group
+		if !slices.Contains(names, definition) {
+			continue
+		}
+		list, err := client.Dynamic.Resource(kind).List(ctx, metav1.ListOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("list %s: %w", kind.Resource, err)
+		}
+		if list != nil && len(list.Items) > 0 {
+			p.warnf("resource definition %s kept: deleting it would delete %s, such as %s",
+				definition, plural(len(list.Items), "object"), kube.Ref(&list.Items[0]))
+			names = slices.DeleteFunc(names, func(name string) bool { return name == definition })
+		}
+	}
 	return cilium.Undefine(ctx, client, names)
+}
+
+// removeLab removes the lab, what its student did in it, and what gradings left.
+func (r *run) removeLab(ctx context.Context, client *kube.Client, p *progress, before *Snapshot) error {
+	s, err := r.scope()
+	if err != nil {
+		return err
+	}
+	p.step("removing policies and labels")
+	_, left, err := r.deletePolicies(ctx, client)
+	if err != nil {
+		return err
+	}
+	for _, what := range left {
+		p.warnf("%s kept: it applies to the lab's pods, but nothing shows that it is the lab's", what)
+	}
+	if err := r.removeApps(ctx, client, s, p, before); err != nil {
+		return err
+	}
+	// Of a grading, or of a run that was killed.
+	if err := (&canary.Canary{Client: client, Scope: s}).Delete(ctx); err != nil {
+		return err
+	}
+	_, left, err = r.resetLabels(ctx, client, s, labelsBefore(before, s))
+	for _, what := range left {
+		p.warnf("%s kept: it is newer than the lab, but nothing shows that it is the lab's", what)
+	}
+	return err
 }
 
 // removeApps deletes the lab's objects. What was there before stays, and is made what it was if the lab has
 // changed it.
-func (r *run) removeApps(ctx context.Context, client *kube.Client, p *progress, before *Before) error {
-	objs, err := objects(r.lab, r.opts.Name, r.m.Settings.AppImage)
+func (r *run) removeApps(ctx context.Context, client *kube.Client, s *scope.Scope, p *progress,
+	before *Snapshot) error {
+	objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
 	if err != nil {
 		return err
 	}
 	p.stepf("removing %s", plural(len(objs), "object"))
 	for _, obj := range objs {
 		if was := before.object(obj); was != nil {
-			if err := r.putBack(ctx, client, was); err != nil {
+			if err := r.restore(ctx, client, was); err != nil {
 				return err
 			}
 		}
 	}
 	objs = slices.DeleteFunc(objs, func(obj *unstructured.Unstructured) bool {
-		return before.object(obj) != nil || obj.GetKind() == "Namespace" && slices.Contains(before.Namespaces, obj.GetName())
+		return before.object(obj) != nil ||
+			obj.GetKind() == "Namespace" && slices.Contains(before.Namespaces, obj.GetName())
 	})
 	slices.Reverse(objs)
-	if !slices.Contains(before.Namespaces, canaryNamespace) {
-		objs = append(objs, kube.NewObject("v1", "Namespace", "", canaryNamespace, nil)) // of a run that was killed
-	}
-	if err := client.Delete(ctx, objs...); err != nil {
-		return err
-	}
+	var going []*unstructured.Unstructured
 	for _, obj := range objs {
-		if err := waitGone(ctx, client, obj, time.Minute); err != nil {
+		live, err := client.Get(ctx, obj)
+		switch {
+		case err != nil:
+			return err
+		case live == nil:
+		case !s.MayReplace(live):
+			p.warnf("%s kept: somebody else replaced the lab's object with it", kube.Ref(live))
+		default:
+			if err := client.Delete(ctx, live); err != nil {
+				return err
+			}
+			going = append(going, live)
+		}
+	}
+	for _, obj := range going {
+		if err := (kube.Waiter{Timeout: time.Minute}).Wait(ctx, client.Gone(obj)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// putBack makes an object what it was, if it is gone or the lab has changed it.
-func (r *run) putBack(ctx context.Context, client *kube.Client, was *unstructured.Unstructured) error {
+// restore makes an object what it was, if it is gone or the lab has changed it.
+func (r *run) restore(ctx context.Context, client *kube.Client, was *unstructured.Unstructured) error {
 	live, err := client.Get(ctx, was)
 	switch {
 	case err != nil:
@@ -165,7 +229,7 @@ func (r *run) putBack(ctx context.Context, client *kube.Client, was *unstructure
 	case live == nil:
 		_, err = client.Apply(ctx, was)
 		return err
-	case marked(live, r.opts.Name):
+	case ownedBy(live, r.identity()):
 		return client.Replace(ctx, was)
 	}
 	return nil
@@ -197,24 +261,24 @@ func (m *Manager) Resume(ctx context.Context, lab *labs.Lab, name string) error 
 		return err
 	}
 	start := m.Now()
-	p := r.alone("resume")
+	p := r.standalone("resume")
 	r.report(Event{Phase: "resume", Kind: Began, Text: "starting the nodes of " + r.cluster.Name})
-	if err := r.startCluster(ctx, pauser, p); err != nil {
-		return err
-	}
-	client, err := r.kube()
+	client, err := r.startCluster(ctx, pauser, p)
 	if err != nil {
 		return err
 	}
-	if err := r.runPhase(ctx, r.externalsPhase(), p.signal, p.await); err != nil {
+	var ready result[*kube.Client]
+	ready.set(client)
+	externals := r.externalsPhase(&ready)
+	if err := r.runPhase(ctx, externals, &progress{externals.name, r.report, p.signal, p.await}); err != nil {
 		return err
 	}
-	objs, err := objects(r.lab, r.opts.Name, r.m.Settings.AppImage)
+	objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
 	if err != nil {
 		return err
 	}
 	checks := append(r.ciliumChecks(client), workloadChecks(client, objs)...)
-	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
+	wait := kube.Waiter{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
 	if err := wait.Wait(ctx, checks...); err != nil {
 		return err
 	}

@@ -2,21 +2,21 @@ package provision
 
 import "time"
 
-// Event is something that people who wait want to know.
+// Event reports the progress of a phase.
 type Event struct {
 	Phase string
 	Kind  EventKind
-	Text  string        // what is being done, was found, or went wrong; one line
+	Text  string        // what is done, was found, or went wrong; one line
 	Took  time.Duration // of the phase, when it ends
 }
 
-// EventKind says what happened to a phase.
+// EventKind says what happened in a phase.
 type EventKind string
 
 const (
 	Began  EventKind = "began"
 	Step   EventKind = "step"   // Text says what it does or waits for now
-	Warned EventKind = "warned" // Text says what; the phase goes on
+	Warned EventKind = "warned" // Text says what; the phase continues
 	Done   EventKind = "done"
 	Kept   EventKind = "kept" // there was nothing to do
 	Failed EventKind = "failed"

@@ -17,29 +17,26 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-func (r *run) externalsPhase() phase {
-	return phase{phaseExternals, []string{signalNodes, signalAPI}, nil, r.lookExternals, r.standIn}
+func (r *run) externalsPhase(client *result[*kube.Client]) phase {
+	return phase{
+		name: phaseExternals, needs: []string{signalNodes, signalAPI},
+		look: r.lookExternals,
+		do:   func(ctx context.Context, p *progress) error { return r.externals(ctx, client.get(), p) },
+	}
 }
 
 func (r *run) lookExternals(context.Context) (Action, error) {
 	if len(r.lab.Externals) == 0 {
 		return Action{Phase: phaseExternals, Kind: Keep, Detail: "the lab has none"}, nil
 	}
-	return r.action(phaseExternals, names(r.lab.Externals), r.lab.Externals, r.m.Settings.Externals, r.m.Settings.AppImage), nil
+	return r.action(phaseExternals, names(r.lab.Externals), r.lab.Externals, r.m.Settings.Externals,
+		r.m.Settings.AppImage), nil
 }
 
-func (r *run) standIn(ctx context.Context, p *progress) error {
-	client, err := r.kube()
-	if err != nil {
-		return err
-	}
-	return r.externals(ctx, client, p)
-}
-
-// externals sees to it that something answers for each of the lab's externals: the real one, where this
-// machine reaches it, or a stand-in beside the cluster, and the cluster's DNS says so.
+// externals ensures that something answers for each of the lab's externals: the real host if this machine reaches
+// it, otherwise a stand-in next to the cluster, with an entry in the cluster's DNS.
 func (r *run) externals(ctx context.Context, client *kube.Client, p *progress) error {
-	var stand []labs.External
+	var missing []labs.External
 	states := map[string]ExternalState{}
 	for _, ext := range r.lab.Externals {
 		real := r.m.Settings.Externals == ExternalsReal
@@ -48,31 +45,31 @@ func (r *run) externals(ctx context.Context, client *kube.Client, p *progress) e
 		}
 		states[ext.Name] = ExternalState{StandIn: !real, Addrs: ext.Addrs}
 		if !real {
-			stand = append(stand, ext)
+			missing = append(missing, ext)
 		}
 	}
-	if len(stand) > 0 {
-		outsider, ok := r.provider.(Outsider)
-		if !ok {
-			p.warnf("%s does not answer from here, and a %s cluster has no stand-in for it", stand[0].Host, r.provider.Name())
-			stand = nil
-		} else {
-			p.stepf("starting a stand-in for %s", names(stand))
-			if err := outsider.StandIn(ctx, r.cluster, r.m.Settings.AppImage, endpoints(stand)); err != nil {
-				return err
-			}
+	provider, hasStandIns := r.provider.(StandInProvider)
+	if len(missing) > 0 && !hasStandIns {
+		p.warnf("%s cannot be reached from this machine, and %s clusters have no stand-ins",
+			names(missing), r.provider.Name())
+		for _, ext := range missing { // the cluster may reach it all the same
+			states[ext.Name] = ExternalState{Addrs: ext.Addrs}
 		}
+		missing = nil
 	}
-	if len(stand) > 0 {
-		// A new cluster's DNS is set up a moment after its API answers.
-		wait := kube.Waiting{Timeout: r.m.clusterTimeout(r.provider), Progress: p.step}
-		if err := wait.Wait(ctx, client.ConfigMap("kube-system", "coredns")); err != nil {
+	if len(missing) > 0 {
+		p.stepf("starting a stand-in for %s", names(missing))
+		if err := provider.StandIn(ctx, r.cluster, r.m.Settings.AppImage, endpoints(missing)); err != nil {
+			return err
+		}
+		// A new cluster's DNS is configured after its API server is up.
+		wait := kube.Waiter{Timeout: r.m.clusterTimeout(r.provider), Progress: p.step}
+		if err := wait.Wait(ctx, client.ConfigMap(metav1.NamespaceSystem, "coredns")); err != nil {
 			return err
 		}
 	}
-	// The DNS of a cluster without stand-ins is not the lab's to change.
-	if _, ok := r.provider.(Outsider); ok {
-		if err := setHosts(ctx, client, stand); err != nil {
+	if hasStandIns { // otherwise the cluster's DNS needs no change
+		if err := setHosts(ctx, client, missing); err != nil {
 			return err
 		}
 	}
@@ -91,19 +88,15 @@ func endpoints(list []labs.External) []Endpoint {
 	var out []Endpoint
 	for _, ext := range list {
 		for _, addr := range ext.Addrs {
-			port := ext.Port
-			if port == 0 {
-				port = 443
-			}
-			out = append(out, Endpoint{Addr: addr, Port: port, Protocol: ext.Protocol})
+			out = append(out, Endpoint{Addr: addr, Port: ext.Port, Protocol: ext.Protocol})
 		}
 	}
 	return out
 }
 
-// reachable says whether this machine can connect to the external now.
+// reachable reports whether this machine can connect to the external.
 func reachable(ctx context.Context, ext labs.External) bool {
-	if ext.Host == "" || ext.Port == 0 || ext.Protocol == "UDP" {
+	if ext.Host == "" || ext.Protocol == "UDP" {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -116,25 +109,25 @@ func reachable(ctx context.Context, ext labs.External) bool {
 	return true
 }
 
-// The part of CoreDNS's configuration that labctl writes stands between these lines.
+// labctl writes the part of CoreDNS's configuration between these lines.
 const (
 	hostsBegin = "    # labctl: stand-ins"
 	hostsEnd   = "    # labctl: end"
 )
 
-// setHosts lets the cluster's DNS answer for the hosts of the stand-ins; none: as it was before.
-func setHosts(ctx context.Context, client *kube.Client, stand []labs.External) error {
-	maps := client.Typed.CoreV1().ConfigMaps("kube-system")
+// setHosts makes the cluster's DNS resolve the hosts of the stand-ins. Without any, it restores the configuration.
+func setHosts(ctx context.Context, client *kube.Client, standIns []labs.External) error {
+	maps := client.Typed.CoreV1().ConfigMaps(metav1.NamespaceSystem)
 	var changed bool
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		cm, err := maps.Get(ctx, "coredns", metav1.GetOptions{})
-		if apierrors.IsNotFound(err) && len(stand) == 0 {
-			return nil // its DNS is another one
+		if apierrors.IsNotFound(err) && len(standIns) == 0 {
+			return nil // the cluster has another DNS
 		}
 		if err != nil {
 			return err
 		}
-		now := withHosts(cm.Data["Corefile"], stand)
+		now := withHosts(cm.Data["Corefile"], standIns)
 		if changed = now != cm.Data["Corefile"]; !changed {
 			return nil
 		}
@@ -143,21 +136,21 @@ func setHosts(ctx context.Context, client *kube.Client, stand []labs.External) e
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("tell the cluster's DNS about the stand-ins: %w", err)
+		return fmt.Errorf("update CoreDNS with the stand-in hosts: %w", err)
 	}
 	if !changed {
 		return nil
 	}
-	// Pods that are on a node may have read it already, and would notice within half a minute; in a new cluster
-	// none has a node yet.
-	pods, err := client.Typed.CoreV1().Pods("kube-system").List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"})
+	// Running pods would notice the change within half a minute. In a new cluster none has a node yet.
+	pods, err := client.Typed.CoreV1().Pods(metav1.NamespaceSystem).
+		List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"})
 	if err != nil {
-		return fmt.Errorf("tell the cluster's DNS about the stand-ins: %w", err)
+		return fmt.Errorf("update CoreDNS with the stand-in hosts: %w", err)
 	}
 	for i := range pods.Items {
 		if pods.Items[i].Spec.NodeName != "" {
-			if err := client.Restart(ctx, "kube-system", "coredns"); err != nil {
-				return fmt.Errorf("tell the cluster's DNS about the stand-ins: %w", err)
+			if err := client.Restart(ctx, metav1.NamespaceSystem, "coredns"); err != nil {
+				return fmt.Errorf("update CoreDNS with the stand-in hosts: %w", err)
 			}
 			break
 		}
@@ -165,8 +158,8 @@ func setHosts(ctx context.Context, client *kube.Client, stand []labs.External) e
 	return nil
 }
 
-// withHosts puts the stand-ins' hosts into a Corefile, in the place of those that it had.
-func withHosts(corefile string, stand []labs.External) string {
+// withHosts replaces the stand-ins' hosts in a Corefile.
+func withHosts(corefile string, standIns []labs.External) string {
 	lines := strings.Split(corefile, "\n")
 	if from := slices.Index(lines, hostsBegin); from >= 0 {
 		if to := slices.Index(lines, hostsEnd); to > from {
@@ -174,7 +167,7 @@ func withHosts(corefile string, stand []labs.External) string {
 		}
 	}
 	var hosts []string
-	for _, ext := range stand {
+	for _, ext := range standIns {
 		for _, addr := range ext.Addrs {
 			if ext.Host != "" {
 				hosts = append(hosts, "       "+addr+" "+ext.Host)
@@ -186,11 +179,12 @@ func withHosts(corefile string, stand []labs.External) string {
 	if len(hosts) == 0 || at < 0 {
 		return strings.Join(lines, "\n")
 	}
-	block := slices.Concat([]string{hostsBegin, "    hosts {"}, hosts, []string{"       fallthrough", "    }", hostsEnd})
+	block := slices.Concat([]string{hostsBegin, "    hosts {"}, hosts,
+		[]string{"       fallthrough", "    }", hostsEnd})
 	return strings.Join(slices.Insert(lines, at+1, block...), "\n")
 }
 
-// externalAddr is an address of an external: the stand-in's, or what its name stands for now; empty: none.
+// externalAddr returns an address of an external: the stand-in's, or what its name resolves to now; empty: none.
 func (r *run) externalAddr(ctx context.Context, ext labs.External) string {
 	if st := r.state().External[ext.Name]; (st.StandIn || ext.Host == "") && len(ext.Addrs) > 0 {
 		return ext.Addrs[0]

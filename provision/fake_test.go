@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/labs/labstest"
 )
 
 // fakeProvider is a Provider whose clusters are made of nothing. Its fields say how it behaves; calls says what
 // it was asked to do.
 type fakeProvider struct {
 	stays    bool // not ephemeral
+	remote   bool // not local
+	values   func(Found) map[string]any
 	findings []Finding
 	found    Found
 	findErr  error
@@ -35,10 +38,18 @@ func (f *fakeProvider) called(what string) {
 	f.calls = append(f.calls, what)
 }
 
-func (f *fakeProvider) Name() string                                 { return "fake" }
-func (f *fakeProvider) Ephemeral() bool                              { return !f.stays }
-func (f *fakeProvider) Timeout() time.Duration                       { return time.Minute }
-func (f *fakeProvider) Values(Cluster) map[string]any                { return nil }
+func (f *fakeProvider) Name() string           { return "fake" }
+func (f *fakeProvider) Ephemeral() bool        { return !f.stays }
+func (f *fakeProvider) Timeout() time.Duration { return time.Minute }
+func (f *fakeProvider) Local() bool            { return !f.remote }
+func (f *fakeProvider) Values(context.Context, Cluster) (map[string]any, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.values == nil {
+		return nil, nil
+	}
+	return f.values(f.found), nil
+}
 func (f *fakeProvider) Preflight(context.Context, Cluster) []Finding { return f.findings }
 
 func (f *fakeProvider) Find(context.Context, Cluster) (Found, error) {
@@ -50,16 +61,16 @@ func (f *fakeProvider) Find(context.Context, Cluster) (Found, error) {
 	return f.found, f.findErr
 }
 
-func (f *fakeProvider) Create(ctx context.Context, _ Cluster, watch Watch) error {
+func (f *fakeProvider) Create(ctx context.Context, _ Cluster, progress CreateProgress) error {
 	f.called("create")
 	f.mu.Lock()
 	f.found.State = Running
 	f.mu.Unlock()
 	if f.create != nil {
-		return f.create(ctx, watch.Reached)
+		return f.create(ctx, progress.Milestone)
 	}
-	watch.Reached(NodesUp)
-	watch.Reached(APIUp)
+	progress.Milestone(NodesUp)
+	progress.Milestone(APIUp)
 	return nil
 }
 
@@ -160,9 +171,8 @@ func loadLab(t *testing.T, source string, files ...string) *labs.Lab {
 
 // fakeLab is a lab on the fake provider.
 func fakeLab(name string) *labs.Lab {
-	return &labs.Lab{
+	return labstest.Complete(&labs.Lab{
 		Name:     name,
 		Clusters: []labs.Cluster{{Provider: "fake", Settings: map[string]any{"workers": 1}}},
-		Cilium:   labs.Cilium{Version: labs.DefaultCiliumVersion},
-	}
+	})
 }

@@ -7,23 +7,25 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/labctl/labctl/labs"
 )
 
-// Leftover is a cluster that labctl made, and why it may go. Empty: it is in use.
-type Leftover struct {
-	Owned
+// Orphan is a cluster that labctl created, and why it can be deleted. An empty Why means that it is in use.
+type Orphan struct {
+	ManagedCluster
 	Why string `json:"why"`
 }
 
-// Leftovers lists all clusters that labctl made where the block's provider makes them, whoever did, and says which may go: those
-// that have outlived their time, and this user's that no instance knows any more.
-func (m *Manager) Leftovers(ctx context.Context, block labs.Cluster) ([]Leftover, error) {
-	collector, err := m.collector(block)
+// Orphans lists all clusters that labctl created with the block's provider, for any user, and says which can be
+// deleted: expired ones, and this user's own that no instance uses.
+func (m *Manager) Orphans(ctx context.Context, block labs.Cluster) ([]Orphan, error) {
+	pruner, err := m.pruner(block)
 	if err != nil {
 		return nil, err
 	}
-	owned, err := collector.Clusters(ctx)
+	clusters, err := pruner.Clusters(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -31,64 +33,62 @@ func (m *Manager) Leftovers(ctx context.Context, block labs.Cluster) ([]Leftover
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{} // clusters of instances
+	used := map[string]bool{} // clusters of instances
 	for _, name := range names {
 		st, err := m.Store.Read(name)
 		if err != nil {
-			// An instance that cannot be read may be of any cluster: nothing is taken for lost.
-			return nil, fmt.Errorf("which clusters are in use is not known: %w", err)
+			// The unreadable instance may use any of the clusters.
+			return nil, fmt.Errorf("cannot tell which clusters are in use: %w", err)
 		}
-		known[st.Cluster.Provider+" "+st.Cluster.Name] = true
+		used[st.Cluster.Provider+" "+st.Cluster.Name] = true
 	}
-	list := make([]Leftover, len(owned))
-	for i, o := range owned {
-		list[i] = Leftover{Owned: o}
+	list := make([]Orphan, len(clusters))
+	for i, c := range clusters {
+		list[i] = Orphan{ManagedCluster: c}
 		switch {
-		case !o.Expires.IsZero() && m.Now().After(o.Expires):
-			list[i].Why = fmt.Sprintf("it has outlived its time, since %s", o.Expires.Format(time.RFC3339))
-		case o.Mine && !known[o.Provider+" "+o.Name]:
-			list[i].Why = "no lab instance knows it"
+		case !c.Expires.IsZero() && m.Now().After(c.Expires):
+			list[i].Why = "expired at " + c.Expires.Format(time.RFC3339)
+		case c.Mine && !used[c.Provider+" "+c.Name]:
+			list[i].Why = "no lab instance uses it"
 		}
 	}
 	return list, nil
 }
 
-// Collect deletes leftovers, all at the same time. Each one's end is reported; the error has all that failed.
-func (m *Manager) Collect(ctx context.Context, block labs.Cluster, list []Leftover) error {
-	collector, err := m.collector(block)
+// Prune deletes clusters concurrently. The error joins all failures.
+func (m *Manager) Prune(ctx context.Context, block labs.Cluster, list []Orphan) error {
+	pruner, err := m.pruner(block)
 	if err != nil {
 		return err
 	}
-	errs := make(chan error)
-	for _, l := range list {
-		go func() {
-			err := collector.Remove(ctx, l.Owned)
-			if err != nil {
-				err = fmt.Errorf("%s (%s): %w", l.Name, l.Place, err)
+	errs := make([]error, len(list))
+	var group errgroup.Group
+	for i, o := range list {
+		group.Go(func() error {
+			if err := pruner.Remove(ctx, o.ManagedCluster); err != nil {
+				errs[i] = fmt.Errorf("%s (%s): %w", o.Name, o.Place, err)
 			}
-			errs <- err
-		}()
+			return nil // the others are deleted all the same
+		})
 	}
-	var failed []error
-	for range list {
-		failed = append(failed, <-errs)
-	}
-	return errors.Join(failed...)
+	_ = group.Wait()
+	return errors.Join(errs...)
 }
 
-func (m *Manager) collector(block labs.Cluster) (Collector, error) {
+func (m *Manager) pruner(block labs.Cluster) (Pruner, error) {
 	provider, err := m.provider(block)
 	if err != nil {
 		return nil, err
 	}
-	collector, ok := provider.(Collector)
+	pruner, ok := provider.(Pruner)
 	if !ok {
-		return nil, &UsageError{fmt.Errorf("clusters of the provider %s cost nothing and are not collected: labctl list shows them", block.Provider)}
+		return nil, &UsageError{fmt.Errorf("%s clusters cost nothing and are not pruned; list them with: labctl list",
+			block.Provider)}
 	}
-	return collector, nil
+	return pruner, nil
 }
 
-// Collected are the leftovers that may go.
-func Collected(list []Leftover) []Leftover {
-	return slices.DeleteFunc(slices.Clone(list), func(l Leftover) bool { return l.Why == "" })
+// Prunable are the clusters of the list that can be deleted.
+func Prunable(list []Orphan) []Orphan {
+	return slices.DeleteFunc(slices.Clone(list), func(o Orphan) bool { return o.Why == "" })
 }

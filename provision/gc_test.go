@@ -16,16 +16,16 @@ import (
 // cloud is a provider whose clusters cost money.
 type cloud struct {
 	*fakeProvider
-	clusters []Owned
+	clusters []ManagedCluster
 	stuck    string // the cluster that cannot be removed
 
 	mu      sync.Mutex
 	removed []string
 }
 
-func (c *cloud) Clusters(context.Context) ([]Owned, error) { return c.clusters, nil }
+func (c *cloud) Clusters(context.Context) ([]ManagedCluster, error) { return c.clusters, nil }
 
-func (c *cloud) Remove(_ context.Context, o Owned) error {
+func (c *cloud) Remove(_ context.Context, o ManagedCluster) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if o.Name == c.stuck {
@@ -35,10 +35,10 @@ func (c *cloud) Remove(_ context.Context, o Owned) error {
 	return nil
 }
 
-func TestLeftovers(t *testing.T) {
+func TestOrphans(t *testing.T) {
 	t.Parallel()
 	past, future := start.Add(-time.Hour), start.Add(24*time.Hour)
-	c := &cloud{fakeProvider: &fakeProvider{}, stuck: "expired-of-another", clusters: []Owned{
+	c := &cloud{fakeProvider: &fakeProvider{}, stuck: "expired-of-another", clusters: []ManagedCluster{
 		{Provider: "fake", Name: "labctl-shop", Mine: true, Expires: future},
 		{Provider: "fake", Name: "lost", Mine: true, Expires: future},
 		{Provider: "fake", Name: "of-another", Expires: future},
@@ -58,11 +58,11 @@ func TestLeftovers(t *testing.T) {
 		}
 	}
 	block := labs.Cluster{Provider: "fake"}
-	list, err := m.Leftovers(t.Context(), block)
+	list, err := m.Orphans(t.Context(), block)
 	if err != nil || len(list) != len(c.clusters) {
 		t.Fatalf("%v, %v", list, err)
 	}
-	remove := Collected(list)
+	remove := Prunable(list)
 	var names []string
 	for _, l := range remove {
 		names = append(names, l.Name)
@@ -70,9 +70,9 @@ func TestLeftovers(t *testing.T) {
 	if want := []string{"lost", "expired-of-another", "labctl-late"}; !slices.Equal(names, want) {
 		t.Fatalf("to delete: %v, want %v", names, want)
 	}
-	err = m.Collect(t.Context(), block, remove)
+	err = m.Prune(t.Context(), block, remove)
 	if err == nil || !strings.Contains(err.Error(), "expired-of-another") || strings.Contains(err.Error(), "lost") {
-		t.Errorf("Collect: %v", err)
+		t.Errorf("Prune: %v", err)
 	}
 	slices.Sort(c.removed)
 	if want := []string{"labctl-late", "lost"}; !slices.Equal(c.removed, want) {
@@ -80,27 +80,27 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
-func TestLeftoversOfOtherProviders(t *testing.T) {
+func TestOrphansOfOtherProviders(t *testing.T) {
 	t.Parallel()
 	m, _ := newManager(t, &fakeProvider{})
-	_, err := m.Leftovers(t.Context(), labs.Cluster{Provider: "fake"})
+	_, err := m.Orphans(t.Context(), labs.Cluster{Provider: "fake"})
 	wantError(t, err, "cost nothing", true)
 }
 
-// pinning is a provider whose project comes from the user's surroundings.
-type pinning struct {
+// resolver is a provider whose project comes from the user's environment.
+type resolver struct {
 	*fakeProvider
 	project string
 }
 
-func (p *pinning) Pinned(context.Context) (map[string]any, error) {
+func (p *resolver) ResolvedSettings(context.Context) (map[string]any, error) {
 	return map[string]any{"project": p.project}, nil
 }
 
-// Where the cluster is was settled when it was made: another environment does not move it.
-func TestPinned(t *testing.T) {
+// The settings that a cluster was created with are kept: another environment does not move it.
+func TestResolvedSettings(t *testing.T) {
 	t.Parallel()
-	p := &pinning{&fakeProvider{}, "first"}
+	p := &resolver{&fakeProvider{}, "first"}
 	m, _ := newManager(t, p)
 	m.Settings.Chart = chartOf(t)
 	var asked []any
@@ -117,6 +117,6 @@ func TestPinned(t *testing.T) {
 		}
 	}
 	if want := []any{nil, "first"}; !slices.Equal(asked, want) {
-		t.Errorf("the provider was made for the projects %v, want %v", asked, want)
+		t.Errorf("the provider was created for the projects %v, want %v", asked, want)
 	}
 }

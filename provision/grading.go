@@ -4,28 +4,32 @@ import (
 	"context"
 	"maps"
 	"net"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/labctl/labctl/cilium/scope"
 	"github.com/labctl/labctl/labs"
 )
 
-// Deployed are the lab's namespaces and apps as up makes them for the instance.
+// Deployed are the lab's namespaces and apps as up makes them for the instance of that identity.
 func (m *Manager) Deployed(lab *labs.Lab, instance string) ([]*unstructured.Unstructured, error) {
 	return objects(lab, instance, m.Settings.AppImage)
 }
 
-// UseImages puts the site's demo image into an object that names the public one.
+// UseImages replaces the public demo image in an object with the site's.
 func (m *Manager) UseImages(obj *unstructured.Unstructured) { replaceImages(obj, m.Settings.AppImage) }
 
-// Labels are the labels that the lab's namespaces had when up was done: those that the cluster gave them, and
-// the lab's.
-func (st *State) Labels(lab *labs.Lab) map[string]map[string]string {
+// Labels are the labels that namespaces had when up was done: those that the cluster gave them, and the lab's. In a
+// cluster that others use, too, they are those of the namespaces that the lab is about.
+func (st *State) Labels(lab *labs.Lab, s *scope.Scope) map[string]map[string]string {
 	all := map[string]map[string]string{}
 	if st.Before != nil {
 		for name, labels := range st.Before.NamespaceLabels {
-			all[name] = maps.Clone(labels)
+			if s.Exclusive || slices.Contains(s.Namespaces, name) || slices.Contains(lab.Submission.MayLabel, name) {
+				all[name] = maps.Clone(labels)
+			}
 		}
 	}
 	for name, labels := range namespaces(lab) {
@@ -38,7 +42,7 @@ func (st *State) Labels(lab *labs.Lab) map[string]map[string]string {
 	return all
 }
 
-// Addresses are those that an external of the lab has from within the cluster.
+// Addresses are the addresses of an external as seen from the cluster.
 func (st *State) Addresses(ctx context.Context, ext *labs.External) []string {
 	if e := st.External[ext.Name]; e.StandIn || ext.Host == "" {
 		return ext.Addrs

@@ -14,78 +14,96 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// ciliumInputs are what Cilium's installation works from.
-func (r *run) ciliumInputs() ([]any, error) {
+// helmValues are the values that Cilium is installed with. Later layers win: the user's values over the lab's, over the
+// provider's, over labctl's defaults.
+func (r *run) helmValues(ctx context.Context) (map[string]any, error) {
 	user, err := cilium.ReadValues(r.m.Settings.Values...)
 	if err != nil {
 		return nil, err
 	}
-	r.values = cilium.Merge(cilium.Defaults(r.lab.Cilium.Relay), sctpValues(r.lab), r.provider.Values(r.cluster), r.lab.Cilium.Values, user)
-	return []any{r.source().String(), r.lab.Cilium.Version, r.values}, nil
+	provider, err := r.provider.Values(ctx, r.cluster)
+	if err != nil {
+		return nil, err
+	}
+	return cilium.Merge(cilium.Defaults(r.lab.Cilium.Relay), sctpValues(r.lab), provider,
+		r.lab.Cilium.Values, user), nil
 }
 
-func (r *run) lookChart(context.Context) (Action, error) {
-	if network, _ := r.network(); network != "" {
-		return Action{Phase: phaseChart, Kind: Keep, Detail: network + " needs none"}, nil
-	}
-	inputs, err := r.ciliumInputs()
+// ciliumAction compares the chart, version and values of Cilium with those that are installed.
+func (r *run) ciliumAction(ctx context.Context) (Action, error) {
+	values, err := r.helmValues(ctx)
 	if err != nil {
 		return Action{}, err
 	}
-	act := r.action(phaseCilium, "", inputs...)
+	return r.action(phaseCilium, "Cilium "+r.lab.Cilium.Version, r.source().String(), r.lab.Cilium.Version, values), nil
+}
+
+func (r *run) lookChart(ctx context.Context) (Action, error) {
+	if network, _ := bundledCNI(r.provider); network != "" {
+		return Action{Phase: phaseChart, Kind: Keep, Detail: network + " needs none"}, nil
+	}
+	act, err := r.ciliumAction(ctx)
+	if err != nil {
+		return Action{}, err
+	}
 	if act.Kind == Keep {
-		return Action{Phase: phaseChart, Kind: Keep, Detail: "Cilium is installed from it"}, nil
+		return Action{Phase: phaseChart, Kind: Keep, Detail: "Cilium is already installed from it"}, nil
 	}
 	return Action{Phase: phaseChart, Kind: Create, Detail: r.source().String()}, nil
 }
 
-func (r *run) fetchChart(ctx context.Context, p *progress) error {
-	chart, err := r.source().Fetch(ctx)
+// fetchChart fetches the chart, and checks the values against its schema before anything is created.
+func (r *run) fetchChart(ctx context.Context) (*cilium.Chart, error) {
+	chart, err := r.downloadChart(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := cilium.CheckValues(chart, r.values); err != nil {
-		return err
+	values, err := r.helmValues(ctx)
+	if err != nil {
+		return nil, err
 	}
-	r.chart = chart
-	return nil
+	return chart, cilium.CheckValues(chart, values)
 }
 
-// network names the Cilium that the provider's clusters come with, and its DaemonSet; empty: they have none.
-func (r *run) network() (name, daemonSet string) {
-	if n, ok := r.provider.(Networker); ok {
-		return n.Network()
+func (r *run) downloadChart(ctx context.Context) (*cilium.Chart, error) {
+	timeout := r.m.Settings.Timeouts.Cilium
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not done after %s (timeout_cilium)", timeout))
+	defer cancel()
+	return r.source().Fetch(ctx)
+}
+
+// bundledCNI names the Cilium that a provider's clusters come with, and its DaemonSet; empty: labctl installs Cilium.
+func bundledCNI(p Provider) (name, daemonSet string) {
+	if c, ok := p.(BundledCNI); ok {
+		return c.CNI()
 	}
 	return "", ""
 }
 
-func (r *run) lookCilium(ctx context.Context) (Action, error) {
-	if network, _ := r.network(); network != "" {
-		return r.lookNetwork(ctx, network)
+// lookCilium reads the state of Cilium in a cluster; a nil client means that the cluster does not exist yet.
+func (r *run) lookCilium(ctx context.Context, client *kube.Client) (Action, error) {
+	if network, _ := bundledCNI(r.provider); network != "" {
+		return r.lookNetwork(ctx, client, network)
 	}
-	inputs, err := r.ciliumInputs()
-	if err != nil {
-		return Action{}, err
+	act, err := r.ciliumAction(ctx)
+	if err != nil || client == nil {
+		return act, err
 	}
-	act := r.action(phaseCilium, "Cilium "+r.lab.Cilium.Version, inputs...)
-	client, err := r.kube()
+	installed, err := cilium.NewHelm(client, r.identity(), r.m.log()).Status(ctx)
 	if err != nil {
 		return act, err
 	}
-	installed, err := cilium.NewHelm(client, r.opts.Name, r.m.log()).Status(ctx)
-	if err != nil {
-		return act, err
-	}
-	if theirs, err := foreignCilium(ctx, client, installed, r.opts.Name); err != nil {
+	if theirs, err := foreignCilium(ctx, client, installed, r.identity()); err != nil {
 		return act, err
 	} else if theirs != "" {
 		if !r.state().Cluster.Adopted {
-			return act, fmt.Errorf("%s is in this cluster already, and this lab did not install it: --adopt lets the lab use it", theirs)
+			return act, &OptionError{OptionAdopt, fmt.Errorf(
+				"%s is already in this cluster and was not installed by this lab; allow the lab to use it", theirs)}
 		}
 		if why := notReady(ctx, r.ciliumChecks(client)); why != "" {
-			return act, fmt.Errorf("%s, which was in this cluster before, is not ready: %s", theirs, why)
+			return act, fmt.Errorf("%s, which was already in this cluster, is not ready: %s", theirs, why)
 		}
-		return Action{Phase: phaseCilium, Kind: Keep, Detail: theirs + ", which was here before"}, nil
+		return Action{Phase: phaseCilium, Kind: Keep, Detail: theirs + ", which was already installed"}, nil
 	}
 	switch {
 	case installed == nil && act.Kind == Keep:
@@ -101,15 +119,11 @@ func (r *run) lookCilium(ctx context.Context) (Action, error) {
 	return act, nil
 }
 
-// lookNetwork looks at the Cilium that the cluster came with. An up only waits for it.
-func (r *run) lookNetwork(ctx context.Context, network string) (Action, error) {
+// lookNetwork looks at the Cilium that the cluster came with. An up only waits until it is ready.
+func (r *run) lookNetwork(ctx context.Context, client *kube.Client, network string) (Action, error) {
 	act := r.action(phaseCilium, network, network)
-	if act.Kind != Keep {
+	if act.Kind != Keep || client == nil {
 		return act, nil
-	}
-	client, err := r.kube()
-	if err != nil {
-		return act, err
 	}
 	if why := notReady(ctx, r.ciliumChecks(client)); why != "" {
 		act.Kind, act.Detail = Redo, act.Detail+" ("+why+")"
@@ -117,10 +131,10 @@ func (r *run) lookNetwork(ctx context.Context, network string) (Action, error) {
 	return act, nil
 }
 
-// awaitCilium waits until a Cilium whose objects are there is ready.
+// awaitCilium waits until an installed Cilium is ready.
 func (r *run) awaitCilium(ctx context.Context, client *kube.Client, p *progress) error {
 	p.signal(signalInstalled)
-	wait := kube.Waiting{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
+	wait := kube.Waiter{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
 	if err := wait.Wait(ctx, clusterDNS(client)); err != nil {
 		return err
 	}
@@ -130,23 +144,24 @@ func (r *run) awaitCilium(ctx context.Context, client *kube.Client, p *progress)
 
 // clusterDNS checks the DNS of the cluster: CoreDNS, or, on GKE, kube-dns.
 func clusterDNS(client *kube.Client) kube.Check {
-	see := func(ctx context.Context) (kube.Look, error) {
+	see := func(ctx context.Context) (kube.Status, error) {
 		for _, name := range []string{"coredns", "kube-dns"} {
 			_, err := client.Typed.AppsV1().Deployments(metav1.NamespaceSystem).Get(ctx, name, metav1.GetOptions{})
 			if err == nil {
-				return client.Deployment(metav1.NamespaceSystem, name).Look(ctx)
+				return client.Deployment(metav1.NamespaceSystem, name).Observe(ctx)
 			}
 			if !apierrors.IsNotFound(err) {
-				return kube.Look{}, err
+				return kube.Status{}, err
 			}
 		}
-		return kube.Look{Why: "there is neither a Deployment coredns nor kube-dns"}, nil
+		return kube.Status{Why: "neither Deployment coredns nor kube-dns exists"}, nil
 	}
-	return kube.Check{Object: "the cluster's DNS", Look: see}
+	return kube.Check{Object: "the cluster's DNS", Observe: see}
 }
 
-// foreignCilium names the Cilium that somebody else has put into the cluster, by Helm or not; empty: there is none.
-func foreignCilium(ctx context.Context, client *kube.Client, installed *cilium.Installed, instance string) (string, error) {
+// foreignCilium names a Cilium that the instance did not install, by Helm or otherwise; empty if there is none.
+func foreignCilium(ctx context.Context, client *kube.Client, installed *cilium.Installed,
+	instance string) (string, error) {
 	if installed != nil {
 		if installed.Owner == instance {
 			return "", nil
@@ -158,19 +173,19 @@ func foreignCilium(ctx context.Context, client *kube.Client, installed *cilium.I
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("look for Cilium: %w", err)
+		return "", fmt.Errorf("find Cilium: %w", err)
 	}
 	if ds.Annotations["meta.helm.sh/release-name"] == cilium.Release {
-		return "", nil // of an installation of ours that was interrupted; its release is gone
+		return "", nil // from our own interrupted installation, whose release is gone
 	}
 	return "Cilium (not installed by Helm)", nil
 }
 
-// notReady says which check is not ready now; empty: all are.
+// notReady names the first check that is not ready, and why; empty if all are ready.
 func notReady(ctx context.Context, checks []kube.Check) string {
 	for _, c := range checks {
-		if look := c.See(ctx); !look.Ready {
-			return kube.Unmet{Object: c.Object, Why: look.Why}.String()
+		if look := c.Explain(ctx); !look.Ready {
+			return kube.Pending{Object: c.Object, Why: look.Why}.String()
 		}
 	}
 	return ""
@@ -178,7 +193,7 @@ func notReady(ctx context.Context, checks []kube.Check) string {
 
 // ciliumChecks are what must be rolled out for Cilium and Hubble to be ready.
 func (r *run) ciliumChecks(client *kube.Client) []kube.Check {
-	if _, daemonSet := r.network(); daemonSet != "" {
+	if _, daemonSet := bundledCNI(r.provider); daemonSet != "" {
 		return []kube.Check{client.DaemonSet(metav1.NamespaceSystem, daemonSet), client.Nodes(1), clusterDNS(client)}
 	}
 	checks := append(networkChecks(client), client.Deployment(cilium.Namespace, "cilium-operator"), clusterDNS(client))
@@ -188,8 +203,8 @@ func (r *run) ciliumChecks(client *kube.Client) []kube.Check {
 	return checks
 }
 
-// recordDefinitions notes, before the first installation, which of Cilium's resource definitions somebody else
-// has left in the cluster.
+// recordDefinitions saves, before the first installation, which of Cilium's resource definitions are already in the
+// cluster.
 func (r *run) recordDefinitions(ctx context.Context, client *kube.Client) error {
 	if r.state().Cilium.Definitions != nil {
 		return nil
@@ -205,24 +220,26 @@ func networkChecks(client *kube.Client) []kube.Check {
 	return []kube.Check{client.DaemonSet(cilium.Namespace, "cilium"), client.Nodes(1)}
 }
 
-func (r *run) installCilium(ctx context.Context, p *progress) error {
-	client, err := r.kube()
-	if err != nil {
-		return err
-	}
-	if network, _ := r.network(); network != "" {
-		p.warnf("the cluster has a Cilium of its own: without Hubble's flows a drop is told by its time-out, and reports lack that evidence")
+// installCilium installs or upgrades Cilium and waits until it is ready. chart is nil if phaseChart had nothing to
+// fetch.
+func (r *run) installCilium(ctx context.Context, p *progress, client *kube.Client, chart *cilium.Chart) (err error) {
+	if network, _ := bundledCNI(r.provider); network != "" {
+		p.warnf("the cluster has its own Cilium: without Hubble's flows, a drop is recognized by its timeout, and reports lack that evidence")
 		return r.awaitCilium(ctx, client, p)
 	}
 	if version, err := client.Typed.Discovery().ServerVersion(); err == nil {
-		if ok, why := cilium.Tested(r.lab.Cilium.Version, version.GitVersion); !ok {
+		if ok, why := cilium.CheckCompatibility(r.lab.Cilium.Version, version.GitVersion); !ok {
 			p.warnf("%s", why)
 		}
 	}
-	if r.chart == nil {
-		if r.chart, err = r.source().Fetch(ctx); err != nil {
+	if chart == nil {
+		if chart, err = r.fetchChart(ctx); err != nil {
 			return err
 		}
+	}
+	values, err := r.helmValues(ctx) // now that the cluster exists
+	if err != nil {
+		return err
 	}
 	if err := r.recordDefinitions(ctx, client); err != nil {
 		return err
@@ -230,17 +247,17 @@ func (r *run) installCilium(ctx context.Context, p *progress) error {
 	if err := cilium.Define(ctx, client, r.lab.Cilium.Version); err != nil {
 		return err
 	}
-	p.step("waiting for the nodes to have the images")
+	p.step("waiting until the nodes have the images")
 	if err := p.await(ctx, signalNetworkImages); err != nil {
 		return err
 	}
 	p.step("installing the chart")
-	installed, err := cilium.NewHelm(client, r.opts.Name, r.m.log()).Install(ctx, r.chart, r.values)
+	installed, err := cilium.NewHelm(client, r.identity(), r.m.log()).Install(ctx, chart, values)
 	if err != nil {
 		return err
 	}
 	err = r.save(func(st *State) {
-		st.Cilium.Version, st.Cilium.Chart, st.Cilium.Installed = installed.ChartVersion, r.chart.From, true
+		st.Cilium.Version, st.Cilium.Chart, st.Cilium.Installed = installed.ChartVersion, chart.From, true
 	})
 	if err != nil {
 		return err
@@ -248,7 +265,7 @@ func (r *run) installCilium(ctx context.Context, p *progress) error {
 	return r.awaitCilium(ctx, client, p)
 }
 
-// sctpValues let Cilium's datapath take SCTP where an app of the lab speaks it: by default it drops it.
+// sctpValues enable SCTP if an app of the lab uses it. By default Cilium drops it.
 func sctpValues(lab *labs.Lab) map[string]any {
 	for i := range lab.Apps {
 		if slices.ContainsFunc(lab.Apps[i].Ports, func(p labs.Port) bool { return p.Protocol == "SCTP" }) {

@@ -6,8 +6,8 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// Load reads the lab again, as the instance was made from it: the same source with the same variables. The
-// lab may have changed since; its Digest tells.
+// Load reads the lab again, from the same source with the same variables. The lab may have changed since the
+// instance was created, which its Digest shows.
 func (r LabRef) Load(tool string) (*labs.Lab, error) {
 	fsys, dir, err := labs.Open(r.Source)
 	if err != nil {
@@ -20,8 +20,8 @@ func (r LabRef) Load(tool string) (*labs.Lab, error) {
 	return lab, nil
 }
 
-// namespaces are those that the lab knows, with the labels that it gives them: where its apps are, those it
-// declares, and those whose labels are part of an answer.
+// namespaces are the lab's namespaces, with the labels that it sets: those of its apps, those it declares, and
+// those whose labels are part of an answer.
 func namespaces(lab *labs.Lab) map[string]map[string]string {
 	all := map[string]map[string]string{}
 	for _, app := range lab.Apps {

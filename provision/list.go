@@ -13,12 +13,12 @@ type Listed struct {
 	Provider string     `json:"provider"`
 	Cluster  string     `json:"cluster"`
 	State    FoundState `json:"state"`
-	Complete bool       `json:"complete"` // its up has ended well
+	Complete bool       `json:"complete"` // its up has succeeded
 	Detail   string     `json:"detail,omitempty"`
 	Created  time.Time  `json:"created"`
 }
 
-// List looks at all instances, at the same time. One that cannot be read or looked at is listed with the reason.
+// List looks at all instances concurrently. An instance that cannot be read is listed with the reason.
 func (m *Manager) List(ctx context.Context) ([]Listed, error) {
 	names, err := m.Store.Names()
 	if err != nil {

@@ -20,9 +20,10 @@ import (
 
 	"github.com/labctl/labctl/cilium"
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/scope"
 )
 
-// bundle is an archive that is being written. What cannot be had is noted in it, and does not end it.
+// bundle is an archive that is being written. It lists what could not be collected.
 type bundle struct {
 	root string
 	tar  *tar.Writer
@@ -35,7 +36,9 @@ func (b *bundle) add(name string, data []byte) {
 	if b.err != nil {
 		return
 	}
-	b.err = b.tar.WriteHeader(&tar.Header{Name: path.Join(b.root, name), Mode: 0o644, Size: int64(len(data)), ModTime: b.now})
+	b.err = b.tar.WriteHeader(&tar.Header{
+		Name: path.Join(b.root, name), Mode: 0o644, Size: int64(len(data)), ModTime: b.now,
+	})
 	if b.err == nil {
 		_, b.err = b.tar.Write(data)
 	}
@@ -56,9 +59,9 @@ func (b *bundle) yaml(name string, v any) {
 	b.add(name, data)
 }
 
-// Logs collects what helps to find out why an instance does not work into a gzipped archive: its state, the
-// settings, the cluster's objects, events and logs, Cilium's own status and the nodes' logs. Secrets and the
-// kubeconfig stay out.
+// Logs writes a gzipped archive with what helps to find out why an instance does not work: its state, the settings,
+// the cluster's objects, events and logs, Cilium's status and the nodes' logs. Secrets and the kubeconfig are not
+// included.
 func (m *Manager) Logs(ctx context.Context, name string, w io.Writer) error {
 	st, err := m.Store.Read(name)
 	if err != nil {
@@ -77,7 +80,8 @@ func (m *Manager) Logs(ctx context.Context, name string, w io.Writer) error {
 	b.note("cluster", err)
 	b.yaml("cluster.yaml", found)
 	if found.State == Running {
-		b.note("kubernetes", m.clusterLogs(ctx, b, cluster))
+		_, bundled := bundledCNI(provider)
+		b.note("kubernetes", m.clusterLogs(ctx, b, cluster, bundled))
 	}
 	if collector, ok := provider.(LogCollector); ok && found.State != Absent {
 		b.note("nodes", b.nodes(ctx, collector, cluster))
@@ -122,10 +126,13 @@ func (b *bundle) nodes(ctx context.Context, collector LogCollector, cluster Clus
 	return err
 }
 
-// logLines is how much of each container's log goes in.
-const logLines = 2000
+// logLines and logBytes are how much of each container's log goes in.
+const (
+	logLines = 2000
+	logBytes = 8 << 20
+)
 
-func (m *Manager) clusterLogs(ctx context.Context, b *bundle, cluster Cluster) error {
+func (m *Manager) clusterLogs(ctx context.Context, b *bundle, cluster Cluster, bundled string) error {
 	client, err := kube.Open(cluster.Kubeconfig, "")
 	if err != nil {
 		return err
@@ -150,12 +157,14 @@ func (m *Manager) clusterLogs(ctx context.Context, b *bundle, cluster Cluster) e
 		b.note("services", err)
 	}
 	if list, err := core.Events("").List(ctx, metav1.ListOptions{}); err == nil {
-		slices.SortFunc(list.Items, func(x, y corev1.Event) int { return x.LastTimestamp.Compare(y.LastTimestamp.Time) })
+		slices.SortFunc(list.Items, func(x, y corev1.Event) int {
+			return x.LastTimestamp.Compare(y.LastTimestamp.Time)
+		})
 		b.yaml("kubernetes/events.yaml", list.Items)
 	} else {
 		b.note("events", err)
 	}
-	if list, err := policies(ctx, client); err == nil {
+	if list, err := scope.Policies(ctx, client); err == nil {
 		b.yaml("kubernetes/policies.yaml", list)
 	} else {
 		b.note("policies", err)
@@ -165,7 +174,7 @@ func (m *Manager) clusterLogs(ctx context.Context, b *bundle, cluster Cluster) e
 	} else {
 		b.note("cilium-config", err)
 	}
-	if status, err := cilium.ReadStatus(ctx, client); err == nil {
+	if status, err := cilium.ReadStatus(ctx, client, bundled); err == nil {
 		b.yaml("cilium/status.yaml", status)
 	} else {
 		b.note("cilium status", err)
@@ -182,14 +191,14 @@ func (m *Manager) clusterLogs(ctx context.Context, b *bundle, cluster Cluster) e
 }
 
 func (b *bundle) podLogs(ctx context.Context, client *kube.Client, pod *corev1.Pod) {
-	lines := int64(logLines)
+	lines, limit := int64(logLines), int64(logBytes)
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		for _, previous := range []bool{false, true} {
 			if previous && status.RestartCount == 0 {
 				continue
 			}
 			data, err := client.Typed.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
-				Container: status.Name, TailLines: &lines, Previous: previous, Timestamps: true,
+				Container: status.Name, TailLines: &lines, LimitBytes: &limit, Previous: previous, Timestamps: true,
 			}).DoRaw(ctx)
 			name := status.Name
 			if previous {

@@ -12,14 +12,14 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// Manager runs the life cycle of lab instances. All fields but Log and Report are needed.
+// Manager runs the life cycle of lab instances. Log and Report are optional.
 type Manager struct {
 	Store     *Store
 	Settings  *Settings
 	Providers map[string]NewProvider
-	Cache     string       // directory for what was downloaded; empty: nothing is kept
+	Cache     string       // directory for downloads; empty: nothing is kept
 	Log       *slog.Logger // nil: nothing is logged
-	Report    func(Event)  // called from one goroutine at a time; nil: nobody waits
+	Report    func(Event)  // called from one goroutine at a time
 	Now       func() time.Time
 }
 
@@ -34,7 +34,8 @@ func (m *Manager) provider(block labs.Cluster) (Provider, error) {
 	make, ok := m.Providers[block.Provider]
 	if !ok {
 		known := slices.Sorted(maps.Keys(m.Providers))
-		return nil, &UsageError{fmt.Errorf("this version has no cluster provider %q; it has %s", block.Provider, strings.Join(known, ", "))}
+		return nil, &UsageError{fmt.Errorf("unknown cluster provider %q; known are %s",
+			block.Provider, strings.Join(known, ", "))}
 	}
 	p, err := make(block, m.Settings, m.log())
 	if err != nil {
@@ -43,19 +44,42 @@ func (m *Manager) provider(block labs.Cluster) (Provider, error) {
 	return p, nil
 }
 
-// cluster names a cluster to its provider.
+// cluster identifies a cluster for its provider.
 func (m *Manager) cluster(name, instance, lab string) Cluster {
 	return Cluster{Name: name, Kubeconfig: m.Store.Kubeconfig(instance), Instance: instance, Lab: lab}
 }
 
-// clusterTimeout is how long a provider may take to make or delete a cluster.
+// clusterTimeout limits how long a provider may take to create or delete a cluster.
 func (m *Manager) clusterTimeout(p Provider) time.Duration {
 	return cmp.Or(m.Settings.Timeouts.Cluster, p.Timeout())
 }
 
-// UsageError is the user's or the lab author's: another try would fail the same way. All other errors of
-// this package are the machine's or the cluster's.
+// UsageError is a mistake of the user or the lab author. A retry fails the same way. All other errors of this
+// package come from the machine or the cluster.
 type UsageError struct{ Err error }
 
 func (e *UsageError) Error() string { return e.Err.Error() }
 func (e *UsageError) Unwrap() error { return e.Err }
+
+// OptionError is an error that another value of an option avoids. Its message ends with what to do, and the command
+// line adds how: "use another name" "with --instance".
+type OptionError struct {
+	Option Option
+	Err    error
+}
+
+// Option is an option of an instance that a user can set.
+type Option string
+
+const (
+	OptionName  Option = "name"  // UpOptions.Name
+	OptionAdopt Option = "adopt" // UpOptions.Adopt
+)
+
+func (e *OptionError) Error() string { return e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// NameError is an OptionError of OptionName. The format ends with "use another name".
+func NameError(format string, args ...any) error {
+	return &OptionError{OptionName, fmt.Errorf(format, args...)}
+}

@@ -21,7 +21,7 @@ func newTestRun(t *testing.T, p Provider) (*run, *events) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.inst.Close() })
-	if err := r.begin(); err != nil {
+	if _, err := r.begin(); err != nil {
 		t.Fatal(err)
 	}
 	return r, seen
@@ -65,9 +65,9 @@ func TestPhasesRunInOrderAndSaveEach(t *testing.T) {
 		}
 	}
 	err := r.runPhases(context.Background(), []phase{
-		{"c", []string{"b"}, nil, r.always("c"), note("c")},
-		{"a", nil, nil, r.always("a"), note("a")},
-		{"b", []string{"a"}, nil, r.always("b"), note("b")},
+		{name: "c", needs: []string{"b"}, look: r.always("c"), do: note("c")},
+		{name: "a", look: r.always("a"), do: note("a")},
+		{name: "b", needs: []string{"a"}, look: r.always("b"), do: note("b")},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestPhasesOverlap(t *testing.T) {
 		}
 	}
 	err := r.runPhases(ctx, []phase{
-		{"cluster", nil, []string{"api up"}, r.always("cluster"), func(ctx context.Context, p *progress) error {
+		{name: "cluster", emits: []string{"api up"}, look: r.always("cluster"), do: func(ctx context.Context, p *progress) error {
 			p.signal("api up")
 			p.signal("api up") // twice is once
 			for range 2 {
@@ -116,8 +116,8 @@ func TestPhasesOverlap(t *testing.T) {
 			}
 			return nil
 		}},
-		{"images", []string{"api up"}, nil, r.always("images"), reach("images")},
-		{"cilium", []string{"api up"}, nil, r.always("cilium"), reach("cilium")},
+		{name: "images", needs: []string{"api up"}, look: r.always("images"), do: reach("images")},
+		{name: "cilium", needs: []string{"api up"}, look: r.always("cilium"), do: reach("cilium")},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -130,10 +130,10 @@ func TestKeptPhaseGivesItsSignals(t *testing.T) {
 	r, seen := newTestRun(t, &fakeProvider{})
 	ran := false
 	err := r.runPhases(context.Background(), []phase{
-		{"cluster", nil, []string{"api up"}, func(context.Context) (Action, error) {
-			return Action{Phase: "cluster", Kind: Keep, Detail: "is there"}, nil
-		}, func(context.Context, *progress) error { t.Error("a kept phase was done"); return nil }},
-		{"apps", []string{"api up"}, nil, r.always("apps"), func(ctx context.Context, p *progress) error {
+		{name: "cluster", emits: []string{"api up"}, look: func(context.Context) (Action, error) {
+			return Action{Phase: "cluster", Kind: Keep, Detail: "exists"}, nil
+		}, do: func(context.Context, *progress) error { t.Error("a kept phase was done"); return nil }},
+		{name: "apps", needs: []string{"api up"}, look: r.always("apps"), do: func(ctx context.Context, p *progress) error {
 			ran = true
 			return p.await(ctx, "api up")
 		}},
@@ -155,11 +155,11 @@ func TestFirstFailureStopsTheRest(t *testing.T) {
 	broken := errors.New("no space left on device")
 	var late bool
 	err := r.runPhases(context.Background(), []phase{
-		{"images", nil, []string{"nodes"}, r.always("images"), func(_ context.Context, p *progress) error {
+		{name: "images", emits: []string{"nodes"}, look: r.always("images"), do: func(_ context.Context, p *progress) error {
 			p.signal("nodes")
 			return broken
 		}},
-		{"beside", []string{"nodes"}, nil, r.always("beside"), func(ctx context.Context, _ *progress) error {
+		{name: "beside", needs: []string{"nodes"}, look: r.always("beside"), do: func(ctx context.Context, _ *progress) error {
 			select {
 			case <-ctx.Done():
 				return ctx.Err() // stopped; its own error must not take the first one's place
@@ -167,7 +167,7 @@ func TestFirstFailureStopsTheRest(t *testing.T) {
 				return errors.New("was not stopped")
 			}
 		}},
-		{"after", []string{"images"}, nil, r.always("after"), func(context.Context, *progress) error {
+		{name: "after", needs: []string{"images"}, look: r.always("after"), do: func(context.Context, *progress) error {
 			late = true
 			return nil
 		}},
@@ -199,8 +199,8 @@ func TestLookThatFails(t *testing.T) {
 	t.Parallel()
 	r, _ := newTestRun(t, &fakeProvider{})
 	err := r.runPhases(context.Background(), []phase{
-		{"cluster", nil, nil, func(context.Context) (Action, error) { return Action{}, errors.New("not ours") },
-			func(context.Context, *progress) error { t.Error("was done"); return nil }},
+		{name: "cluster", look: func(context.Context) (Action, error) { return Action{}, errors.New("not ours") },
+			do: func(context.Context, *progress) error { t.Error("was done"); return nil }},
 	})
 	if err == nil || err.Error() != "cluster: not ours" {
 		t.Errorf("the error is %v", err)
@@ -215,11 +215,12 @@ func TestCancelledPhases(t *testing.T) {
 	began := time.Now()
 	// runPhases reports failures; that it was stopped is for the caller to say, who knows his context.
 	err := r.runPhases(ctx, []phase{
-		{"cluster", nil, nil, r.always("cluster"), func(ctx context.Context, p *progress) error {
+		{name: "cluster", look: r.always("cluster"), do: func(ctx context.Context, _ *progress) error {
 			cancel(stop)
-			return p.await(ctx, "never")
+			<-ctx.Done()
+			return context.Cause(ctx)
 		}},
-		{"apps", []string{"cluster"}, nil, r.always("apps"), func(context.Context, *progress) error {
+		{name: "apps", needs: []string{"cluster"}, look: r.always("apps"), do: func(context.Context, *progress) error {
 			t.Error("a phase began after the end")
 			return nil
 		}},
@@ -244,7 +245,7 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 	r, _ := newTestRun(t, &fakeProvider{})
 	r.inst.Dir += "/gone"
 	err := r.runPhases(context.Background(), []phase{
-		{"cluster", nil, nil, r.always("cluster"), func(context.Context, *progress) error { t.Error("was done"); return nil }},
+		{name: "cluster", look: r.always("cluster"), do: func(context.Context, *progress) error { t.Error("was done"); return nil }},
 	})
 	var failed *PhaseError
 	if !errors.As(err, &failed) || failed.Phase != "cluster" {

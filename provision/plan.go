@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// Plan is what an up would do.
+// Plan lists what an up would do.
 type Plan struct {
 	Instance string   `json:"instance"`
 	Provider string   `json:"provider"`
 	Actions  []Action `json:"actions"`
 }
 
-// Changes says whether an up would do anything at all.
+// Changes reports whether an up would do anything at all.
 func (p *Plan) Changes() bool {
 	return slices.ContainsFunc(p.Actions, func(a Action) bool { return a.Kind != Keep })
 }
 
-// Plan looks what an up would create, change or keep. It changes nothing.
+// Plan finds out what an up would create, change or keep. It changes nothing.
 func (m *Manager) Plan(ctx context.Context, opts UpOptions) (*Plan, error) {
 	r, err := m.newRun(opts)
 	if err != nil {
@@ -30,40 +30,27 @@ func (m *Manager) Plan(ctx context.Context, opts UpOptions) (*Plan, error) {
 	}
 	r.inst = &Instance{State: st}
 	plan := &Plan{Instance: r.opts.Name, Provider: r.provider.Name(), Actions: []Action{}}
-	var (
-		fresh bool // from here on there is nothing to look at
-		later bool // from here on there is, but not yet
-	)
-	for _, p := range r.phases() {
+	later := false // the cluster has to be started before the rest can be looked at
+	for _, p := range r.phases(new(results)) {
 		if p.name == phasePreflight {
 			continue
 		}
 		if later {
-			plan.Actions = append(plan.Actions, Action{Phase: p.name, Kind: Keep, Detail: "to be looked at once the cluster answers"})
+			plan.Actions = append(plan.Actions,
+				Action{Phase: p.name, Kind: Keep, Detail: "unknown until the cluster runs"})
 			continue
 		}
-		act, err := r.planned(ctx, p, fresh)
+		act, err := p.look(ctx)
 		if err != nil {
 			return nil, &PhaseError{p.name, err}
 		}
 		if p.name == phaseCluster {
-			fresh, later = act.Kind == Create || act.Kind == Redo, act.Kind == Change
-			if fresh && st != nil {
+			later = act.Kind == Change
+			if st != nil && (act.Kind == Create || act.Kind == Redo) {
 				st.forgetCluster()
 			}
 		}
 		plan.Actions = append(plan.Actions, act)
 	}
 	return plan, nil
-}
-
-func (r *run) planned(ctx context.Context, p phase, fresh bool) (Action, error) {
-	if fresh && p.name == phaseCilium {
-		return Action{Phase: p.name, Kind: Create, Detail: "Cilium " + r.lab.Cilium.Version}, nil
-	}
-	act, err := p.look(ctx)
-	if err == nil && fresh && act.Kind != Keep {
-		act.Kind = Create
-	}
-	return act, err
 }

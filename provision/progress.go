@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// Progress is how far the student got with one task.
+// Progress is the student's progress in one task.
 type Progress struct {
 	Done   bool      `json:"done"` // every objective was met once
 	Points float64   `json:"points"`
 	Max    float64   `json:"max"`
 	Graded time.Time `json:"graded"` // the last time
-	Report string    `json:"report"` // name of the file in the instance's folder with the evidence
+	Report string    `json:"report"` // name of the report's file in the instance's folder
 }
 
-// CurrentTask is the task that the student is at.
+// CurrentTask is the student's current task: the one that was chosen, or the first that is not done.
 func (st *State) CurrentTask(tasks []string) string {
 	if st.Task != "" {
 		return st.Task
@@ -30,8 +30,8 @@ func (st *State) CurrentTask(tasks []string) string {
 	return tasks[len(tasks)-1]
 }
 
-// SaveReport keeps the report of a task's grading beside the state.
+// SaveReport saves the report of a graded task in the instance's folder.
 func (i *Instance) SaveReport(task string, report []byte) (string, error) {
 	name := "report-" + task + ".json"
-	return name, writeAtomic(filepath.Join(i.Dir, name), report, 0o600)
+	return name, writePrivate(filepath.Join(i.Dir, name), report)
 }

@@ -2,83 +2,73 @@ package provision
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
-
-	"github.com/go-viper/mapstructure/v2"
 
 	"github.com/labctl/labctl/labs"
 )
 
-// Provider makes, finds and removes clusters of one kind. Everything that only some clusters can do is an
-// optional interface: ImageLoader, Pauser, LogCollector, Outsider, Continuer, Pinner, Describer, Networker, Collector.
+// Provider creates, finds and deletes clusters of one kind. What only some providers can do is an optional
+// interface: ImageLoader, Pauser, LogCollector, StandInProvider, ResumableCreator, SettingsResolver, Describer,
+// BundledCNI, Pruner.
 //
 // Every method is idempotent, and returns soon after its context ends.
 type Provider interface {
 	// Name is what a lab's cluster block calls the provider.
 	Name() string
 
-	// Preflight says what stands in the way of Create on this machine; none: nothing. It changes nothing.
+	// Preflight reports what prevents Create on this machine; an empty list means nothing does. It changes nothing.
 	Preflight(ctx context.Context, c Cluster) []Finding
 
-	// Find says what there is of the cluster.
+	// Find reports the state of the cluster.
 	Find(ctx context.Context, c Cluster) (Found, error)
 
-	// Create makes the cluster and returns when its API answers on all nodes that it is to have; nodes need
-	// not be Ready, since there is no network yet. It tells watch as milestones pass, each once and in
-	// order, so that others can begin before it returns. What a cancelled or failed Create leaves is for
-	// Delete, or, from a Continuer, for the next Create.
-	Create(ctx context.Context, c Cluster, watch Watch) error
+	// Create creates the cluster and returns when its API server and all nodes are up. Nodes need not be Ready,
+	// since there is no network yet. It reports each milestone once and in order, so that other work can begin
+	// before it returns. Delete removes what a cancelled or failed Create leaves; the next Create of a
+	// ResumableCreator resumes it.
+	Create(ctx context.Context, c Cluster, progress CreateProgress) error
 
-	// Delete removes what Create made, whatever state it is in, and then looks whether it is gone.
+	// Delete deletes what Create created, whatever state it is in, and verifies that it is gone.
 	Delete(ctx context.Context, c Cluster) error
 
-	// Kubeconfig returns a kubeconfig whose current context is the cluster's administrator.
+	// Kubeconfig returns a kubeconfig whose current context has administrator rights in the cluster.
 	Kubeconfig(ctx context.Context, c Cluster) ([]byte, error)
 
-	// Values are the Helm values that Cilium needs on such a cluster; a lab's and the user's go before them.
-	Values(c Cluster) map[string]any
+	// Values are the Helm values that Cilium needs on such a cluster. Values of the lab and the user override them. The
+	// result depends on the settings and on the cluster as it is now, not on earlier calls.
+	Values(ctx context.Context, c Cluster) (map[string]any, error)
 
-	// Timeout is how long Create may take, and Delete too, unless the site says otherwise.
+	// Timeout limits Create and Delete, unless the site's settings say otherwise.
 	Timeout() time.Duration
 
-	// Ephemeral says whether Delete removes the whole cluster. If not, the objects in it are removed one by
-	// one, and nothing that was there before is touched.
+	// Ephemeral reports whether labctl owns the cluster, so that Delete deletes all of it. Otherwise the cluster is
+	// shared: its objects are deleted one by one, and nothing that was there before is changed.
 	Ephemeral() bool
+
+	// Local reports whether the nodes run on this machine and use its memory and kernel limits.
+	Local() bool
 }
 
-// NewProvider makes a provider for a lab's cluster block. Its errors are the author's or the user's: a
-// setting that makes no sense.
+// NewProvider makes a provider for a lab's cluster block. Its errors are the author's or the user's: an invalid
+// setting.
 type NewProvider func(block labs.Cluster, site *Settings, log *slog.Logger) (Provider, error)
 
-// DecodeSettings puts the attributes of a lab's cluster block into a provider's struct, by its mapstructure tags.
-func DecodeSettings(block labs.Cluster, into any) error {
-	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: into, ErrorUnused: true})
-	if err != nil {
-		return err
-	}
-	if err := dec.Decode(block.Settings); err != nil {
-		return fmt.Errorf("cluster %q: %w", block.Provider, err)
-	}
-	return nil
-}
-
-// Cluster names a cluster of an instance.
+// Cluster identifies the cluster of an instance.
 type Cluster struct {
 	Name       string // the provider's name for it, such as "labctl-networkpolicy"
-	Kubeconfig string // the file that Create may write; the instance's own
-	Instance   string // of the lab, which the cluster is for
-	Lab        string // its name
+	Kubeconfig string // the instance's kubeconfig, which Create may write
+	Instance   string // the lab instance that the cluster belongs to
+	Lab        string // the lab's name
 }
 
-// Watch is told how far Create is. Both functions are there.
-type Watch struct {
-	Reached func(Milestone)
-	Step    func(string) // for people: what is being waited for
+// CreateProgress receives the progress of Create. Both functions are set.
+type CreateProgress struct {
+	Milestone func(Milestone)
+	Step      func(string) // what Create waits for, for people
 }
 
-// Milestone is a point in Create's work at which somebody else can begin.
+// Milestone is a point in Create after which other work can begin.
 type Milestone string
 
 const (
@@ -86,32 +76,32 @@ const (
 	APIUp   Milestone = "api"   // Kubeconfig returns one that works
 )
 
-// Found is what there is of a cluster.
+// Found is the state of a cluster.
 type Found struct {
 	State   FoundState
-	Nodes   []string // node names that were found
-	Missing []string // nodes that the cluster is to have and that are gone
-	Detail  string   // for people: why it is not Running
+	Nodes   []string // names of the nodes that exist
+	Missing []string // names of nodes that should exist and do not
+	Detail  string   // why the cluster is not Running, for people
 }
 
-// FoundState says how much of a cluster there is.
+// FoundState is how much of a cluster exists.
 type FoundState string
 
 const (
 	Absent  FoundState = "absent"
 	Running FoundState = "running"
 	Stopped FoundState = "stopped" // paused, or the machine was restarted
-	Broken  FoundState = "broken"  // half made, or nodes are missing
+	Broken  FoundState = "broken"  // incomplete, or nodes are missing
 )
 
-// ImageLoader is a provider that can put images into its nodes.
+// ImageLoader is a provider that can load images into its nodes.
 type ImageLoader interface {
-	// LoadImages puts images of the local engine, or in archive files (*.tar), into every node that lacks
-	// them. It can begin at NodesUp. progress gets one line at a time.
+	// LoadImages loads images of the local engine, or archive files (*.tar), into every node that lacks them. It
+	// can begin at NodesUp. progress gets one line at a time.
 	LoadImages(ctx context.Context, c Cluster, images []string, progress func(string)) error
 }
 
-// Pauser is a provider whose nodes can be stopped and started with everything in them.
+// Pauser is a provider that can stop and start its nodes and keep everything in them.
 type Pauser interface {
 	Pause(ctx context.Context, c Cluster) error
 	Resume(ctx context.Context, c Cluster) error
@@ -122,11 +112,11 @@ type LogCollector interface {
 	CollectLogs(ctx context.Context, c Cluster, dir string) error
 }
 
-// Outsider is a provider that can run something outside the cluster, where no policy reaches: the stand-in
-// for what is on the internet, on networks that have none.
-type Outsider interface {
-	// StandIn runs image beside the cluster, answering on each address and port, and makes the nodes route
-	// the addresses to it.
+// StandInProvider is a provider that can run a stand-in for hosts on the internet outside the cluster, for networks
+// without internet access. No policy selects it.
+type StandInProvider interface {
+	// StandIn runs image next to the cluster, answers on each address and port, and makes the nodes route the
+	// addresses to it.
 	StandIn(ctx context.Context, c Cluster, image string, endpoints []Endpoint) error
 }
 
@@ -137,40 +127,41 @@ type Endpoint struct {
 	Protocol string // TCP or UDP
 }
 
-// Continuer is a provider whose Create goes on with what an interrupted one has left. Of all others that is
-// removed first.
-type Continuer interface {
-	ContinuesCreate()
+// ResumableCreator is a provider whose Create resumes an interrupted one. Other providers' leftovers are deleted before
+// Create.
+type ResumableCreator interface {
+	ResumesCreate()
 }
 
-// Pinner is a provider some of whose settings come from the user's surroundings when the lab does not name them.
-type Pinner interface {
-	// Pinned are these settings, by the names of the block's attributes, as they are now.
-	Pinned(ctx context.Context) (map[string]any, error)
+// SettingsResolver is a provider that takes settings which the lab leaves out from the user's environment.
+type SettingsResolver interface {
+	// ResolvedSettings are those settings as they are now, by the names of the block's attributes.
+	ResolvedSettings(ctx context.Context) (map[string]any, error)
 }
 
-// Describer is a provider that can say in a line what Create would make, and what it costs.
+// Describer is a provider that can say in one line what Create would create, and what it costs.
 type Describer interface {
 	Describe() string
 }
 
-// Networker is a provider whose clusters may come with a Cilium of their own.
-type Networker interface {
-	// Network names it, such as "GKE Dataplane V2", and the DaemonSet in kube-system that runs it; empty: labctl installs
-	// Cilium.
-	Network() (name, daemonSet string)
+// BundledCNI is a provider whose clusters may come with a Cilium of their own.
+type BundledCNI interface {
+	// CNI names it, such as "GKE Dataplane V2", and the DaemonSet in kube-system that runs it. An empty name means that
+	// labctl installs Cilium.
+	CNI() (name, daemonSet string)
 }
 
-// Collector is a provider whose clusters cost money while they are there, and which can find all that labctl made.
-type Collector interface {
-	// Clusters are all that labctl made, by whomever, and that the user can see.
-	Clusters(ctx context.Context) ([]Owned, error)
-	// Remove deletes one of them, and looks whether it is gone.
-	Remove(ctx context.Context, o Owned) error
+// Pruner is a provider that can list and delete all clusters that labctl created, because they cost money while
+// they exist.
+type Pruner interface {
+	// Clusters are all clusters that labctl created, for any user, and that this user can see.
+	Clusters(ctx context.Context) ([]ManagedCluster, error)
+	// Remove deletes one of them, and verifies that it is gone.
+	Remove(ctx context.Context, c ManagedCluster) error
 }
 
-// Owned is a cluster that says of itself that labctl made it.
-type Owned struct {
+// ManagedCluster is a cluster whose labels say that labctl created it.
+type ManagedCluster struct {
 	Provider string    `json:"provider"`
 	Name     string    `json:"name"`
 	Place    string    `json:"place"` // where it is, in the provider's words
@@ -180,10 +171,10 @@ type Owned struct {
 	State    string    `json:"state"`   // in the provider's words
 	Created  time.Time `json:"created"` // zero: unknown
 	Expires  time.Time `json:"expires"` // zero: never
-	Mine     bool      `json:"mine"`    // this user made it on this machine
+	Mine     bool      `json:"mine"`    // this user created it on this machine
 }
 
-// Finding is one thing that preflight or doctor looked at.
+// Finding is the result of one check of preflight or doctor.
 type Finding struct {
 	Check    string   `json:"check"` // "docker", "memory"
 	Severity Severity `json:"severity"`

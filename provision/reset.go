@@ -1,7 +1,9 @@
 package provision
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/probe"
+	"github.com/labctl/labctl/cilium/scope"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -28,10 +31,13 @@ type Reset struct {
 	Deleted  []string `json:"deleted"`  // policies
 	Labels   []string `json:"labels"`   // namespaces whose labels were restored
 	Restored []string `json:"restored"` // objects of the apps that were not as deployed
+	// Left are policies and namespace labels that came after the lab or apply to it, and that were not changed, since
+	// in a cluster that others use nothing says whose they are.
+	Left []string `json:"left"`
 }
 
-// Reset takes away what the student made: policies and namespace labels; and restores the apps where they are
-// not as deployed. hard deploys all apps anew.
+// Reset deletes the student's policies and namespace labels, and restores apps that differ from what was deployed.
+// hard redeploys all apps.
 func (m *Manager) Reset(ctx context.Context, lab *labs.Lab, name string, hard bool) (*Reset, error) {
 	r, err := m.reopen(ctx, lab, name, "labctl reset")
 	if err != nil {
@@ -44,29 +50,38 @@ func (m *Manager) Reset(ctx context.Context, lab *labs.Lab, name string, hard bo
 	}
 	st := r.state()
 	if st.Before == nil {
-		return nil, fmt.Errorf("the lab instance %q is not complete: finish it with: labctl up %s", name, st.Lab.Source)
+		return nil, fmt.Errorf("lab instance %q is not complete; finish it with: labctl up %s", name, st.Lab.Source)
 	}
-	result := &Reset{Instance: name, Deleted: []string{}, Labels: []string{}, Restored: []string{}}
+	s, err := r.scope()
+	if err != nil {
+		return nil, err
+	}
+	result := &Reset{Instance: name, Labels: []string{}, Restored: []string{}}
+	var labels []string
 	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { result.Deleted, err = r.deletePolicies(gctx, client, st.Before); return err })
+	group.Go(func() (err error) { result.Deleted, result.Left, err = r.deletePolicies(gctx, client); return err })
 	group.Go(func() (err error) {
-		result.Labels, err = r.restoreLabels(gctx, client, r.labelsOfLab(st.Before))
+		result.Labels, labels, err = r.resetLabels(gctx, client, s, r.labelsOfLab(st.Before, s))
 		return err
 	})
-	group.Go(func() (err error) { result.Restored, err = r.restoreApps(gctx, client, hard); return err })
+	group.Go(func() (err error) { result.Restored, err = r.restoreApps(gctx, client, s, hard); return err })
 	// Of a grading that was killed.
-	group.Go(func() error { return probe.RemoveHelpers(gctx, client, r.namespaces(), nil) })
+	group.Go(func() error {
+		return probe.RemoveHelpers(gctx, client, s.Namespaces, func(pod *corev1.Pod) bool { return !s.OwnsPod(pod) })
+	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	result.Left = append(result.Left, labels...)
 	return result, nil
 }
 
-// Recall takes over the settings that an instance was made with. Only up changes them.
-func (m *Manager) Recall(st *State) {
-	if st.AppImage != "" {
-		m.Settings.AppImage = st.AppImage
-	}
+// ForInstance is the manager with the settings that an instance was created with, which only up changes.
+func (m *Manager) ForInstance(st *State) *Manager {
+	own, settings := *m, *m.Settings
+	settings.AppImage = cmp.Or(st.AppImage, settings.AppImage)
+	own.Settings = &settings
+	return &own
 }
 
 // reopen makes a run of an instance that was brought up before.
@@ -76,7 +91,7 @@ func (m *Manager) reopen(ctx context.Context, lab *labs.Lab, name, command strin
 		return nil, err
 	}
 	st := inst.State
-	m.Recall(st)
+	m = m.ForInstance(st)
 	provider, err := m.provider(st.Cluster.block())
 	if err != nil {
 		inst.Close()
@@ -88,48 +103,43 @@ func (m *Manager) reopen(ctx context.Context, lab *labs.Lab, name, command strin
 	}, nil
 }
 
-func (r *run) deletePolicies(ctx context.Context, client *kube.Client, before *Before) ([]string, error) {
-	deleted := []string{}
-	list, err := policies(ctx, client)
+// deletePolicies deletes the policies that a grading or the student put into the lab. left are those that were not
+// deleted although they apply to the lab's pods: nothing says that they are the lab's.
+func (r *run) deletePolicies(ctx context.Context, client *kube.Client) (deleted, left []string, err error) {
+	deleted, left = []string{}, []string{}
+	s, err := r.scope()
 	if err != nil {
-		return deleted, err
+		return deleted, left, err
+	}
+	list, err := scope.Policies(ctx, client)
+	if err != nil {
+		return deleted, left, err
 	}
 	for i := range list {
 		p := &list[i]
-		if slices.Contains(before.Policies, string(p.GetUID())) || marked(p, r.opts.Name) || p.GetNamespace() == canaryNamespace {
+		if !s.Resets(p) {
 			continue
 		}
-		if !r.provider.Ephemeral() && p.GetNamespace() != "" && !slices.Contains(r.namespaces(), p.GetNamespace()) {
-			continue // somebody else's, in a cluster that the lab shares
-		}
 		if err := client.Delete(ctx, p); err != nil {
-			return deleted, err
+			return deleted, left, err
 		}
 		deleted = append(deleted, kube.Ref(p))
 	}
-	return deleted, nil
+	var disturbed *scope.DisturbedError
+	if err := s.Undisturbed(ctx, client, list, false); errors.As(err, &disturbed) {
+		left = disturbed.Policies
+	} else if err != nil {
+		return deleted, left, err
+	}
+	return deleted, left, nil
 }
 
-// namespaces are those that the lab is about.
-func (r *run) namespaces() []string {
-	var out []string
-	for _, ns := range r.lab.Namespaces {
-		out = append(out, ns.Name)
-	}
-	for i := range r.lab.Apps {
-		out = append(out, r.lab.Apps[i].Namespace)
-	}
-	out = append(out, r.lab.Submission.Namespaces...)
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// labelsBefore are the labels that the namespaces had before the lab: of all in a cluster of labctl's own, else of
-// those that the lab is about.
-func (r *run) labelsBefore(before *Before) map[string]map[string]string {
+// labelsBefore are the labels that namespaces had before the lab: of all in a cluster of labctl's own, otherwise of
+// those that labctl created or adopted.
+func labelsBefore(before *Snapshot, s *scope.Scope) map[string]map[string]string {
 	want := map[string]map[string]string{}
 	for name, labels := range before.NamespaceLabels {
-		if r.provider.Ephemeral() || slices.Contains(r.namespaces(), name) || slices.Contains(r.lab.Submission.MayLabel, name) {
+		if s.OwnsNamespace(name) {
 			want[name] = labels
 		}
 	}
@@ -137,8 +147,8 @@ func (r *run) labelsBefore(before *Before) map[string]map[string]string {
 }
 
 // labelsOfLab are the labels that the lab, or the cluster before it, gave the namespaces.
-func (r *run) labelsOfLab(before *Before) map[string]map[string]string {
-	want := r.labelsBefore(before)
+func (r *run) labelsOfLab(before *Snapshot, s *scope.Scope) map[string]map[string]string {
+	want := labelsBefore(before, s)
 	for _, ns := range r.lab.Namespaces {
 		labels := map[string]string{}
 		maps.Copy(labels, want[ns.Name])
@@ -149,8 +159,40 @@ func (r *run) labelsOfLab(before *Before) map[string]map[string]string {
 	return want
 }
 
+// resetLabels restores the labels of the lab's namespaces, and removes labels that gradings added to others. left
+// are labels that were added to other namespaces since, by the student or by anybody else.
+func (r *run) resetLabels(ctx context.Context, client *kube.Client, s *scope.Scope,
+	want map[string]map[string]string) (restored, left []string, err error) {
+	restored, err = r.restoreLabels(ctx, client, want)
+	if err != nil || s.Exclusive {
+		return restored, nil, err
+	}
+	before := r.state().Before.NamespaceLabels
+	names := slices.Concat(s.Namespaces, r.lab.Submission.MayLabel)
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if s.OwnsNamespace(name) {
+			continue
+		}
+		ns, changed, err := s.SetLabels(ctx, client, name, nil)
+		if err != nil {
+			return restored, left, err
+		}
+		if changed {
+			restored = append(restored, name)
+		}
+		for _, key := range slices.Sorted(maps.Keys(ns)) {
+			if _, was := before[name][key]; !was && !SystemLabel(key) {
+				left = append(left, "label "+key+"="+ns[key]+" of Namespace "+name)
+			}
+		}
+	}
+	return restored, left, nil
+}
+
 // restoreLabels gives namespaces the labels that they are to have.
-func (r *run) restoreLabels(ctx context.Context, client *kube.Client, want map[string]map[string]string) ([]string, error) {
+func (r *run) restoreLabels(ctx context.Context, client *kube.Client,
+	want map[string]map[string]string) ([]string, error) {
 	restored := []string{}
 	list, err := client.Typed.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -166,7 +208,9 @@ func (r *run) restoreLabels(ctx context.Context, client *kube.Client, want map[s
 		if len(ns.Labels) == 0 {
 			patch = []byte(`[{"op":"add","path":"/metadata/labels","value":` + jsonOf(labels) + `}]`)
 		}
-		if _, err := client.Typed.CoreV1().Namespaces().Patch(ctx, ns.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: kube.FieldManager}); err != nil {
+		_, err := client.Typed.CoreV1().Namespaces().
+			Patch(ctx, ns.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: kube.FieldManager})
+		if err != nil {
 			return restored, fmt.Errorf("restore the labels of namespace %s: %w", ns.Name, err)
 		}
 		restored = append(restored, ns.Name)
@@ -174,56 +218,32 @@ func (r *run) restoreLabels(ctx context.Context, client *kube.Client, want map[s
 	return restored, nil
 }
 
-// restoreApps makes the apps' objects what the lab deployed. An object in which somebody else set fields is
-// replaced, since applying would leave those fields.
-func (r *run) restoreApps(ctx context.Context, client *kube.Client, hard bool) ([]string, error) {
+// restoreApps restores the apps' objects to what the lab deployed. An object in which somebody else set fields is
+// replaced, since applying would keep those fields.
+func (r *run) restoreApps(ctx context.Context, client *kube.Client, s *scope.Scope, hard bool) ([]string, error) {
 	restored := []string{}
-	objs, err := objects(r.lab, r.opts.Name, r.m.Settings.AppImage)
+	objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
 	if err != nil {
 		return restored, err
 	}
 	var workloads []*unstructured.Unstructured
 	for _, obj := range objs {
-		live, err := client.Get(ctx, obj)
+		changed, err := restoreObject(ctx, client, s, obj, hard)
 		if err != nil {
 			return restored, err
 		}
-		workload := isWorkload(obj)
-		switch {
-		case live == nil:
-		case hard && workload:
-			if err := remove(ctx, client, obj); err != nil {
-				return restored, err
-			}
-		case obj.GetKind() == "Namespace":
-			continue // its labels are restoreLabels'
-		case !touched(live) && asDeployed(obj, live):
-			if workload {
-				workloads = append(workloads, obj)
-			}
-			continue
-		default:
-			err := client.Replace(ctx, obj)
-			if apierrors.IsInvalid(err) { // a field that cannot be changed: a pod's, a service's address
-				err = remove(ctx, client, obj)
-			}
-			if err != nil {
-				return restored, err
-			}
+		if changed {
+			restored = append(restored, kube.Ref(obj))
 		}
-		if _, err := client.Apply(ctx, obj); err != nil {
-			return restored, err
-		}
-		restored = append(restored, kube.Ref(obj))
-		if workload {
+		if isWorkload(obj) {
 			workloads = append(workloads, obj)
 		}
 	}
-	strayed, err := r.deleteRelabelled(ctx, client, objs)
+	strayed, err := deleteRelabelled(ctx, client, s, objs)
 	if err != nil {
 		return restored, err
 	}
-	orphans, err := r.deleteOrphans(ctx, client)
+	orphans, err := deleteOrphans(ctx, client, s, objs)
 	if err != nil {
 		return restored, err
 	}
@@ -231,7 +251,40 @@ func (r *run) restoreApps(ctx context.Context, client *kube.Client, hard bool) (
 	if len(restored) == 0 {
 		return restored, nil
 	}
-	return restored, kube.Waiting{Timeout: r.m.Settings.Timeouts.Apps}.Wait(ctx, workloadChecks(client, workloads)...)
+	return restored, kube.Waiter{Timeout: r.m.Settings.Timeouts.Apps}.Wait(ctx, workloadChecks(client, workloads)...)
+}
+
+// restoreObject makes an object of the lab what was deployed, and says whether it was not.
+func restoreObject(ctx context.Context, client *kube.Client, s *scope.Scope, obj *unstructured.Unstructured,
+	hard bool) (changed bool, err error) {
+	live, err := client.Get(ctx, obj)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case live == nil:
+	case !s.MayReplace(live):
+		return false, fmt.Errorf("%s is no longer the lab's: somebody else replaced it, and labctl does not change it; delete it, or use another cluster",
+			kube.Ref(live))
+	case hard && isWorkload(obj):
+		if err := remove(ctx, client, obj); err != nil {
+			return false, err
+		}
+	case obj.GetKind() == "Namespace":
+		return false, nil // its labels are restoreLabels'
+	case !touched(live) && asDeployed(obj, live):
+		return false, nil
+	default:
+		err := client.Replace(ctx, obj)
+		if apierrors.IsInvalid(err) { // a field that cannot be changed: a pod's, a service's address
+			err = remove(ctx, client, obj)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	_, err = client.Apply(ctx, obj)
+	return err == nil, err
 }
 
 // remove deletes an object and waits until it is gone.
@@ -239,7 +292,7 @@ func remove(ctx context.Context, client *kube.Client, obj *unstructured.Unstruct
 	if err := client.Delete(ctx, obj); err != nil {
 		return err
 	}
-	return waitGone(ctx, client, obj, time.Minute)
+	return kube.Waiter{Timeout: time.Minute}.Wait(ctx, client.Gone(obj))
 }
 
 func isWorkload(obj *unstructured.Unstructured) bool {
@@ -252,25 +305,28 @@ func asDeployed(obj, live *unstructured.Unstructured) bool {
 	return field == ""
 }
 
-// touched says whether somebody other than labctl and the cluster's controllers has set fields of an object.
+// touched reports whether anyone but labctl and the cluster's controllers set fields of an object.
 func touched(live *unstructured.Unstructured) bool {
 	return slices.ContainsFunc(live.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool {
 		return f.Manager != kube.FieldManager && f.Subresource != "status" && !strings.HasPrefix(f.Manager, "kube-")
 	})
 }
 
-// deleteOrphans deletes pods of the apps that somebody took from their Deployment by changing their labels. A
-// new pod has taken their place, and they would answer beside it. Only controllers give a pod a template hash.
-func (r *run) deleteOrphans(ctx context.Context, client *kube.Client) ([]string, error) {
+// deleteOrphans deletes pods of the apps whose labels no longer match their Deployment. A new pod has replaced
+// them, and they would answer as well. Only controllers give a pod a template hash.
+func deleteOrphans(ctx context.Context, client *kube.Client, s *scope.Scope,
+	objs []*unstructured.Unstructured) ([]string, error) {
 	var deleted []string
-	for _, ns := range r.namespaces() {
-		list, err := client.Typed.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{LabelSelector: appsv1.DefaultDeploymentUniqueLabelKey})
+	for _, ns := range s.Namespaces {
+		list, err := client.Typed.CoreV1().Pods(ns).
+			List(ctx, metav1.ListOptions{LabelSelector: appsv1.DefaultDeploymentUniqueLabelKey})
 		if err != nil {
 			return deleted, fmt.Errorf("list pods: %w", err)
 		}
 		for i := range list.Items {
 			pod := &list.Items[i]
-			if metav1.GetControllerOf(pod) != nil || pod.DeletionTimestamp != nil {
+			if metav1.GetControllerOf(pod) != nil || pod.DeletionTimestamp != nil ||
+				!s.OwnsNamespace(ns) && !ofAny(pod, objs) {
 				continue
 			}
 			if err := deletePod(ctx, client, pod); err != nil {
@@ -284,7 +340,8 @@ func (r *run) deleteOrphans(ctx context.Context, client *kube.Client) ([]string,
 
 // deleteRelabelled deletes pods of the apps that have other labels than their template, so that policies would
 // select them wrongly. A new pod takes their place.
-func (r *run) deleteRelabelled(ctx context.Context, client *kube.Client, objs []*unstructured.Unstructured) ([]string, error) {
+func deleteRelabelled(ctx context.Context, client *kube.Client, s *scope.Scope,
+	objs []*unstructured.Unstructured) ([]string, error) {
 	var deleted []string
 	for _, obj := range objs {
 		if obj.GetKind() != "Deployment" {
@@ -296,7 +353,8 @@ func (r *run) deleteRelabelled(ctx context.Context, client *kube.Client, objs []
 		if ns == "" {
 			ns = metav1.NamespaceDefault
 		}
-		list, err := client.Typed.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(selector).String()})
+		list, err := client.Typed.CoreV1().Pods(ns).
+			List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(selector).String()})
 		if err != nil {
 			return deleted, fmt.Errorf("list pods: %w", err)
 		}
@@ -304,7 +362,7 @@ func (r *run) deleteRelabelled(ctx context.Context, client *kube.Client, objs []
 			pod := &list.Items[i]
 			got := maps.Clone(pod.Labels)
 			delete(got, "pod-template-hash")
-			if maps.Equal(got, want) || pod.DeletionTimestamp != nil {
+			if maps.Equal(got, want) || pod.DeletionTimestamp != nil || !s.OwnsNamespace(ns) && !of(pod, obj) {
 				continue
 			}
 			if err := deletePod(ctx, client, pod); err != nil {
@@ -316,11 +374,24 @@ func (r *run) deleteRelabelled(ctx context.Context, client *kube.Client, objs []
 	return deleted, nil
 }
 
+// of says whether a pod was created for a Deployment, whatever its labels say now: the replica set has named it.
+func of(pod *corev1.Pod, deployment *unstructured.Unstructured) bool {
+	namespace := cmp.Or(deployment.GetNamespace(), metav1.NamespaceDefault)
+	hash, ok := strings.CutPrefix(pod.GenerateName, deployment.GetName()+"-")
+	return ok && deployment.GetKind() == "Deployment" && namespace == pod.Namespace &&
+		strings.Count(hash, "-") == 1 && strings.HasSuffix(hash, "-")
+}
+
+func ofAny(pod *corev1.Pod, objs []*unstructured.Unstructured) bool {
+	return slices.ContainsFunc(objs, func(obj *unstructured.Unstructured) bool { return of(pod, obj) })
+}
+
 // deletePod deletes a pod at once. One that is gone is fine.
 func deletePod(ctx context.Context, client *kube.Client, pod *corev1.Pod) error {
 	now := int64(0)
-	err := client.Typed.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
-	if err != nil && !apierrors.IsNotFound(err) {
+	err := client.Typed.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name,
+		metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &pod.UID}})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		return fmt.Errorf("delete pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return nil

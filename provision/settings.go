@@ -2,12 +2,15 @@ package provision
 
 import (
 	"crypto/sha256"
+	"encoding"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +19,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/hashicorp/hcl/v2/hclparse"
+	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
@@ -23,153 +27,68 @@ import (
 // DefaultAppImage is the demo image: the one that Kubernetes' own network tests use.
 const DefaultAppImage = "registry.k8s.io/e2e-test-images/agnhost:2.53"
 
-// Settings are what differs from site to site, not from lab to lab: where images and charts come from. The
-// zero value means the public ones. They are read from the site's file, then the environment, then flags.
+// Settings differ from site to site, not from lab to lab: where images and charts come from, and how long to wait.
+// The zero value means the public ones. They are read from the site's file, then the environment, then flags, by
+// the names in their tags: a name in the file, LABCTL_NAME in the environment.
 type Settings struct {
-	NodeImage string            // for kind nodes; default: the one that kind ships for the lab's Kubernetes version
-	Chart     string            // Cilium's chart: a directory, an archive or an oci:// reference; default: from the repository
-	Digest    string            // sha256 of the chart's archive, in hex, wherever it comes from; default: what labctl knows
-	Repo      string            // Cilium's chart repository; default https://helm.cilium.io
-	Values    []string          // files of Helm values, later ones win
-	Images    []string          // to load into every node: names in the local engine, or archives (*.tar)
-	AppImage  string            // takes the place of DefaultAppImage, of whatever version, also in manifests
-	Mirrors   map[string]string // registry host → URL that serves its images
-	// GKEEndpoint takes the place of Google's public address of the Kubernetes Engine API, HOST:PORT.
-	GKEEndpoint string
-	Externals   Externals
+	// default: kind's for the lab's Kubernetes version
+	NodeImage string `setting:"node_image" help:"image of the kind nodes"`
+	Chart     string `setting:"cilium_chart" help:"Cilium's chart: a directory, an archive, or an oci:// reference"`
+	// default: what labctl knows
+	Digest SHA256   `setting:"cilium_chart_digest" help:"sha256 that the chart's archive must have"`
+	Repo   string   `setting:"cilium_repository" help:"chart repository that Cilium comes from"`
+	Values []string `setting:"cilium_values" help:"files of Helm values for Cilium"` // later ones win
+	Images []string `setting:"images" help:"images of the local engine, or archives, to load into the nodes"`
+	// replaces DefaultAppImage of any version, also in manifests
+	AppImage  string            `setting:"app_image" help:"image of the demo apps"`
+	Mirrors   map[string]string `setting:"registry_mirrors" help:"mirrors of registries, as host=URL"`
+	Externals Externals         `setting:"externals" help:"what answers for hosts outside the cluster: auto, real or stand_in"`
+	// GKEEndpoint replaces Google's public address of the Kubernetes Engine API, HOST:PORT.
+	GKEEndpoint string `setting:"gke_endpoint" help:"address of Google's Kubernetes Engine API, HOST:PORT, if it is private"`
 	Timeouts    Timeouts
 
-	// Path is the file they were read from; empty: there is none.
+	// Path is the file that they were read from; empty: there is none.
 	Path string
+}
+
+// Timeouts are how long to wait before giving up.
+type Timeouts struct {
+	Cluster time.Duration `setting:"timeout_cluster" help:"how long a cluster may take; the default depends on the provider"`
+	Images  time.Duration `setting:"timeout_images" help:"how long loading images may take"`
+	Cilium  time.Duration `setting:"timeout_cilium" help:"how long Cilium may take to be ready, and its chart to download"`
+	Apps    time.Duration `setting:"timeout_apps" help:"how long the apps may take to be ready"`
 }
 
 // Externals says what answers for a lab's externals.
 type Externals string
 
 const (
-	ExternalsAuto    Externals = "auto"     // a stand-in for those that this machine does not reach (default)
+	ExternalsAuto    Externals = "auto"     // a stand-in for those that this machine cannot reach (default)
 	ExternalsReal    Externals = "real"     // never a stand-in
 	ExternalsStandIn Externals = "stand_in" // always
 )
 
-// Timeouts are how long to wait before giving up, with the reason.
-type Timeouts struct {
-	Cluster time.Duration // default: what the provider says
-	Images  time.Duration // default 10m
-	Cilium  time.Duration // default 5m
-	Apps    time.Duration // default 3m
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (e *Externals) UnmarshalText(text []byte) error {
+	switch v := Externals(text); v {
+	case ExternalsAuto, ExternalsReal, ExternalsStandIn:
+		*e = v
+		return nil
+	}
+	return fmt.Errorf("%q: must be auto, real or stand_in", text)
 }
 
-// setting is one site setting: its name in the file, LABCTL_<NAME> in the environment, and how it is set
-// from a string. Lists are separated by white space or commas.
-type setting struct {
-	Name string
-	Help string
-	Set  func(*Settings, string) error
-	Get  func(*Settings) string
-}
+// SHA256 is a sha256 in hex; empty: none.
+type SHA256 string
 
-// settings lists all of them; the file, the environment, `labctl config` and its documentation go by it.
-func settings() []setting {
-	text := func(name, help string, field func(*Settings) *string) setting {
-		return setting{
-			name, help,
-			func(s *Settings, v string) error { *field(s) = v; return nil },
-			func(s *Settings) string { return *field(s) },
-		}
+// UnmarshalText implements encoding.TextUnmarshaler. The digest may begin with "sha256:".
+func (s *SHA256) UnmarshalText(text []byte) error {
+	digits := strings.TrimPrefix(string(text), "sha256:")
+	if sum, err := hex.DecodeString(digits); len(text) > 0 && (err != nil || len(sum) != sha256.Size) {
+		return fmt.Errorf("%q: must be the 64 hexadecimal digits that sha256sum prints", text)
 	}
-	list := func(name, help string, field func(*Settings) *[]string) setting {
-		return setting{
-			name, help,
-			func(s *Settings, v string) error { *field(s) = splitList(v); return nil },
-			func(s *Settings) string { return strings.Join(*field(s), " ") },
-		}
-	}
-	timeout := func(name, help string, field func(*Settings) *time.Duration) setting {
-		return setting{
-			name, help,
-			func(s *Settings, v string) error {
-				if v == "" && *field(DefaultSettings()) == 0 { // its default depends
-					*field(s) = 0
-					return nil
-				}
-				d, err := time.ParseDuration(v)
-				if err != nil || d <= 0 {
-					return fmt.Errorf("%q: want a duration such as 5m", v)
-				}
-				*field(s) = d
-				return nil
-			},
-			func(s *Settings) string {
-				if *field(s) == 0 {
-					return ""
-				}
-				return field(s).String()
-			},
-		}
-	}
-	return []setting{
-		text("node_image", "image of the kind nodes", func(s *Settings) *string { return &s.NodeImage }),
-		text("cilium_chart", "Cilium's chart: a directory, an archive, or an oci:// reference", func(s *Settings) *string { return &s.Chart }),
-		{
-			"cilium_chart_digest", "sha256 that the chart's archive must have",
-			func(s *Settings, v string) error {
-				if sum, err := hex.DecodeString(strings.TrimPrefix(v, "sha256:")); v != "" && (err != nil || len(sum) != sha256.Size) {
-					return fmt.Errorf("%q: want the 64 hexadecimal digits that sha256sum prints", v)
-				}
-				s.Digest = strings.ToLower(strings.TrimPrefix(v, "sha256:"))
-				return nil
-			},
-			func(s *Settings) string { return s.Digest },
-		},
-		text("cilium_repository", "chart repository that Cilium comes from", func(s *Settings) *string { return &s.Repo }),
-		list("cilium_values", "files of Helm values for Cilium", func(s *Settings) *[]string { return &s.Values }),
-		list("images", "images of the local engine, or archives, to load into the nodes", func(s *Settings) *[]string { return &s.Images }),
-		text("app_image", "image of the demo apps", func(s *Settings) *string { return &s.AppImage }),
-		{
-			"registry_mirrors", "mirrors of registries, as host=URL",
-			func(s *Settings, v string) error {
-				s.Mirrors = map[string]string{}
-				for _, pair := range splitList(v) {
-					host, url, ok := strings.Cut(pair, "=")
-					if !ok || host == "" || url == "" {
-						return fmt.Errorf("%q: want HOST=URL", pair)
-					}
-					s.Mirrors[host] = url
-				}
-				return nil
-			},
-			func(s *Settings) string {
-				var pairs []string
-				for host, url := range s.Mirrors {
-					pairs = append(pairs, host+"="+url)
-				}
-				slices.Sort(pairs)
-				return strings.Join(pairs, " ")
-			},
-		},
-		{
-			"externals", "what answers for things outside the cluster: auto, real or stand_in",
-			func(s *Settings, v string) error {
-				switch e := Externals(v); e {
-				case ExternalsAuto, ExternalsReal, ExternalsStandIn:
-					s.Externals = e
-					return nil
-				}
-				return fmt.Errorf("%q: want auto, real or stand_in", v)
-			},
-			func(s *Settings) string { return string(s.Externals) },
-		},
-		text("gke_endpoint", "address of Google's Kubernetes Engine API, HOST:PORT, where it is a private one", func(s *Settings) *string { return &s.GKEEndpoint }),
-		timeout("timeout_cluster", "how long a cluster may take; the default depends on the provider", func(s *Settings) *time.Duration { return &s.Timeouts.Cluster }),
-		timeout("timeout_images", "how long loading images may take", func(s *Settings) *time.Duration { return &s.Timeouts.Images }),
-		timeout("timeout_cilium", "how long Cilium may take to be ready", func(s *Settings) *time.Duration { return &s.Timeouts.Cilium }),
-		timeout("timeout_apps", "how long the apps may take to be ready", func(s *Settings) *time.Duration { return &s.Timeouts.Apps }),
-	}
-}
-
-func splitList(v string) []string {
-	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' })
+	*s = SHA256(strings.ToLower(digits))
+	return nil
 }
 
 // DefaultSettings are the public ones.
@@ -184,13 +103,140 @@ func DefaultSettings() *Settings {
 	}
 }
 
+// field is one setting of a Settings.
+type field struct {
+	name, help string
+	value      any // a pointer to the field
+}
+
+func (f field) env() string { return "LABCTL_" + strings.ToUpper(f.name) }
+
+// fields are all settings, in the order of the struct.
+func (s *Settings) fields() []field {
+	var out []field
+	var walk func(v reflect.Value)
+	walk = func(v reflect.Value) {
+		for i := range v.NumField() {
+			tag := v.Type().Field(i).Tag
+			if name := tag.Get("setting"); name != "" {
+				out = append(out, field{name, tag.Get("help"), v.Field(i).Addr().Interface()})
+			} else if v.Field(i).Kind() == reflect.Struct {
+				walk(v.Field(i))
+			}
+		}
+	}
+	walk(reflect.ValueOf(s).Elem())
+	return out
+}
+
+// setText sets the field from text, as the environment and flags have it. Items of lists are separated by white
+// space or commas.
+func (f field) setText(text string) error {
+	switch f.value.(type) {
+	case *[]string, *map[string]string:
+		return f.set(splitList(text))
+	}
+	return f.set([]string{text})
+}
+
+// set sets the field from its items: one, unless it is a list or a map.
+func (f field) set(items []string) error {
+	switch v := f.value.(type) {
+	case *[]string:
+		*v = items
+		return nil
+	case *map[string]string:
+		mirrors := map[string]string{}
+		for _, pair := range items {
+			host, url, ok := strings.Cut(pair, "=")
+			if !ok || host == "" || url == "" {
+				return fmt.Errorf("%q: must be HOST=URL", pair)
+			}
+			mirrors[host] = url
+		}
+		*v = mirrors
+		return nil
+	}
+	if len(items) != 1 {
+		return errors.New("must be a single value, not a list")
+	}
+	switch v := f.value.(type) {
+	case *string:
+		*v = items[0]
+	case *time.Duration:
+		if items[0] == "" && f.name == "timeout_cluster" { // its default depends on the provider
+			*v = 0
+			return nil
+		}
+		d, err := time.ParseDuration(items[0])
+		if err != nil || d <= 0 {
+			return fmt.Errorf("%q: must be a duration such as 5m", items[0])
+		}
+		*v = d
+	case encoding.TextUnmarshaler:
+		return v.UnmarshalText([]byte(items[0]))
+	default:
+		return fmt.Errorf("a setting cannot be a %T", v)
+	}
+	return nil
+}
+
+// items is the inverse of set.
+func (f field) items() []string {
+	switch v := f.value.(type) {
+	case *[]string:
+		return *v
+	case *map[string]string:
+		var pairs []string
+		for _, host := range slices.Sorted(maps.Keys(*v)) {
+			pairs = append(pairs, host+"="+(*v)[host])
+		}
+		return pairs
+	case *time.Duration:
+		if *v == 0 {
+			return []string{""}
+		}
+		return []string{v.String()}
+	}
+	return []string{reflect.ValueOf(f.value).Elem().String()}
+}
+
+// hcl returns the field's value as it is written in a settings file.
+func (f field) hcl() string {
+	var v cty.Value
+	switch field := f.value.(type) {
+	case *[]string:
+		v = cty.ListValEmpty(cty.String)
+		if len(*field) > 0 {
+			items := make([]cty.Value, len(*field))
+			for i, item := range *field {
+				items[i] = cty.StringVal(item)
+			}
+			v = cty.ListVal(items)
+		}
+	case *map[string]string:
+		attrs := map[string]cty.Value{}
+		for host, url := range *field {
+			attrs[host] = cty.StringVal(url)
+		}
+		v = cty.ObjectVal(attrs)
+	default:
+		v = cty.StringVal(f.items()[0])
+	}
+	return string(hclwrite.TokensForValue(v).Bytes())
+}
+
+func splitList(v string) []string {
+	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' })
+}
+
 // settingsFile is the site's file as HCL decodes it.
 type settingsFile struct {
 	Attrs hcl.Attributes `hcl:",remain"`
 }
 
-// ReadSettings reads the site's file, where a missing one is no error unless it must exist, and then the
-// environment, a list of NAME=VALUE. All that is wrong is a *UsageError.
+// ReadSettings reads the site's file, and then the environment, a list of NAME=VALUE. A missing file is an error if
+// it must exist. All errors are *UsageErrors.
 func ReadSettings(path string, mustExist bool, environ []string) (*Settings, error) {
 	s := DefaultSettings()
 	src, err := os.ReadFile(path)
@@ -205,12 +251,11 @@ func ReadSettings(path string, mustExist bool, environ []string) (*Settings, err
 		}
 	}
 	var errs []error
-	for _, set := range settings() {
-		name := "LABCTL_" + strings.ToUpper(set.Name)
+	for _, f := range s.fields() {
 		for _, env := range environ {
-			if v, ok := strings.CutPrefix(env, name+"="); ok && v != "" {
-				if err := set.Set(s, v); err != nil {
-					errs = append(errs, fmt.Errorf("environment variable %s: %w", name, err))
+			if v, ok := strings.CutPrefix(env, f.env()+"="); ok && v != "" {
+				if err := f.setText(v); err != nil {
+					errs = append(errs, fmt.Errorf("environment variable %s: %w", f.env(), err))
 				}
 			}
 		}
@@ -221,7 +266,7 @@ func ReadSettings(path string, mustExist bool, environ []string) (*Settings, err
 	return s, nil
 }
 
-// readFile takes over what the file sets; paths in it are relative to its directory.
+// readFile sets what the file sets. Paths in it are relative to its directory.
 func (s *Settings) readFile(path string, src []byte) error {
 	parser := hclparse.NewParser()
 	file, diags := parser.ParseHCL(src, path)
@@ -229,12 +274,12 @@ func (s *Settings) readFile(path string, src []byte) error {
 	if !diags.HasErrors() {
 		diags = append(diags, gohcl.DecodeBody(file.Body, nil, &content)...)
 	}
-	known := map[string]setting{}
-	for _, set := range settings() {
-		known[set.Name] = set
+	known := map[string]field{}
+	for _, f := range s.fields() {
+		known[f.name] = f
 	}
 	for name, attr := range content.Attrs {
-		set, ok := known[name]
+		f, ok := known[name]
 		if !ok {
 			diags = append(diags, &hcl.Diagnostic{
 				Severity: hcl.DiagError, Summary: "Unknown setting", Subject: attr.NameRange.Ptr(),
@@ -242,22 +287,27 @@ func (s *Settings) readFile(path string, src []byte) error {
 			})
 			continue
 		}
-		text, err := attrText(attr)
-		if err == nil {
-			err = set.Set(s, text)
-		}
-		if err != nil {
+		if err := f.setAttr(attr); err != nil {
 			diags = append(diags, &hcl.Diagnostic{
-				Severity: hcl.DiagError, Summary: "Setting " + name, Subject: attr.Expr.Range().Ptr(), Detail: err.Error(),
+				Severity: hcl.DiagError, Summary: "Setting " + name, Subject: attr.Expr.Range().Ptr(),
+				Detail: err.Error(),
 			})
 		}
 	}
 	if diags.HasErrors() {
 		return diags
 	}
-	dir := filepath.Dir(path)
+	s.resolvePaths(filepath.Dir(path))
+	return nil
+}
+
+// resolvePaths makes paths absolute that name a file below dir. Other names, such as those of images, stay.
+func (s *Settings) resolvePaths(dir string) {
 	local := func(p string) string {
-		if p == "" || filepath.IsAbs(p) || !looksLocal(filepath.Join(dir, p)) {
+		if p == "" || filepath.IsAbs(p) {
+			return p
+		}
+		if _, err := os.Stat(filepath.Join(dir, p)); err != nil {
 			return p
 		}
 		return filepath.Join(dir, p)
@@ -269,71 +319,75 @@ func (s *Settings) readFile(path string, src []byte) error {
 	for i := range s.Images {
 		s.Images[i] = local(s.Images[i])
 	}
-	return nil
 }
 
-func looksLocal(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-// attrText is an attribute's value in the form that setting.Set takes.
-func attrText(attr *hcl.Attribute) (string, error) {
+// setAttr sets the field from an attribute of the file.
+func (f field) setAttr(attr *hcl.Attribute) error {
 	v, diags := attr.Expr.Value(nil)
 	if diags.HasErrors() {
-		return "", errors.New(diags[0].Detail)
+		return errors.New(diags[0].Detail)
+	}
+	if v.IsNull() {
+		return errors.New("a value is required")
 	}
 	switch {
-	case v.IsNull():
-		return "", errors.New("a value is needed")
 	case v.Type().IsPrimitiveType():
-		return primitiveText(v)
+		text, err := primitiveText(v)
+		if err != nil {
+			return err
+		}
+		return f.setText(text)
 	case v.Type().IsTupleType() || v.Type().IsListType():
 		var items []string
 		for _, item := range v.AsValueSlice() {
 			text, err := primitiveText(item)
 			if err != nil {
-				return "", err
+				return err
 			}
 			items = append(items, text)
 		}
-		return strings.Join(items, " "), nil
+		return f.set(items)
 	case v.Type().IsObjectType():
+		if _, ok := f.value.(*map[string]string); !ok {
+			break
+		}
 		var pairs []string
 		for key, item := range v.AsValueMap() {
 			text, err := primitiveText(item)
 			if err != nil {
-				return "", err
+				return err
 			}
 			pairs = append(pairs, key+"="+text)
 		}
-		return strings.Join(pairs, " "), nil
+		return f.set(pairs)
 	}
-	return "", errors.New("want a string, a list of strings or a map of strings")
+	return errors.New("must be a string, a list of strings or, for mirrors, a map of strings")
 }
 
 // Setting is one line of `labctl config`.
 type Setting struct {
 	Name  string `json:"name"`
 	Env   string `json:"env"`
-	Value string `json:"value"`
+	Value string `json:"value"` // items of lists are separated by spaces
 	Help  string `json:"help"`
+	// HCL returns the value as it is written in a settings file.
+	HCL string `json:"-"`
 }
 
 // List shows every setting and its value.
 func (s *Settings) List() []Setting {
 	var out []Setting
-	for _, set := range settings() {
-		out = append(out, Setting{set.Name, "LABCTL_" + strings.ToUpper(set.Name), set.Get(s), set.Help})
+	for _, f := range s.fields() {
+		out = append(out, Setting{f.name, f.env(), strings.Join(f.items(), " "), f.help, f.hcl()})
 	}
 	return out
 }
 
 // Set sets one by name, as flags do.
 func (s *Settings) Set(name, value string) error {
-	for _, set := range settings() {
-		if set.Name == name {
-			if err := set.Set(s, value); err != nil {
+	for _, f := range s.fields() {
+		if f.name == name {
+			if err := f.setText(value); err != nil {
 				return &UsageError{fmt.Errorf("setting %s: %w", name, err)}
 			}
 			return nil
@@ -343,9 +397,12 @@ func (s *Settings) Set(name, value string) error {
 }
 
 func primitiveText(v cty.Value) (string, error) {
+	if !v.Type().IsPrimitiveType() {
+		return "", errors.New("must be a string")
+	}
 	v, err := convert.Convert(v, cty.String)
 	if err != nil || v.IsNull() {
-		return "", errors.New("want a string")
+		return "", errors.New("must be a string")
 	}
 	return v.AsString(), nil
 }

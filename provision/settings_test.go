@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // writeSettings writes a settings file and returns its path.
@@ -109,19 +110,43 @@ func TestEverySetting(t *testing.T) {
 	}
 }
 
-// TestConfigIsAFile: what `labctl config` prints is a settings file that sets what it says.
+// TestConfigIsAFile: what `labctl config` prints is a settings file that sets the same, also with spaces, commas
+// and quotes.
 func TestConfigIsAFile(t *testing.T) {
 	t.Parallel()
-	var file strings.Builder
-	for _, set := range DefaultSettings().List() {
-		fmt.Fprintf(&file, "%s = %q\n", set.Name, set.Value)
+	odd := DefaultSettings()
+	odd.NodeImage = `a "quoted" ${name}`
+	odd.Values = []string{"/Users/me/Library/Application Support/values.yaml", "/b,c.yaml"}
+	odd.Images = []string{"/srv/my labs/a.tar"}
+	odd.Mirrors = map[string]string{"docker.io": "https://mirror.example:5000", "quay.io": "https://quay.example/a b"}
+	for _, want := range []*Settings{DefaultSettings(), odd} {
+		var file strings.Builder
+		for _, set := range want.List() {
+			fmt.Fprintf(&file, "%s = %s\n", set.Name, set.HCL)
+		}
+		got, err := ReadSettings(writeSettings(t, file.String()), true, nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, &file)
+		}
+		got.Path = ""
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Error(diff)
+		}
 	}
-	got, err := ReadSettings(writeSettings(t, file.String()), true, nil)
+}
+
+// TestListsOfFile: items of a list in the file may have spaces and commas; a string is split as in the environment.
+func TestListsOfFile(t *testing.T) {
+	t.Parallel()
+	s, err := ReadSettings(writeSettings(t, "images = [\"/srv/my labs/a.tar\", \"b,c.tar\"]\ncilium_values = \"/a.yaml, /b.yaml\"\n"), true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(DefaultSettings().List(), got.List()); diff != "" {
-		t.Error(diff)
+	if want := []string{"/srv/my labs/a.tar", "b,c.tar"}; !slices.Equal(s.Images, want) {
+		t.Errorf("images %q", s.Images)
+	}
+	if want := []string{"/a.yaml", "/b.yaml"}; !slices.Equal(s.Values, want) {
+		t.Errorf("values %q", s.Values)
 	}
 }
 
@@ -196,14 +221,16 @@ func TestSettingsErrors(t *testing.T) {
 		{"no HCL", "node_image = ", "", "config.hcl:1,"},
 		{"a block", "kind {\n}", "", "config.hcl:1,"},
 		{"a function", "node_image = file(\"/etc/passwd\")", "", "config.hcl:1,14-"},
-		{"a number for a list", "images = [1, [2]]", "", "config.hcl:1,10-18: Setting images; want a string"},
-		{"null", "images = null", "", "a value is needed"},
-		{"no duration", "timeout_apps = \"soon\"", "", `config.hcl:1,16-22: Setting timeout_apps; "soon": want a duration such as 5m`},
-		{"a duration of nothing", "timeout_apps = \"0s\"", "", "want a duration"},
-		{"externals", "externals = \"no\"", "", "want auto, real or stand_in"},
-		{"mirrors", "registry_mirrors = [\"docker.io\"]", "", "want HOST=URL"},
-		{"digest", "cilium_chart_digest = \"abc\"", "", "want the 64 hexadecimal digits that sha256sum prints"},
-		{"environment", "", "LABCTL_EXTERNALS=no", `environment variable LABCTL_EXTERNALS: "no": want auto, real or stand_in`},
+		{"a number for a list", "images = [1, [2]]", "", "config.hcl:1,10-18: Setting images; must be a string"},
+		{"null", "images = null", "", "a value is required"},
+		{"no duration", "timeout_apps = \"soon\"", "", `config.hcl:1,16-22: Setting timeout_apps; "soon": must be a duration such as 5m`},
+		{"a duration of nothing", "timeout_apps = \"0s\"", "", "must be a duration"},
+		{"externals", "externals = \"no\"", "", "must be auto, real or stand_in"},
+		{"mirrors", "registry_mirrors = [\"docker.io\"]", "", "must be HOST=URL"},
+		{"digest", "cilium_chart_digest = \"abc\"", "", "must be the 64 hexadecimal digits that sha256sum prints"},
+		{"a list for a string", "node_image = [\"a\", \"b\"]", "", "must be a single value, not a list"},
+		{"a map for a list", "images = { a = \"b\" }", "", "must be a string, a list of strings"},
+		{"environment", "", "LABCTL_EXTERNALS=no", `environment variable LABCTL_EXTERNALS: "no": must be auto, real or stand_in`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -261,7 +288,7 @@ func TestCheckSettings(t *testing.T) {
 				if f.Severity != Failure || !strings.Contains(f.Message, "no such file") {
 					t.Errorf("%+v", f)
 				}
-				got = append(got, strings.TrimPrefix(f.Fix, "correct the setting "))
+				got = append(got, strings.TrimPrefix(f.Fix, "fix the setting "))
 			}
 			if !slices.Equal(got, tc.want) {
 				t.Errorf("got %q, want %q", got, tc.want)

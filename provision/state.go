@@ -4,23 +4,27 @@ import (
 	"maps"
 	"time"
 
+	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/labs"
 )
 
 // stateFormat is the version of state.json. A newer one is refused, an older one is read.
 const stateFormat = 1
 
-// State is what is known of an instance: what was asked for and how far it got. It is the content of
-// state.json. What can be seen in the cluster is not in it.
+// State is the content of state.json: what an instance was created from, and how far it got. It does not repeat
+// what the cluster shows.
 type State struct {
-	FormatVersion int       `json:"format_version"`
-	Name          string    `json:"name"`
-	Created       time.Time `json:"created"`
-	Tool          string    `json:"labctl_version"` // that wrote it last
+	FormatVersion int    `json:"format_version"`
+	Name          string `json:"name"`
+	// random; distinguishes the instance from others of its name in a shared cluster
+	ID      string    `json:"id,omitempty"`
+	Created time.Time `json:"created"`
+	Tool    string    `json:"labctl_version"` // that wrote it last
 
 	Lab LabRef `json:"lab"`
-	// AppImage is what the demo apps were deployed with: whoever restores or compares them goes by it, whatever
-	// the site's settings say by then.
+	// AppImage is the image that the demo apps were deployed with. Reset and grading use it, even if the site's
+	// settings change.
 	AppImage string       `json:"app_image,omitempty"`
 	Cluster  ClusterState `json:"cluster"`
 
@@ -28,13 +32,13 @@ type State struct {
 	Cilium   CiliumState              `json:"cilium"`
 	External map[string]ExternalState `json:"external"` // by the external's name
 	Baseline []Connection             `json:"baseline"`
-	Before   *Before                  `json:"before,omitempty"`
+	Before   *Snapshot                `json:"before,omitempty"`
 
-	Task     string              `json:"task,omitempty"`     // that the student was moved on to; empty: the first that is not done
+	Task     string              `json:"task,omitempty"`     // that was chosen; empty: the first that is not done
 	Progress map[string]Progress `json:"progress,omitempty"` // by task
 }
 
-// forgetCluster takes out what was done in a cluster that is gone, or is about to be.
+// forgetCluster resets what was done in a cluster that is gone, or about to be deleted.
 func (st *State) forgetCluster() {
 	for _, name := range []string{phaseImages, phaseExternals, phaseCilium, phaseApps, phaseCanary, phaseBaseline} {
 		delete(st.Phases, name)
@@ -43,16 +47,16 @@ func (st *State) forgetCluster() {
 	st.Baseline, st.Before, st.Cilium = []Connection{}, nil, CiliumState{}
 }
 
-// upCommand is the command that brings the instance up again.
+// upCommand is the command that recreates the instance.
 func (st *State) upCommand() string {
 	command := "labctl up " + st.Lab.Source
 	if st.Name != st.Lab.Name {
-		command += " --name " + st.Name
+		command += " --instance " + st.Name
 	}
 	return command
 }
 
-// LabRef says which lab an instance is of and how to read it again.
+// LabRef says which lab an instance belongs to and how to read it again.
 type LabRef struct {
 	Name     string            `json:"name"`
 	Title    string            `json:"title"`
@@ -62,19 +66,24 @@ type LabRef struct {
 	VarFiles []string          `json:"var_files,omitempty"`
 }
 
-// ClusterState is what was asked of the provider. UID tells the cluster from another of the same name.
+// ClusterState is what was requested from the provider. UID distinguishes the cluster from another of the same name.
 type ClusterState struct {
 	Provider string         `json:"provider"`
 	Block    map[string]any `json:"block"` // the settings of the lab's cluster block
-	// Pinned are settings that came from the user's surroundings when the cluster was made, such as the project of the
-	// credentials: they may be others by now, and the cluster is where it is.
-	Pinned   map[string]any `json:"pinned,omitempty"`
-	Name     string         `json:"name"`
-	UID      string         `json:"uid,omitempty"`     // of the namespace kube-system; empty until the API answered
-	Complete bool           `json:"complete"`          // it was made to its end, and is not to be made anew
-	Adopted  bool           `json:"adopted,omitempty"` // --adopt: what was there before may be changed
-	Merged   string         `json:"merged_kubeconfig,omitempty"`
-	Context  string         `json:"context,omitempty"` // in the instance's kubeconfig
+	// ResolvedSettings are settings that came from the user's environment when the cluster was created, such as the
+	// project of the credentials. The environment may change; the cluster does not move.
+	ResolvedSettings map[string]any `json:"pinned,omitempty"`
+	Name             string         `json:"name"`
+	// of the namespace kube-system; empty until the API answered
+	UID      string `json:"uid,omitempty"`
+	Complete bool   `json:"complete"`          // it was created completely, and must not be recreated
+	Adopted  bool   `json:"adopted,omitempty"` // --adopt: objects that were there before may be changed
+	Context  string `json:"context,omitempty"` // in the instance's kubeconfig
+	// Merged are the contexts of this cluster in the user's kubeconfig files, which down removes.
+	Merged []kube.MergedContext `json:"merged_kubeconfigs,omitempty"`
+	// OldMerged is the file that an earlier labctl merged Context into. In a cluster that is not labctl's, that may
+	// be the user's own context, and is left alone.
+	OldMerged string `json:"merged_kubeconfig,omitempty"`
 }
 
 func (c ClusterState) block() labs.Cluster {
@@ -82,21 +91,21 @@ func (c ClusterState) block() labs.Cluster {
 	if settings == nil {
 		settings = map[string]any{}
 	}
-	maps.Copy(settings, c.Pinned)
+	maps.Copy(settings, c.ResolvedSettings)
 	return labs.Cluster{Provider: c.Provider, Settings: settings}
 }
 
 // PhaseState is how far a phase got.
 type PhaseState struct {
 	Status PhaseStatus `json:"status"`
-	// Inputs is a digest of what the phase works from; when it differs, the phase is done again.
+	// Inputs is a digest of the phase's inputs. If it differs, the phase runs again.
 	Inputs   string    `json:"inputs,omitempty"`
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished,omitzero"`
 	Error    string    `json:"error,omitempty"`
 }
 
-// PhaseStatus says how far a phase got; the zero value: it never began.
+// PhaseStatus is how far a phase got; the zero value: it never began.
 type PhaseStatus string
 
 const (
@@ -111,20 +120,20 @@ type CiliumState struct {
 	Chart     string `json:"chart,omitempty"` // where it came from
 	Installed bool   `json:"installed"`       // by labctl, and so removed by it
 	// Definitions are the resource definitions of Cilium's group that were in the cluster before.
-	Definitions []string `json:"definitions_before"` // null: nobody has looked yet
+	Definitions []string `json:"definitions_before"` // null: not looked at yet
 }
 
-// ExternalState says what takes the place of an external.
+// ExternalState says what answers for an external.
 type ExternalState struct {
 	StandIn bool     `json:"stand_in"`
 	Addrs   []string `json:"addresses"`
 }
 
-// Connection is one connection that the lab's objectives use, tried with no policy in force.
+// Connection is a connection that the lab's objectives use, tried without any policy.
 type Connection struct {
-	From     string       `json:"from"` // namespace/app
-	To       string       `json:"to"`   // as dialled: "backend.default:80"
-	Protocol string       `json:"protocol"`
-	Verdict  labs.Verdict `json:"verdict"`
-	Detail   string       `json:"detail,omitempty"`
+	From     string          `json:"from"` // namespace/app
+	To       string          `json:"to"`   // as dialled: "backend.default:80"
+	Protocol string          `json:"protocol"`
+	Verdict  verdict.Verdict `json:"verdict"`
+	Detail   string          `json:"detail,omitempty"`
 }

@@ -9,30 +9,28 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/labctl/labctl/cilium"
 	"github.com/labctl/labctl/cilium/hubble"
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/scope"
 	"github.com/labctl/labctl/labs"
 )
 
 // StatusFormat is the version of the JSON of Status.
 const StatusFormat = 1
 
-// Status is how an instance is, all of it read from the cluster. Lists are never null.
+// Status is the status of an instance, read from the cluster. Lists are never null.
 type Status struct {
 	FormatVersion int             `json:"format_version"`
 	Instance      string          `json:"instance"`
 	Lab           string          `json:"lab"`
 	Ready         bool            `json:"ready"`
-	NotReady      []string        `json:"not_ready"` // why not, most basic first
+	NotReady      []string        `json:"not_ready"` // why not, the most basic reason first
 	Task          *TaskStatus     `json:"task,omitempty"`
 	Cluster       ClusterStatus   `json:"cluster"`
 	Nodes         []NodeStatus    `json:"nodes"`
@@ -40,19 +38,19 @@ type Status struct {
 	Hubble        *HubbleStatus   `json:"hubble,omitempty"`
 	Apps          []AppStatus     `json:"apps"`
 	Policies      []PolicyStatus  `json:"policies"`
-	Labels        []NamespaceDiff `json:"namespace_labels"` // what was changed on the lab's namespaces
+	Labels        []NamespaceDiff `json:"namespace_labels"` // that were changed on the lab's namespaces
 }
 
-// TaskStatus is the task that the student is at.
+// TaskStatus is the student's current task.
 type TaskStatus struct {
 	Name   string `json:"name"`
 	Title  string `json:"title"`
 	Number int    `json:"number"` // from 1
 	Of     int    `json:"of"`
-	Done   int    `json:"done"` // tasks of which every objective was met once
+	Done   int    `json:"done"` // tasks whose objectives were all met once
 }
 
-// ClusterStatus is what the provider says.
+// ClusterStatus is what the provider reports.
 type ClusterStatus struct {
 	Provider string     `json:"provider"`
 	Name     string     `json:"name"`
@@ -68,7 +66,7 @@ type NodeStatus struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-// HubbleStatus is what the relay says.
+// HubbleStatus is what the relay reports.
 type HubbleStatus struct {
 	Serving     bool     `json:"serving"`
 	Connected   int      `json:"connected_nodes"`
@@ -83,7 +81,7 @@ type AppStatus struct {
 	Namespace string   `json:"namespace"`
 	Desired   int      `json:"desired"`
 	Ready     int      `json:"ready"`
-	Reasons   []string `json:"reasons"` // why it is not all ready
+	Reasons   []string `json:"reasons"` // why some pods are not ready
 }
 
 // PolicyStatus is a policy in force.
@@ -92,11 +90,11 @@ type PolicyStatus struct {
 	Namespace string    `json:"namespace,omitempty"`
 	Name      string    `json:"name"`
 	Created   time.Time `json:"created"`
-	Valid     bool      `json:"valid"` // false: the agents refuse it, and nothing of it is in force
+	Valid     bool      `json:"valid"` // false: the agents reject it, and it has no effect
 	Reason    string    `json:"reason,omitempty"`
 }
 
-// NamespaceDiff is a label that is not as the lab deployed it. Value is empty where the label was removed.
+// NamespaceDiff is a namespace label that differs from what the lab deployed. Value is empty if the label was removed.
 type NamespaceDiff struct {
 	Namespace string `json:"namespace"`
 	Key       string `json:"key"`
@@ -105,17 +103,7 @@ type NamespaceDiff struct {
 	Removed   bool   `json:"removed,omitempty"`
 }
 
-// PolicyResources are the kinds of policy that a cluster with Cilium may hold.
-func PolicyResources() []schema.GroupVersionResource {
-	return []schema.GroupVersionResource{
-		{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"},
-		{Group: "cilium.io", Version: "v2", Resource: "ciliumnetworkpolicies"},
-		{Group: "cilium.io", Version: "v2", Resource: "ciliumclusterwidenetworkpolicies"},
-		{Group: "policy.networking.k8s.io", Version: "v1alpha2", Resource: "clusternetworkpolicies"},
-	}
-}
-
-// Status reads how the instance is. A cluster that is gone or does not answer is a status, not an error.
+// Status reads the status of an instance. A cluster that is gone or does not answer is a status, not an error.
 func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 	state, err := m.Store.Read(name)
 	if err != nil {
@@ -135,10 +123,9 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n, ok := provider.(Networker); ok {
-		if name, _ := n.Network(); name != "" {
-			lab.Cilium.Relay = false // the cluster's own Cilium has none that answers
-		}
+	_, bundled := bundledCNI(provider)
+	if bundled != "" {
+		lab.Cilium.Relay = false // the cluster's own Cilium has none that answers
 	}
 	found, err := provider.Find(ctx, m.cluster(state.Cluster.Name, name, state.Lab.Name))
 	if err != nil {
@@ -147,14 +134,21 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 	st.Cluster.State, st.Cluster.Detail = found.State, found.Detail
 	switch found.State {
 	case Absent:
-		st.blame("the cluster is gone: make it anew with: %s", state.upCommand())
+		st.blame("the cluster is gone; recreate it with: %s", state.upCommand())
 	case Stopped:
-		st.blame("the cluster is paused (%s): go on with: labctl resume %s", found.Detail, name)
+		st.blame("the cluster is paused (%s); resume it with: labctl resume %s", found.Detail, name)
 	case Broken:
-		st.blame("the cluster is broken (%s): make it anew with: %s", found.Detail, state.upCommand())
+		st.blame("the cluster is broken (%s); recreate it with: %s", found.Detail, state.upCommand())
 	}
 	if found.State == Running || found.State == Broken {
-		if err := m.readCluster(ctx, state, lab, st); err != nil {
+		s, err := m.Scope(state, lab)
+		if err != nil {
+			return nil, err
+		}
+		kc, err := kube.Open(m.Store.Kubeconfig(name), "")
+		if err != nil {
+			st.blame("%s; regenerate it with: %s", err, state.upCommand())
+		} else if err := st.readCluster(ctx, kc, lab, s, bundled); err != nil {
 			return nil, err
 		}
 	}
@@ -162,7 +156,7 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 	return st, nil
 }
 
-// taskStatus says where the student is; nil in a lab without tasks.
+// taskStatus is the student's current task; nil in a lab without tasks.
 func taskStatus(state *State, lab *labs.Lab) *TaskStatus {
 	var names []string
 	done := 0
@@ -184,17 +178,13 @@ func (st *Status) blame(format string, args ...any) {
 }
 
 // readCluster asks the API server, and through it the agents and the relay.
-func (m *Manager) readCluster(ctx context.Context, state *State, lab *labs.Lab, st *Status) error {
-	kc, err := kube.Open(m.Store.Kubeconfig(state.Name), "")
-	if err != nil {
-		st.blame("%s: have it written anew with: %s", err, state.upCommand())
-		return nil
-	}
+func (st *Status) readCluster(ctx context.Context, kc *kube.Client, lab *labs.Lab, s *scope.Scope,
+	bundled string) error {
 	reads := []func() error{
 		func() error { return st.readNodes(ctx, kc) },
-		func() error { return st.readCilium(ctx, kc) },
+		func() error { return st.readCilium(ctx, kc, bundled) },
 		func() error { return st.readApps(ctx, kc, lab) },
-		func() error { return st.readPolicies(ctx, kc) },
+		func() error { return st.readPolicies(ctx, kc, s) },
 		func() error { return st.readLabels(ctx, kc, lab) },
 	}
 	for _, read := range reads {
@@ -203,7 +193,7 @@ func (m *Manager) readCluster(ctx context.Context, state *State, lab *labs.Lab, 
 				return ctx.Err()
 			}
 			st.blame("%s", err)
-			return nil // what the API server does not say it will not say a moment later
+			return nil // the API server will not answer the other requests either
 		}
 	}
 	st.readHubble(ctx, kc, lab)
@@ -215,17 +205,12 @@ func (st *Status) readNodes(ctx context.Context, kc *kube.Client) error {
 	if err != nil {
 		return fmt.Errorf("the API server does not answer: %w", err)
 	}
-	for _, node := range nodes.Items {
-		n := NodeStatus{Name: node.Name, Version: node.Status.NodeInfo.KubeletVersion, Reason: "no kubelet reports"}
-		for _, c := range node.Status.Conditions {
-			if c.Type == corev1.NodeReady {
-				n.Ready, n.Reason = c.Status == corev1.ConditionTrue, ""
-				if !n.Ready {
-					n.Reason = strings.TrimSpace(c.Reason + ": " + c.Message)
-				}
-			}
-		}
-		if !n.Ready {
+	for i := range nodes.Items {
+		node := &nodes.Items[i]
+		n := NodeStatus{Name: node.Name, Version: node.Status.NodeInfo.KubeletVersion}
+		if n.Ready, n.Reason = kube.NodeReady(node); n.Ready {
+			n.Reason = ""
+		} else {
 			st.blame("node %s is not ready: %s", n.Name, n.Reason)
 		}
 		st.Nodes = append(st.Nodes, n)
@@ -233,9 +218,9 @@ func (st *Status) readNodes(ctx context.Context, kc *kube.Client) error {
 	return nil
 }
 
-func (st *Status) readCilium(ctx context.Context, kc *kube.Client) error {
+func (st *Status) readCilium(ctx context.Context, kc *kube.Client, bundled string) error {
 	var err error
-	if st.Cilium, err = cilium.ReadStatus(ctx, kc); err != nil {
+	if st.Cilium, err = cilium.ReadStatus(ctx, kc, bundled); err != nil {
 		return err
 	}
 	for _, c := range []cilium.Component{st.Cilium.Agents, st.Cilium.Operator, st.Cilium.Relay} {
@@ -263,7 +248,7 @@ func (st *Status) readHubble(ctx context.Context, kc *kube.Client, lab *labs.Lab
 		return
 	}
 	st.Hubble = &HubbleStatus{Unavailable: []string{}}
-	// A relay that hangs is a finding, and nobody should have to wait long for it.
+	// A relay that hangs must not block the status.
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	err := func() error {
@@ -289,23 +274,23 @@ func (st *Status) readHubble(ctx context.Context, kc *kube.Client, lab *labs.Lab
 	}
 }
 
-// readApps looks at the pods behind each app: what counts is what a probe would find, however they are made.
+// readApps counts the ready pods of each app, since probes run in pods, whatever workload creates them.
 func (st *Status) readApps(ctx context.Context, kc *kube.Client, lab *labs.Lab) error {
 	for _, app := range lab.Apps {
 		a := AppStatus{Name: app.Name, Namespace: app.Namespace, Desired: app.Replicas, Reasons: []string{}}
-		pods, err := kc.Typed.CoreV1().Pods(app.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(app.Labels).String()})
+		pods, err := kc.Typed.CoreV1().Pods(app.Namespace).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return fmt.Errorf("read the pods of app %s: %w", app.Name, err)
 		}
 		for _, pod := range pods.Items {
-			if pod.DeletionTimestamp != nil {
+			if pod.DeletionTimestamp != nil || !app.Owns(pod.Name, pod.Labels) {
 				continue
 			}
-			if why := cilium.PodTrouble(&pod); why != "" {
+			if kube.PodReady(&pod) {
+				a.Ready++
+			} else if why := kube.PodFailure(&pod); why != "" {
 				a.Reasons = append(a.Reasons, "pod "+pod.Name+": "+why)
-				continue
 			}
-			a.Ready++
 		}
 		if a.Ready < a.Desired {
 			st.blame("app %s has %d of %d pods ready%s", a.Name, a.Ready, a.Desired, because(a.Reasons))
@@ -315,30 +300,36 @@ func (st *Status) readApps(ctx context.Context, kc *kube.Client, lab *labs.Lab) 
 	return nil
 }
 
-func (st *Status) readPolicies(ctx context.Context, kc *kube.Client) error {
-	for _, resource := range PolicyResources() {
-		list, err := kc.Dynamic.Resource(resource).List(ctx, metav1.ListOptions{})
-		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
-			continue // the cluster does not know the kind
+// readPolicies looks at the policies that apply to the lab. In a cluster that others use theirs are left out.
+func (st *Status) readPolicies(ctx context.Context, kc *kube.Client, s *scope.Scope) error {
+	list, err := scope.Policies(ctx, kc)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		p := &list[i]
+		if !manifest.Isolates(p.GetKind()) || p.GetNamespace() == s.Canary {
+			continue
 		}
-		if err != nil {
-			return fmt.Errorf("read the %s: %w", resource.Resource, err)
+		if !s.Exclusive && !slices.Contains(s.Namespaces, p.GetNamespace()) && !s.Marked(p) && !s.Counts(p) {
+			continue
 		}
-		for i := range list.Items {
-			if list.Items[i].GetNamespace() == canaryNamespace {
-				continue // grading's own
-			}
-			policy := readPolicy(&list.Items[i])
-			if !policy.Valid {
-				st.blame("%s %s is refused by Cilium: %s", policy.Kind, policy.Name, policy.Reason)
-			}
-			st.Policies = append(st.Policies, policy)
+		policy := readPolicy(p)
+		if !policy.Valid {
+			st.blame("%s %s is rejected by Cilium: %s", policy.Kind, policy.Name, policy.Reason)
 		}
+		st.Policies = append(st.Policies, policy)
+	}
+	var disturbed *scope.DisturbedError
+	if err := s.Undisturbed(ctx, kc, list, true); errors.As(err, &disturbed) {
+		st.blame("%s", err)
+	} else if err != nil {
+		return err
 	}
 	return nil
 }
 
-// readPolicy reads a policy and the agents' word on it: the condition "Valid" of a Cilium policy's status.
+// readPolicy reads a policy, and whether the agents accept it: the condition "Valid" of a Cilium policy's status.
 func readPolicy(obj *unstructured.Unstructured) PolicyStatus {
 	p := PolicyStatus{
 		Kind: obj.GetKind(), Namespace: obj.GetNamespace(), Name: obj.GetName(),
@@ -355,7 +346,7 @@ func readPolicy(obj *unstructured.Unstructured) PolicyStatus {
 	return p
 }
 
-// readLabels finds what was changed on the labels of the namespaces that the lab knows.
+// readLabels finds changed labels of the lab's namespaces.
 func (st *Status) readLabels(ctx context.Context, kc *kube.Client, lab *labs.Lab) error {
 	want := namespaces(lab)
 	for _, name := range slices.Sorted(maps.Keys(want)) {
@@ -372,8 +363,8 @@ func (st *Status) readLabels(ctx context.Context, kc *kube.Client, lab *labs.Lab
 	return nil
 }
 
-// diffLabels compares a namespace's labels with what the lab deployed. Those that the system itself or a
-// distribution puts there do not count.
+// diffLabels compares a namespace's labels with what the lab deployed. Labels that Kubernetes or a distribution
+// sets do not count.
 func diffLabels(namespace string, was, is map[string]string) []NamespaceDiff {
 	var diffs []NamespaceDiff
 	for _, key := range slices.Sorted(maps.Keys(is)) {

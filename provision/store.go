@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
 )
 
 // Store is the folder of all instances, one folder each.
@@ -28,18 +29,19 @@ type Instance struct {
 
 var instanceName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$`)
 
-// checkName refuses names that no container, network or file can have.
+// checkName refuses names that a container, network or file cannot have.
 func checkName(name string) error {
 	if !instanceName.MatchString(name) {
-		return &UsageError{fmt.Errorf("instance name %q: want at most 40 lower-case letters, digits and dashes (--name gives another)", name)}
+		return &UsageError{NameError(
+			"instance name %q: must be at most 40 lowercase letters, digits and dashes; use another name", name)}
 	}
 	return nil
 }
 
-// ErrNoInstance says that there is no instance of the name.
+// ErrNoInstance reports that no instance has the name.
 var ErrNoInstance = errors.New("no such lab instance")
 
-// BusyError says that another process works on the instance.
+// BusyError reports that another process uses the instance.
 type BusyError struct {
 	Name string
 	By   string // "labctl up, process 4711"; empty: not known
@@ -50,22 +52,22 @@ func (e *BusyError) Error() string {
 	if by == "" {
 		by = "another labctl"
 	}
-	return fmt.Sprintf("the lab instance %q is in use by %s: wait for it to end", e.Name, by)
+	return fmt.Sprintf("lab instance %q is in use by %s; wait until it ends", e.Name, by)
 }
 
-// Create opens the instance of the name and makes its folder if there is none. Its State is nil when it is new.
+// Create opens an instance, or creates its folder. The State of a new one is nil.
 func (s *Store) Create(ctx context.Context, name, command string) (*Instance, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(s.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state folder of the lab instance: %w", err)
+		return nil, fmt.Errorf("create the state folder of the lab instance: %w", err)
 	}
 	return s.open(ctx, name, command)
 }
 
-// Open opens an instance to work on it; ErrNoInstance if there is none.
+// Open locks an instance to work on it. It returns ErrNoInstance if it does not exist.
 func (s *Store) Open(ctx context.Context, name, command string) (*Instance, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -82,7 +84,7 @@ func (s *Store) Open(ctx context.Context, name, command string) (*Instance, erro
 func (s *Store) unknown(name string) error {
 	names, _ := s.Names()
 	if len(names) == 0 {
-		return fmt.Errorf("%w: %q (there are none; make one with: labctl up LAB)", ErrNoInstance, name)
+		return fmt.Errorf("%w: %q (there are none; create one with: labctl up LAB)", ErrNoInstance, name)
 	}
 	return fmt.Errorf("%w: %q (there are: %s)", ErrNoInstance, name, strings.Join(names, ", "))
 }
@@ -97,7 +99,7 @@ const (
 func (s *Store) open(ctx context.Context, name, command string) (*Instance, error) {
 	inst := &Instance{Dir: filepath.Join(s.Dir, name)}
 	inst.lock = flock.New(filepath.Join(inst.Dir, lockFile), flock.SetPermissions(0o600))
-	// Whoever is about to end gets a moment.
+	// The other process may be about to end.
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
 	locked, err := inst.lock.TryLockContext(ctx, 50*time.Millisecond)
@@ -108,8 +110,9 @@ func (s *Store) open(ctx context.Context, name, command string) (*Instance, erro
 		holder, _ := os.ReadFile(filepath.Join(inst.Dir, holderFile))
 		return nil, &BusyError{Name: name, By: strings.TrimSpace(string(holder))}
 	}
-	// Only for messages: the lock itself is the kernel's, and ends with the process.
-	_ = os.WriteFile(filepath.Join(inst.Dir, holderFile), fmt.Appendf(nil, "%s, process %d\n", command, os.Getpid()), 0o600)
+	// The file serves messages only. The lock is the kernel's, and ends with the process.
+	_ = os.WriteFile(filepath.Join(inst.Dir, holderFile),
+		fmt.Appendf(nil, "%s, process %d\n", command, os.Getpid()), 0o600)
 	if inst.State, err = s.Read(name); err != nil && !errors.Is(err, ErrNoInstance) {
 		inst.Close()
 		return nil, err
@@ -117,7 +120,7 @@ func (s *Store) open(ctx context.Context, name, command string) (*Instance, erro
 	return inst, nil
 }
 
-// Read reads an instance's state without its lock: to look, not to change.
+// Read reads an instance's state without its lock, to look at it and not to change it.
 func (s *Store) Read(name string) (*State, error) {
 	path := filepath.Join(s.Dir, name, stateFile)
 	data, err := os.ReadFile(path)
@@ -132,7 +135,7 @@ func (s *Store) Read(name string) (*State, error) {
 		return nil, fmt.Errorf("read the state of lab instance %q: %s: %w", name, path, err)
 	}
 	if st.FormatVersion > stateFormat {
-		return nil, fmt.Errorf("lab instance %q was made by a newer labctl (%s): use that one", name, st.Tool)
+		return nil, fmt.Errorf("lab instance %q was created by a newer labctl (%s); use that version", name, st.Tool)
 	}
 	return &st, nil
 }
@@ -162,44 +165,23 @@ func (s *Store) Names() ([]string, error) {
 // Kubeconfig is the path of the instance's own kubeconfig.
 func (i *Instance) Kubeconfig() string { return filepath.Join(i.Dir, kubeconfigFile) }
 
-// Save writes the state; a reader or a crash sees the old or the new one, whole.
+// Save writes the state; a reader or a crash sees the old state or the new one.
 func (i *Instance) Save() error {
 	i.State.FormatVersion = stateFormat
 	data, err := json.MarshalIndent(i.State, "", "  ")
 	if err != nil {
 		return fmt.Errorf("save the state of lab instance %q: %w", i.State.Name, err)
 	}
-	if err := writeAtomic(filepath.Join(i.Dir, stateFile), append(data, '\n'), 0o600); err != nil {
+	if err := writePrivate(filepath.Join(i.Dir, stateFile), append(data, '\n')); err != nil {
 		return fmt.Errorf("save the state of lab instance %q: %w", i.State.Name, err)
 	}
 	return nil
 }
 
-// writeAtomic replaces a file with one that has reached the disk.
-func writeAtomic(path string, data []byte, perm fs.FileMode) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = f.Chmod(perm); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+// writePrivate replaces a file that only the user can read. A reader or a crash sees the old content or the new.
+func writePrivate(path string, data []byte) error {
+	return renameio.WriteFile(path, data, 0o600, renameio.WithTempDir(filepath.Dir(path)),
+		renameio.WithStaticPermissions(0o600))
 }
 
 // Remove deletes the instance's folder; its lock is held until that is done.

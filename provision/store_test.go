@@ -75,7 +75,7 @@ func TestStoreNames(t *testing.T) {
 		t.Errorf("no folder: %v, %v", names, err)
 	}
 	_, err := s.Open(context.Background(), "shop", "labctl status")
-	if !errors.Is(err, ErrNoInstance) || !strings.Contains(err.Error(), "make one with: labctl up") {
+	if !errors.Is(err, ErrNoInstance) || !strings.Contains(err.Error(), "create one with: labctl up") {
 		t.Errorf("the error is %v", err)
 	}
 	for _, name := range []string{"zoo", "shop", "bank"} {
@@ -128,7 +128,7 @@ func TestStateFilesOfAllKinds(t *testing.T) {
 		{"empty", ``, "unexpected end of JSON input"},
 		{"garbage", "\x00\x01\x02", "invalid character"},
 		{"another type", `{"phases": []}`, "cannot unmarshal"},
-		{"newer", `{"format_version": 99, "labctl_version": "9.9.9"}`, "was made by a newer labctl (9.9.9): use that one"},
+		{"newer", `{"format_version": 99, "labctl_version": "9.9.9"}`, "was created by a newer labctl (9.9.9); use that version"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -249,7 +249,7 @@ func TestLockBetweenProcesses(t *testing.T) {
 	if !errors.As(err, &busy) || busy.By != fmt.Sprintf("labctl up, process %d", cmd.Process.Pid) {
 		t.Fatalf("the error is %v", err)
 	}
-	if want := fmt.Sprintf(`the lab instance "shop" is in use by labctl up, process %d: wait for it to end`, cmd.Process.Pid); err.Error() != want {
+	if want := fmt.Sprintf(`lab instance "shop" is in use by labctl up, process %d; wait until it ends`, cmd.Process.Pid); err.Error() != want {
 		t.Errorf("got %q, want %q", err, want)
 	}
 	if took := time.Since(began); took > 5*time.Second {

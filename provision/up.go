@@ -3,13 +3,16 @@ package provision
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/labctl/labctl/cilium"
@@ -17,7 +20,7 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// UpOptions say what to bring up.
+// UpOptions say what to create.
 type UpOptions struct {
 	Lab  *labs.Lab
 	Ref  LabRef // how to read Lab again
@@ -25,12 +28,12 @@ type UpOptions struct {
 	On   string // the cluster block's provider; default the lab's first
 	Tool string // labctl's version
 
-	Adopt  bool   // an existing cluster that holds what labctl did not make may be changed
-	Retain bool   // leave what a failed run made, to look at
-	Merge  string // a kubeconfig file that is to get the cluster's context too; empty: none
+	Adopt  bool   // allow changes to objects of an existing cluster that labctl did not create
+	Retain bool   // keep what a failed run created, to inspect it
+	Merge  string // a kubeconfig file to which the cluster's context is added; empty: none
 }
 
-// run is an up, or a plan of one.
+// run is a command that works on an instance: an up, a plan of one, a reset, a down.
 type run struct {
 	m        *Manager
 	opts     UpOptions
@@ -38,13 +41,15 @@ type run struct {
 	provider Provider
 	cluster  Cluster
 	inst     *Instance // nil in a plan of something new
-	chart    *cilium.Chart
-	values   map[string]any
 
-	mu      sync.Mutex // guards inst.State and the client
-	client  *kube.Client
-	created bool // this run made the cluster
-	fresh   bool // there was no instance before this run
+	mu sync.Mutex // guards inst.State
+}
+
+// results are what the phases of one up hand on. Each is set by one phase, and read by phases that need it.
+type results struct {
+	created atomic.Bool           // phaseCluster has begun to create a cluster
+	client  result[*kube.Client]  // of phaseCluster, with signalAPI; nil in a plan without a cluster
+	chart   result[*cilium.Chart] // of phaseChart; nil if that had nothing to do
 }
 
 func (m *Manager) newRun(opts UpOptions) (*run, error) {
@@ -56,11 +61,12 @@ func (m *Manager) newRun(opts UpOptions) (*run, error) {
 	}
 	block := clusterBlock(opts.Lab, opts.On)
 	if st, err := m.Store.Read(opts.Name); err == nil && st.Lab.Name == opts.Lab.Name {
-		if opts.On == "" { // what is there goes on where it is
+		if opts.On == "" { // an instance stays where it is
 			opts.On = st.Cluster.Provider
 			block = clusterBlock(opts.Lab, opts.On)
 		}
-		if block.Provider == st.Cluster.Provider && digestOf([]any{block.Settings}) == digestOf([]any{st.Cluster.Block}) {
+		if block.Provider == st.Cluster.Provider &&
+			digestOf([]any{block.Settings}) == digestOf([]any{st.Cluster.Block}) {
 			block = st.Cluster.block()
 		}
 	}
@@ -74,8 +80,8 @@ func (m *Manager) newRun(opts UpOptions) (*run, error) {
 	}, nil
 }
 
-// clusterBlock is the lab's cluster block for a provider, one without settings if it has none; an empty provider is the
-// lab's first.
+// clusterBlock is the lab's cluster block for a provider, or one without settings if the lab has none. An empty
+// provider means the lab's first.
 func clusterBlock(lab *labs.Lab, on string) labs.Cluster {
 	if on == "" && len(lab.Clusters) > 0 {
 		return lab.Clusters[0]
@@ -85,11 +91,11 @@ func clusterBlock(lab *labs.Lab, on string) labs.Cluster {
 			return c
 		}
 	}
-	return labs.Cluster{Provider: cmp.Or(on, "kind")} // which costs nothing
+	return labs.Cluster{Provider: cmp.Or(on, "kind")} // kind costs nothing
 }
 
-// Up brings an instance up: whatever is missing is made, and only that. On failure what this run made is
-// removed again, unless it is to be retained.
+// Up creates an instance, or what is missing of it. On failure it deletes what this run created, unless opts.Retain
+// is set.
 func (m *Manager) Up(ctx context.Context, opts UpOptions) (*State, error) {
 	r, err := m.newRun(opts)
 	if err != nil {
@@ -99,78 +105,86 @@ func (m *Manager) Up(ctx context.Context, opts UpOptions) (*State, error) {
 		return nil, err
 	}
 	defer r.inst.Close()
-	if err := r.begin(); err != nil {
+	fresh, err := r.begin()
+	if err != nil {
 		return nil, err
 	}
-	if err := r.runPhases(ctx, r.phases()); err != nil {
+	var res results
+	if err := r.runPhases(ctx, r.phases(&res)); err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, r.cleanUp(err)
+		return nil, r.cleanUp(err, fresh, res.created.Load())
 	}
-	if err := r.merge(); err != nil {
+	if err := r.moveMerged(opts.Merge); err != nil {
 		return nil, err
 	}
 	return r.inst.State, nil
 }
 
-// begin takes over the state of an earlier run, or writes the first.
-func (r *run) begin() error {
+// begin checks and updates the state of an earlier run, or writes the first; fresh says that there was none.
+func (r *run) begin() (fresh bool, err error) {
 	want := ClusterState{Provider: r.provider.Name(), Block: r.block().Settings, Name: r.cluster.Name}
 	st := r.inst.State
 	if st != nil {
 		if st.Lab.Name != r.lab.Name {
-			return &UsageError{fmt.Errorf("the instance %q is of the lab %q: give this one another name with --name", st.Name, st.Lab.Name)}
+			return false, &UsageError{NameError("instance %q belongs to lab %q; use another name",
+				st.Name, st.Lab.Name)}
 		}
 		if st.Cluster.Provider != want.Provider {
-			return &UsageError{fmt.Errorf("the instance %q runs on %s: take it down first, or give this one another name with --name", st.Name, st.Cluster.Provider)}
+			return false, &UsageError{NameError("instance %q runs on %s; delete it first (labctl down), or use another name",
+				st.Name, st.Cluster.Provider)}
 		}
 		if digestOf([]any{st.Cluster.Block}) != digestOf([]any{want.Block}) {
-			return &UsageError{fmt.Errorf("the cluster block of the lab has changed since the instance %q was made: take it down first", st.Name)}
+			return false, &UsageError{fmt.Errorf("the lab's cluster block has changed since instance %q was created; delete the instance first (labctl down)", st.Name)}
 		}
 	} else {
-		r.fresh = true
+		fresh = true
 		st = &State{
-			Name: r.opts.Name, Created: r.m.Now(), Cluster: want,
+			Name: r.opts.Name, ID: strings.ToLower(rand.Text()[:8]), Created: r.m.Now(), Cluster: want,
 			Phases: map[string]PhaseState{}, External: map[string]ExternalState{}, Baseline: []Connection{},
 		}
 		r.inst.State = st
 	}
 	st.Tool, st.Lab, st.AppImage = r.opts.Tool, r.opts.Ref, r.m.Settings.AppImage
 	st.Cluster.Adopted = st.Cluster.Adopted || r.opts.Adopt
-	return r.inst.Save()
+	return fresh, r.inst.Save()
 }
 
 func (r *run) block() labs.Cluster {
 	return clusterBlock(r.lab, r.opts.On)
 }
 
-// cleanUp removes what a failed run made. Its own failure is added to the run's.
-func (r *run) cleanUp(cause error) error {
-	if r.opts.Retain || !r.created && !r.fresh {
+// cleanUp deletes what a failed run created: the cluster, or the objects in a shared one. Its own failure is added
+// to cause.
+func (r *run) cleanUp(cause error, fresh, created bool) error {
+	if r.opts.Retain || !created && !fresh {
 		return cause
 	}
-	r.report(Event{Phase: "clean-up", Kind: Began, Text: "removing what this run made (--retain keeps it)"})
-	ctx, cancel := context.WithTimeout(context.Background(), max(time.Minute, r.provider.Timeout()))
+	r.report(Event{Phase: PhaseCleanUp, Kind: Began, Text: "deleting what this run created"})
+	ctx, cancel := context.WithTimeout(context.Background(), max(time.Minute, r.m.clusterTimeout(r.provider)))
 	defer cancel()
 	start := r.m.Now()
 	var err error
-	if r.created {
+	if created {
 		err = r.provider.Delete(ctx, r.cluster)
 	} else if !r.provider.Ephemeral() {
-		err = r.removeObjects(ctx, r.alone("clean-up"))
+		err = r.removeObjects(ctx, r.standalone(PhaseCleanUp))
 	}
 	if err != nil {
-		r.report(Event{Phase: "clean-up", Kind: Failed, Text: err.Error()})
-		return errors.Join(cause, fmt.Errorf("what this run made could not be removed: %w", err))
+		r.report(Event{Phase: PhaseCleanUp, Kind: Failed, Text: err.Error()})
+		return errors.Join(cause, fmt.Errorf("cleanup failed: %w", err))
 	}
 	if err := os.Remove(filepath.Join(r.inst.Dir, stateFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return errors.Join(cause, err)
 	}
 	os.Remove(r.inst.Kubeconfig())
-	r.report(Event{Phase: "clean-up", Kind: Done, Took: r.m.Now().Sub(start)})
+	r.report(Event{Phase: PhaseCleanUp, Kind: Done, Took: r.m.Now().Sub(start)})
 	return cause
 }
+
+// PhaseCleanUp is the name under which Up reports the deletion of what a failed run created.
+const PhaseCleanUp = "clean-up"
 
 // Phases and the signals between them.
 const (
@@ -186,26 +200,66 @@ const (
 
 	signalNodes         = "nodes up"
 	signalAPI           = "api up"
-	signalInstalled     = "cilium installed" // its objects are there
-	signalNetworkImages = "network images"   // what nodes need to become Ready is loaded
+	signalInstalled     = "cilium installed" // its objects exist
+	signalNetworkImages = "network images"   // the images that nodes need to become Ready are loaded
 	signalDNS           = "dns up"
 )
 
-func (r *run) phases() []phase {
+// phases is the graph of an up: which phase needs which, and what they hand on in res.
+func (r *run) phases(res *results) []phase {
 	return []phase{
-		{phasePreflight, nil, nil, r.lookPreflight, r.preflight},
-		{phaseChart, []string{phasePreflight}, nil, r.lookChart, r.fetchChart},
-		{phaseCluster, []string{phasePreflight}, []string{signalNodes, signalAPI}, r.lookCluster, r.createCluster},
-		{phaseImages, []string{signalNodes}, []string{signalNetworkImages}, r.lookImages, r.loadImages},
-		{phaseCilium, []string{phaseChart, signalAPI}, []string{signalInstalled, signalDNS}, r.lookCilium, r.installCilium},
-		r.externalsPhase(),
-		{phaseApps, []string{signalAPI, phaseImages}, nil, r.lookApps, r.deployApps},
-		{phaseCanary, []string{signalAPI, phaseImages, signalInstalled}, nil, r.lookCanary, r.canary},
-		{phaseBaseline, []string{phaseExternals, phaseApps, phaseCanary, signalDNS}, nil, r.lookBaseline, r.baseline},
+		{name: phasePreflight, look: r.lookPreflight, do: r.preflight},
+		{
+			name: phaseChart, needs: []string{phasePreflight},
+			look: r.lookChart,
+			do: func(ctx context.Context, _ *progress) error {
+				chart, err := r.fetchChart(ctx)
+				res.chart.set(chart)
+				return err
+			},
+		},
+		{
+			name: phaseCluster, needs: []string{phasePreflight}, emits: []string{signalNodes, signalAPI},
+			look: func(ctx context.Context) (Action, error) {
+				act, client, err := r.lookCluster(ctx)
+				res.client.set(client)
+				return act, err
+			},
+			do: func(ctx context.Context, p *progress) error { return r.createCluster(ctx, p, res) },
+		},
+		{
+			name: phaseImages, needs: []string{signalNodes}, emits: []string{signalNetworkImages},
+			look: r.lookImages,
+			do:   r.loadImages,
+		},
+		{
+			name: phaseCilium, needs: []string{phaseChart, signalAPI},
+			awaits: []string{signalNetworkImages}, emits: []string{signalInstalled, signalDNS},
+			look: func(ctx context.Context) (Action, error) { return r.lookCilium(ctx, res.client.get()) },
+			do: func(ctx context.Context, p *progress) error {
+				return r.installCilium(ctx, p, res.client.get(), res.chart.get())
+			},
+		},
+		r.externalsPhase(&res.client),
+		{
+			name: phaseApps, needs: []string{signalAPI, phaseImages},
+			look: func(ctx context.Context) (Action, error) { return r.lookApps(ctx, res.client.get()) },
+			do:   func(ctx context.Context, p *progress) error { return r.deployApps(ctx, p, res.client.get()) },
+		},
+		{
+			name: phaseCanary, needs: []string{signalAPI, phaseImages, signalInstalled},
+			look: r.lookCanary,
+			do:   func(ctx context.Context, p *progress) error { return r.canary(ctx, p, res.client.get()) },
+		},
+		{
+			name: phaseBaseline, needs: []string{phaseExternals, phaseApps, phaseCanary, signalDNS},
+			look: r.lookBaseline,
+			do:   func(ctx context.Context, p *progress) error { return r.baseline(ctx, p, res.client.get()) },
+		},
 	}
 }
 
-// report hands an event on, one at a time.
+// report passes an event on, one at a time.
 func (r *run) report(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -215,7 +269,7 @@ func (r *run) report(e Event) {
 	}
 }
 
-// save changes the state and writes it.
+// save changes the state and writes it to disk.
 func (r *run) save(change func(*State)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -223,7 +277,7 @@ func (r *run) save(change func(*State)) error {
 	return r.inst.Save()
 }
 
-// state is a copy of the state; empty when there is none.
+// state is a copy of the state; empty if there is none.
 func (r *run) state() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -234,23 +288,15 @@ func (r *run) state() State {
 	st.Phases = maps.Clone(st.Phases)
 	st.External = maps.Clone(st.External)
 	st.Baseline = slices.Clone(st.Baseline)
+	st.Cluster.Merged = slices.Clone(st.Cluster.Merged)
 	return st
 }
 
-// kube is the client for the instance's cluster, which must have reached signalAPI.
+// kube opens a client by the instance's kubeconfig. It does not connect.
 func (r *run) kube() (*kube.Client, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.client != nil {
-		return r.client, nil
-	}
 	client, err := kube.Open(r.cluster.Kubeconfig, "")
 	if err != nil && r.inst.State != nil && r.provider.Ephemeral() {
-		return nil, fmt.Errorf("%w: have it written anew with: %s", err, r.inst.State.upCommand())
+		return nil, fmt.Errorf("%w: regenerate it with: %s", err, r.inst.State.upCommand())
 	}
-	if err != nil {
-		return nil, err
-	}
-	r.client = client
-	return client, nil
+	return client, err
 }

@@ -10,7 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/labs/labstest"
 )
 
 // wantError holds an error against what it is to say, and whether it is the user's.
@@ -54,7 +58,7 @@ func TestUnknownProvider(t *testing.T) {
 	t.Parallel()
 	m, _ := newManager(t, &fakeProvider{})
 	_, err := m.Up(context.Background(), UpOptions{Lab: &labs.Lab{Name: "shop", Clusters: []labs.Cluster{{Provider: "moon"}}}})
-	wantError(t, err, `no cluster provider "moon"; it has fake`, true)
+	wantError(t, err, `unknown cluster provider "moon"; known are fake`, true)
 	m.Providers["moon"] = func(labs.Cluster, *Settings, *slog.Logger) (Provider, error) {
 		return nil, errors.New("crater = -1: want a crater")
 	}
@@ -74,10 +78,10 @@ func TestBeginRefuses(t *testing.T) {
 	}{
 		{"the same lab again", func(*State) {}, ""},
 		{"the lab's text has changed", func(st *State) { st.Lab.Digest = "other" }, ""},
-		{"another lab", func(st *State) { st.Lab.Name = "bank" }, `the instance "shop" is of the lab "bank": give this one another name with --name`},
-		{"another provider", func(st *State) { st.Cluster.Provider = "kind" }, `the instance "shop" runs on kind: take it down first`},
-		{"a changed cluster block", func(st *State) { st.Cluster.Block = map[string]any{"workers": 3} }, "the cluster block of the lab has changed"},
-		{"a cluster block that was empty", func(st *State) { st.Cluster.Block = nil }, "the cluster block of the lab has changed"},
+		{"another lab", func(st *State) { st.Lab.Name = "bank" }, `instance "shop" belongs to lab "bank"; use another name`},
+		{"another provider", func(st *State) { st.Cluster.Provider = "kind" }, `instance "shop" runs on kind; delete it first`},
+		{"a changed cluster block", func(st *State) { st.Cluster.Block = map[string]any{"workers": 3} }, "the lab's cluster block has changed since instance"},
+		{"a cluster block that was empty", func(st *State) { st.Cluster.Block = nil }, "the lab's cluster block has changed since instance"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -89,11 +93,10 @@ func TestBeginRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.inst.State = r.saved(t) // as the next process reads it
-			r.fresh = false
-			err := r.begin()
+			fresh, err := r.begin()
 			if tc.want == "" {
-				if err != nil || r.fresh {
-					t.Errorf("fresh %v, error %v", r.fresh, err)
+				if err != nil || fresh {
+					t.Errorf("fresh %v, error %v", fresh, err)
 				}
 				return
 			}
@@ -108,7 +111,7 @@ func TestAdoptIsRemembered(t *testing.T) {
 	r.opts.Adopt = true
 	for range 2 {
 		r.inst.State.Lab.Name = "shop"
-		if err := r.begin(); err != nil {
+		if _, err := r.begin(); err != nil {
 			t.Fatal(err)
 		}
 		if !r.saved(t).Cluster.Adopted {
@@ -163,13 +166,13 @@ func TestUpFails(t *testing.T) {
 			{"port 80", Failure, "is taken", ""},
 		}}, UpOptions{}, "preflight: docker: does not answer — start it; port 80: is taken", nil, false},
 		{"a cluster of the name that is not ours", &fakeProvider{found: Found{State: Running}}, UpOptions{},
-			"there is a fake cluster labctl-shop already, and labctl did not make it", nil, false},
-		{"a stopped one that is not ours", &fakeProvider{found: Found{State: Stopped}}, UpOptions{}, "labctl did not make it", nil, false},
+			"fake cluster labctl-shop already exists and was not created by labctl", nil, false},
+		{"a stopped one that is not ours", &fakeProvider{found: Found{State: Stopped}}, UpOptions{}, "was not created by labctl", nil, false},
 		{"look for the cluster", &fakeProvider{findErr: full}, UpOptions{}, "cluster: no space left", nil, false},
 		{"create, and clean up", &fakeProvider{create: failing}, UpOptions{}, "cluster: no space left on device", []string{"create", "delete"}, false},
 		{"create, and retain", &fakeProvider{create: failing}, UpOptions{Retain: true}, "no space left on device", []string{"create"}, true},
 		{"create, and the clean-up too", &fakeProvider{create: failing, deleted: errors.New("device busy")}, UpOptions{},
-			"what this run made could not be removed: device busy", []string{"create", "delete"}, true},
+			"cleanup failed: device busy", []string{"create", "delete"}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -267,51 +270,110 @@ func TestUpNotesTheCluster(t *testing.T) {
 	if info, err := os.Stat(m.Store.Kubeconfig("shop")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("kubeconfig: %v, %v", info, err)
 	}
-	if _, err := os.Stat(merged); err == nil || st.Cluster.Merged != "" {
+	if _, err := os.Stat(merged); err == nil || len(st.Cluster.Merged) > 0 {
 		t.Errorf("a lab that failed is in the user's kubeconfig")
 	}
 }
 
-// TestMerge: the user's kubeconfig gets the cluster's entries, another file takes them over, and down takes them
-// away.
+// TestMerge: the user's kubeconfig files get the cluster's context, up moves it, and down removes it from all of
+// them. In a cluster of the user's, his own context of the same name stays.
 func TestMerge(t *testing.T) {
 	t.Parallel()
-	p := &fakeProvider{}
-	r, _ := newTestRun(t, p)
-	config, err := p.Kubeconfig(context.Background(), r.cluster)
-	if err != nil {
-		t.Fatal(err)
+	for _, tc := range []struct {
+		name    string
+		stays   bool
+		context string // that is added
+	}{
+		{"a cluster of labctl's", false, "fake"},
+		{"a cluster of the user's", true, "labctl-shop"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			p := &fakeProvider{stays: tc.stays, found: Found{State: Running}}
+			r, _ := newTestRun(t, p)
+			config, err := p.Kubeconfig(context.Background(), r.cluster)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(r.cluster.Kubeconfig, config, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r.inst.State.Cluster.Context = "fake"
+			first, second := filepath.Join(t.TempDir(), "config"), filepath.Join(t.TempDir(), "config")
+			if tc.stays {
+				for _, path := range []string{first, second} {
+					if err := os.WriteFile(path, config, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			has := func(path, context string) bool {
+				cfg, err := clientcmd.LoadFromFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return cfg.Contexts[context] != nil
+			}
+			for _, path := range []string{first, second} {
+				if err := r.moveMerged(path); err != nil {
+					t.Fatal(err)
+				}
+				if merged := r.saved(t).Cluster.Merged; !has(path, tc.context) || len(merged) != 1 || merged[0].Path != path {
+					t.Errorf("%s does not have the cluster, or the state not the file: %v", path, merged)
+				}
+			}
+			if has(first, tc.context) {
+				t.Error("the file before still has the cluster")
+			}
+			r.inst.State.Cluster.Provider, r.inst.State.Cluster.UID = "fake", ""
+			if err := r.inst.Save(); err != nil {
+				t.Fatal(err)
+			}
+			r.inst.Close()
+			// labctl kubeconfig --merge
+			if err := r.m.MergeKubeconfig(context.Background(), "shop", first); err != nil {
+				t.Fatal(err)
+			}
+			if merged := r.saved(t).Cluster.Merged; !has(first, tc.context) || !has(second, tc.context) || len(merged) != 2 {
+				t.Errorf("merged %v", merged)
+			}
+			if err := os.Remove(r.cluster.Kubeconfig); err != nil { // so that down has no objects to delete
+				t.Fatal(err)
+			}
+			if err := r.m.Down(context.Background(), fakeLab("shop"), "shop"); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{first, second} {
+				if has(path, tc.context) {
+					t.Errorf("%s still has the cluster after down", path)
+				}
+				if tc.stays && !has(path, "fake") {
+					t.Errorf("down removed the user's own context from %s", path)
+				}
+			}
+		})
 	}
-	if err := os.WriteFile(r.cluster.Kubeconfig, config, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r.inst.State.Cluster.Context = "fake"
-	first, second := filepath.Join(t.TempDir(), "config"), filepath.Join(t.TempDir(), "config")
-	has := func(path string) bool {
+}
+
+// TestUnmergeOfOlderLabctl: its state names one file, and the context of the instance's kubeconfig.
+func TestUnmergeOfOlderLabctl(t *testing.T) {
+	t.Parallel()
+	for _, stays := range []bool{false, true} {
+		p := &fakeProvider{stays: stays}
+		r, _ := newTestRun(t, p)
+		path := filepath.Join(t.TempDir(), "config")
+		config, _ := p.Kubeconfig(context.Background(), r.cluster)
+		if err := os.WriteFile(path, config, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.inst.State.Cluster.Context, r.inst.State.Cluster.OldMerged = "fake", path
+		if err := r.unmerge(func(kube.MergedContext) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
 		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || strings.Contains(string(data), "name: fake") != stays || r.saved(t).Cluster.OldMerged != "" {
+			t.Errorf("stays %v: %v, state %+v\n%s", stays, err, r.saved(t).Cluster, data)
 		}
-		return strings.Contains(string(data), "name: fake")
-	}
-	for _, path := range []string{first, second} {
-		r.opts.Merge = path
-		if err := r.merge(); err != nil {
-			t.Fatal(err)
-		}
-		if !has(path) || r.saved(t).Cluster.Merged != path {
-			t.Errorf("%s does not have the cluster, or the state not the file", path)
-		}
-	}
-	if has(first) {
-		t.Error("the file before still has the cluster")
-	}
-	r.inst.Close()
-	if err := r.m.Down(context.Background(), nil, "shop"); err != nil {
-		t.Fatal(err)
-	}
-	if has(second) {
-		t.Error("the user's kubeconfig still has the cluster after down")
 	}
 }
 
@@ -326,10 +388,10 @@ func TestAnotherCluster(t *testing.T) {
 	if err := os.WriteFile(r.cluster.Kubeconfig, config, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := r.lookCluster(context.Background())
-	wantError(t, err, "is not the one that labctl made: somebody has replaced it", false)
+	_, _, err := r.lookCluster(context.Background())
+	wantError(t, err, "was replaced and is not the one that labctl created", false)
 	r.inst.State.Cluster.UID = "uid-2"
-	if act, err := r.lookCluster(context.Background()); err != nil || act.Kind != Keep {
+	if act, client, err := r.lookCluster(context.Background()); err != nil || act.Kind != Keep || client == nil {
 		t.Errorf("got %+v, %v", act, err)
 	}
 }
@@ -348,10 +410,10 @@ func TestLookCluster(t *testing.T) {
 		{"was killed in it", PhaseRunning, false, Found{State: Broken}, Redo, "cluster labctl-shop (was interrupted)"},
 		{"was killed in it, all nodes run", PhaseRunning, false, Found{State: Running}, Redo, "cluster labctl-shop (was interrupted)"},
 		{"was killed while it was started", PhaseRunning, true, Found{State: Running}, Change, "cluster labctl-shop (was interrupted)"},
-		{"was killed before it was started", PhaseRunning, true, Found{State: Stopped}, Change, "cluster labctl-shop (was interrupted) (to be started: it is stopped)"},
+		{"was killed before it was started", PhaseRunning, true, Found{State: Stopped}, Change, "cluster labctl-shop (was interrupted) (stopped; to be started)"},
 		{"it is gone", PhaseDone, true, Found{State: Absent}, Redo, "cluster labctl-shop (it is gone)"},
-		{"it is stopped", PhaseDone, true, Found{State: Stopped}, Change, "cluster labctl-shop (to be started: it is stopped)"},
-		{"its kubeconfig is gone", PhaseDone, true, Found{State: Running}, Change, "cluster labctl-shop (its kubeconfig cannot be read, and is written anew)"},
+		{"it is stopped", PhaseDone, true, Found{State: Stopped}, Change, "cluster labctl-shop (stopped; to be started)"},
+		{"its kubeconfig is gone", PhaseDone, true, Found{State: Running}, Change, "cluster labctl-shop (its kubeconfig cannot be read and is regenerated)"},
 		{"a node was removed by hand", PhaseDone, true, Found{State: Broken, Detail: "gone: labctl-shop-worker"}, Redo, "cluster labctl-shop (gone: labctl-shop-worker)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -361,7 +423,7 @@ func TestLookCluster(t *testing.T) {
 			if tc.status != "" {
 				r.inst.State.Phases[phaseCluster] = PhaseState{Status: tc.status, Inputs: digestOf([]any{r.block().Settings})}
 			}
-			act, err := r.lookCluster(context.Background())
+			act, _, err := r.lookCluster(context.Background())
 			if err != nil || act.Kind != tc.want || act.Detail != tc.detail {
 				t.Errorf("got %s %q, %v; want %s %q", act.Kind, act.Detail, err, tc.want, tc.detail)
 			}
@@ -375,7 +437,8 @@ func TestPlanOfSomethingNew(t *testing.T) {
 	m, _ := newManager(t, p)
 	m.Settings.Chart = chartOf(t)
 	lab := fakeLab("shop")
-	lab.Apps = []labs.App{{Name: "web", Namespace: "default"}}
+	lab.Apps = []labs.App{{Name: "web"}}
+	labstest.Complete(lab)
 	plan, err := m.Plan(context.Background(), UpOptions{Lab: lab})
 	if err != nil {
 		t.Fatal(err)
@@ -471,7 +534,7 @@ func TestDownStillThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	inst.Close()
-	wantError(t, m.Down(context.Background(), nil, "shop"), "the cluster labctl-shop is still there: [labctl-shop-worker]", false)
+	wantError(t, m.Down(context.Background(), nil, "shop"), "cluster labctl-shop still exists: [labctl-shop-worker]", false)
 }
 
 type stubborn struct{ fakeProvider }
@@ -486,7 +549,7 @@ func TestDownWithoutKubeconfig(t *testing.T) {
 	}{
 		{"up never got that far", "", ""},
 		{"the file was removed: it is had anew", "uid-1", ""},
-		{"and it leads elsewhere now", "uid-2", "is not the one that labctl made"},
+		{"and it leads elsewhere now", "uid-2", "is not the one that labctl created"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -568,7 +631,7 @@ func TestList(t *testing.T) {
 			t.Errorf("got %+v, want %+v", list[i], want)
 		}
 	}
-	if l := list[2]; l.State != "unknown" || !strings.Contains(l.Detail, `no cluster provider "moon"`) {
+	if l := list[2]; l.State != "unknown" || !strings.Contains(l.Detail, `unknown cluster provider "moon"`) {
 		t.Errorf("got %+v", l)
 	}
 	if l := list[3]; l.State != "unknown" || !strings.Contains(l.Detail, "unexpected end of JSON input") {

@@ -1,6 +1,6 @@
-// Package hubble asks the Hubble relay of a cluster what its network does: the flows of pods with their
-// verdicts, and how the relay and its nodes are. It brings its own way in, a forward to the relay's pod, so
-// that no port has to be open.
+// Package hubble asks the Hubble relay of a cluster for the flows of pods with their verdicts, and for the status
+// of the relay and its nodes. It connects through a port forward to the relay's pod, so that no port has to be
+// open.
 package hubble
 
 import (
@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +34,9 @@ const (
 	relayPort   = "grpc"                      // of the relay's container
 )
 
-// ErrNoRelay says that the cluster has no Hubble relay.
-var ErrNoRelay = errors.New("the cluster has no Hubble relay (a lab has one unless its cilium block says hubble { relay = false })")
+// ErrNoRelay reports that the cluster has no Hubble relay.
+var ErrNoRelay = errors.New(
+	"the cluster has no Hubble relay (a lab has one unless its cilium block says hubble { relay = false })")
 
 // Client is a connection to a cluster's relay. Close it.
 type Client struct {
@@ -45,8 +45,7 @@ type Client struct {
 	observer observerpb.ObserverClient
 }
 
-// Dial connects to the relay through a forward to a pod of it that is ready. The connection ends with ctx or
-// by Close.
+// Dial connects to a ready pod of the relay through a port forward. The connection ends with ctx or Close.
 func Dial(ctx context.Context, kc *kube.Client) (*Client, error) {
 	pod, port, err := findRelay(ctx, kc)
 	if err != nil {
@@ -60,8 +59,9 @@ func Dial(ctx context.Context, kc *kube.Client) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the Hubble relay: %w", err)
 	}
-	// passthrough: the address is the forward's own; proxies of the environment have no part in it.
-	conn, err := grpc.NewClient("passthrough:///"+forward.Addr, grpc.WithTransportCredentials(creds), grpc.WithNoProxy())
+	// passthrough: the address is the forward's own, and no proxy of the environment applies.
+	conn, err := grpc.NewClient("passthrough:///"+forward.Addr, grpc.WithTransportCredentials(creds),
+		grpc.WithNoProxy())
 	if err != nil {
 		forward.Close()
 		return nil, fmt.Errorf("connect to the Hubble relay: %w", err)
@@ -76,7 +76,7 @@ func (c *Client) Close() error {
 	return err
 }
 
-// findRelay is a pod of the relay that takes requests and the port it does so on.
+// findRelay finds a ready pod of the relay and its port.
 func findRelay(ctx context.Context, kc *kube.Client) (kube.Pod, int, error) {
 	pods, err := kc.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: relayLabel})
 	if err != nil {
@@ -87,7 +87,7 @@ func findRelay(ctx context.Context, kc *kube.Client) (kube.Pod, int, error) {
 		if pod.DeletionTimestamp != nil {
 			continue
 		}
-		if !ready(&pod) {
+		if !kube.PodReady(&pod) {
 			waiting = append(waiting, fmt.Sprintf("%s (%s)", pod.Name, strings.ToLower(string(pod.Status.Phase))))
 			continue
 		}
@@ -98,21 +98,17 @@ func findRelay(ctx context.Context, kc *kube.Client) (kube.Pod, int, error) {
 				}
 			}
 		}
-		return kube.Pod{}, 0, fmt.Errorf("find the Hubble relay: pod %s/%s has no port named %q", pod.Namespace, pod.Name, relayPort)
+		return kube.Pod{}, 0, fmt.Errorf("find the Hubble relay: pod %s/%s has no port named %q",
+			pod.Namespace, pod.Name, relayPort)
 	}
 	if len(waiting) > 0 {
 		return kube.Pod{}, 0, fmt.Errorf("no pod of the Hubble relay is ready: %s", strings.Join(waiting, ", "))
 	}
-	if _, err := kc.Typed.AppsV1().Deployments(namespace).Get(ctx, "hubble-relay", metav1.GetOptions{}); apierrors.IsNotFound(err) {
+	if _, err := kc.Typed.AppsV1().Deployments(namespace).
+		Get(ctx, "hubble-relay", metav1.GetOptions{}); apierrors.IsNotFound(err) {
 		return kube.Pod{}, 0, ErrNoRelay
 	}
 	return kube.Pod{}, 0, errors.New("the Hubble relay has no pod (scaled to 0, or not scheduled yet)")
-}
-
-func ready(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
 }
 
 // relayCredentials are plain text, as the chart configures the relay's server by default, or TLS checked
@@ -129,7 +125,8 @@ func relayCredentials(ctx context.Context, kc *kube.Client) (credentials.Transpo
 		DisableServerTLS bool `json:"disable-server-tls"`
 	}
 	if err := yaml.Unmarshal([]byte(config.Data["config.yaml"]), &relay); err != nil {
-		return nil, fmt.Errorf("read the Hubble relay's configuration: ConfigMap %s/%s: %w", namespace, relayConfig, err)
+		return nil, fmt.Errorf("read the Hubble relay's configuration: ConfigMap %s/%s: %w",
+			namespace, relayConfig, err)
 	}
 	if relay.DisableServerTLS {
 		return insecure.NewCredentials(), nil
@@ -151,65 +148,55 @@ func relayCredentials(ctx context.Context, kc *kube.Client) (credentials.Transpo
 	}), nil
 }
 
-// Status is how the relay and the nodes behind it are.
+// Status is what the relay reports about itself and its nodes.
 type Status struct {
-	Connected    int      // nodes that the relay is connected to
-	Unavailable  int      // nodes that it is not
-	Missing      []string // names of nodes that are unavailable; may not be all
-	Flows        uint64   // in the nodes' buffers
-	MaxFlows     uint64   // that the buffers hold
-	Seen         uint64   // since the start
-	FlowsPerSec  float64  // over the last minute
-	Uptime       time.Duration
-	RelayVersion string
+	Connected   int      // nodes that the relay is connected to
+	Unavailable int      // nodes that it is not connected to
+	Missing     []string // names of unavailable nodes; may be incomplete
+	FlowsPerSec float64  // over the last minute
 }
 
-// Status asks the relay.
+// Status asks the relay for its status.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
 	res, err := c.observer.ServerStatus(ctx, &observerpb.ServerStatusRequest{})
 	if err != nil {
-		return nil, fmt.Errorf("ask the Hubble relay for its status: %w", plain(err))
+		return nil, fmt.Errorf("read the status of the Hubble relay: %w", plain(err))
 	}
 	return &Status{
-		Connected:    int(res.GetNumConnectedNodes().GetValue()),
-		Unavailable:  int(res.GetNumUnavailableNodes().GetValue()),
-		Missing:      res.GetUnavailableNodes(),
-		Flows:        res.GetNumFlows(),
-		MaxFlows:     res.GetMaxFlows(),
-		Seen:         res.GetSeenFlows(),
-		FlowsPerSec:  res.GetFlowsRate(),
-		Uptime:       time.Duration(res.GetUptimeNs()),
-		RelayVersion: res.GetVersion(),
+		Connected:   int(res.GetNumConnectedNodes().GetValue()),
+		Unavailable: int(res.GetNumUnavailableNodes().GetValue()),
+		Missing:     res.GetUnavailableNodes(),
+		FlowsPerSec: res.GetFlowsRate(),
 	}, nil
 }
 
-// Serves checks that the relay takes requests and is connected to every node of the cluster.
+// Serves checks that the relay accepts requests and is connected to every node of the cluster.
 func Serves(kc *kube.Client) kube.Check {
-	return kube.Check{Object: "Hubble relay", Look: func(ctx context.Context) (kube.Look, error) {
+	return kube.Check{Object: "Hubble relay", Observe: func(ctx context.Context) (kube.Status, error) {
 		nodes, err := kc.Typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return kube.Look{}, fmt.Errorf("list the nodes: %w", err)
+			return kube.Status{}, fmt.Errorf("list the nodes: %w", err)
 		}
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		client, err := Dial(ctx, kc)
 		if err != nil {
-			return kube.Look{Why: err.Error()}, nil
+			return kube.Status{Why: err.Error()}, nil
 		}
 		defer client.Close()
 		if err := client.Serving(ctx, len(nodes.Items)); err != nil {
-			return kube.Look{Why: err.Error()}, nil
+			return kube.Status{Why: err.Error()}, nil
 		}
-		return kube.Look{Ready: true}, nil
+		return kube.Status{Ready: true}, nil
 	}}
 }
 
-// Serving is nil when the relay takes requests and is connected to the given number of nodes, and else says
-// what is amiss. For seconds after the agents restart the relay itself says that it does not serve.
+// Serving returns an error if the relay does not accept requests or is not connected to the given number of nodes.
+// For some seconds after the agents restart, the relay reports that it does not serve.
 func (c *Client) Serving(ctx context.Context, nodes int) error {
 	health, err := healthpb.NewHealthClient(c.conn).Check(ctx, &healthpb.HealthCheckRequest{})
 	if err != nil {
-		return fmt.Errorf("ask the Hubble relay for its health: %w", plain(err))
+		return fmt.Errorf("read the health of the Hubble relay: %w", plain(err))
 	}
 	if health.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 		return fmt.Errorf("the Hubble relay is %s", health.GetStatus())
@@ -223,7 +210,8 @@ func (c *Client) Serving(ctx context.Context, nodes int) error {
 		if len(status.Missing) > 0 {
 			missing = " (not to " + strings.Join(status.Missing, ", ") + ")"
 		}
-		return fmt.Errorf("the Hubble relay is connected to %d of %d nodes%s", status.Connected, max(nodes, status.Connected+status.Unavailable), missing)
+		return fmt.Errorf("the Hubble relay is connected to %d of %d nodes%s",
+			status.Connected, max(nodes, status.Connected+status.Unavailable), missing)
 	}
 	return nil
 }

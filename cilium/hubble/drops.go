@@ -26,15 +26,15 @@ type Drop struct {
 	Flow                *flowpb.Flow
 }
 
-// FromNode says whether a node sent it, and no pod.
+// FromNode reports whether a node sent it, and not a pod.
 func (d Drop) FromNode() bool {
 	return slices.ContainsFunc(d.Flow.GetSource().GetLabels(), func(l string) bool {
 		return l == "reserved:host" || l == "reserved:remote-node" || l == "reserved:kube-apiserver"
 	})
 }
 
-// Drops follows the packets that policies drop, as the agents report them. It asks the agents themselves: the
-// relay sorts what it gets, and so holds everything back for up to a second.
+// Drops follows the packets that policies drop. It asks the agents themselves, since the relay sorts flows and
+// delays them by up to a second.
 type Drops struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -52,7 +52,7 @@ type subscription struct {
 	fn     func(Drop)
 }
 
-// WatchDrops begins to follow, in every agent, what was dropped since now. Close it; it ends with ctx, too.
+// WatchDrops follows, in every agent, what is dropped from now on, until ctx ends or Close is called.
 func WatchDrops(ctx context.Context, kc *kube.Client) (*Drops, error) {
 	pods, err := kc.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=cilium"})
 	if err != nil {
@@ -62,7 +62,7 @@ func WatchDrops(ctx context.Context, kc *kube.Client) (*Drops, error) {
 	d := &Drops{stop: stop, subs: map[int]subscription{}, agents: len(pods.Items)}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if pod.Status.Phase != corev1.PodRunning || !ready(pod) {
+		if pod.Status.Phase != corev1.PodRunning || !kube.PodReady(pod) {
 			continue
 		}
 		d.alive++
@@ -79,7 +79,7 @@ func WatchDrops(ctx context.Context, kc *kube.Client) (*Drops, error) {
 	return d, nil
 }
 
-// Close ends the streams and waits until they are gone.
+// Close ends the streams and waits until they have ended.
 func (d *Drops) Close() {
 	if d == nil {
 		return
@@ -88,25 +88,26 @@ func (d *Drops) Close() {
 	d.done.Wait()
 }
 
-// Complete is nil if every agent is being followed: only then does no drop mean that nothing was dropped.
+// Complete returns an error unless every agent is followed. Only then does the absence of drops mean that nothing
+// was dropped.
 func (d *Drops) Complete() error {
 	if d == nil {
-		return errors.New("no drops are followed")
+		return errors.New("drops are not being observed")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
 	case d.agents == 0:
-		return errors.New("there is no agent of Cilium")
+		return errors.New("this cluster has no Cilium agent")
 	case d.alive == d.agents:
 		return nil
 	case d.lastErr != nil:
 		return d.lastErr
 	}
-	return fmt.Errorf("%d of %d agents tell of what they drop", d.alive, d.agents)
+	return fmt.Errorf("%d of %d agents report what they drop", d.alive, d.agents)
 }
 
-// Subscribe hands fn every drop of packets that source sent, until cancel is called. fn must not wait.
+// Subscribe calls fn for every dropped packet that source sent, until cancel is called. fn must not block.
 func (d *Drops) Subscribe(source netip.Addr, fn func(Drop)) (cancel func()) {
 	return d.subscribe(subscription{source, fn})
 }
@@ -140,8 +141,8 @@ func (d *Drops) publish(drop Drop) {
 	}
 }
 
-// follow reads one agent's drops. The command in the agent ends when its standard input does, which is when
-// this connection ends, however it ends.
+// follow reads one agent's drops. The command in the agent ends with its standard input, which ends with this
+// connection.
 func (d *Drops) follow(ctx context.Context, kc *kube.Client, agent kube.Pod) error {
 	stdin, closeIn := io.Pipe()
 	out, in := io.Pipe()
@@ -155,10 +156,10 @@ func (d *Drops) follow(ctx context.Context, kc *kube.Client, agent kube.Pod) err
 				d.publish(drop)
 			}
 		}
-		_, _ = io.Copy(io.Discard, out) // whatever made the scan end, the writer must not be stuck
+		_, _ = io.Copy(io.Discard, out) // the writer must not block, whatever ended the scan
 	})
 	defer in.Close()
-	// A clock that differs from the nodes' must not lose anything; old drops have other ports.
+	// No drop must be lost because this clock differs from the nodes'. Old drops have other ports.
 	script := "hubble observe --follow --since 1s --type drop -o jsonpb & p=$!; cat >/dev/null; kill $p; wait $p"
 	_, err := kc.Stream(ctx, agent, stdin, in, io.Discard, "/bin/sh", "-c", script)
 	if err == nil {
@@ -167,7 +168,7 @@ func (d *Drops) follow(ctx context.Context, kc *kube.Client, agent kube.Pod) err
 	return err
 }
 
-// parseDrop reads a line of `hubble observe -o jsonpb`; false: it is not a drop by policy.
+// parseDrop reads a line of `hubble observe -o jsonpb`; false if it is not a policy drop.
 func parseDrop(line []byte) (Drop, bool) {
 	var res observerpb.GetFlowsResponse
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(line, &res); err != nil {

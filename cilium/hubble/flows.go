@@ -18,8 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Query says which flows are wanted. What is empty does not narrow; the fields narrow together, the values
-// of one field are alternatives.
+// Query selects flows. Empty fields select all; a flow must match every field, and one of its values.
 type Query struct {
 	From []string // source pods: "namespace/name", where the name is a prefix; "namespace/" is all of it
 	To   []string // destination pods
@@ -31,11 +30,11 @@ type Query struct {
 
 	Since  time.Time
 	Until  time.Time
-	Last   int  // the newest so many; 0: all that Since and Until leave
-	Follow bool // do not end: go on with what comes
+	Last   int  // the newest n; 0: all between Since and Until
+	Follow bool // continue with new flows
 }
 
-// Verdicts are the names that a Query takes, as Hubble spells them.
+// Verdicts are the names that a Query accepts, as in Hubble.
 func Verdicts() []string {
 	var names []string
 	for number, name := range flowpb.Verdict_name {
@@ -47,8 +46,7 @@ func Verdicts() []string {
 	return names
 }
 
-// request is the query in Hubble's terms. A filter in the list is an alternative, so that "either end"
-// takes two of them.
+// request is the query as a request to Hubble. The filters of the list are alternatives, so "either end" needs two.
 func (q Query) request() (*observerpb.GetFlowsRequest, error) {
 	filter := func() (*flowpb.FlowFilter, error) {
 		f := &flowpb.FlowFilter{
@@ -59,7 +57,7 @@ func (q Query) request() (*observerpb.GetFlowsRequest, error) {
 		for _, name := range q.Verdicts {
 			number, ok := flowpb.Verdict_value[strings.ToUpper(name)]
 			if !ok || number == int32(flowpb.Verdict_VERDICT_UNKNOWN) {
-				return nil, fmt.Errorf("verdict %q: want one of %s", name, strings.Join(Verdicts(), ", "))
+				return nil, fmt.Errorf("verdict %q: must be one of %s", name, strings.Join(Verdicts(), ", "))
 			}
 			f.Verdict = append(f.Verdict, flowpb.Verdict(number))
 		}
@@ -89,7 +87,7 @@ func (q Query) request() (*observerpb.GetFlowsRequest, error) {
 	return req, nil
 }
 
-// narrow keeps what both lists of pod prefixes name; an empty first list names everything.
+// narrow intersects two lists of pod prefixes; an empty first list means everything.
 func narrow(all, to []string) []string {
 	if len(all) == 0 {
 		return slices.Clone(to)
@@ -112,9 +110,9 @@ func narrow(all, to []string) []string {
 	return slices.Compact(both)
 }
 
-// Flows hands each flow of the query to fn, in the order of time; with Follow it goes on until ctx ends,
-// which is then no error. Besides flows the relay reports nodes that come and go, and events that were lost:
-// they too go to fn. An error of fn ends it.
+// Flows calls fn for each flow of the query, ordered by time. With Follow it continues until ctx ends, which is
+// then no error. The relay also reports nodes that join or leave, and lost events; fn gets them too. An error of fn
+// ends it.
 func (c *Client) Flows(ctx context.Context, q Query, fn func(*observerpb.GetFlowsResponse) error) error {
 	req, err := q.request()
 	if err != nil {
@@ -124,11 +122,11 @@ func (c *Client) Flows(ctx context.Context, q Query, fn func(*observerpb.GetFlow
 	defer cancel() // ends the stream when fn does not want more
 	stream, err := c.observer.GetFlows(streamCtx, req)
 	if err != nil {
-		return fmt.Errorf("ask the Hubble relay for flows: %w", plain(err))
+		return fmt.Errorf("read flows from the Hubble relay: %w", plain(err))
 	}
 	emit := fn
 	var kept []*observerpb.GetFlowsResponse
-	// The relay takes the last so many of every node: they can be cut to size when all are here.
+	// The relay returns the last n flows of every node, so the list is cut when it is complete.
 	cut := q.Last > 0 && !q.Follow
 	if cut {
 		emit = func(res *observerpb.GetFlowsResponse) error {
@@ -142,7 +140,7 @@ func (c *Client) Flows(ctx context.Context, q Query, fn func(*observerpb.GetFlow
 			break
 		}
 		if err != nil {
-			// The forward ends with ctx, too: the stream may learn of that first, and call it a broken connection.
+			// The forward ends with ctx too, and the stream may report that as a broken connection.
 			if q.Follow && ctx.Err() != nil {
 				return nil
 			}
@@ -177,7 +175,7 @@ func newest(all []*observerpb.GetFlowsResponse, n int) []*observerpb.GetFlowsRes
 	return all
 }
 
-// plain turns a gRPC status into its message: the words "rpc error: code = …" help nobody.
+// plain reduces a gRPC status to its message, without "rpc error: code = …".
 func plain(err error) error {
 	if s, ok := status.FromError(err); ok && s.Message() != "" {
 		if s.Code() == codes.Canceled {

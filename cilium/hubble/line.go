@@ -9,20 +9,20 @@ import (
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 )
 
-// Summary is a flow in the words of labctl: what people read of it, and what evidence for a verdict quotes.
+// Summary is a flow as labctl shows it to people and quotes it as evidence for a verdict.
 type Summary struct {
 	From, To string   // "default/frontend-7d4b8", an address, or a name such as "world"
 	Port     int      // destination; 0 where the protocol has none
 	Protocol string   // TCP, UDP, SCTP, ICMP, DNS, HTTP
 	Verdict  string   // forwarded, dropped, …
 	Reason   string   // of a drop: "POLICY_DENIED"
-	Side     string   // "egress" or "ingress": where it was decided; empty: not known
+	Side     string   // "egress" or "ingress": where it was decided; empty: unknown
 	Reply    bool     // of a connection that was opened the other way
 	Policies []string // that allowed or denied it: "NetworkPolicy default/backend"
 	Detail   string   // of L7: "GET /", "query backend.default.svc.cluster.local. A"
 }
 
-// Summarize puts a flow into words.
+// Summarize summarizes a flow.
 func Summarize(f *flowpb.Flow) Summary {
 	s := Summary{
 		From:    end(f.GetSource(), f.GetIP().GetSource(), f.GetSourceNames()),

@@ -23,7 +23,7 @@ import (
 // FieldManager is the name that labctl applies objects under.
 const FieldManager = "labctl"
 
-// Decode reads manifests: YAML or JSON documents, lists unrolled. name is for messages.
+// Decode reads the objects of YAML or JSON documents, and the items of lists. name is for messages.
 func Decode(name string, data []byte) ([]*unstructured.Unstructured, error) {
 	dec := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
 	var objs []*unstructured.Unstructured
@@ -57,7 +57,7 @@ func Decode(name string, data []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// NewObject is an object with a spec; a cluster-wide one has no namespace, and some kinds have no spec.
+// NewObject makes an object. A cluster-scoped one has no namespace, and some kinds have no spec.
 func NewObject(apiVersion, kind, namespace, name string, spec map[string]any) *unstructured.Unstructured {
 	obj := &unstructured.Unstructured{Object: map[string]any{}}
 	obj.SetAPIVersion(apiVersion)
@@ -80,28 +80,17 @@ func Ref(obj *unstructured.Unstructured) string {
 	return obj.GetKind() + " " + obj.GetNamespace() + "/" + obj.GetName()
 }
 
-// Apply applies the objects in order, server-side, as FieldManager, taking over fields that others set. It
-// returns what the server made of them. Objects of namespaced kinds without a namespace go to "default".
+// Apply applies the objects in order, server-side, as FieldManager, and takes over fields that others set. It
+// returns the objects as the server has them. Objects of namespaced kinds without a namespace go to "default".
 func (c *Client) Apply(ctx context.Context, objs ...*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
-	return c.apply(ctx, FieldManager, false, objs)
+	return c.ApplyAs(ctx, FieldManager, objs...)
 }
 
-// ApplyAs is Apply under another name than FieldManager.
-func (c *Client) ApplyAs(ctx context.Context, manager string, objs ...*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
-	return c.apply(ctx, manager, false, objs)
-}
-
-// DryRun is what Apply would return, with nothing changed.
-func (c *Client) DryRun(ctx context.Context, objs ...*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
-	return c.apply(ctx, FieldManager, true, objs)
-}
-
-func (c *Client) apply(ctx context.Context, manager string, dryRun bool, objs []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+// ApplyAs is Apply with another field manager.
+func (c *Client) ApplyAs(ctx context.Context, manager string,
+	objs ...*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
 	force := true
 	opts := metav1.PatchOptions{FieldManager: manager, Force: &force}
-	if dryRun {
-		opts.DryRun = []string{metav1.DryRunAll}
-	}
 	applied := make([]*unstructured.Unstructured, 0, len(objs))
 	for _, obj := range objs {
 		res, obj, err := c.resource(obj)
@@ -121,7 +110,8 @@ func (c *Client) apply(ctx context.Context, manager string, dryRun bool, objs []
 	return applied, nil
 }
 
-// Delete deletes the objects; one that is not there is no error.
+// Delete deletes the objects. One that does not exist is not an error. An object with a UID, as read from the
+// cluster, is deleted only if it still has that UID.
 func (c *Client) Delete(ctx context.Context, objs ...*unstructured.Unstructured) error {
 	background := metav1.DeletePropagationBackground
 	for _, obj := range objs {
@@ -132,7 +122,14 @@ func (c *Client) Delete(ctx context.Context, objs ...*unstructured.Unstructured)
 		if err != nil {
 			return fmt.Errorf("delete %s: %w", Ref(obj), err)
 		}
-		err = res.Delete(ctx, obj.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
+		opts := metav1.DeleteOptions{PropagationPolicy: &background}
+		if uid := obj.GetUID(); uid != "" {
+			opts.Preconditions = &metav1.Preconditions{UID: &uid}
+		}
+		err = res.Delete(ctx, obj.GetName(), opts)
+		if apierrors.IsConflict(err) && opts.Preconditions != nil {
+			continue // another one of its name is there
+		}
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete %s: %w", Ref(obj), err)
 		}
@@ -140,7 +137,7 @@ func (c *Client) Delete(ctx context.Context, objs ...*unstructured.Unstructured)
 	return nil
 }
 
-// Get returns the object as it is in the cluster; nil if it is not there.
+// Get returns the object as it is in the cluster; nil if it does not exist.
 func (c *Client) Get(ctx context.Context, obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	res, obj, err := c.resource(obj)
 	if meta.IsNoMatchError(err) {
@@ -159,8 +156,9 @@ func (c *Client) Get(ctx context.Context, obj *unstructured.Unstructured) (*unst
 	return got, nil
 }
 
-// resource is where the object's kind lives; the object comes back with its namespace filled in.
-func (c *Client) resource(obj *unstructured.Unstructured) (dynamic.ResourceInterface, *unstructured.Unstructured, error) {
+// resource is the API resource of the object's kind. The object is returned with its namespace filled in.
+func (c *Client) resource(
+	obj *unstructured.Unstructured) (dynamic.ResourceInterface, *unstructured.Unstructured, error) {
 	mapping, err := c.mapping(obj.GroupVersionKind())
 	if err != nil {
 		return nil, obj, err
@@ -175,27 +173,25 @@ func (c *Client) resource(obj *unstructured.Unstructured) (dynamic.ResourceInter
 	return c.Dynamic.Resource(mapping.Resource).Namespace(obj.GetNamespace()), obj, nil
 }
 
-// mapping finds the resource of a kind; a kind that is not known is looked up afresh, since CRDs come late.
+// mapping finds the resource of a kind. An unknown kind is looked up again, since CRDs may have been added.
 func (c *Client) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	if !meta.IsNoMatchError(err) {
 		return mapping, err
 	}
-	c.resetting.Lock()
 	c.mapper.Reset()
-	c.resetting.Unlock()
 	return c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 }
 
-// Replace puts an object in the place of a live one, with nothing left of what others set in it. What the
-// server alone gives, such as a service's address, stays.
+// Replace replaces a live object, with all fields that others set. What only the server sets, such as a service's
+// address, stays.
 func (c *Client) Replace(ctx context.Context, obj *unstructured.Unstructured) error {
 	res, obj, err := c.resource(obj)
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", Ref(obj), err)
 	}
 	obj = obj.DeepCopy()
-	// A controller may be at work on it, too, and only changes its status.
+	// A controller may change its status at the same time.
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		live, err := res.Get(ctx, obj.GetName(), metav1.GetOptions{})
 		if err != nil {

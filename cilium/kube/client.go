@@ -1,13 +1,15 @@
-// Package kube is the Kubernetes API as labctl uses it: a client from a kubeconfig, server-side apply,
-// waiting that can say why it waits, commands in pods and connections to them. It knows nothing of labs,
-// and of Cilium only that it may take a while to come up.
+// Package kube is the Kubernetes API as labctl uses it: a client from a kubeconfig, server-side apply, waits that
+// report why they wait, commands in pods and port forwards. It knows nothing of labs.
 package kube
 
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"os"
-	"sync"
+	"path"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -28,19 +30,23 @@ type Client struct {
 	Typed   kubernetes.Interface
 	Dynamic dynamic.Interface
 
-	cache     discovery.CachedDiscoveryInterface
-	mapper    *restmapper.DeferredDiscoveryRESTMapper
-	resetting sync.Mutex
+	cache  discovery.CachedDiscoveryInterface
+	mapper meta.ResettableRESTMapper
+	exec   Executor // nil: by Config
 }
 
-// Open makes a client for a context of the kubeconfig file; an empty context is the file's current one. It
-// does not connect.
-func Open(path, contextName string) (*Client, error) {
-	if _, err := os.Stat(path); err != nil {
+// Executor runs a command in a pod, and returns its exit code.
+type Executor func(ctx context.Context, pod Pod, stdin io.Reader, stdout, stderr io.Writer,
+	command ...string) (int, error)
+
+// Open makes a client for a context of the kubeconfig file; an empty context means the current one. It does not
+// connect.
+func Open(file, contextName string) (*Client, error) {
+	if _, err := os.Stat(file); err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
 	raw := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		&clientcmd.ClientConfigLoadingRules{ExplicitPath: path},
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: file},
 		&clientcmd.ConfigOverrides{CurrentContext: contextName},
 	)
 	return New(raw)
@@ -64,8 +70,9 @@ func New(raw clientcmd.ClientConfig) (*Client, error) {
 	config.UserAgent = "labctl"
 	// The defaults (5 a second) are for controllers; an up is one burst.
 	config.QPS, config.Burst = 200, 400
-	// Warnings (a deprecated API in a chart) would otherwise go to standard error in the middle of a line.
+	// Warnings, such as those about a deprecated API in a chart, would go to standard error in the middle of a line.
 	config.WarningHandler = rest.NoWarnings{}
+	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return requestDeadline{rt, requestTimeout} })
 	typed, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
@@ -74,23 +81,91 @@ func New(raw clientcmd.ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
+	return For(config, raw, typed, dyn), nil
+}
+
+// For makes a client of the interfaces that it talks through.
+func For(config *rest.Config, raw clientcmd.ClientConfig, typed kubernetes.Interface, dyn dynamic.Interface) *Client {
 	cache := memory.NewMemCacheClient(typed.Discovery())
 	return &Client{
 		Config: config, Raw: raw, Typed: typed, Dynamic: dyn,
 		cache: cache, mapper: restmapper.NewDeferredDiscoveryRESTMapper(cache),
-	}, nil
+	}
 }
 
-// UID tells this cluster from any other: the UID of the namespace kube-system.
+// NewWith makes a client from its parts. Tests use it without an API server; see package kubetest.
+func NewWith(typed kubernetes.Interface, dyn dynamic.Interface, mapper meta.ResettableRESTMapper,
+	exec Executor) *Client {
+	return &Client{Config: &rest.Config{}, Typed: typed, Dynamic: dyn, mapper: mapper, exec: exec}
+}
+
+// WithExec is the client with another way to run commands in pods.
+func (c *Client) WithExec(exec Executor) *Client {
+	other := *c
+	other.exec = exec
+	return &other
+}
+
+// requestTimeout limits a request that nothing else limits. rest.Config's own Timeout would also end watches, logs
+// that are followed, and commands in pods.
+const requestTimeout = time.Minute
+
+// requestDeadline is a RoundTripper that gives requests a deadline if they have none and are not streams.
+type requestDeadline struct {
+	next    http.RoundTripper
+	timeout time.Duration
+}
+
+func (d requestDeadline) RoundTrip(req *http.Request) (*http.Response, error) {
+	if _, limited := req.Context().Deadline(); limited || isStream(req.URL) {
+		return d.next.RoundTrip(req)
+	}
+	ctx, cancel := context.WithTimeoutCause(req.Context(), d.timeout, fmt.Errorf("no answer within %s", d.timeout))
+	res, err := d.next.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		if ctx.Err() != nil && req.Context().Err() == nil {
+			err = context.Cause(ctx)
+		}
+		cancel()
+		return nil, err
+	}
+	res.Body = &cancelOnClose{res.Body, cancel}
+	return res, nil
+}
+
+// isStream reports whether a request stays open: a watch, a log that is followed, or a connection to a pod.
+func isStream(u *url.URL) bool {
+	switch path.Base(u.Path) {
+	case "exec", "attach", "portforward", "proxy":
+		return true
+	}
+	return u.Query().Has("watch") || u.Query().Has("follow")
+}
+
+// WrappedRoundTripper lets client-go find the transport below.
+func (d requestDeadline) WrappedRoundTripper() http.RoundTripper { return d.next }
+
+// cancelOnClose ends a request's context when its response has been read.
+type cancelOnClose struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (b *cancelOnClose) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// UID identifies the cluster: it is the UID of the namespace kube-system.
 func (c *Client) UID(ctx context.Context) (string, error) {
 	ns, err := c.Typed.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("ask the cluster who it is: %w", err)
+		return "", fmt.Errorf("read the UID of namespace kube-system: %w", err)
 	}
 	return string(ns.UID), nil
 }
 
-// WaitAPI waits until the API server says that it is ready, or until the timeout with its last error.
+// WaitAPI waits until the API server reports that it is ready. After the timeout it returns the last error.
 func (c *Client) WaitAPI(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -10,8 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Differs finds a field of want's spec that live has not, or has otherwise, and says what live has there; what the API server added is no difference.
-// Maps of labels must be the same: one label more, and another policy selects the pod.
+// Differs finds a field of want's spec that live lacks or has with another value, and returns live's value. Fields
+// that only live has are no difference, since the API server adds some; but maps of labels must be equal, since
+// policies select by them.
 func Differs(want, live *unstructured.Unstructured) (field, got string) {
 	return differs("spec", want.Object["spec"], live.Object["spec"])
 }
@@ -23,7 +24,8 @@ func differs(path string, want, live any) (field, got string) {
 		if !ok {
 			return path, text(live)
 		}
-		if name := path[strings.LastIndexByte(path, '.')+1:]; (name == "labels" || name == "matchLabels" || name == "selector") && len(have) != len(want) {
+		if name := path[strings.LastIndexByte(path, '.')+1:]; (name == "labels" || name == "matchLabels" ||
+			name == "selector") && len(have) != len(want) {
 			return path, text(live)
 		}
 		for _, key := range slices.Sorted(maps.Keys(want)) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -19,28 +20,74 @@ type Pod struct{ Namespace, Name, Container string }
 
 func (p Pod) String() string { return p.Namespace + "/" + p.Name }
 
-// Output is what a command in a pod printed. The exit code is the runtime's word for it; where much depends
-// on it, let the command print an end marker and look for that.
+// Output is the output of a command in a pod. The exit code comes from the container runtime; where much depends on
+// it, let the command print an end marker and look for that.
 type Output struct {
 	Stdout, Stderr []byte
 	Code           int
 }
 
-// Exec runs a command in a pod. A command that ran and failed is no error, but an Output with its code.
+// maxOutput bounds what Exec keeps of each stream. What an agent says of the largest clusters is some megabytes.
+const maxOutput = 64 << 20
+
+// Exec runs a command in a pod. A command that ran and failed is not an error, but an Output with its exit code.
+// One that prints more than 64 MiB is stopped, with an error.
 func (c *Client) Exec(ctx context.Context, pod Pod, stdin io.Reader, command ...string) (Output, error) {
-	var stdout, stderr bytes.Buffer
-	code, err := c.Stream(ctx, pod, stdin, &stdout, &stderr, command...)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	tooMuch := fmt.Errorf("exec in pod %s: the command printed more than %d MiB", pod, maxOutput>>20)
+	// Without the cancelling the output would be read, and thrown away, for as long as there is some.
+	full := func() { cancel(tooMuch) }
+	stdout, stderr := &bounded{left: maxOutput, full: full}, &bounded{left: maxOutput, full: full}
+	code, err := c.Stream(ctx, pod, stdin, stdout, stderr, command...)
+	if context.Cause(ctx) == tooMuch {
+		err = tooMuch
+	}
 	return Output{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Code: code}, err
 }
 
-// Stream is Exec for a command whose output is wanted while it runs. It returns the command's exit code.
-func (c *Client) Stream(ctx context.Context, pod Pod, stdin io.Reader, stdout, stderr io.Writer, command ...string) (int, error) {
+// bounded is a buffer that takes no more than some bytes, and calls full when there are more.
+type bounded struct {
+	bytes.Buffer
+	left int
+	full func()
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if len(p) > b.left {
+		b.Buffer.Write(p[:b.left])
+		b.left = 0
+		b.full()
+		return 0, io.ErrShortBuffer
+	}
+	b.left -= len(p)
+	return b.Buffer.Write(p)
+}
+
+// NoProgramError says that a container's image does not have the command that was to be run.
+type NoProgramError struct{ Err error }
+
+func (e *NoProgramError) Error() string { return e.Err.Error() }
+func (e *NoProgramError) Unwrap() error { return e.Err }
+
+// noProgram recognizes the messages of container runtimes, the only reason that the API passes on for a command
+// that did not start: runc's and crun's for "exec: not found" and for a path that does not exist.
+func noProgram(err error) bool {
+	return strings.Contains(err.Error(), "no such file") || strings.Contains(err.Error(), "not found in $PATH")
+}
+
+// Stream is Exec for a command whose output is needed while it runs. It returns the command's exit code.
+func (c *Client) Stream(ctx context.Context, pod Pod, stdin io.Reader, stdout, stderr io.Writer,
+	command ...string) (int, error) {
+	if c.exec != nil {
+		return c.exec(ctx, pod, stdin, stdout, stderr, command...)
+	}
 	req := c.Typed.CoreV1().RESTClient().Post().
 		Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{
 			Container: pod.Container, Command: command, Stdin: stdin != nil, Stdout: true, Stderr: true,
 		}, scheme.ParameterCodec)
-	// WebSockets are what API servers speak now; a proxy or an old one may know SPDY only.
+	// API servers use WebSockets now; a proxy or an old API server may know SPDY only.
 	spdy, err := remotecommand.NewSPDYExecutor(c.Config, "POST", req.URL())
 	if err != nil {
 		return 0, fmt.Errorf("exec in pod %s: %w", pod, err)
@@ -50,7 +97,7 @@ func (c *Client) Stream(ctx context.Context, pod Pod, stdin io.Reader, stdout, s
 		return 0, fmt.Errorf("exec in pod %s: %w", pod, err)
 	}
 	exec, err := remotecommand.NewFallbackExecutor(web, spdy, func(err error) bool {
-		// SPDY's would wait for the API server's answer whatever the context says.
+		// SPDY would wait for the API server's answer after the context has ended.
 		return ctx.Err() == nil && (httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err))
 	})
 	if err != nil {
@@ -62,7 +109,11 @@ func (c *Client) Stream(ctx context.Context, pod Pod, stdin io.Reader, stdout, s
 		return exit.ExitStatus(), nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("exec in pod %s: %w", pod, err)
+		failed := fmt.Errorf("exec in pod %s: %w", pod, err)
+		if noProgram(err) {
+			failed = &NoProgramError{failed}
+		}
+		return 0, failed
 	}
 	return 0, nil
 }

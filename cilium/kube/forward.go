@@ -13,20 +13,20 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 )
 
-// Forward is a way from this machine to a port of a pod. Close it.
+// Forward is a port forward from this machine to a pod. Close it.
 type Forward struct {
 	Addr string // 127.0.0.1:port
 	stop context.CancelFunc
 	done chan error
 }
 
-// Close ends the forward and waits until its goroutine is gone.
+// Close ends the forward and waits until its goroutine has ended.
 func (f *Forward) Close() {
 	f.stop()
 	<-f.done
 }
 
-// Forward opens a way to a port of a pod; it ends with ctx or by Close.
+// Forward forwards a local port to a port of a pod, until ctx ends or Close is called.
 func (c *Client) Forward(ctx context.Context, pod Pod, port int) (*Forward, error) {
 	fail := func(err error) (*Forward, error) {
 		return nil, fmt.Errorf("forward to port %d of pod %s: %w", port, pod, err)
@@ -41,12 +41,14 @@ func (c *Client) Forward(ctx context.Context, pod Pod, port int) (*Forward, erro
 	if err != nil {
 		return fail(err)
 	}
-	dialer := portforward.NewFallbackDialer(web, spdy.NewDialer(upgrader, &http.Client{Transport: tripper}, "POST", url),
+	dialer := portforward.NewFallbackDialer(web,
+		spdy.NewDialer(upgrader, &http.Client{Transport: tripper}, "POST", url),
 		func(err error) bool { return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err) })
 
 	ctx, stop := context.WithCancel(ctx)
 	ready, done := make(chan struct{}), make(chan error, 1)
-	forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"}, []string{"0:" + strconv.Itoa(port)}, ready, io.Discard, io.Discard)
+	forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"},
+		[]string{"0:" + strconv.Itoa(port)}, ready, io.Discard, io.Discard)
 	if err != nil {
 		stop()
 		return fail(err)
@@ -62,7 +64,7 @@ func (c *Client) Forward(ctx context.Context, pod Pod, port int) (*Forward, erro
 			err = ctx.Err()
 		}
 		return fail(err)
-	case <-ctx.Done(): // dialling a node that is gone takes half a minute, and knows no context
+	case <-ctx.Done(): // dialing a node that is gone takes half a minute and ignores the context
 		stop()
 		return fail(context.Cause(ctx))
 	case <-ready:

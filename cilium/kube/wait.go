@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -10,61 +11,61 @@ import (
 // Check is something to wait for.
 type Check struct {
 	Object string // "Deployment kube-system/hubble-relay"
-	// Look says how it is now. An error counts as not ready, for its own reason.
-	Look func(ctx context.Context) (Look, error)
+	// Observe reports its state now. An error counts as not ready.
+	Observe func(ctx context.Context) (Status, error)
 }
 
-// Look is what a Check saw.
-type Look struct {
+// Status is what a Check observed.
+type Status struct {
 	Ready bool
-	Why   string // it is not ready: the last event, a container's error
-	// Hopeless: what Why says does not go away by waiting, such as a crash loop.
-	Hopeless bool
-	// Explain finds out more, at the cost of further requests; nil: there is no more.
-	Explain func(ctx context.Context) (Look, error)
+	Why   string // why it is not ready: the last event, a container's error
+	// Terminal says that waiting does not help, as in a crash loop.
+	Terminal bool
+	// Explain finds the reason with further requests; nil: there is none to find.
+	Explain func(ctx context.Context) (Status, error)
 }
 
-// explain is the look with all that can be found out.
-func (l Look) explain(ctx context.Context) Look {
+// explain is the status with everything that Explain finds out.
+func (l Status) explain(ctx context.Context) Status {
 	if l.Explain == nil {
 		return l
 	}
 	more, err := l.Explain(ctx)
 	if err != nil {
-		return Look{Why: err.Error()}
+		return Status{Why: err.Error()}
 	}
 	return more
 }
 
-// See looks at a check once, and finds out why it is not ready.
-func (c Check) See(ctx context.Context) Look {
-	look, err := c.Look(ctx)
+// Explain observes the object once, and says why the object is not ready.
+func (c Check) Explain(ctx context.Context) Status {
+	look, err := c.Observe(ctx)
 	if err != nil {
-		return Look{Why: err.Error()}
+		return Status{Why: err.Error()}
 	}
 	return look.explain(ctx)
 }
 
-// Waiting says how to wait.
-type Waiting struct {
+// Waiter is how to wait.
+type Waiter struct {
 	Timeout time.Duration
-	// Patience is how long a check may look hopeless before the wait is given up; default 45 s. It is not
-	// zero, because images may be on their way and a first crash may be the last.
-	Patience time.Duration
-	// Progress gets a line whenever what is waited for changes.
+	// TerminalGrace is how long a check may be terminal before Wait gives up; default 45 s. It is not zero, because
+	// images may be loading and a container may crash only once.
+	TerminalGrace time.Duration
+	// Progress gets a line whenever the reason for waiting changes.
 	Progress func(string)
 }
 
-// NotReadyError says what was waited for in vain.
+// NotReadyError lists what did not become ready.
 type NotReadyError struct {
-	After time.Duration
-	Unmet []Unmet
+	After   time.Duration
+	Pending []Pending
 }
 
-// Unmet is a Check that did not become ready, and why.
-type Unmet struct{ Object, Why string }
+// Pending is a Check that did not become ready, and why.
+type Pending struct{ Object, Why string }
 
-func (u Unmet) String() string {
+func (u Pending) String() string {
 	if u.Why == "" {
 		return u.Object
 	}
@@ -72,66 +73,83 @@ func (u Unmet) String() string {
 }
 
 func (e *NotReadyError) Error() string {
-	lines := make([]string, len(e.Unmet))
-	for i, u := range e.Unmet {
+	lines := make([]string, len(e.Pending))
+	for i, u := range e.Pending {
 		lines[i] = u.String()
 	}
 	return fmt.Sprintf("not ready after %s: %s", e.After.Round(time.Second), strings.Join(lines, "; "))
 }
 
 const (
-	interval        = 200 * time.Millisecond // between looks
-	explainEvery    = time.Second            // while nodes start pods, they need the API server for other things
-	defaultPatience = 45 * time.Second
+	interval             = 200 * time.Millisecond // between observations
+	explainEvery         = time.Second            // while nodes start pods, they need the API server for other things
+	defaultTerminalGrace = 45 * time.Second
+	// A request that gets no answer ends after observeTimeout, or with the wait, but not before minObserveTimeout.
+	observeTimeout    = 15 * time.Second
+	minObserveTimeout = 2 * time.Second
 )
 
-// Wait waits until all checks are ready at the same time or were so once, in turn; else it returns a
-// *NotReadyError, or the context's error.
-func (w Waiting) Wait(ctx context.Context, checks ...Check) error {
-	start := time.Now()
-	patience := w.Patience
-	if patience == 0 {
-		patience = defaultPatience
+// waited is a check that is waited for.
+type waited struct {
+	Check
+	ready         bool
+	terminalSince time.Time
+	explained     Status
+	explainedAt   time.Time
+}
+
+// observe reports the state of the check, unless it has been ready.
+func (c *waited) observe(ctx context.Context, timeout time.Duration) Status {
+	if c.ready {
+		return Status{Ready: true}
 	}
-	hopeless := make([]time.Time, len(checks))
-	explained := make([]struct {
-		Look
-		at time.Time
-	}, len(checks))
-	ready := make([]bool, len(checks))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout.Round(time.Second)))
+	defer cancel()
+	look, err := c.Observe(ctx)
+	if err == nil && look.Explain != nil && !look.Ready {
+		if time.Since(c.explainedAt) > explainEvery {
+			c.explained, c.explainedAt = look.explain(ctx), time.Now()
+		}
+		look = c.explained
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		look = Status{Why: err.Error()}
+	}
+	c.ready = look.Ready
+	switch {
+	case !look.Terminal:
+		c.terminalSince = time.Time{}
+	case c.terminalSince.IsZero():
+		c.terminalSince = time.Now()
+	}
+	return look
+}
+
+// Wait waits until each check has been ready once. Otherwise it returns a *NotReadyError, or the context's error.
+func (w Waiter) Wait(ctx context.Context, checks ...Check) error {
+	start := time.Now()
+	patience := cmp.Or(w.TerminalGrace, defaultTerminalGrace)
+	list := make([]*waited, len(checks))
+	for i, c := range checks {
+		list[i] = &waited{Check: c}
+	}
 	var shown string
 	for {
-		var unmet []Unmet
+		var unmet []Pending
 		giveUp := false
-		for i, c := range checks {
-			if ready[i] {
-				continue
-			}
-			look, err := c.Look(ctx)
+		for _, c := range list {
+			look := c.observe(ctx, min(observeTimeout, max(minObserveTimeout, w.Timeout-time.Since(start))))
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err != nil {
-				look = Look{Why: err.Error()}
-			}
-			if ready[i] = look.Ready; look.Ready {
+			if look.Ready {
 				continue
 			}
-			if look.Explain != nil {
-				if last := &explained[i]; time.Since(last.at) > explainEvery {
-					last.Look, last.at = look.explain(ctx), time.Now()
-				}
-				look = explained[i].Look
-			}
-			unmet = append(unmet, Unmet{c.Object, look.Why})
-			switch {
-			case !look.Hopeless:
-				hopeless[i] = time.Time{}
-			case hopeless[i].IsZero():
-				hopeless[i] = time.Now()
-			case time.Since(hopeless[i]) > patience:
-				giveUp = true
-			}
+			unmet = append(unmet, Pending{c.Object, look.Why})
+			giveUp = giveUp || !c.terminalSince.IsZero() && time.Since(c.terminalSince) > patience
 		}
 		if len(unmet) == 0 {
 			return nil

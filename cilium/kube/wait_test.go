@@ -10,9 +10,9 @@ import (
 )
 
 // seen is a check that sees the looks in turn, the last one from then on.
-func seen(object string, looks ...Look) Check {
+func seen(object string, looks ...Status) Check {
 	i := 0
-	return Check{object, func(context.Context) (Look, error) {
+	return Check{object, func(context.Context) (Status, error) {
 		look := looks[min(i, len(looks)-1)]
 		i++
 		return look, nil
@@ -21,24 +21,24 @@ func seen(object string, looks ...Look) Check {
 
 func TestWait(t *testing.T) {
 	t.Parallel()
-	failing := Check{"Nodes", func(context.Context) (Look, error) { return Look{}, errors.New("connection refused") }}
-	pulling := Look{Why: "container web: ErrImagePull: not found", Hopeless: true}
+	failing := Check{"Nodes", func(context.Context) (Status, error) { return Status{}, errors.New("connection refused") }}
+	pulling := Status{Why: "container web: ErrImagePull: not found", Terminal: true}
 	for _, tc := range []struct {
 		name   string
-		wait   Waiting
+		wait   Waiter
 		checks []Check
 		want   string // in the error; empty: none
 	}{
-		{"nothing to wait for", Waiting{}, nil, ""},
-		{"ready at once", Waiting{}, []Check{seen("A", Look{Ready: true})}, ""},
-		{"ready in the end", Waiting{Timeout: 5 * time.Second}, []Check{seen("A", Look{Why: "starting"}, Look{Ready: true}), seen("B", Look{Ready: true}, Look{})}, ""},
-		{"the timeout names all that is not ready, and why", Waiting{Timeout: time.Millisecond},
-			[]Check{seen("A", Look{Why: "0 of 1 pods are available"}), seen("B", Look{Ready: true}), seen("C", Look{})},
+		{"nothing to wait for", Waiter{}, nil, ""},
+		{"ready at once", Waiter{}, []Check{seen("A", Status{Ready: true})}, ""},
+		{"ready in the end", Waiter{Timeout: 5 * time.Second}, []Check{seen("A", Status{Why: "starting"}, Status{Ready: true}), seen("B", Status{Ready: true}, Status{})}, ""},
+		{"the timeout names all that is not ready, and why", Waiter{Timeout: time.Millisecond},
+			[]Check{seen("A", Status{Why: "0 of 1 pods are available"}), seen("B", Status{Ready: true}), seen("C", Status{})},
 			"not ready after 0s: A: 0 of 1 pods are available; C"},
-		{"an error is a reason", Waiting{Timeout: time.Millisecond}, []Check{failing}, "Nodes: connection refused"},
-		{"hopeless is given up before the timeout", Waiting{Timeout: time.Hour, Patience: time.Millisecond}, []Check{seen("A", pulling)}, "A: container web: ErrImagePull: not found"},
-		{"what was hopeless once may get better", Waiting{Timeout: 5 * time.Second, Patience: 300 * time.Millisecond},
-			[]Check{seen("A", pulling, Look{Why: "starting"}, pulling, Look{Why: "starting"}, Look{Ready: true})}, ""},
+		{"an error is a reason", Waiter{Timeout: time.Millisecond}, []Check{failing}, "Nodes: connection refused"},
+		{"hopeless is given up before the timeout", Waiter{Timeout: time.Hour, TerminalGrace: time.Millisecond}, []Check{seen("A", pulling)}, "A: container web: ErrImagePull: not found"},
+		{"what was hopeless once may get better", Waiter{Timeout: 5 * time.Second, TerminalGrace: 300 * time.Millisecond},
+			[]Check{seen("A", pulling, Status{Why: "starting"}, pulling, Status{Why: "starting"}, Status{Ready: true})}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +62,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	cause := errors.New("the user pressed Ctrl-C")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	start := time.Now()
-	err := Waiting{Timeout: time.Hour, Progress: func(string) { cancel(cause) }}.Wait(ctx, seen("A", Look{Why: "starting"}))
+	err := Waiter{Timeout: time.Hour, Progress: func(string) { cancel(cause) }}.Wait(ctx, seen("A", Status{Why: "starting"}))
 	if !errors.Is(err, cause) {
 		t.Errorf("the error is %v", err)
 	}
@@ -75,8 +75,8 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 func TestWaitProgress(t *testing.T) {
 	t.Parallel()
 	var lines []string
-	err := Waiting{Timeout: time.Minute, Progress: func(line string) { lines = append(lines, line) }}.Wait(context.Background(),
-		seen("A", Look{Why: "one"}, Look{Why: "one"}, Look{Why: "two"}, Look{Ready: true}))
+	err := Waiter{Timeout: time.Minute, Progress: func(line string) { lines = append(lines, line) }}.Wait(context.Background(),
+		seen("A", Status{Why: "one"}, Status{Why: "one"}, Status{Why: "two"}, Status{Ready: true}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,11 +12,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Watch calls changed whenever an object of the kinds has come, gone, or become other than it was: in its labels,
-// its spec, or the conditions of its status. It returns when it has seen what is there, which is no change, and
-// goes on until ctx ends; a connection that breaks is made anew. Kinds that the cluster does not know are left out.
-// changed may be called by several goroutines at the same time, and must not wait.
-func (c *Client) Watch(ctx context.Context, kinds []schema.GroupVersionResource, changed func(*unstructured.Unstructured)) error {
+// Watch calls changed whenever an object of the kinds is created, deleted, or changed in its labels, spec or status
+// conditions. It returns when it has seen the existing objects, for which changed is not called, and watches until
+// ctx ends, over broken connections. Kinds that the cluster does not know are skipped. changed may be called
+// concurrently, and must not block.
+func (c *Client) Watch(ctx context.Context, kinds []schema.GroupVersionResource,
+	changed func(*unstructured.Unstructured)) error {
 	factory := dynamicinformer.NewDynamicSharedInformerFactory(c.Dynamic, 0)
 	for _, kind := range kinds {
 		if _, err := c.mapper.ResourceFor(kind); meta.IsNoMatchError(err) {
@@ -58,7 +59,7 @@ func (c *Client) Watch(ctx context.Context, kinds []schema.GroupVersionResource,
 	return nil
 }
 
-// same says whether an object is still what it was, as far as policies and pods go.
+// same reports whether an object has not changed in what matters for policies and pods.
 func same(before, now *unstructured.Unstructured) bool {
 	part := func(obj *unstructured.Unstructured) []any {
 		conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")

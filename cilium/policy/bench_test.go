@@ -139,7 +139,7 @@ func compile(b *testing.B, files []manifest.File) []*policy.Policy {
 	return policies
 }
 
-// BenchmarkSubmission parses three policies and judges 30 probes: one submission of a batch.
+// BenchmarkSubmission parses three policies and evaluates 30 probes: one submission of a batch.
 func BenchmarkSubmission(b *testing.B) {
 	c, probes := benchCluster(b), benchProbes()
 	b.ReportAllocs()
@@ -147,7 +147,7 @@ func BenchmarkSubmission(b *testing.B) {
 	for b.Loop() {
 		e := policy.New(c, compile(b, benchSubmission), nil)
 		for _, p := range probes {
-			if _, err := e.Judge(p); err != nil {
+			if _, err := e.Evaluate(p); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -179,14 +179,14 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkJudge judges one probe in an engine that has judged others.
+// BenchmarkJudge evaluates one probe in an engine that has evaluated others.
 func BenchmarkJudge(b *testing.B) {
 	c, probes := benchCluster(b), benchProbes()
 	e := policy.New(c, compile(b, benchSubmission), nil)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := 0; b.Loop(); i++ {
-		if _, err := e.Judge(probes[i%len(probes)]); err != nil {
+		if _, err := e.Evaluate(probes[i%len(probes)]); err != nil {
 			b.Fatal(err)
 		}
 	}

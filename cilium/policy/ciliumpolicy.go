@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"log/slog"
+	"net/netip"
 	"strconv"
 
 	ciliumutils "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/utils"
@@ -19,6 +21,10 @@ import (
 func (c *compiler) ciliumPolicy(v *manifest.CiliumNetworkPolicy) {
 	if v.Spec == nil && v.Specs == nil {
 		c.problem("spec", "the policy has neither spec nor specs")
+		return
+	}
+	if problems := CheckPatterns([]*manifest.Object{c.obj}); len(problems) > 0 {
+		c.problems = append(c.problems, problems...)
 		return
 	}
 	if v.Spec != nil {
@@ -41,12 +47,14 @@ func (c *compiler) ciliumRule(path string, written *api.Rule) {
 	if err := r.Sanitize(); err != nil {
 		c.problem(blame(path, written), "%v", err)
 	} else if c.obj.Namespace != "" && r.NodeSelector.LabelSelector != nil {
-		c.problem(path+".nodeSelector", "a CiliumNetworkPolicy cannot have a nodeSelector, only a CiliumClusterwideNetworkPolicy can")
+		c.problem(path+".nodeSelector",
+			"a CiliumNetworkPolicy cannot have a nodeSelector, only a CiliumClusterwideNetworkPolicy can")
 	}
 	if len(c.problems) > before {
 		return
 	}
-	r = ciliumutils.ParseToCiliumRule(slog.New(slog.DiscardHandler), c.cfg.ClusterName, c.obj.Namespace, c.obj.Name, "", r)
+	r = ciliumutils.ParseToCiliumRule(slog.New(slog.DiscardHandler), c.cfg.ClusterName, c.obj.Namespace,
+		c.obj.Name, "", r)
 	entries := policyutils.RulesToPolicyEntries(api.Rules{r})
 	parts := ruleParts(path, r)
 	if len(entries) != len(parts) {
@@ -59,7 +67,7 @@ func (c *compiler) ciliumRule(path string, written *api.Rule) {
 	}
 	for i, in := range entries {
 		part := parts[i]
-		e := &entry{
+		e := &rule{
 			path: part.path, ingress: in.Ingress, node: in.Node, defaultDeny: in.DefaultDeny, verdict: in.Verdict,
 			tier: in.Tier, priority: in.Priority, subject: in.Subject, subjectText: subjectText,
 		}
@@ -70,7 +78,9 @@ func (c *compiler) ciliumRule(path string, written *api.Rule) {
 		case len(services) > 0:
 			e.unresolved = true
 			for j := range services {
-				e.peers = append(e.peers, peer{path: index(part.path+".toServices", j), kind: peerService, service: &services[j]})
+				e.peers = append(e.peers, peer{
+					path: index(part.path+".toServices", j), kind: peerService, service: &services[j],
+				})
 			}
 		case in.L3 == nil:
 			// An empty list of peers selects none.
@@ -133,90 +143,151 @@ func ruleParts(path string, r *api.Rule) []part {
 	parts := make([]part, 0, len(r.Ingress)+len(r.IngressDeny)+len(r.Egress)+len(r.EgressDeny))
 	for i := range r.Ingress {
 		x := &r.Ingress[i]
-		parts = append(parts, part{path: index(path+".ingress", i), index: i, in: &x.IngressCommonRule, auth: x.Authentication, toPorts: x.ToPorts, ports: len(x.ToPorts)})
+		parts = append(parts, part{
+			path: index(path+".ingress", i), index: i, in: &x.IngressCommonRule, auth: x.Authentication,
+			toPorts: x.ToPorts, ports: len(x.ToPorts),
+		})
 	}
 	for i := range r.IngressDeny {
 		x := &r.IngressDeny[i]
-		parts = append(parts, part{path: index(path+".ingressDeny", i), index: i, deny: true, in: &x.IngressCommonRule, ports: len(x.ToPorts)})
+		parts = append(parts, part{
+			path: index(path+".ingressDeny", i), index: i, deny: true, in: &x.IngressCommonRule, ports: len(x.ToPorts),
+		})
 	}
 	for i := range r.Egress {
 		x := &r.Egress[i]
-		parts = append(parts, part{path: index(path+".egress", i), index: i, out: &x.EgressCommonRule, fqdns: x.ToFQDNs, auth: x.Authentication, toPorts: x.ToPorts, ports: len(x.ToPorts)})
+		parts = append(parts, part{
+			path: index(path+".egress", i), index: i, out: &x.EgressCommonRule, fqdns: x.ToFQDNs,
+			auth: x.Authentication, toPorts: x.ToPorts, ports: len(x.ToPorts),
+		})
 	}
 	for i := range r.EgressDeny {
 		x := &r.EgressDeny[i]
-		parts = append(parts, part{path: index(path+".egressDeny", i), index: i, deny: true, out: &x.EgressCommonRule, ports: len(x.ToPorts)})
+		parts = append(parts, part{
+			path: index(path+".egressDeny", i), index: i, deny: true, out: &x.EgressCommonRule, ports: len(x.ToPorts),
+		})
 	}
 	return parts
 }
 
-// ciliumPeers pairs the selectors of an entry with the fields that they come from. Cilium lists them by
-// field in this order, and an entity may become several selectors.
+// pairing takes the selectors of an entry one by one, to pair them with the fields that they come from. Cilium lists
+// them by field, so that order is all that connects the two.
+type pairing struct {
+	left   types.Selectors
+	failed bool
+}
+
+// takeSelector takes the next selector, which has to be of type T.
+func takeSelector[T types.Selector](p *pairing) T {
+	var sel T
+	ok := len(p.left) > 0
+	if ok {
+		sel, ok = p.left[0].(T)
+		p.left = p.left[1:]
+	}
+	p.failed = p.failed || !ok
+	return sel
+}
+
+// ciliumPeers compiles the peers of a part and pairs them with Cilium's selectors. If a selector is left over or
+// missing, Cilium knows a field that this package does not, or lists them in another order: the part is refused,
+// since a selector too few would deny what Cilium allows.
 func (c *compiler) ciliumPeers(p part, l3 types.Selectors) []peer {
-	peers := make([]peer, 0, len(l3))
-	next := 0
-	byLabels := func(key string, selectors []api.EndpointSelector) {
-		for i := range selectors {
-			sel, _ := l3[next].(*types.LabelSelector)
-			peers = append(peers, peer{path: index(p.path+"."+key, i), kind: peerLabels, selector: sel, text: selectors[i].LabelSelector, allPods: selectsAllPods(sel)})
-			next++
-		}
-	}
-	byEntity := func(key string, entities api.EntitySlice) {
-		for i, entity := range entities {
-			for _, es := range api.EntitySelectorMapping[entity] {
-				sel, _ := l3[next].(*types.LabelSelector)
-				peers = append(peers, peer{path: index(p.path+"."+key, i), kind: peerLabels, selector: sel, text: es.LabelSelector, entity: entity})
-				next++
-			}
-		}
-	}
-	byCIDR := func(key string, cidrs api.CIDRSlice, key2 string, rules api.CIDRRuleSlice) {
-		for i, s := range cidrs {
-			at := index(p.path+"."+key, i)
-			prefix, err := parsePrefix(string(s))
-			if err != nil {
-				c.problem(at, "%v", err)
-			}
-			peers = append(peers, peer{path: at, kind: peerCIDR, prefix: prefix})
-			next++
-		}
-		for i := range rules {
-			peers = append(peers, c.cidrRule(index(p.path+"."+key2, i), &rules[i]))
-			next++
-		}
-	}
+	selectors := &pairing{left: l3}
+	var peers []peer
 	if in := p.in; in != nil {
-		byLabels("fromEndpoints", in.FromEndpoints)
-		byLabels("fromNodes", in.FromNodes)
-		byEntity("fromEntities", in.FromEntities)
-		byCIDR("fromCIDR", in.FromCIDR, "fromCIDRSet", in.FromCIDRSet)
-		return peers
+		peers = append(peers, labelPeers(selectors, p.path+".fromEndpoints", in.FromEndpoints)...)
+		peers = append(peers, labelPeers(selectors, p.path+".fromNodes", in.FromNodes)...)
+		peers = append(peers, entityPeers(selectors, p.path+".fromEntities", in.FromEntities)...)
+		peers = append(peers, c.cidrPeers(selectors, p.path+".fromCIDR", in.FromCIDR)...)
+		peers = append(peers, c.cidrSetPeers(selectors, p.path+".fromCIDRSet", in.FromCIDRSet)...)
+	} else {
+		peers = append(peers, labelPeers(selectors, p.path+".toEndpoints", p.out.ToEndpoints)...)
+		peers = append(peers, labelPeers(selectors, p.path+".toNodes", p.out.ToNodes)...)
+		peers = append(peers, entityPeers(selectors, p.path+".toEntities", p.out.ToEntities)...)
+		peers = append(peers, c.cidrPeers(selectors, p.path+".toCIDR", p.out.ToCIDR)...)
+		peers = append(peers, c.cidrSetPeers(selectors, p.path+".toCIDRSet", p.out.ToCIDRSet)...)
+		peers = append(peers, c.fqdnPeers(selectors, p.path+".toFQDNs", p.fqdns)...)
 	}
-	byLabels("toEndpoints", p.out.ToEndpoints)
-	byLabels("toNodes", p.out.ToNodes)
-	byEntity("toEntities", p.out.ToEntities)
-	byCIDR("toCIDR", p.out.ToCIDR, "toCIDRSet", p.out.ToCIDRSet)
-	for i, s := range p.fqdns {
-		at := index(p.path+".toFQDNs", i)
+	if selectors.failed || len(selectors.left) > 0 {
+		c.problem(p.path,
+			"Cilium makes %d selectors of the rule's peers, and they do not correspond to the %d that labctl expects", len(l3), len(peers))
+	}
+	return peers
+}
+
+func labelPeers(from *pairing, path string, selectors []api.EndpointSelector) []peer {
+	peers := make([]peer, len(selectors))
+	for i := range selectors {
+		sel := takeSelector[*types.LabelSelector](from)
+		peers[i] = peer{
+			path: index(path, i), kind: peerLabels, selector: sel, text: selectors[i].LabelSelector,
+			allPods: sel != nil && selectsAllPods(sel),
+		}
+	}
+	return peers
+}
+
+// entityPeers: an entity may become several selectors.
+func entityPeers(from *pairing, path string, entities api.EntitySlice) []peer {
+	var peers []peer
+	for i, entity := range entities {
+		for _, es := range api.EntitySelectorMapping[entity] {
+			sel := takeSelector[*types.LabelSelector](from)
+			peers = append(peers, peer{
+				path: index(path, i), kind: peerLabels, selector: sel, text: es.LabelSelector, entity: entity,
+			})
+		}
+	}
+	return peers
+}
+
+func (c *compiler) cidrPeers(from *pairing, path string, cidrs api.CIDRSlice) []peer {
+	peers := make([]peer, len(cidrs))
+	for i, s := range cidrs {
+		takeSelector[*types.CIDRSelector](from)
+		prefix, err := parsePrefix(string(s))
+		if err != nil {
+			c.problem(index(path, i), "%v", err)
+		}
+		peers[i] = peer{path: index(path, i), kind: peerCIDR, prefix: prefix}
+	}
+	return peers
+}
+
+func (c *compiler) cidrSetPeers(from *pairing, path string, rules api.CIDRRuleSlice) []peer {
+	peers := make([]peer, len(rules))
+	for i := range rules {
+		takeSelector[*types.CIDRSelector](from)
+		peers[i] = c.cidrRule(index(path, i), &rules[i])
+	}
+	return peers
+}
+
+func (c *compiler) fqdnPeers(from *pairing, path string, names []api.FQDNSelector) []peer {
+	peers := make([]peer, len(names))
+	for i, s := range names {
+		takeSelector[*types.FQDNSelector](from)
 		re, err := s.ToRegex()
 		if err != nil {
-			c.problem(at, "%v", err)
+			c.problem(index(path, i), "%v", err)
 		}
-		peers = append(peers, peer{path: at, kind: peerFQDN, fqdn: re, pattern: cmpOr(s.MatchName, s.MatchPattern)})
+		peers[i] = peer{path: index(path, i), kind: peerFQDN, fqdn: re, pattern: cmp.Or(s.MatchName, s.MatchPattern)}
 	}
 	return peers
 }
 
 func (c *compiler) cidrRule(path string, r *api.CIDRRule) peer {
 	p := peer{path: path, kind: peerCIDR}
+	var except []netip.Prefix
 	for i, s := range r.ExceptCIDRs {
 		prefix, err := parsePrefix(string(s))
 		if err != nil {
 			c.problem(index(path+".except", i), "%v", err)
 		}
-		p.except = append(p.except, prefix)
+		except = append(except, prefix)
 	}
+	p.except = newAddresses(except)
 	switch {
 	case r.CIDRGroupRef != "":
 		p.kind, p.groupBy = peerGroup, &groupRef{name: string(r.CIDRGroupRef)}
@@ -241,6 +312,11 @@ func (c *compiler) ciliumPorts(p part, rules api.PortRules) []port {
 			path = func() string { return index(p.path+".icmps", i-p.ports) }
 		}
 		l := c.l7(path, r)
+		if l != nil {
+			var m patternMeter
+			m.ports(rules[i : i+1])
+			l.size = m.size
+		}
 		for _, pp := range r.Ports {
 			one, err := parsePort(pp)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 func podNames(c *policy.Cluster) string {
@@ -75,7 +76,7 @@ func TestClusterProblems(t *testing.T) {
 		return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + "}\nspec: {containers: [{name: c, image: x}]}\n" + rest
 	}
 	for _, c := range []struct{ name, yaml, want string }{
-		{"two pods of one address", pod("a", "status: {podIP: 10.0.0.1}\n---\n") + pod("b", "status: {podIP: 10.0.0.1}"), "test.yaml:11: Pod default/b: status.podIP: the address 10.0.0.1 belongs to another pod"},
+		{"two pods of one address", pod("a", "status: {podIP: 10.0.0.1}\n---\n") + pod("b", "status: {podIP: 10.0.0.1}"), "test.yaml:11: Pod default/b: status.podIP: the pods default/a and default/b both have the address 10.0.0.1"},
 		{"two pods of one name", pod("a", "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {selector: {matchLabels: {app: x}}, template: {metadata: {labels: {app: x}}, spec: {containers: [{name: c, image: x}]}}}"), "there is another pod default/a (of a Pod)"},
 		{"too many pods", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: 1000000, selector: {matchLabels: {app: x}}, template: {metadata: {labels: {app: x}}, spec: {containers: [{name: c, image: x}]}}}", "1000000 pods are too many"},
 	} {
@@ -121,9 +122,9 @@ spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {pur
 	}
 	for _, x := range []struct {
 		c    *policy.Cluster
-		want policy.Verdict
-	}{{c, policy.Dropped}, {labelled, policy.Allowed}} {
-		r, err := policy.New(x.c, []*policy.Policy{p}, nil).Judge(policy.Probe{From: "other/client", To: "default/db", Port: 1})
+		want verdict.Verdict
+	}{{c, verdict.Dropped}, {labelled, verdict.Allowed}} {
+		r, err := policy.New(x.c, []*policy.Policy{p}, nil).Evaluate(policy.Probe{From: "other/client", To: "default/db", Port: 1})
 		if err != nil || r.Verdict != x.want {
 			t.Errorf("got %s, %v; want %s", r.Verdict, err, x.want)
 		}
@@ -153,10 +154,10 @@ func TestProbeErrors(t *testing.T) {
 		{policy.Probe{From: "default/web", To: "default/db", ICMPType: &icmp}, "icmp_type: 300"},
 		{policy.Probe{From: "ip:1.2.3", To: "default/db", Port: 1}, `"1.2.3" is not an IP address`},
 		{policy.Probe{From: "node:nx", To: "default/db", Port: 1}, `there is no node "nx" in the cluster (did you mean "n1"?)`},
-		{policy.Probe{From: "entity:all", To: "default/db", Port: 1}, "none of the entities"},
-		{policy.Probe{From: "thing:x", To: "default/db", Port: 1}, "is none of ip:"},
+		{policy.Probe{From: "entity:all", To: "default/db", Port: 1}, "not one of the entities"},
+		{policy.Probe{From: "thing:x", To: "default/db", Port: 1}, "is not one of ip:"},
 	} {
-		if _, err := e.Judge(c.probe); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := e.Evaluate(c.probe); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want %q", c.probe, err, c.want)
 		}
 	}

@@ -1,14 +1,13 @@
 package policy
 
 import (
-	"strconv"
 	"strings"
-
-	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
 	"github.com/cilium/cilium/pkg/policy/api"
 	"github.com/cilium/cilium/pkg/policy/types"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 )
 
 // clusterNetworkPolicy compiles a ClusterNetworkPolicy the way Cilium's agent does: the admin tier comes
@@ -29,105 +28,116 @@ func (c *compiler) clusterNetworkPolicy(v *policyv1alpha2.ClusterNetworkPolicy) 
 		c.problem("spec.subject", "the policy selects neither namespaces nor pods")
 		return
 	}
-	subject := newSelector(subjectText)
-	newEntry := func(in bool, path string, i int, action policyv1alpha2.ClusterNetworkPolicyRuleAction) *entry {
-		e := &entry{
-			path: path, ingress: in, tier: tier, priority: float64(spec.Priority) + float64(i)/100,
-			subject: subject, subjectText: subjectText, allPorts: true,
-		}
-		switch action {
-		case policyv1alpha2.ClusterNetworkPolicyRuleActionDeny:
-			e.verdict = types.Deny
-		case policyv1alpha2.ClusterNetworkPolicyRuleActionPass:
-			e.verdict = types.Pass
-		}
-		return e
-	}
-	// A peer that names nothing fails closed: it allows nothing, and denies everything.
-	failClosed := func(e *entry) bool {
-		if e.verdict == types.Allow {
-			return false
-		}
-		e.anyPeer, e.verdict = true, types.Deny
-		return true
+	p := clusterPolicy{
+		c: c, tier: tier, priority: float64(spec.Priority), subject: newSelector(subjectText), subjectText: subjectText,
 	}
 	for i := range spec.Ingress {
 		r := &spec.Ingress[i]
-		path := "spec.ingress[" + strconv.Itoa(i) + "]"
-		ports := clusterPorts(r.Protocols)
-		add := func(e *entry) {
-			e.ports, e.allPorts = ports, len(r.Protocols) == 0
-			c.add(e)
+		peers := make([]policyv1alpha2.ClusterNetworkPolicyEgressPeer, len(r.From))
+		for j, from := range r.From {
+			peers[j].Pods, peers[j].Namespaces = from.Pods, from.Namespaces
 		}
-		if len(r.From) == 0 {
-			e := newEntry(true, path, i, r.Action)
-			e.anyPeer = true
-			add(e)
-		}
-		for j := range r.From {
-			from := &r.From[j]
-			e := newEntry(true, index(path+".from", j), i, r.Action)
-			switch {
-			case from.Pods != nil:
-				e.peers = []peer{c.podPeer(e.path, from.Pods)}
-			case from.Namespaces != nil:
-				e.peers = []peer{labelPeer(e.path, podsOfNamespaces(from.Namespaces))}
-			case !failClosed(e):
-				continue
-			}
-			add(e)
-		}
+		p.rule(true, index("spec.ingress", i), ".from", i, r.Action, r.Protocols, peers)
 	}
 	for i := range spec.Egress {
 		r := &spec.Egress[i]
-		path := "spec.egress[" + strconv.Itoa(i) + "]"
-		ports := clusterPorts(r.Protocols)
-		add := func(e *entry) {
-			e.ports, e.allPorts = ports, len(r.Protocols) == 0
-			c.add(e)
+		p.rule(false, index("spec.egress", i), ".to", i, r.Action, r.Protocols, r.To)
+	}
+}
+
+// clusterPolicy is what the rules of a ClusterNetworkPolicy have in common.
+type clusterPolicy struct {
+	c           *compiler
+	tier        types.Tier
+	priority    float64
+	subject     *types.LabelSelector
+	subjectText *slimv1.LabelSelector
+}
+
+// rule compiles the n-th rule of a direction: each of its peers becomes a rule of Cilium's. The peers of an ingress
+// rule are those of an egress rule that have pods or namespaces only.
+func (p *clusterPolicy) rule(ingress bool, path, field string, n int,
+	action policyv1alpha2.ClusterNetworkPolicyRuleAction,
+	protocols []policyv1alpha2.ClusterNetworkPolicyProtocol, peers []policyv1alpha2.ClusterNetworkPolicyEgressPeer) {
+	ports := clusterPorts(protocols)
+	newRule := func(path string) *rule {
+		r := &rule{
+			path: path, ingress: ingress, tier: p.tier, priority: p.priority + float64(n)/100,
+			subject: p.subject, subjectText: p.subjectText, ports: ports, allPorts: len(protocols) == 0,
 		}
-		if len(r.To) == 0 {
-			e := newEntry(false, path, i, r.Action)
-			e.anyPeer = true
-			add(e)
+		switch action {
+		case policyv1alpha2.ClusterNetworkPolicyRuleActionDeny:
+			r.verdict = types.Deny
+		case policyv1alpha2.ClusterNetworkPolicyRuleActionPass:
+			r.verdict = types.Pass
 		}
-		for j := range r.To {
-			to := &r.To[j]
-			e := newEntry(false, index(path+".to", j), i, r.Action)
-			switch {
-			case to.Pods != nil:
-				e.peers = []peer{c.podPeer(e.path, to.Pods)}
-			case to.Namespaces != nil:
-				e.peers = []peer{labelPeer(e.path, podsOfNamespaces(to.Namespaces))}
-			case to.Nodes != nil:
-				c.notModelled(e.path+".nodes", "a peer of nodes by their labels (which Cilium leaves off by default)")
-			case to.Networks != nil:
-				for k, s := range to.Networks {
-					at := index(e.path+".networks", k)
-					prefix, err := parsePrefix(string(s))
-					if err != nil {
-						c.problem(at, "%v", err)
-					}
-					e.peers = append(e.peers, peer{path: at, kind: peerCIDR, prefix: prefix})
-				}
-			case to.DomainNames != nil:
-				if e.verdict != types.Allow {
-					c.problem(e.path+".domainNames", "domainNames need the action Accept")
-					continue
-				}
-				c.domainNames(e, to.DomainNames)
-			case !failClosed(e):
-				continue
-			}
-			add(e)
+		return r
+	}
+	if len(peers) == 0 {
+		r := newRule(path)
+		r.anyPeer = true
+		p.c.add(r)
+	}
+	for i := range peers {
+		r := newRule(index(path+field, i))
+		if p.peer(r, &peers[i]) {
+			p.c.add(r)
 		}
 	}
+}
+
+// peer gives a rule its peer; false: the rule allows nothing.
+func (p *clusterPolicy) peer(r *rule, to *policyv1alpha2.ClusterNetworkPolicyEgressPeer) bool {
+	c := p.c
+	switch {
+	case to.Pods != nil:
+		r.peers = []peer{c.podPeer(r.path, to.Pods)}
+	case to.Namespaces != nil:
+		r.peers = []peer{c.namespacePeer(r.path, to.Namespaces)}
+	case to.Nodes != nil:
+		c.notModelled(r.path+".nodes", "a peer of nodes by their labels (which Cilium leaves off by default)")
+	case to.Networks != nil:
+		for i, s := range to.Networks {
+			at := index(r.path+".networks", i)
+			prefix, err := parsePrefix(string(s))
+			if err != nil {
+				c.problem(at, "%v", err)
+			}
+			// By the text of the API a network selects pods and nodes, too.
+			r.peers = append(r.peers, peer{
+				path: at, kind: peerCIDR, prefix: prefix, anyone: c.cfg.Semantics == Kubernetes,
+			})
+		}
+	case to.DomainNames != nil:
+		if r.verdict != types.Allow {
+			c.problem(r.path+".domainNames", "domainNames need the action Accept")
+			return false
+		}
+		c.domainNames(r, to.DomainNames)
+	default:
+		// A peer that names nothing fails closed: it allows nothing, and denies everything.
+		if r.verdict == types.Allow {
+			return false
+		}
+		r.anyPeer, r.verdict = true, types.Deny
+	}
+	return true
+}
+
+// namespacePeer selects the pods of namespaces. What Cilium's selector takes in beside them (see allPods, and
+// what has no labels of a namespace at all) is not in the text of the API.
+func (c *compiler) namespacePeer(path string, s *metav1.LabelSelector) peer {
+	pods := podsOfNamespaces(s)
+	if c.cfg.Semantics == Kubernetes {
+		inCluster(pods, c.cfg.ClusterName)
+	}
+	return c.labelPeer(path, pods)
 }
 
 func (c *compiler) podPeer(path string, p *policyv1alpha2.NamespacedPod) peer {
 	pods := namespacedPods(p)
 	inCluster(pods, c.cfg.ClusterName)
-	return labelPeer(path, pods)
+	return c.labelPeer(path, pods)
 }
 
 func namespacedPods(p *policyv1alpha2.NamespacedPod) *slimv1.LabelSelector {
@@ -138,7 +148,7 @@ func namespacedPods(p *policyv1alpha2.NamespacedPod) *slimv1.LabelSelector {
 
 // domainNames makes e a rule of names, and adds the rule that lets the names be looked up, as Cilium does:
 // at the pods with k8s-app=kube-dns, on their ports dns and dns-tcp.
-func (c *compiler) domainNames(e *entry, names []policyv1alpha2.DomainName) {
+func (c *compiler) domainNames(e *rule, names []policyv1alpha2.DomainName) {
 	look := &l7{}
 	for i, name := range names {
 		at := index(e.path+".domainNames", i)
@@ -159,9 +169,10 @@ func (c *compiler) domainNames(e *entry, names []policyv1alpha2.DomainName) {
 		e.peers = append(e.peers, peer{path: at, kind: peerFQDN, fqdn: rule.re, pattern: string(name)})
 	}
 	path := e.path + ".domainNames"
-	c.add(&entry{
+	c.add(&rule{
 		path: path, tier: e.tier, priority: e.priority, subject: e.subject, subjectText: e.subjectText,
-		peers: []peer{labelPeer(path, &slimv1.LabelSelector{MatchLabels: map[string]string{"any:k8s-app": "kube-dns"}})},
+		peers: []peer{c.labelPeer(path,
+			&slimv1.LabelSelector{MatchLabels: map[string]string{"any:k8s-app": "kube-dns"}})},
 		ports: []port{{name: "dns", l7: look}, {name: "dns-tcp", l7: look}},
 	})
 }
@@ -175,7 +186,8 @@ func clusterPorts(protocols []policyv1alpha2.ClusterNetworkPolicyProtocol) []por
 			switch {
 			case dest == nil:
 			case dest.Range != nil:
-				cp.from, cp.to, cp.ranged = uint16(dest.Range.Start), uint16(max(dest.Range.Start, dest.Range.End)), true
+				cp.from, cp.to, cp.ranged = uint16(dest.Range.Start),
+					uint16(max(dest.Range.Start, dest.Range.End)), true
 			default:
 				cp.from, cp.to = uint16(dest.Number), uint16(dest.Number)
 			}

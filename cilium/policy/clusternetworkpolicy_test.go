@@ -1,6 +1,10 @@
 package policy_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/labctl/labctl/cilium/policy"
+)
 
 // kcnp wraps a spec into a ClusterNetworkPolicy.
 func kcnp(name, spec string) string {
@@ -75,6 +79,46 @@ spec: {podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {m
 			want: `
 				web > ip:1.2.3.4 1: dropped deny
 				web > db 1: allowed not-isolated`,
+		},
+	})
+	kubernetes := policy.Config{Semantics: policy.Kubernetes}
+	runFlows(t, shop, []flowCase{
+		{
+			name: "Kubernetes: what a network policy selects never comes to the baseline tier", cfg: kubernetes,
+			yaml: netpol + kcnp("p", `{tier: Baseline, priority: 10, subject: {namespaces: {}}, ingress: [{action: Accept, from: [{namespaces: {}}]}], egress: [{action: Deny, to: [{namespaces: {}}]}]}`),
+			want: `
+				web > db 1: dropped deny
+				ip:1.2.3.4 > db 1: dropped default-deny
+				node:n1 > db 1: dropped default-deny
+				other/client > ip:1.2.3.4 1: allowed not-isolated`,
+		},
+		{
+			name: "Kubernetes: and neither does an accept", cfg: kubernetes,
+			yaml: netpol + kcnp("p", `{tier: Baseline, priority: 10, subject: {namespaces: {}}, ingress: [{action: Accept, from: [{namespaces: {}}]}]}`),
+			want: `
+				web > db 1: allowed allow
+				other/client > db 1: dropped default-deny
+				other/client > web 1: allowed allow`,
+		},
+		{
+			name: "Cilium: the baseline tier has a word on what no rule matches",
+			yaml: netpol + kcnp("p", `{tier: Baseline, priority: 10, subject: {namespaces: {}}, ingress: [{action: Accept, from: [{namespaces: {}}]}]}`),
+			want: `other/client > db 1: allowed allow`,
+		},
+		{
+			name: "Kubernetes: networks select pods by address", cfg: kubernetes,
+			yaml: kcnp("p", `{tier: Admin, priority: 1, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: [10.0.0.2/32]}]}]}`),
+			want: `
+				web > db 1: dropped deny
+				other/client > web 1: allowed not-isolated`,
+		},
+		{
+			name: "Kubernetes: negative terms select what they say", cfg: kubernetes,
+			yaml: kcnp("p", `{tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {matchExpressions: [{key: team, operator: DoesNotExist}]}}]}]}`),
+			want: `
+				web > db 1: dropped deny
+				ip:1.2.3.4 > db 1: allowed not-isolated
+				other/client > db 1: allowed not-isolated`,
 		},
 	})
 }

@@ -1,34 +1,40 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 
+	"github.com/cilium/cilium/pkg/iana"
+	"github.com/cilium/cilium/pkg/policy/api"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
-	"github.com/cilium/cilium/pkg/iana"
-	"github.com/cilium/cilium/pkg/policy/api"
-
+	"github.com/labctl/labctl/cilium/policy/internal/cluster"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 )
 
-// IsPolicy reports whether Compile takes the object: NetworkPolicy, CiliumNetworkPolicy,
-// CiliumClusterwideNetworkPolicy, ClusterNetworkPolicy and CiliumCIDRGroup.
-func IsPolicy(obj *manifest.Object) bool {
-	switch obj.Value.(type) {
-	case *networkingv1.NetworkPolicy, *manifest.CiliumNetworkPolicy, *policyv1alpha2.ClusterNetworkPolicy, *manifest.CiliumCIDRGroup:
-		return true
-	}
-	return false
-}
+// IsPolicy reports whether Compile takes the object: it was decoded, and is of one of [manifest.PolicyKinds].
+func IsPolicy(obj *manifest.Object) bool { return obj.Value != nil && manifest.IsPolicy(obj.Kind) }
 
 // Compile turns one policy into rules, or says with file and line what it does not model or what
 // Cilium would not accept. It does not change the object, and may be called from several goroutines.
 func Compile(obj *manifest.Object, cfg Config) (p *Policy, problems manifest.Problems) {
-	c := &compiler{obj: obj, cfg: cfg.withDefaults(), policy: &Policy{ref: obj.Ref(), object: obj}}
+	return (&compiler{obj: obj, cfg: cfg.WithDefaults()}).compile()
+}
+
+// Recompile is Compile for an object that takes the place of the policy, with the same configuration. Rules that the
+// two share, which have the same peers and ports in memory, are not compiled again. b counts what is.
+func (p *Policy) Recompile(b *Budget, obj *manifest.Object) (*Policy, manifest.Problems) {
+	return (&compiler{obj: obj, cfg: p.cfg, previous: p, budget: b}).compile()
+}
+
+func (c *compiler) compile() (p *Policy, problems manifest.Problems) {
+	obj := c.obj
+	c.policy = &Policy{ref: obj.Ref(), object: obj, cfg: c.cfg}
+	defer c.spent()
 	defer func() {
 		// Parsers and regular expressions that we did not write have just read untrusted input.
 		if r := recover(); r != nil {
@@ -36,8 +42,13 @@ func Compile(obj *manifest.Object, cfg Config) (p *Policy, problems manifest.Pro
 			p, problems = nil, c.problems
 		}
 	}()
-	if err := setUpCilium(c.cfg); err != nil {
+	if err := cluster.SetUpCilium(c.cfg); err != nil {
 		return nil, manifest.Problems{{Message: err.Error()}}
+	}
+	if c.previous == nil {
+		if c.checkSelectors(); len(c.problems) > 0 {
+			return nil, c.problems
+		}
 	}
 	switch v := obj.Value.(type) {
 	case *networkingv1.NetworkPolicy:
@@ -49,7 +60,7 @@ func Compile(obj *manifest.Object, cfg Config) (p *Policy, problems manifest.Pro
 	case *manifest.CiliumCIDRGroup:
 		c.cidrGroup(v)
 	default:
-		c.problem("kind", "%s is not a policy", cmpOr(obj.Kind, "the object"))
+		c.problem("kind", "%s is not a policy", cmp.Or(obj.Kind, "the object"))
 	}
 	if len(c.problems) > 0 {
 		return nil, c.problems
@@ -60,13 +71,18 @@ func Compile(obj *manifest.Object, cfg Config) (p *Policy, problems manifest.Pro
 type compiler struct {
 	obj      *manifest.Object
 	cfg      Config
+	previous *Policy // whose rules may be the same
+	budget   *Budget
+	built    int // rules, peers and ports that were compiled
+	reused   int // that were not, because previous has them
 	policy   *Policy
 	problems manifest.Problems
 }
 
 func (c *compiler) problem(field, format string, args ...any) {
 	c.problems = append(c.problems, manifest.Problem{
-		File: c.obj.File, Line: c.obj.LineOf(field), Object: c.obj.Ref().String(), Field: field, Message: fmt.Sprintf(format, args...),
+		File: c.obj.File, Line: c.obj.LineOf(field), Object: c.obj.Ref().String(), Field: field,
+		Message: fmt.Sprintf(format, args...),
 	})
 }
 
@@ -75,9 +91,9 @@ func (c *compiler) notModelled(field, feature string) {
 	c.problem(field, "%s is not modelled by the offline engine", feature)
 }
 
-func (c *compiler) add(e *entry) {
+func (c *compiler) add(e *rule) {
 	e.policy = c.policy
-	c.policy.entries = append(c.policy.entries, e)
+	c.policy.rules = append(c.policy.rules, e)
 }
 
 // parsePrefix parses an address range or a single address.
@@ -120,15 +136,15 @@ func parsePort(pp api.PortProtocol) (port, error) {
 }
 
 func (c *compiler) cidrGroup(v *manifest.CiliumCIDRGroup) {
-	g := &cidrGroup{name: c.obj.Name, labels: v.Labels}
+	var ranges []netip.Prefix
 	for i, s := range v.Spec.ExternalCIDRs {
 		prefix, err := parsePrefix(string(s))
 		if err != nil {
 			c.problem(index("spec.externalCIDRs", i), "%v", err)
 		}
-		g.prefixes = append(g.prefixes, prefix)
+		ranges = append(ranges, prefix)
 	}
-	c.policy.group = g
+	c.policy.group = &cidrGroup{name: c.obj.Name, labels: v.Labels, prefixes: newAddresses(ranges)}
 }
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -4,12 +4,13 @@ import (
 	"strings"
 	"testing"
 
-	networkingv1 "k8s.io/api/networking/v1"
-
 	"github.com/cilium/cilium/pkg/policy/api"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/policy/manifest/manifesttest"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 func TestCompileRefuses(t *testing.T) {
@@ -20,7 +21,7 @@ func TestCompileRefuses(t *testing.T) {
 		line       int
 		want       string
 	}{
-		{"groups", head + "  egress:\n  - {}\n  - toGroups:\n    - aws: {region: x}\n", 9, "toGroups (addresses that a cloud provider tells) is not modelled"},
+		{"groups", head + "  egress:\n  - {}\n  - toGroups:\n    - aws: {region: x}\n", 9, "toGroups (addresses that a cloud provider supplies) is not modelled"},
 		{"authentication", head + "  ingress:\n  - authentication: {mode: required}\n    fromEndpoints: [{}]\n", 8, "mutual authentication (mode required)"},
 		{"listener", head + "  egress:\n  - toPorts:\n    - ports: [{port: \"80\", protocol: TCP}]\n      listener: {name: l, envoyConfig: {name: e, kind: CiliumEnvoyConfig}}\n", 10, "Envoy listener"},
 		{"TLS", head + "  egress:\n  - toPorts:\n    - ports: [{port: \"443\", protocol: TCP}]\n      terminatingTLS: {secret: {name: s}}\n      originatingTLS: {secret: {name: s}}\n", 10, "TLS interception is not modelled"},
@@ -76,6 +77,36 @@ func TestCompileContainsPanics(t *testing.T) {
 	}
 }
 
+// Every kind of the table of policy kinds is compiled, and isolates as it says. What is not in the table is refused.
+func TestCompileEveryKind(t *testing.T) {
+	t.Parallel()
+	const pods = `{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: app}, status: {podIP: 10.0.0.1}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: b, namespace: other}, status: {podIP: 10.0.0.2}}
+`
+	cluster, problems := policy.NewCluster(parse(t, pods), policy.Config{})
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range manifest.PolicyKinds() {
+		obj := parse(t, manifesttest.Policies(t)[kind.Name])[0]
+		p, problems := policy.Compile(obj, policy.Config{})
+		if err := problems.Err(); err != nil || !policy.IsPolicy(obj) {
+			t.Fatalf("%s: %v", kind.Name, err)
+		}
+		result, err := policy.New(cluster, []*policy.Policy{p}, nil).Evaluate(policy.Probe{From: "other/b", To: "app/a", Port: 80})
+		if err != nil || (result.Verdict != verdict.Allowed) != kind.Isolates {
+			t.Errorf("%s: %v, %v", kind.Name, result.Verdict, err)
+		}
+	}
+	for _, text := range manifesttest.UnknownPolicies() {
+		obj := parse(t, text)[0]
+		if p, problems := policy.Compile(obj, policy.Config{}); p != nil || len(problems) != 1 || policy.IsPolicy(obj) {
+			t.Errorf("%s: %v, %v", obj.Kind, p, problems)
+		}
+	}
+}
+
 func TestCompileOther(t *testing.T) {
 	t.Parallel()
 	obj := parse(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}")[0]
@@ -86,7 +117,7 @@ func TestCompileOther(t *testing.T) {
 		t.Errorf("got %v, %v", p, problems)
 	}
 	obj = &manifest.Object{Kind: "NetworkPolicy", Value: &networkingv1.NetworkPolicy{}}
-	if _, problems := policy.Compile(obj, policy.Config{ClusterName: "another"}); len(problems) != 1 || !strings.Contains(problems[0].Message, "one cluster name a process") {
+	if _, problems := policy.Compile(obj, policy.Config{ClusterName: "another"}); len(problems) != 1 || !strings.Contains(problems[0].Message, "one cluster name per process") {
 		t.Errorf("got %v", problems)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 // TestConcurrency shares one cluster, policies and engine among goroutines, as batch grading does.
@@ -19,9 +20,9 @@ func TestConcurrency(t *testing.T) {
 	probes := []policy.Probe{
 		probe(t, "web > svc:default/db 80"), probe(t, "web > fqdn:a.example 443"), probe(t, "other/client > db 5432"), probe(t, "web > ip:9.9.9.9 1"),
 	}
-	var want []policy.Verdict
+	var want []verdict.Verdict
 	for _, p := range probes {
-		r, _ := alone.Judge(p)
+		r, _ := alone.Evaluate(p)
 		want = append(want, r.Verdict)
 	}
 	shared := policy.New(c, []*policy.Policy{p}, map[string][]string{"a.example": {"1.1.1.1"}})

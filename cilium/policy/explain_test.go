@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 // near lists the near misses of the side that refuses, nearest first: "MISMATCH RULE:LINE WHY".
@@ -14,7 +15,7 @@ func near(r policy.Result) []string {
 		return near(*r.DNS)
 	}
 	for _, s := range []*policy.Side{r.Egress, r.Ingress} {
-		if s != nil && s.Verdict != policy.Allowed {
+		if s != nil && s.Verdict != verdict.Allowed {
 			var list []string
 			for _, n := range s.Near {
 				list = append(list, fmt.Sprintf("%s %s:%d %s", n.Mismatch, n.Rule, n.Line, n.Why))
@@ -198,7 +199,7 @@ metadata: {name: p}
 spec: {podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {pod-template-hash: abc}}}]}]}
 `,
 			probe: "web > db 80",
-			want:  []string{"peer spec.ingress[0].from[0]:4 the rule admits pods with pod-template-hash=abc in namespace default; web has pod-template-hash=abc, but Cilium does not use that label to tell pods apart"},
+			want:  []string{"peer spec.ingress[0].from[0]:4 the rule admits pods with pod-template-hash=abc in namespace default; web has pod-template-hash=abc, but Cilium does not use that label to distinguish pods"},
 		},
 		{
 			name: "named port",
@@ -230,8 +231,8 @@ spec: {podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: http}, {
 			if got := near(r); strings.Join(got, "\n") != strings.Join(c.want, "\n") {
 				t.Errorf("%s: %s\ngot\n  %s\nwant\n  %s", c.probe, r.Verdict, strings.Join(got, "\n  "), strings.Join(c.want, "\n  "))
 			}
-			if plain, _ := e.Judge(probe(t, c.probe)); near(plain) != nil || plain.Verdict != r.Verdict {
-				t.Errorf("Judge gives %s with %v", plain.Verdict, near(plain))
+			if plain, _ := e.Evaluate(probe(t, c.probe)); near(plain) != nil || plain.Verdict != r.Verdict {
+				t.Errorf("Evaluate gives %s with %v", plain.Verdict, near(plain))
 			}
 		})
 	}
@@ -266,7 +267,7 @@ spec:
 		{"other/client > db 1", "deny CiliumNetworkPolicy default/deny spec.ingressDeny[0].fromEndpoints[1] test.yaml:61"},
 		{"ip:1.1.1.1 > db 1", "default-deny CiliumNetworkPolicy default/deny test.yaml:53, NetworkPolicy default/allow test.yaml:43"},
 	} {
-		r, err := e.Judge(probe(t, c.probe))
+		r, err := e.Evaluate(probe(t, c.probe))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,6 +283,47 @@ spec:
 		}
 		if got != c.want {
 			t.Errorf("%s: got %s, want %s", c.probe, got, c.want)
+		}
+	}
+}
+
+// TestNeeded shows that advice names what a policy must say: the pod's port behind a service, the entity of a node, and
+// the request that a rule for the proxy lacks. A denied connection needs no allow rule, so there is no advice on it.
+func TestNeeded(t *testing.T) {
+	t.Parallel()
+	const isolate = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\n" +
+		"spec: {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}\n"
+	const names = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n" +
+		"  endpointSelector: {matchLabels: {app: web}}\n  egress:\n  - toEndpoints: [{matchLabels: {app: db}}]\n" +
+		"    toPorts: [{ports: [{port: \"53\", protocol: UDP}], rules: {dns: [{matchName: a.example}]}}]\n"
+	const denied = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n" +
+		"  endpointSelector: {matchLabels: {app: db}}\n  ingressDeny: [{fromEntities: [all]}]\n"
+	for _, c := range []struct {
+		yaml  string
+		probe policy.Probe
+		want  string
+	}{
+		{isolate, policy.Probe{From: "default/web", To: "svc:default/db", Port: 80}, "default/web TCP 5432"},
+		{isolate, policy.Probe{From: "default/web", To: "default/db", Port: 5432}, "default/web TCP 5432"},
+		{isolate, policy.Probe{From: "node:n1", To: "default/db", Port: 80}, "entity:remote-node TCP 80"},
+		{isolate, policy.Probe{From: "ip:192.0.2.7", To: "default/db", Port: 80}, "ip:192.0.2.7 TCP 80"},
+		{isolate, policy.Probe{From: "default/web", To: "default/db", Protocol: "ICMP"}, "default/web ICMP 0"},
+		{names, policy.Probe{From: "default/web", To: "default/db", DNSQuery: "b.example"}, "default/db UDP 53 a query for b.example"},
+		{denied, policy.Probe{From: "default/web", To: "default/db", Port: 80}, ""},
+	} {
+		e := engine(t, policy.Config{}, nil, shopServices, c.yaml)
+		r, err := e.Explain(c.probe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, s := range []*policy.Side{r.Egress, r.Ingress} {
+			if s != nil && s.Needed != nil {
+				got = strings.TrimSpace(fmt.Sprintf("%s %s %d %s", s.Needed.Peer, s.Needed.Protocol, s.Needed.Port, s.Needed.Request))
+			}
+		}
+		if got != c.want {
+			t.Errorf("%+v: %s, needs %q, want %q", c.probe, r.Verdict, got, c.want)
 		}
 	}
 }

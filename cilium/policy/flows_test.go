@@ -16,7 +16,8 @@ type flowCase struct {
 	names map[string][]string
 	yaml  string
 	// want has a line a connection: "FROM > TO[ PORT[/PROTOCOL]] [GET /path|POST /path|query NAME|sni NAME]: VERDICT [DECISION]".
-	// A pod without a namespace is in default. The decision is that of the side that decided.
+	// A pod without a namespace is in default. The decision is that of the side that decided. "VERDICT" may be
+	// "refused TEXT": the probe cannot be evaluated, and the error contains the text.
 	want string
 }
 
@@ -40,6 +41,12 @@ func runFlows(t *testing.T, base string, cases []flowCase) {
 				}
 				p := probe(t, text)
 				r, err := e.Explain(p)
+				if why, refused := strings.CutPrefix(want, "refused "); refused {
+					if err == nil || !strings.Contains(err.Error(), why) {
+						t.Errorf("%s: got %s and error %v, want a refusal with %q", text, r.Verdict, err, why)
+					}
+					continue
+				}
 				if err != nil {
 					t.Errorf("%s: %v", text, err)
 					continue

@@ -8,7 +8,7 @@ import (
 )
 
 // FuzzCompile feeds policies as students write them: whatever they are, they are compiled or refused, and
-// what is compiled can be judged, explained and proved about.
+// what is compiled can be evaluated, explained and proved about.
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		np("p", `{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}], ports: [{port: 80, endPort: 90}]}]}`),

@@ -1,14 +1,16 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"net/textproto"
 	"regexp"
 	"strings"
 
-	"github.com/cilium/cilium/pkg/fqdn/dns"
 	"github.com/cilium/cilium/pkg/fqdn/matchpattern"
 	"github.com/cilium/cilium/pkg/policy/api"
+
+	"github.com/labctl/labctl/cilium/policy/internal/cluster"
 )
 
 // l7 are the requests that a port rule lets through; everything else on the port is refused by the
@@ -17,6 +19,7 @@ type l7 struct {
 	http []httpRule
 	dns  []dnsRule
 	sni  []sniRule
+	size int // of the patterns, see MaxPatternSize
 }
 
 type httpRule struct {
@@ -79,7 +82,7 @@ func newHTTPRule(r *api.PortRuleHTTP) (httpRule, error) {
 	}
 	for _, h := range r.HeaderMatches {
 		if h.Mismatch != "" {
-			continue // a mismatch is logged or mended, not refused
+			continue // a mismatch is logged or corrected, not refused
 		}
 		out.headers = append(out.headers, headerRule{name: h.Name, value: h.Value, anyValue: h.Value == ""})
 		note("header", h.Name+" "+h.Value)
@@ -92,7 +95,7 @@ func newHTTPRule(r *api.PortRuleHTTP) (httpRule, error) {
 }
 
 func (r *httpRule) matches(q *HTTPProbe) bool {
-	method, path := cmpOr(q.Method, "GET"), cmpOr(q.Path, "/")
+	method, path := cmp.Or(q.Method, "GET"), cmp.Or(q.Path, "/")
 	if r.method != nil && !r.method.MatchString(method) || r.path != nil && !r.path.MatchString(path) ||
 		r.host != nil && !r.host.MatchString(q.Host) {
 		return false
@@ -128,9 +131,6 @@ func newDNSRule(s api.FQDNSelector) (dnsRule, error) {
 	return dnsRule{re: re, text: "matchPattern " + s.MatchPattern}, nil
 }
 
-// queryName is a DNS name as Cilium compares it: lower case, with the final dot.
-func queryName(name string) string { return strings.ToLower(dns.FQDN(name)) }
-
 // newSNIRule compiles a server name, in which "*" stands for characters of one label and "**" of several.
 func newSNIRule(name string) (sniRule, error) {
 	re, err := matchpattern.Validate(matchpattern.Sanitize(name))
@@ -155,6 +155,15 @@ func (l *l7) before(other *l7) bool {
 	return rank(l) < rank(other)
 }
 
+// steps is what it costs to compare a request with the patterns.
+func (l *l7) steps(p *Probe) int {
+	text := len(p.DNSQuery) + len(p.TLSSNI)
+	if p.HTTP != nil {
+		text = len(p.HTTP.Method) + len(p.HTTP.Path) + len(p.HTTP.Host)
+	}
+	return 1 + l.size*(8+text)/16
+}
+
 // allows reports whether the request of the probe passes. A probe that only connects passes: it is the
 // proxy that answers.
 func (l *l7) allows(p *Probe) bool {
@@ -170,12 +179,12 @@ func (l *l7) allows(p *Probe) bool {
 		}
 		return false
 	case l.dns != nil:
-		return p.DNSQuery == "" || l.allowsName(queryName(p.DNSQuery))
+		return p.DNSQuery == "" || l.allowsName(cluster.QueryName(p.DNSQuery))
 	case l.sni != nil:
 		if p.TLSSNI == "" {
 			return p.HTTP == nil
 		}
-		name := queryName(p.TLSSNI)
+		name := cluster.QueryName(p.TLSSNI)
 		for i := range l.sni {
 			if l.sni[i].re.MatchString(name) {
 				return true

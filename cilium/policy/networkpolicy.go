@@ -1,16 +1,16 @@
 package policy
 
 import (
+	"net/netip"
 	"strconv"
-
-	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	ciliumio "github.com/cilium/cilium/pkg/k8s/apis/cilium.io"
 	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
 	"github.com/cilium/cilium/pkg/labels"
 	"github.com/cilium/cilium/pkg/policy/api"
 	"github.com/cilium/cilium/pkg/policy/types"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // networkPolicy compiles a NetworkPolicy the way Cilium's agent does: one entry a peer, or one a rule
@@ -30,17 +30,37 @@ func (c *compiler) networkPolicy(np *networkingv1.NetworkPolicy) {
 	egress := typed(networkingv1.PolicyTypeEgress) || len(spec.PolicyTypes) == 0 && len(spec.Egress) > 0
 	if c.cfg.Semantics == Cilium {
 		// Cilium enforces rules whatever policyTypes says, and takes anything but Egress for Ingress.
-		ingress = len(spec.Ingress) > 0 || typed(networkingv1.PolicyTypeIngress) || !typed(networkingv1.PolicyTypeEgress)
+		ingress = len(spec.Ingress) > 0 || typed(networkingv1.PolicyTypeIngress) ||
+			!typed(networkingv1.PolicyTypeEgress)
 		egress = len(spec.Egress) > 0 || typed(networkingv1.PolicyTypeEgress)
 	}
 	subjectText := inNamespace(slimSelector(&spec.PodSelector), c.obj.Namespace)
 	subject := newSelector(subjectText)
-	newEntry := func(in bool, path string) *entry {
-		return &entry{path: path, ingress: in, defaultDeny: true, verdict: types.Allow, tier: types.Normal, subject: subject, subjectText: subjectText}
+	if c.previous != nil && c.previous.subject.Key() == subject.Key() {
+		subject = c.previous.subject // so that the entries have it in common
+	} else {
+		c.previous = nil
 	}
-	rule := func(in bool, path string, peers []networkingv1.NetworkPolicyPeer, key string, ports []networkingv1.NetworkPolicyPort) {
+	c.policy.subject = subject
+	newEntry := func(in bool, path string) *rule {
+		return &rule{
+			path: path, ingress: in, defaultDeny: true, verdict: types.Allow, tier: types.Normal, subject: subject,
+			subjectText: subjectText,
+		}
+	}
+	rule := func(in bool, n int, peers []networkingv1.NetworkPolicyPeer, key string,
+		ports []networkingv1.NetworkPolicyPort) {
+		if c.reuse(in, peers, ports) {
+			return
+		}
+		path := "spec.egress[" + strconv.Itoa(n) + "]"
+		if in {
+			path = "spec.ingress[" + strconv.Itoa(n) + "]"
+		}
+		first := len(c.policy.rules)
+		defer func() { c.compiled(in, peers, ports, first) }()
 		compiled := c.networkPolicyPorts(path+".ports", ports)
-		add := func(e *entry) {
+		add := func(e *rule) {
 			e.ports, e.allPorts = compiled, len(compiled) == 0
 			c.add(e)
 		}
@@ -50,6 +70,10 @@ func (c *compiler) networkPolicy(np *networkingv1.NetworkPolicy) {
 			add(e)
 		}
 		for i := range peers {
+			if e := c.reusePeer(in, n, i, &peers[i], ports); e != nil {
+				c.policy.rules = append(c.policy.rules, e)
+				continue
+			}
 			e := newEntry(in, index(path+"."+key, i))
 			e.peers = []peer{c.networkPolicyPeer(e.path, &peers[i])}
 			add(e)
@@ -57,7 +81,7 @@ func (c *compiler) networkPolicy(np *networkingv1.NetworkPolicy) {
 	}
 	if ingress {
 		for i := range spec.Ingress {
-			rule(true, "spec.ingress["+strconv.Itoa(i)+"]", spec.Ingress[i].From, "from", spec.Ingress[i].Ports)
+			rule(true, i, spec.Ingress[i].From, "from", spec.Ingress[i].Ports)
 		}
 		if len(spec.Ingress) == 0 {
 			c.add(newEntry(true, ""))
@@ -65,7 +89,7 @@ func (c *compiler) networkPolicy(np *networkingv1.NetworkPolicy) {
 	}
 	if egress {
 		for i := range spec.Egress {
-			rule(false, "spec.egress["+strconv.Itoa(i)+"]", spec.Egress[i].To, "to", spec.Egress[i].Ports)
+			rule(false, i, spec.Egress[i].To, "to", spec.Egress[i].Ports)
 		}
 		if len(spec.Egress) == 0 {
 			c.add(newEntry(false, ""))
@@ -80,13 +104,15 @@ func (c *compiler) networkPolicyPeer(path string, p *networkingv1.NetworkPolicyP
 		if out.prefix, err = parsePrefix(b.CIDR); err != nil {
 			c.problem(path+".ipBlock.cidr", "%v", err)
 		}
+		var except []netip.Prefix
 		for i, s := range b.Except {
 			prefix, err := parsePrefix(s)
 			if err != nil {
 				c.problem(index(path+".ipBlock.except", i), "%v", err)
 			}
-			out.except = append(out.except, prefix)
+			except = append(except, prefix)
 		}
+		out.except = newAddresses(except)
 		return out
 	}
 	pods := k8sSelector(slimSelector(p.PodSelector))
@@ -96,7 +122,14 @@ func (c *compiler) networkPolicyPeer(path string, p *networkingv1.NetworkPolicyP
 	} else {
 		addNamespaceSelector(pods, p.NamespaceSelector)
 	}
-	return labelPeer(path, pods)
+	return c.labelPeer(path, pods)
+}
+
+// labelPeer is a peer selected by labels; with the semantics of Kubernetes it selects nothing but those.
+func (c *compiler) labelPeer(path string, text *slimv1.LabelSelector) peer {
+	p := labelPeer(path, text)
+	p.allPods = p.allPods && c.cfg.Semantics == Cilium
+	return p
 }
 
 // labelPeer is a peer selected by labels, whose keys say where the labels come from.
@@ -201,7 +234,8 @@ func addNamespaceSelector(pods *slimv1.LabelSelector, s *metav1.LabelSelector) {
 		})
 	}
 	if len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0 {
-		pods.MatchExpressions = append(pods.MatchExpressions, slimv1.LabelSelectorRequirement{Key: keyPodNamespace, Operator: slimv1.LabelSelectorOpExists})
+		pods.MatchExpressions = append(pods.MatchExpressions,
+			slimv1.LabelSelectorRequirement{Key: keyPodNamespace, Operator: slimv1.LabelSelectorOpExists})
 	}
 }
 

@@ -1,41 +1,11 @@
 package policy
 
-import "github.com/labctl/labctl/cilium/policy/manifest"
-
-// Semantics says whose reading of a NetworkPolicy counts where Cilium and Kubernetes' text differ.
-type Semantics string
-
-const (
-	// Cilium is the default: an ipBlock never selects a pod, and ingress rules are enforced whatever
-	// policyTypes says.
-	Cilium Semantics = "cilium"
-	// Kubernetes follows the text of the API: an ipBlock selects pods by address, and the rules of a
-	// direction that policyTypes leaves out are ignored.
-	Kubernetes Semantics = "kubernetes"
+import (
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
-// Config is what the engine must know of the cluster beside its objects. The zero value is the default
-// of Cilium's Helm chart: cluster "default", IPv4, no IPv6, L7 proxy on.
-type Config struct {
-	Semantics   Semantics
-	ClusterName string
-	IPv6        bool
-	// HostFirewall makes policies with a nodeSelector count; Cilium leaves it off.
-	HostFirewall bool
-}
-
-// Verdict is what the client of a connection sees.
-type Verdict string
-
-const (
-	Allowed   Verdict = "allowed"
-	Dropped   Verdict = "dropped"    // no answer: the connect times out
-	Rejected  Verdict = "rejected"   // refused at once: RST, ICMP unreachable, or no endpoint behind the service
-	DNSFailed Verdict = "dns_failed" // the target's name did not resolve
-	AppError  Verdict = "app_error"  // connected, then refused above L4: HTTP 403, DNS REFUSED
-)
-
-// Probe is one connection to judge; its JSON is the contract of `labctl probe` (docs/probe.md).
+// Probe is one connection to evaluate; its JSON is the contract of `labctl probe` (docs/probe.md).
 //
 // From and To are "ns/pod", "ip:1.2.3.4", "svc:ns/name", "fqdn:name", "node:name" or
 // "entity:host|remote-node|kube-apiserver|world".
@@ -62,8 +32,9 @@ type HTTPProbe struct {
 // apply there (an address outside the cluster, a service without endpoints, a name that did not resolve).
 type Result struct {
 	Probe
-	Verdict Verdict `json:"verdict"`
-	Reason  string  `json:"reason,omitempty"` // one line where the sides do not say it: "service default/db has no endpoints"
+	Verdict verdict.Verdict `json:"verdict"`
+	// one line where the sides do not say it: "service default/db has no endpoints"
+	Reason string `json:"reason,omitempty"`
 	// DNS is the look-up that came before the connection, when it is what failed.
 	DNS     *Result `json:"dns,omitempty"`
 	Egress  *Side   `json:"egress,omitempty"`
@@ -95,15 +66,30 @@ const (
 
 // Side is the outcome of one direction at one endpoint.
 type Side struct {
-	Verdict  Verdict  `json:"verdict"` // allowed, dropped or app_error
-	Endpoint string   `json:"endpoint"`
-	Decision Decision `json:"decision"`
+	Verdict  verdict.Verdict `json:"verdict"` // allowed, dropped or app_error
+	Endpoint string          `json:"endpoint"`
+	Decision Decision        `json:"decision"`
 	// Rule decided, for allow, deny and l7.
 	Rule *RuleRef `json:"rule,omitempty"`
 	// Isolating are the policies that put the endpoint into default deny, for default-deny.
 	Isolating []RuleRef `json:"isolating,omitempty"`
+	// MoreIsolating is how many more there are: of very many only the first are listed.
+	MoreIsolating int `json:"more_isolating,omitempty"`
 	// Near are the allow rules that select the endpoint and did not match, nearest first. Only Explain fills it.
 	Near []NearMiss `json:"near,omitempty"`
+	// MoreNear is how many more there are: of very many only the nearest are listed.
+	MoreNear int `json:"more_near,omitempty"`
+	// Needed is what a rule would have to allow; only Explain fills it, where no rule allows the connection.
+	Needed *Needed `json:"-"`
+}
+
+// Needed is what a rule of one side would have to allow, as policies see the connection: addresses and ports are those
+// behind a service.
+type Needed struct {
+	Peer     string // "default/backend"; "entity:remote-node" for what no rule can select by labels; "ip:192.0.2.1"
+	Protocol string // TCP, UDP, SCTP, ICMP, ICMPv6
+	Port     int    // 0 for ICMP
+	Request  string // what a rule for the proxy would have to let through; empty if the connection itself is not allowed
 }
 
 // Mismatch says in what respect a rule failed to match.
@@ -115,7 +101,7 @@ const (
 	MismatchPeer      Mismatch = "peer"      // the peer's labels (or address) do not match
 	MismatchNoPeer    Mismatch = "no-peer"   // the rule selects no peer at all
 	MismatchPort      Mismatch = "port"      // the peer matches, the port or protocol does not
-	MismatchName      Mismatch = "name"      // the FQDN was never learnt, or is another
+	MismatchName      Mismatch = "name"      // the FQDN was never learned, or is another
 	MismatchL7        Mismatch = "l7"        // peer and port match, the request does not
 )
 
@@ -123,7 +109,8 @@ const (
 type NearMiss struct {
 	RuleRef
 	Mismatch Mismatch `json:"mismatch"`
-	Why      string   `json:"why"` // one sentence, down to the label or port: "the rule wants app=front, the pod has app=frontend"
+	// one sentence, down to the label or port: "the rule wants app=front, the pod has app=frontend"
+	Why string `json:"why"`
 	// Wants and Has are the two sides of the mismatch in machine form, where there are two.
 	Wants string `json:"wants,omitempty"`
 	Has   string `json:"has,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 func TestProve(t *testing.T) {
@@ -121,7 +122,7 @@ func TestProve(t *testing.T) {
 			if got != want || !strings.Contains(r.Reason, reason) {
 				t.Errorf("got %s (%s), want %s (%s)", got, r.Reason, want, reason)
 			}
-			if r.Verdict != policy.Allowed {
+			if r.Verdict != verdict.Allowed {
 				t.Errorf("the counterexample is %s", r.Verdict)
 			}
 		})

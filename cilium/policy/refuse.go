@@ -26,7 +26,7 @@ func (c *compiler) refuseUnmodelled(path string, r *api.Rule) {
 
 func (c *compiler) refuseIngress(path string, r *api.IngressCommonRule) {
 	if len(r.FromGroups) > 0 {
-		c.notModelled(path+".fromGroups", "fromGroups (addresses that a cloud provider tells)")
+		c.notModelled(path+".fromGroups", "fromGroups (addresses that a cloud provider supplies)")
 	}
 	if len(r.FromRequires) > 0 {
 		c.notModelled(path+".fromRequires", "fromRequires")
@@ -38,7 +38,7 @@ func (c *compiler) refuseIngress(path string, r *api.IngressCommonRule) {
 
 func (c *compiler) refuseEgress(path string, r *api.EgressCommonRule) {
 	if len(r.ToGroups) > 0 {
-		c.notModelled(path+".toGroups", "toGroups (addresses that a cloud provider tells)")
+		c.notModelled(path+".toGroups", "toGroups (addresses that a cloud provider supplies)")
 	}
 	if len(r.ToRequires) > 0 {
 		c.notModelled(path+".toRequires", "toRequires")
@@ -56,7 +56,7 @@ func (c *compiler) refusePorts(path string, rules api.PortRules) {
 		}
 		at := index(path+".toPorts", i)
 		if r.Listener != nil {
-			c.notModelled(at+".listener", "a redirect to an Envoy listener of one's own")
+			c.notModelled(at+".listener", "a redirect to a custom Envoy listener")
 		}
 		if r.TerminatingTLS != nil {
 			c.notModelled(at+".terminatingTLS", "TLS interception")
@@ -70,7 +70,8 @@ func (c *compiler) refusePorts(path string, rules api.PortRules) {
 		for j := range r.Rules.HTTP {
 			for k, h := range r.Rules.HTTP[j].HeaderMatches {
 				if h.Secret != nil {
-					c.notModelled(index(index(at+".rules.http", j)+".headerMatches", k)+".secret", "a header value from a Secret")
+					c.notModelled(index(index(at+".rules.http", j)+".headerMatches", k)+".secret",
+						"a header value from a Secret")
 				}
 			}
 		}

@@ -2,12 +2,12 @@ package policy
 
 import (
 	"slices"
-	"strings"
 
-	ciliumio "github.com/cilium/cilium/pkg/k8s/apis/cilium.io"
 	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
 	"github.com/cilium/cilium/pkg/labels"
 	"github.com/cilium/cilium/pkg/policy/api"
+
+	"github.com/labctl/labctl/cilium/policy/internal/cluster"
 )
 
 // keyOf returns a selector's key without the label's source: "app" for "k8s:app" or "any:app".
@@ -41,16 +41,12 @@ func selectorMatches(s *slimv1.LabelSelector, have map[string]string) bool {
 
 // serviceSelected reports whether a toServices item names the service. An item without a namespace means
 // every namespace, not the policy's.
-func serviceSelected(want *api.Service, s *service) bool {
+func serviceSelected(want *api.Service, s *cluster.Service) bool {
 	if by := want.K8sServiceSelector; by != nil {
 		sel := api.EndpointSelector(by.Selector).LabelSelector
-		return sel != nil && (by.Namespace == s.namespace || by.Namespace == "") && selectorMatches(plainKeys(sel), s.labels)
+		return sel != nil && (by.Namespace == s.Namespace || by.Namespace == "") &&
+			selectorMatches(plainKeys(sel), s.Labels)
 	}
 	by := want.K8sService
-	return by != nil && (by.Namespace == s.namespace || by.Namespace == "") && by.ServiceName == s.name
-}
-
-// namespaceLabel returns the name of the namespace label behind an identity label's key.
-func namespaceLabel(key string) (string, bool) {
-	return strings.CutPrefix(key, ciliumio.PodNamespaceMetaLabelsPrefix)
+	return by != nil && (by.Namespace == s.Namespace || by.Namespace == "") && by.ServiceName == s.Name
 }

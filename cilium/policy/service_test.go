@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 const shopServices = shop + `
@@ -111,12 +112,12 @@ spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{
 				web > other/client 1: dropped default-deny`,
 		},
 		{
-			name: "toServices: the addresses of a service without selector",
+			name: "toServices: the addresses of a service without selector, ready or not",
 			yaml: cnp("p", `{endpointSelector: {matchLabels: {app: web}}, egress: [{toServices: [{k8sService: {serviceName: outside, namespace: default}}]}]}`),
 			want: `
 				web > svc:default/outside 80: allowed allow
 				web > ip:5.5.5.6 1: allowed allow
-				web > ip:5.5.5.7 1: dropped default-deny
+				web > ip:5.5.5.7 1: allowed allow
 				web > ip:5.5.5.8 1: dropped default-deny`,
 		},
 		{
@@ -281,21 +282,21 @@ kind: NetworkPolicy
 metadata: {name: p}
 spec: {podSelector: {matchLabels: {app: s}}, ingress: [{ports: [{port: 80}]}]}
 `)
-	r, err := e.Judge(policy.Probe{From: "default/web", To: "svc:default/s", Port: 80})
+	r, err := e.Evaluate(policy.Probe{From: "default/web", To: "svc:default/s", Port: 80})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var to []string
 	for _, b := range r.Backends {
 		to = append(to, b.To)
-		if b.Port != 8080 || b.Verdict != policy.Dropped {
+		if b.Port != 8080 || b.Verdict != verdict.Dropped {
 			t.Errorf("backend %s: port %d, %s", b.To, b.Port, b.Verdict)
 		}
 	}
 	if got, want := strings.Join(to, " "), "default/s-0 default/s-1 default/s-2"; got != want {
 		t.Errorf("backends %q, want %q", got, want)
 	}
-	if r.Verdict != policy.Dropped || r.To != "svc:default/s" || r.Port != 80 {
+	if r.Verdict != verdict.Dropped || r.To != "svc:default/s" || r.Port != 80 {
 		t.Errorf("got %s to %s:%d", r.Verdict, r.To, r.Port)
 	}
 }

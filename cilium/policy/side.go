@@ -4,25 +4,28 @@ import (
 	"slices"
 
 	"github.com/cilium/cilium/pkg/policy/types"
+
+	"github.com/labctl/labctl/cilium/policy/internal/cluster"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 // subject is the end of a connection whose policies are asked.
 type subject struct {
-	id   *identity
+	id   *cluster.Identity
 	name string // for Side.Endpoint
 }
 
-// judgeSide asks the policies of one end about a connection with the other.
-func (e *Engine) judgeSide(s subject, ingress bool, other *end, f *flow) *Side {
+// evaluateSide asks the policies of one end about a connection with the other.
+func (e *Engine) evaluateSide(s subject, ingress bool, other *peerView, f *flow) *Side {
 	rs := e.rulesFor(s.id, ingress)
-	side := &Side{Verdict: Allowed, Endpoint: s.name, Decision: ByDefault}
-	if len(rs.entries) == 0 {
+	side := &Side{Verdict: verdict.Allowed, Endpoint: s.name, Decision: ByDefault}
+	if len(rs.rules) == 0 {
 		return side
 	}
-	if o := e.decide(rs, other, f); o.entry != nil {
+	if o := e.decide(rs, other, f); o.rule != nil {
 		side.Verdict, side.Decision = o.verdict, o.decision
 		if o.decision != ByHost && o.decision != ByDefault {
-			side.Rule = o.entry.refFor(o.peer)
+			side.Rule = o.rule.refFor(o.peer)
 		}
 		return side
 	}
@@ -31,31 +34,35 @@ func (e *Engine) judgeSide(s subject, ingress bool, other *end, f *flow) *Side {
 	case allowedHost(s.id, ingress, other):
 		side.Decision = ByHost
 	default:
-		side.Verdict, side.Decision, side.Isolating = Dropped, ByDefaultDeny, rs.isolating
+		side.Verdict, side.Decision = verdict.Dropped, ByDefaultDeny
+		side.Isolating, side.MoreIsolating = rs.isolating, rs.moreIsolating
 	}
 	return side
 }
 
 // allowedHost reports whether the connection comes from the pod's own node, which only a deny rule keeps
 // out: Cilium lets the kubelet's health checks pass.
-func allowedHost(subject *identity, ingress bool, other *end) bool {
-	return ingress && other.id.kind == identityHost && subject.kind != identityHost
+func allowedHost(subject *cluster.Identity, ingress bool, other *peerView) bool {
+	return ingress && other.id.Kind == cluster.HostIdentity && subject.Kind != cluster.HostIdentity
 }
 
-// outcome is what a set of rules says; entry is nil if none matches.
+// outcome is what a set of rules says; rule is nil if none matches.
 type outcome struct {
-	verdict  Verdict
+	verdict  verdict.Verdict
 	decision Decision
-	entry    *boundEntry
+	rule     *boundRule
 	peer     *peer
 	proxied  *l7 // the requests that made Cilium redirect the connection to a proxy
 }
 
 // decide tries the rules in their order: tiers, within a tier priorities, and within a priority deny, allow
 // and pass. A pass skips the rest of its tier.
-func (e *Engine) decide(rs *ruleSet, other *end, f *flow) outcome {
+func (e *Engine) decide(rs *ruleSet, other *peerView, f *flow) outcome {
 	var skip types.Tier
-	for i, b := range rs.entries {
+	steps := 0
+	defer func() { e.budget.Spend(steps) }()
+	for i, b := range rs.rules {
+		steps += b.steps()
 		if b.tier == skip || !b.matchesPort(f) {
 			continue
 		}
@@ -65,12 +72,12 @@ func (e *Engine) decide(rs *ruleSet, other *end, f *flow) outcome {
 		}
 		switch b.verdict {
 		case types.Deny:
-			return outcome{verdict: Dropped, decision: ByDeny, entry: b, peer: p}
+			return outcome{verdict: verdict.Dropped, decision: ByDeny, rule: b, peer: p}
 		case types.Pass:
 			skip = b.tier
 			continue
 		}
-		first := outcome{verdict: Allowed, decision: ByAllow, entry: b, peer: p}
+		first := outcome{verdict: verdict.Allowed, decision: ByAllow, rule: b, peer: p}
 		if !f.request {
 			return first
 		}
@@ -86,19 +93,20 @@ func (e *Engine) decide(rs *ruleSet, other *end, f *flow) outcome {
 // requests is enough to have the proxy look at the connection. Envoy (HTTP, server names) then takes every
 // rule that covers the peer and the port as an alternative, also plain ones and those of later tiers; the
 // DNS proxy knows the rules for that very port only.
-func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outcome, other *end, f *flow) outcome {
-	level := rs.entries[at]
+func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outcome, other *peerView, f *flow) outcome {
+	level := rs.rules[at]
+	e.spend(requestsSteps(rs.rules[at:], f))
 	redirect, redirecting := (*port)(nil), first
-	end := len(rs.entries)
-	for i := at; i < len(rs.entries); i++ {
-		b := rs.entries[i]
+	end := len(rs.rules)
+	for i := at; i < len(rs.rules); i++ {
+		b := rs.rules[i]
 		if b.tier != level.tier || b.priority != level.priority || b.verdict != types.Allow {
 			end = i
 			break
 		}
 		if p := b.redirectFor(f); p != nil && (redirect == nil || p.l7.before(redirect.l7)) {
 			if by, ok := e.match(b, other, f); ok {
-				redirect, redirecting = p, outcome{entry: b, peer: by}
+				redirect, redirecting = p, outcome{rule: b, peer: by}
 			}
 		}
 	}
@@ -108,31 +116,36 @@ func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outco
 	if redirect.l7.dns != nil {
 		if by, decided := e.decideQuery(rs, redirect, other, f); decided {
 			if by == nil {
-				return outcome{verdict: AppError, decision: ByL7, entry: redirecting.entry, peer: redirecting.peer, proxied: redirect.l7}
+				return outcome{
+					verdict: verdict.AppError, decision: ByL7, rule: redirecting.rule, peer: redirecting.peer,
+					proxied: redirect.l7,
+				}
 			}
 			by.proxied = redirect.l7
 			return *by
 		}
 	}
 	for i := at; i < end; i++ {
-		b := rs.entries[i]
+		b := rs.rules[i]
 		if !b.passes(f, redirect, rs.isolated) {
 			continue
 		}
-		if by, ok := e.match(b, other, f); ok && !(redirect.l7.sni != nil && b.needsName(by, rs.entries[at:end], f)) {
-			return outcome{verdict: Allowed, decision: ByAllow, entry: b, peer: by, proxied: redirect.l7}
+		if by, ok := e.match(b, other, f); ok && !(redirect.l7.sni != nil && e.needsName(b, by, rs.rules[at:end], f)) {
+			return outcome{verdict: verdict.Allowed, decision: ByAllow, rule: b, peer: by, proxied: redirect.l7}
 		}
 	}
-	refused := outcome{verdict: AppError, decision: ByL7, entry: redirecting.entry, peer: redirecting.peer, proxied: redirect.l7}
+	refused := outcome{
+		verdict: verdict.AppError, decision: ByL7, rule: redirecting.rule, peer: redirecting.peer, proxied: redirect.l7,
+	}
 	if redirect.l7.dns != nil {
 		return refused
 	}
-	for _, b := range rs.entries[end:] {
+	for _, b := range rs.rules[end:] {
 		if b.tier == skip || b.tier == level.tier && b.priority == level.priority || !b.matchesPort(f) {
 			continue
 		}
 		by, ok := e.match(b, other, f)
-		if ok && by != nil && by.allPods && !by.selector.Matches(other.id.labels) {
+		if ok && by != nil && by.allPods && !by.selector.Matches(other.id.Labels) {
 			continue // Envoy compares identities, and knows none that stands for all pods
 		}
 		switch {
@@ -140,18 +153,18 @@ func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outco
 		case b.verdict == types.Pass:
 			skip = b.tier
 		case b.verdict == types.Deny:
-			return outcome{verdict: AppError, decision: ByDeny, entry: b, peer: by, proxied: redirect.l7}
+			return outcome{verdict: verdict.AppError, decision: ByDeny, rule: b, peer: by, proxied: redirect.l7}
 		case b.passes(f, redirect, rs.isolated):
-			return outcome{verdict: Allowed, decision: ByAllow, entry: b, peer: by, proxied: redirect.l7}
+			return outcome{verdict: verdict.Allowed, decision: ByAllow, rule: b, peer: by, proxied: redirect.l7}
 		}
 	}
 	// What Cilium allows in the last tier holds at Envoy, too.
 	last := refused
-	last.verdict = Allowed
+	last.verdict = verdict.Allowed
 	switch {
 	case !rs.isolated:
 		last.decision = ByDefault
-	case other.id.kind == identityHost && level.ingress:
+	case other.id.Kind == cluster.HostIdentity && level.ingress:
 		last.decision = ByHost
 	default:
 		return refused
@@ -162,16 +175,17 @@ func (e *Engine) decideRequest(rs *ruleSet, at int, skip types.Tier, first outco
 // decideQuery asks the DNS proxy about a query. The proxy has the rules of one filter only: of the first tier
 // that redirects this port to it, whatever tier let the connection through. decided is false if that is the
 // tier of redirect, where the rules of one priority are known already.
-func (e *Engine) decideQuery(rs *ruleSet, redirect *port, other *end, f *flow) (by *outcome, decided bool) {
+func (e *Engine) decideQuery(rs *ruleSet, redirect *port, other *peerView, f *flow) (by *outcome, decided bool) {
 	var filter *port
 	var tier types.Tier
-	for _, b := range rs.entries {
+	for _, b := range rs.rules {
 		if filter != nil && b.tier != tier {
 			break
 		}
 		for i := range b.ports {
 			p := &b.ports[i]
-			if b.verdict == types.Allow && p.l7 != nil && p.l7.dns != nil && (filter == nil || filter.name == "" && p.name != "") && e.standsFor(b, p, f) {
+			if b.verdict == types.Allow && p.l7 != nil && p.l7.dns != nil &&
+				(filter == nil || filter.name == "" && p.name != "") && e.standsFor(b, p, f) {
 				filter, tier = p, b.tier
 			}
 		}
@@ -179,8 +193,9 @@ func (e *Engine) decideQuery(rs *ruleSet, redirect *port, other *end, f *flow) (
 	if filter == nil {
 		return nil, false
 	}
+	e.spend(requestsSteps(rs.rules, f))
 	first := map[string]float64{} // the priority whose rules hold for a selector: Cilium drops those of later ones
-	for _, b := range rs.entries {
+	for _, b := range rs.rules {
 		if b.tier != tier || b.verdict != types.Allow {
 			continue
 		}
@@ -198,7 +213,7 @@ func (e *Engine) decideQuery(rs *ruleSet, redirect *port, other *end, f *flow) (
 			}
 			first[peer.key()] = b.priority
 			if p.l7 == nil || p.l7.allows(f.probe) || !rs.isolated {
-				return &outcome{verdict: Allowed, decision: ByAllow, entry: b, peer: peer}, true
+				return &outcome{verdict: verdict.Allowed, decision: ByAllow, rule: b, peer: peer}, true
 			}
 		}
 	}
@@ -207,26 +222,44 @@ func (e *Engine) decideQuery(rs *ruleSet, redirect *port, other *end, f *flow) (
 
 // standsFor reports whether a port of a rule comes to the flow's port: by number, or by the name that a pod
 // it selects has for it.
-func (e *Engine) standsFor(b *boundEntry, p *port, f *flow) bool {
+func (e *Engine) standsFor(b *boundRule, p *port, f *flow) bool {
 	if p.protocol != "" && p.protocol != f.protocol {
 		return false
 	}
 	if p.name == "" {
 		return p.from == f.port && !p.ranged
 	}
-	for _, q := range e.c.pods {
-		if q.namedPort(p.name, f.protocol) != int(f.port) {
+	e.spend(len(e.c.PodList))
+	for _, q := range e.c.PodList {
+		if q.NamedPort(p.name, f.protocol) != int(f.port) {
 			continue
 		}
-		if _, ok := e.match(b, &end{id: q.id, pod: q}, f); ok {
+		if _, ok := e.match(b, &peerView{id: q.ID, pod: q}, f); ok {
 			return true
 		}
 	}
 	return false
 }
 
+// requestsSteps is what it costs to compare a request with rules.
+func requestsSteps(entries []*boundRule, f *flow) int {
+	steps := 0
+	for _, b := range entries {
+		steps += 4 * b.steps()
+		for i := range b.ports {
+			if l := b.ports[i].l7; l != nil {
+				steps += l.steps(f.probe)
+			}
+		}
+	}
+	return steps
+}
+
+// steps is what it costs to look at the ports of a rule.
+func (e *rule) steps() int { return 1 + len(e.ports)/4 }
+
 // matchesPort reports whether the rule has the flow's port.
-func (e *entry) matchesPort(f *flow) bool {
+func (e *rule) matchesPort(f *flow) bool {
 	if e.allPorts {
 		return true
 	}
@@ -239,7 +272,7 @@ func (e *entry) matchesPort(f *flow) bool {
 }
 
 // redirectFor returns the rule's port that sends the flow to a proxy, if any does.
-func (e *entry) redirectFor(f *flow) *port {
+func (e *rule) redirectFor(f *flow) *port {
 	var found *port
 	for i := range e.ports {
 		if p := &e.ports[i]; p.l7 != nil && p.matches(f) && (found == nil || p.l7.before(found.l7)) {
@@ -251,7 +284,7 @@ func (e *entry) redirectFor(f *flow) *port {
 
 // passes reports whether the rule lets the request of the flow through the proxy of redirect. Where
 // nothing puts the endpoint into default deny, rules with requests are there for the record only.
-func (e *entry) passes(f *flow, redirect *port, isolated bool) bool {
+func (e *rule) passes(f *flow, redirect *port, isolated bool) bool {
 	dns := redirect.l7.dns != nil
 	if e.allPorts {
 		return !dns
@@ -275,7 +308,7 @@ func (e *entry) passes(f *flow, redirect *port, isolated bool) bool {
 
 // needsName reports whether a rule that asks for no server name is merged with one that does, which Cilium
 // does with rules of one selector and port: then the connection needs a name, too.
-func (b *boundEntry) needsName(by *peer, level []*boundEntry, f *flow) bool {
+func (e *Engine) needsName(b *boundRule, by *peer, level []*boundRule, f *flow) bool {
 	if b.allPorts {
 		return false
 	}
@@ -284,10 +317,11 @@ func (b *boundEntry) needsName(by *peer, level []*boundEntry, f *flow) bool {
 		if !p.matches(f) {
 			continue
 		}
+		e.spend(requestsSteps(level, f))
 		if p.l7 != nil && p.l7.allows(f.probe) {
 			return false
 		}
-		merged := slices.ContainsFunc(level, func(o *boundEntry) bool {
+		merged := slices.ContainsFunc(level, func(o *boundRule) bool {
 			return o.hasPeer(by) && slices.ContainsFunc(o.ports, func(q port) bool {
 				return q.l7 != nil && q.l7.sni != nil && q.matches(f) && q.sameFilter(p)
 			})
@@ -300,7 +334,7 @@ func (b *boundEntry) needsName(by *peer, level []*boundEntry, f *flow) bool {
 }
 
 // hasPeer reports whether the rule names the same selector as another; nil stands for everyone.
-func (b *boundEntry) hasPeer(want *peer) bool {
+func (b *boundRule) hasPeer(want *peer) bool {
 	if b.anyPeer {
 		return want.key() == (*peer)(nil).key()
 	}
@@ -326,7 +360,7 @@ func (p *peer) key() string {
 }
 
 // refFor returns the place of the peer in the rule, or of the rule where it names none.
-func (e *entry) refFor(p *peer) *RuleRef {
+func (e *rule) refFor(p *peer) *RuleRef {
 	if p == nil || p.path == e.path {
 		return e.ruleRef()
 	}

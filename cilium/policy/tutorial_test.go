@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 // np wraps a spec into a NetworkPolicy in namespace default.
@@ -28,38 +29,38 @@ func TestTutorial(t *testing.T) {
 		name     string
 		policies []string
 		label    bool
-		want     map[string]policy.Verdict
+		want     map[string]verdict.Verdict
 	}{
-		{"baseline", nil, false, map[string]policy.Verdict{
-			"frontend > svc:default/backend 80": policy.Allowed, "monitoring/monitoring > svc:default/backend 80": policy.Allowed, "backend > ip:1.2.3.4 443": policy.Allowed,
+		{"baseline", nil, false, map[string]verdict.Verdict{
+			"frontend > svc:default/backend 80": verdict.Allowed, "monitoring/monitoring > svc:default/backend 80": verdict.Allowed, "backend > ip:1.2.3.4 443": verdict.Allowed,
 		}},
-		{"backend denies ingress, and still egresses", []string{deny}, false, map[string]policy.Verdict{
-			"frontend > svc:default/backend 80": policy.Dropped, "monitoring/monitoring > svc:default/backend 80": policy.Dropped, "backend > ip:1.2.3.4 443": policy.Allowed,
+		{"backend denies ingress, and still egresses", []string{deny}, false, map[string]verdict.Verdict{
+			"frontend > svc:default/backend 80": verdict.Dropped, "monitoring/monitoring > svc:default/backend 80": verdict.Dropped, "backend > ip:1.2.3.4 443": verdict.Allowed,
 		}},
-		{"policies are additive", []string{deny, fromFrontend}, false, map[string]policy.Verdict{
-			"frontend > svc:default/backend 80": policy.Allowed, "monitoring/monitoring > svc:default/backend 80": policy.Dropped,
+		{"policies are additive", []string{deny, fromFrontend}, false, map[string]verdict.Verdict{
+			"frontend > svc:default/backend 80": verdict.Allowed, "monitoring/monitoring > svc:default/backend 80": verdict.Dropped,
 		}},
-		{"everything within the namespace", []string{deny, namespace}, false, map[string]policy.Verdict{
-			"frontend > svc:default/backend 80": policy.Allowed, "backend > frontend 80": policy.Allowed,
-			"monitoring/monitoring > svc:default/backend 80": policy.Dropped, "monitoring/monitoring > frontend 80": policy.Dropped,
+		{"everything within the namespace", []string{deny, namespace}, false, map[string]verdict.Verdict{
+			"frontend > svc:default/backend 80": verdict.Allowed, "backend > frontend 80": verdict.Allowed,
+			"monitoring/monitoring > svc:default/backend 80": verdict.Dropped, "monitoring/monitoring > frontend 80": verdict.Dropped,
 		}},
-		{"the monitoring namespace", []string{deny, namespace, fromMonitoring}, false, map[string]policy.Verdict{
-			"monitoring/monitoring > svc:default/backend 80": policy.Allowed, "monitoring/other > svc:default/backend 80": policy.Allowed, "monitoring/monitoring > frontend 80": policy.Dropped,
+		{"the monitoring namespace", []string{deny, namespace, fromMonitoring}, false, map[string]verdict.Verdict{
+			"monitoring/monitoring > svc:default/backend 80": verdict.Allowed, "monitoring/other > svc:default/backend 80": verdict.Allowed, "monitoring/monitoring > frontend 80": verdict.Dropped,
 		}},
-		{"the monitoring pods only", []string{deny, namespace, fromMonitoringPods}, false, map[string]policy.Verdict{
-			"monitoring/monitoring > svc:default/backend 80": policy.Allowed, "monitoring/other > svc:default/backend 80": policy.Dropped,
+		{"the monitoring pods only", []string{deny, namespace, fromMonitoringPods}, false, map[string]verdict.Verdict{
+			"monitoring/monitoring > svc:default/backend 80": verdict.Allowed, "monitoring/other > svc:default/backend 80": verdict.Dropped,
 		}},
-		{"frontend denies egress, although backend admits it", []string{deny, namespace, fromMonitoringPods, frontendDeny}, false, map[string]policy.Verdict{
-			"frontend > svc:default/backend 80": policy.DNSFailed, "frontend > backend 8080": policy.Dropped, "monitoring/monitoring > svc:default/backend 80": policy.Allowed,
+		{"frontend denies egress, although backend admits it", []string{deny, namespace, fromMonitoringPods, frontendDeny}, false, map[string]verdict.Verdict{
+			"frontend > svc:default/backend 80": verdict.DNSFailed, "frontend > backend 8080": verdict.Dropped, "monitoring/monitoring > svc:default/backend 80": verdict.Allowed,
 		}},
-		{"egress to the backend works by address and fails by name", []string{deny, namespace, fromMonitoringPods, frontendDeny, frontendOut}, false, map[string]policy.Verdict{
-			"frontend > backend 8080": policy.Allowed, "frontend > svc:default/backend 80": policy.DNSFailed,
+		{"egress to the backend works by address and fails by name", []string{deny, namespace, fromMonitoringPods, frontendDeny, frontendOut}, false, map[string]verdict.Verdict{
+			"frontend > backend 8080": verdict.Allowed, "frontend > svc:default/backend 80": verdict.DNSFailed,
 		}},
-		{"DNS without the label on kube-system", []string{deny, namespace, fromMonitoringPods, frontendDeny, frontendOut, dns}, false, map[string]policy.Verdict{
-			"frontend > svc:default/backend 80": policy.DNSFailed,
+		{"DNS without the label on kube-system", []string{deny, namespace, fromMonitoringPods, frontendDeny, frontendOut, dns}, false, map[string]verdict.Verdict{
+			"frontend > svc:default/backend 80": verdict.DNSFailed,
 		}},
-		{"DNS for all pods, and its side effect", []string{deny, namespace, fromMonitoringPods, frontendDeny, frontendOut, dns}, true, map[string]policy.Verdict{
-			"frontend > svc:default/backend 80": policy.Allowed, "backend > ip:1.2.3.4 443": policy.Dropped, "backend > frontend 80": policy.Dropped,
+		{"DNS for all pods, and its side effect", []string{deny, namespace, fromMonitoringPods, frontendDeny, frontendOut, dns}, true, map[string]verdict.Verdict{
+			"frontend > svc:default/backend 80": verdict.Allowed, "backend > ip:1.2.3.4 443": verdict.Dropped, "backend > frontend 80": verdict.Dropped,
 		}},
 	} {
 		t.Run(step.name, func(t *testing.T) {

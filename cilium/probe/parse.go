@@ -6,8 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 // line is what a step prints.
@@ -32,7 +33,7 @@ func (r *running) Write(p []byte) (int, error) {
 		}
 		r.rest = rest
 		var l line
-		// What is not ours, such as a warning of a tool, is no line of a probe.
+		// Other output, such as a warning of a tool, is not a line of a probe.
 		if err := json.Unmarshal(text, &l); err == nil && l.Nonce == r.nonce {
 			r.take(l)
 		}
@@ -56,15 +57,15 @@ func (r *running) take(l line) {
 		return
 	}
 	p := r.probes[l.Probe]
-	words := strings.Join(strings.Fields(l.Text), " ")
+	words := printable(l.Text)
 	if l.Code == 126 || l.Code == 127 {
-		r.settle(l.Probe, Result{Verdict: labs.ProbeError, Detail: words, Missing: true})
+		r.settle(l.Probe, Result{Verdict: verdict.ProbeError, Detail: words, Missing: true})
 		return
 	}
 	if l.Step == stepLookup {
 		result := looked(l.Code, words)
 		result.Lookup = queryTime(words)
-		if result.Verdict == labs.Allowed && p.Protocol != DNS {
+		if result.Verdict == verdict.Allowed && p.Protocol != DNS {
 			r.results[l.Probe].Lookup = result.Lookup
 			return // on to the connection
 		}
@@ -74,25 +75,47 @@ func (r *running) take(l line) {
 	r.settle(l.Probe, judge(p, r.nonce, l.Code, words))
 }
 
+// maxWords bounds what is kept of a tool's words. The longest that matters is dig's, which grows with the addresses
+// of a name.
+const maxWords = 4000
+
+// printable is what a tool in a pod said, on one line. The pod is the student's: its words may be anything, and end
+// up on terminals and in reports.
+func printable(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text[:min(len(text), 4*maxWords)], " "))
+	words := strings.Join(strings.Fields(text), " ")
+	if len(words) > maxWords {
+		words = strings.ToValidUTF8(words[:maxWords], "") + "…"
+	}
+	return words
+}
+
 // looked reads dig: https://bind9.readthedocs.io/en/latest/manpages.html#return-codes
 func looked(code int, words string) Result {
-	result := Result{Verdict: labs.DNSFailed, Detail: words}
+	result := Result{Verdict: verdict.DNSFailed, Detail: words}
 	switch {
-	case code == 0 && strings.Contains(words, "status: NOERROR") && (strings.Contains(words, " A ") || strings.Contains(words, " AAAA ")):
+	case code == 0 && strings.Contains(words, "status: NOERROR") &&
+		(strings.Contains(words, " A ") || strings.Contains(words, " AAAA ")):
 		_, answer, _ := strings.Cut(words, "ANSWER SECTION: ")
 		answer, _, _ = strings.Cut(answer, " ;;")
-		result.Verdict, result.Detail = labs.Allowed, "an answer: "+answer
+		result.Verdict, result.Detail = verdict.Allowed, "an answer: "+answer
 	case code == 0 && strings.Contains(words, "status: "):
 		_, status, _ := strings.Cut(words, "status: ")
 		status, _, _ = strings.Cut(status, ",")
-		result.Detail = "the name server answered " + status
+		result.DNSStatus, result.Detail = status, "the name server answered "+status
 		if status == "NOERROR" {
 			result.Detail = "the name has no address"
 		}
 	case code == 9: // no answer
 		result.Detail = "no answer from the name server"
-	case strings.Contains(words, "address in use"), code != 0 && !strings.Contains(words, "connection refused") && !strings.Contains(words, "timed out"):
-		result.Verdict = labs.ProbeError
+	case strings.Contains(words, "address in use"), code != 0 && !strings.Contains(words, "connection refused") &&
+		!strings.Contains(words, "timed out"):
+		result.Verdict = verdict.ProbeError
 	}
 	return result
 }
@@ -114,35 +137,35 @@ func judge(p Probe, nonce string, code int, words string) Result {
 	switch p.Protocol {
 	case "SCTP":
 		if r.Verdict = agnhost(code, words); strings.Contains(words, "protocol not supported") {
-			r.Detail = "the kernel of the pod's node has no SCTP, so it cannot be probed: load its module sctp (" + words + ")"
+			r.Detail = "SCTP is not available on the pod's node; run modprobe sctp there (" + words + ")"
 		}
 	case "UDP":
 		switch {
 		case strings.Contains(words, nonce):
-			r.Verdict = labs.Allowed
+			r.Verdict = verdict.Allowed
 		case words == "":
-			r.Verdict, r.Detail = labs.Rejected, "refused at once"
+			r.Verdict, r.Detail = verdict.Rejected, "refused at once"
 		case words == "timeout":
-			r.Verdict, r.Detail = labs.Dropped, "no answer"
+			r.Verdict, r.Detail = verdict.Dropped, "no answer"
 		case strings.HasPrefix(words, "nc:"), strings.HasPrefix(words, "usage"):
-			r.Verdict = labs.ProbeError
+			r.Verdict = verdict.ProbeError
 		default:
-			r.Verdict, r.Detail = labs.AppError, "another answer than the nonce: "+words
+			r.Verdict, r.Detail = verdict.AppError, "the answer does not contain the nonce: "+words
 		}
 	case "ICMP":
-		r.Verdict = labs.Dropped
+		r.Verdict = verdict.Dropped
 		switch {
 		case code == 0:
-			r.Verdict = labs.Allowed
+			r.Verdict = verdict.Allowed
 		case strings.Contains(words, "nreachable") || strings.Contains(words, "prohibited"):
-			r.Verdict = labs.Rejected
+			r.Verdict = verdict.Rejected
 		case code != 1:
-			r.Verdict = labs.ProbeError // 1 is: no answer
+			r.Verdict = verdict.ProbeError // 1 is: no answer
 		}
 	default:
 		r.Verdict = curl(code, words)
 		r.Took = connectTime(words)
-		if r.Verdict == labs.Allowed {
+		if r.Verdict == verdict.Allowed {
 			r.answered(p, nonce, words)
 		}
 	}
@@ -158,25 +181,23 @@ func (r *Result) answered(p Probe, nonce, words string) {
 	}
 	switch {
 	case p.HTTP != nil:
-		want := p.HTTP.Status
-		if want == 0 {
-			want = 200
-		}
-		if status != want {
-			r.Verdict, r.Detail = labs.AppError, "HTTP status "+strconv.Itoa(status)+" instead of "+strconv.Itoa(want)
+		if want := p.HTTP.Status; status != want {
+			r.Verdict, r.Detail = verdict.AppError,
+				"HTTP status "+strconv.Itoa(status)+" instead of "+strconv.Itoa(want)
 		}
 	case p.Echo:
 		// "NONCE|connect=… http=200|pod-name|connect=… http=200|"
 		parts := strings.Split(words, "|")
 		if strings.TrimSpace(parts[0]) != nonce {
-			r.Verdict, r.Detail = labs.AppError, "connected, but what answers is not the lab's server: it does not repeat what it is sent"
+			r.Verdict, r.Detail = verdict.AppError,
+				"connected, but the server that answers is not the lab's: it does not echo the probe"
 			return
 		}
 		if len(parts) > 2 {
 			r.Server = strings.TrimSpace(parts[2])
 		}
 	}
-	if r.Verdict == labs.Allowed {
+	if r.Verdict == verdict.Allowed {
 		_, addr, _ := strings.Cut(words, " ip=")
 		addr, _, _ = strings.Cut(addr, " ")
 		r.Detail = "connected to " + addr + " in " + strconv.FormatFloat(r.Took.Seconds()*1000, 'f', 1, 64) + " ms"
@@ -189,34 +210,34 @@ func (r *Result) answered(p Probe, nonce, words string) {
 	}
 }
 
-// curl reads curl's exit code: https://curl.se/libcurl/c/libcurl-errors.html. Whatever comes after the
-// connection is there, such as a reset or a certificate that nobody knows, counts as connected.
-func curl(exit int, words string) labs.Verdict {
+// curl reads curl's exit code: https://curl.se/libcurl/c/libcurl-errors.html. A failure after the connection
+// opened, such as a reset or an unknown certificate, counts as connected.
+func curl(exit int, words string) verdict.Verdict {
 	switch exit {
 	case 0:
-		return labs.Allowed
+		return verdict.Allowed
 	case 6:
-		return labs.DNSFailed
+		return verdict.DNSFailed
 	case 28:
 		if strings.Contains(words, "esolving") {
-			return labs.DNSFailed
+			return verdict.DNSFailed
 		}
 		if connectTime(words) > 0 {
-			return labs.AppError
+			return verdict.AppError
 		}
-		return labs.Dropped
+		return verdict.Dropped
 	case 7:
 		if strings.Contains(words, "timed out") || strings.Contains(words, "Timeout") {
-			return labs.Dropped
+			return verdict.Dropped
 		}
-		return labs.Rejected
+		return verdict.Rejected
 	case 2, 3, 4, 5, 45:
-		return labs.ProbeError
+		return verdict.ProbeError
 	}
 	if connectTime(words) > 0 {
-		return labs.Allowed
+		return verdict.Allowed
 	}
-	return labs.ProbeError
+	return verdict.ProbeError
 }
 
 // connectTime is how long curl's connection took to be there; 0: it never was.
@@ -234,16 +255,16 @@ func connectTime(words string) time.Duration {
 }
 
 // agnhost reads what `agnhost connect` printed.
-func agnhost(exit int, words string) labs.Verdict {
+func agnhost(exit int, words string) verdict.Verdict {
 	switch {
 	case exit == 0:
-		return labs.Allowed
+		return verdict.Allowed
 	case strings.HasPrefix(words, "TIMEOUT"):
-		return labs.Dropped
+		return verdict.Dropped
 	case strings.HasPrefix(words, "REFUSED"):
-		return labs.Rejected
+		return verdict.Rejected
 	case strings.HasPrefix(words, "DNS"):
-		return labs.DNSFailed
+		return verdict.DNSFailed
 	}
-	return labs.ProbeError
+	return verdict.ProbeError
 }

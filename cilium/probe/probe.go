@@ -1,5 +1,5 @@
-// Package probe tries connections from inside pods, with what the pods' image has: one exec a pod runs all of
-// its probes at the same time, and each step of a probe prints one line. What it returns is what was seen;
+// Package probe tries connections from inside pods, with the tools of the pods' images: one exec per pod runs all
+// of its probes at the same time, and each step of a probe prints one line. What it returns is what was seen;
 // what it means for a lab is for others to say.
 package probe
 
@@ -17,7 +17,7 @@ import (
 
 	"github.com/labctl/labctl/cilium/hubble"
 	"github.com/labctl/labctl/cilium/kube"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 // Probe is one connection to try.
@@ -33,7 +33,15 @@ type Probe struct {
 	// Learn is a name to look up before, whatever the answer: for addresses that policies know by their names.
 	Learn string
 	// HTTP is the request to make and the status to get, instead of any.
-	HTTP *labs.HTTP
+	HTTP *HTTP
+}
+
+// HTTP is a request and the status that it must get.
+type HTTP struct {
+	Method  string // GET if empty
+	Path    string
+	Headers map[string]string
+	Status  int
 }
 
 // DNS as a Protocol means a look-up at the cluster's DNS.
@@ -54,12 +62,14 @@ func (p Probe) named() bool {
 
 // Result is what a probe saw.
 type Result struct {
-	Verdict labs.Verdict
+	Verdict verdict.Verdict
 	Detail  string       // the tool's own words
-	Drop    *hubble.Drop // the packet of this very probe that a policy dropped, if Hubble told
+	Drop    *hubble.Drop // the packet of this probe that a policy dropped, if Hubble reported it
 	Server  string       // who answered, by its own word: the name of a pod
-	Lookup  time.Duration
-	Took    time.Duration // of the connection
+	// DNSStatus is what the name server answered that did not resolve the name, such as "REFUSED"; empty: no answer.
+	DNSStatus string
+	Lookup    time.Duration
+	Took      time.Duration // of the connection
 	// Missing says that the pod's image lacks what the probe takes.
 	Missing bool
 }
@@ -79,10 +89,11 @@ func Run(ctx context.Context, client *kube.Client, pod kube.Pod, probes []Probe,
 	return r.Run(ctx, Source{Pod: pod}, probes)
 }
 
-// Runner runs probes, knows of drops before their time-outs, and counts what it does. It is safe for concurrent use.
+// Runner runs probes, learns about drops before their time-outs, and counts what it does. It is safe for concurrent
+// use.
 type Runner struct {
 	Client  *kube.Client
-	Drops   *hubble.Drops // nil: time-outs alone tell
+	Drops   *hubble.Drops // nil: drops are recognized by time-outs alone
 	Timeout time.Duration // for each step, a look-up or a connection; default 3 s
 
 	ports atomic.Uint32
@@ -101,8 +112,8 @@ type Source struct {
 // Stats counts the execs made and the bytes that they sent.
 func (r *Runner) Stats() (execs, bytes int64) { return r.execs.Load(), r.bytes.Load() }
 
-// Source ports of probes are given out in turn from this range, portsEach a probe, so that a drop can be
-// told to be of this very probe, and no other one of the last few thousand.
+// Source ports of probes are assigned in turn from this range, portsEach per probe, so that a drop can be
+// attributed to one of the last few thousand probes.
 const (
 	firstPort = 33000
 	lastPort  = 60000
@@ -120,8 +131,8 @@ func (r *Runner) nextPort() int {
 	return firstPort + int(r.ports.Add(1)%slots)*portsEach
 }
 
-// Run tries all probes from a pod at the same time, in one exec. What a policy drops is settled as soon as
-// Hubble tells of it, and when everything is settled the rest is cancelled.
+// Run tries all probes from a pod at the same time, in one exec. A drop by a policy is settled as soon as Hubble
+// reports it, and when everything is settled the rest is cancelled.
 func (r *Runner) Run(ctx context.Context, from Source, probes []Probe) ([]Result, error) {
 	if len(probes) == 0 {
 		return nil, nil
@@ -130,17 +141,9 @@ func (r *Runner) Run(ctx context.Context, from Source, probes []Probe) ([]Result
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	random := make([]byte, 8)
-	if _, err := rand.Read(random); err != nil {
-		return nil, fmt.Errorf("make a nonce: %w", err)
-	}
-	run := &running{
-		nonce: hex.EncodeToString(random), probes: probes, ports: make([]int, len(probes)),
-		results: make([]Result, len(probes)), settled: make([]bool, len(probes)), open: len(probes), done: make(chan struct{}),
-	}
-	for i := range probes {
-		run.ports[i] = r.nextPort()
-		run.results[i] = Result{Verdict: labs.ProbeError, Detail: "the probe printed nothing"}
+	run, err := r.begin(probes)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case from.Addr.IsValid():
@@ -154,7 +157,7 @@ func (r *Runner) Run(ctx context.Context, from Source, probes []Probe) ([]Result
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*timeout+10*time.Second)
 	defer cancel()
-	stdin, keepOpen := io.Pipe() // as long as it is open, the script goes on
+	stdin, keepOpen := io.Pipe() // while it is open, the script continues
 	defer keepOpen.Close()
 	var stderr tail
 	failed := make(chan error, 1)
@@ -165,34 +168,54 @@ func (r *Runner) Run(ctx context.Context, from Source, probes []Probe) ([]Result
 		_, err := r.Client.Stream(ctx, from.Pod, stdin, run, &stderr, "/bin/sh", "-c", script)
 		failed <- err
 	}()
-	var err error
 	select {
 	case <-run.done:
 	case err = <-failed:
 	}
-	run.mu.Lock()
-	defer run.mu.Unlock()
-	if run.open == 0 {
-		err = nil
+	return run.end(err, &stderr)
+}
+
+// begin prepares the run of probes.
+func (r *Runner) begin(probes []Probe) (*running, error) {
+	random := make([]byte, 8)
+	if _, err := rand.Read(random); err != nil {
+		return nil, fmt.Errorf("make a nonce: %w", err)
 	}
-	if err != nil && run.open == len(probes) {
-		return nil, err
+	run := &running{
+		nonce: hex.EncodeToString(random), probes: probes, ports: make([]int, len(probes)),
+		results: make([]Result, len(probes)), settled: make([]bool, len(probes)), open: len(probes),
+		done: make(chan struct{}),
 	}
-	if !run.ended {
-		for i := range run.results {
-			if run.settled[i] {
-				continue
-			}
-			detail := "the exec ended before its probes did"
-			if words := stderr.String(); words != "" {
-				detail += ": " + words
-			} else if err != nil {
-				detail += ": " + err.Error()
-			}
-			run.results[i] = Result{Verdict: labs.ProbeError, Detail: detail}
+	for i := range probes {
+		run.ports[i] = r.nextPort()
+		run.results[i] = Result{Verdict: verdict.ProbeError, Detail: "the probe printed nothing"}
+	}
+	return run, nil
+}
+
+// end returns the results of an exec that has ended, or whose probes are all settled. failed is the error of the exec,
+// which counts for the probes that are not settled, and for the whole run if none is.
+func (r *running) end(failed error, stderr *tail) ([]Result, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.open == 0 || r.ended:
+		return r.results, nil
+	case failed != nil && r.open == len(r.probes):
+		return nil, failed
+	}
+	detail := "exec ended before all probes reported"
+	if words := stderr.String(); words != "" {
+		detail += ": " + words
+	} else if failed != nil {
+		detail += ": " + failed.Error()
+	}
+	for i := range r.results {
+		if !r.settled[i] {
+			r.results[i] = Result{Verdict: verdict.ProbeError, Detail: detail}
 		}
 	}
-	return run.results, nil
+	return r.results, nil
 }
 
 // running is one exec under way. It is the writer of the exec's output.
@@ -234,9 +257,9 @@ func (r *running) dropped(d hubble.Drop) {
 		if !ok {
 			continue
 		}
-		result := Result{Verdict: labs.Dropped, Drop: &d, Detail: "a policy dropped the connection's first packet"}
+		result := Result{Verdict: verdict.Dropped, Drop: &d, Detail: "a policy dropped the connection's first packet"}
 		if step == stepLookup {
-			result.Verdict, result.Detail = labs.DNSFailed, "a policy dropped the look-up of "+p.Host
+			result.Verdict, result.Detail = verdict.DNSFailed, "a policy dropped the lookup of "+p.Host
 		}
 		r.settle(i, result)
 	}
@@ -250,7 +273,8 @@ func stepOf(p Probe, first int, d hubble.Drop) (step string, ok bool) {
 		return stepLookup, port == first
 	case "ICMP", "SCTP":
 		// Their tools take no source port: protocol, address and port have to do.
-		return stepConnect, d.Protocol == p.Protocol && d.Destination.Addr().String() == p.Host && (p.Protocol == "ICMP" || int(d.Destination.Port()) == p.Port)
+		return stepConnect, d.Protocol == p.Protocol && d.Destination.Addr().String() == p.Host &&
+			(p.Protocol == "ICMP" || int(d.Destination.Port()) == p.Port)
 	case "UDP":
 		if d.Protocol != "UDP" {
 			return "", false
@@ -280,5 +304,5 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return strings.TrimSpace(string(t.text))
+	return printable(string(t.text))
 }

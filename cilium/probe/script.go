@@ -28,14 +28,14 @@ say() { s=$2 c=$3 n=$1; set -- $4; t="$*"; case $t in *[!\ -~]*|*[\"\\]*) t=$(pr
 	lookUp    = `look() { i=$1; shift; o=$("$@" -t A 2>&1); c=$?; if [ $c = 0 ] && ! addr; then case $o in *NOERROR*) o=$("$@" -t AAAA 2>&1); c=$?;; esac; fi; say $i lookup $c "$o"; addr; }`
 )
 
-// script runs every probe in the background. Each of their steps prints a line of JSON with the nonce, and the
-// last line says that all have ended. When standard input ends, because nobody listens any more, so do they: the
-// tools by SIGTERM, and the shells by waiting for theirs. Whoever left a child behind would leave it for ever, since
-// the first process of a pod seldom cares for other people's.
+// script runs every probe in the background. Each of their steps prints a line of JSON with the nonce, and the last
+// line says that all have ended. When standard input ends, because nothing reads the output any more, they end too:
+// the tools by SIGTERM, and the shells by waiting for their tools. Orphans would never be reaped, since PID 1 in a
+// pod rarely calls wait().
 func (r *running) script(timeout time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, sayLine+"\n", r.nonce)
-	// A name is looked up first, so that the two steps can be told apart.
+	// A name is looked up first, to distinguish the two steps.
 	b.WriteString(addressOf + "\n" + lookUp + "\n")
 	b.WriteString(`run() { i=$1; shift; o=$("$@" 2>&1); say $i connect $? "$o"; }` + "\n")
 	b.WriteString("exec 3<&0\ntrap : TERM\n(read -r _ <&3; kill -TERM 0) >/dev/null 2>&1 &\nw=$!\n")
@@ -43,7 +43,8 @@ func (r *running) script(timeout time.Duration) string {
 		b.WriteString("(trap 'exit 1' TERM; " + r.steps(i, p, timeout) + ") & p=\"$p $!\"\n")
 	}
 	// A signal ends the first wait, not the probes.
-	fmt.Fprintf(&b, "wait $p; wait $p\nkill -9 $w 2>/dev/null; wait $w 2>/dev/null\nprintf '{\"nonce\":\"%s\",\"end\":true}\\n'\n", r.nonce)
+	fmt.Fprintf(&b,
+		"wait $p; wait $p\nkill -9 $w 2>/dev/null; wait $w 2>/dev/null\nprintf '{\"nonce\":\"%s\",\"end\":true}\\n'\n", r.nonce)
 	return b.String()
 }
 
@@ -72,7 +73,10 @@ func (r *running) steps(i int, p Probe, timeout time.Duration) string {
 
 // lookup asks the name server that the pod is configured with.
 func lookup(name string, overTCP bool, port int, timeout time.Duration) []string {
-	args := []string{"dig", "+noall", "+comments", "+answer", "+stats", "+tries=1", "+time=" + whole(timeout), "-b", "0.0.0.0#" + strconv.Itoa(port)}
+	args := []string{
+		"dig", "+noall", "+comments", "+answer", "+stats", "+tries=1", "+time=" + whole(timeout), "-b",
+		"0.0.0.0#" + strconv.Itoa(port),
+	}
 	if overTCP {
 		args = append(args, "+tcp")
 	}
@@ -92,7 +96,8 @@ printf 'echo %s' | sh -c 'echo $$; exec nc -u -w %d -p %d "$0" %s 2>&1' "$0" | {
 [ $(($(date +%%s)-t)) -lt %d ] || echo ' timeout'`, r.nonce, seconds, port, target, len(r.nonce), seconds)
 		return words("sh", "-c", echo) + " " + addr
 	case "SCTP":
-		return words("/agnhost", "connect", "--protocol=sctp", "--timeout="+timeout.String()) + " " + addr + ":" + target
+		return words("/agnhost", "connect", "--protocol=sctp", "--timeout="+timeout.String()) + " " + addr +
+			":" + target
 	case "ICMP":
 		return words("ping", "-c", "1", "-W", whole(timeout)) + " " + addr
 	}

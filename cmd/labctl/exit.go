@@ -8,30 +8,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs"
 )
 
 // What the process's exit code says; course platforms branch on it.
 const (
-	exitPassed      = 0
-	exitBelowMark   = 1 // graded, below the pass mark; or a check (fmt, diff, test) that found something
-	exitUsage       = 2 // wrong use of labctl, or a lab that is in error
-	exitInfra       = 3 // the machine or cluster failed: nobody's fault, worth another try
-	exitRefused     = 4 // the submission was refused, nothing was graded
+	exitPassed    = 0
+	exitBelowMark = 1 // graded, below the pass mark; or a check (fmt, diff, test) that found something
+	exitUsage     = 2 // wrong use of labctl, or a lab that is in error
+	exitInfra     = 3 // the machine or cluster failed: nobody's fault, worth another try
+	exitRefused   = 4 // the submission was refused, nothing was graded
+	// a worker of a Job failed, and another try would fail too; not 2, with which the Go runtime ends a crash
+	exitFinal       = 64
 	exitInterrupted = 130
 )
-
-// statusError ends the process with a code after everything was said: nothing more is printed.
-type statusError int
-
-func (s statusError) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
-
-// infraError is a failure of the machine or the cluster.
-type infraError struct{ err error }
-
-func (e infraError) Error() string { return e.err.Error() }
-func (e infraError) Unwrap() error { return e.err }
 
 // failure is what a command with -o json prints instead of its result; its JSON is a contract (docs/cli.md).
 type failure struct {
@@ -47,31 +41,31 @@ type failureBody struct {
 }
 
 // end says what err has to say and returns the code that the process ends with.
-func (a *app) end(cmd *cobra.Command, err error) int {
-	if out, ok := a.out.(*checkedWriter); ok && out.err != nil {
-		fmt.Fprintf(a.err, "labctl: write the result: %v\n", out.err)
+func end(a *cli.App, cmd *cobra.Command, err error) int {
+	if out, ok := a.Out.(*cli.CheckedWriter); ok && out.Err != nil {
+		fmt.Fprintf(a.Err, "labctl: write the result: %v\n", out.Err)
 		return exitInfra
 	}
 	if err == nil {
 		return exitPassed
 	}
-	var status statusError
-	if errors.As(err, &status) {
-		return int(status)
+	var said cli.Reported
+	if errors.As(err, &said) {
+		return codeOf(said.Err)
 	}
 	code := codeOf(err)
 	// Whatever an interruption broke off, and however that put it.
 	if ctx := cmd.Context(); code == exitInterrupted || ctx != nil && ctx.Err() != nil {
 		code, err = exitInterrupted, errors.New("interrupted")
 	}
-	var lab labError
+	var lab cli.LabError
 	if errors.As(err, &lab) {
 		// What cannot be written to standard error has nowhere else to go.
-		_ = lab.diags.WriteText(a.err, pipeWidth, false)
+		_ = lab.Diags.WriteText(a.Err, cli.PipeWidth, false)
 	}
-	fmt.Fprintf(a.err, "labctl: %v\n", err)
+	fmt.Fprintf(a.Err, "labctl: %v\n", wording.Shorten(err.Error(), errorBytes))
 	if f := cmd.Flags().Lookup("output"); f != nil && f.Value.String() == "json" {
-		_ = a.writeJSON(describe(err, code))
+		_ = a.WriteJSON(describe(err, code))
 	}
 	return code
 }
@@ -79,31 +73,43 @@ func (a *app) end(cmd *cobra.Command, err error) int {
 // codeOf is the only place that knows which error means which code.
 func codeOf(err error) int {
 	var (
-		infra   infraError
-		refused *grade.Refused
+		infra   cli.InfraError
+		final   cli.FinalError
+		refused *engine.Refused
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.Is(err, cli.ErrBelowMark):
+		return exitBelowMark
 	case errors.As(err, &refused):
 		return exitRefused
+	case errors.As(err, &final):
+		return exitFinal
 	case errors.As(err, &infra):
 		return exitInfra
 	}
 	return exitUsage
 }
 
+// errorBytes is how much of an error is printed: it may repeat what was handed in.
+const errorBytes = 16 << 10
+
+// describeFailure puts an error into the form of -o json.
+func describeFailure(err error) any { return describe(err, codeOf(err)) }
+
 func describe(err error, code int) failure {
 	f := failure{FormatVersion: 1, Error: failureBody{
-		ExitCode: code, Message: err.Error(), Problems: []manifest.Problem{}, Diagnostics: []labs.Diagnostic{},
+		ExitCode: code, Message: wording.Shorten(err.Error(), errorBytes), Problems: []manifest.Problem{},
+		Diagnostics: []labs.Diagnostic{},
 	}}
 	var problems manifest.Problems
 	if errors.As(err, &problems) {
-		f.Error.Problems = problems
+		f.Error.Problems = grade.BoundProblems(problems)
 	}
-	var lab labError
+	var lab cli.LabError
 	if errors.As(err, &lab) {
-		f.Error.Diagnostics = lab.diags.List()
+		f.Error.Diagnostics = lab.Diags.List()
 	}
 	return f
 }

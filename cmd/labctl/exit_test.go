@@ -7,7 +7,8 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/cmd/labctl/internal/cli"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -20,10 +21,13 @@ func TestCodeOf(t *testing.T) {
 		want int
 	}{
 		{"wrong use", errors.New("unknown flag"), exitUsage},
-		{"lab in error", labError{&labs.Diagnostics{}}, exitUsage},
+		{"lab in error", cli.LabError{Diags: &labs.Diagnostics{}}, exitUsage},
 		{"manifests of the lab", fmt.Errorf("setup: %w", problems), exitUsage},
-		{"infrastructure", fmt.Errorf("watch: %w", infraError{errors.New("too many files")}), exitInfra},
-		{"refused", fmt.Errorf("grade: %w", &grade.Refused{Problems: problems}), exitRefused},
+		{"infrastructure", fmt.Errorf("watch: %w", cli.InfraError{Err: errors.New("too many files")}), exitInfra},
+		{"refused", fmt.Errorf("grade: %w", &engine.Refused{Problems: problems}), exitRefused},
+		{"below the pass mark", cli.Reported{Err: cli.ErrBelowMark}, exitBelowMark},
+		{"infrastructure, reported", cli.Reported{Err: cli.InfraError{Err: errors.New("not ready")}}, exitInfra},
+		{"a worker that fails for good", cli.FinalError{Err: errors.New("no permission")}, exitFinal},
 		{"interrupted", fmt.Errorf("judge: %w", context.Canceled), exitInterrupted},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -32,18 +36,5 @@ func TestCodeOf(t *testing.T) {
 				t.Errorf("exit code %d, want %d", got, tc.want)
 			}
 		})
-	}
-}
-
-func TestGoStyleFlags(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct{ in, want []string }{
-		{[]string{"fmt", "-check", "-diff", "x"}, []string{"fmt", "--check", "--diff", "x"}},
-		{[]string{"-v", "fmt", "--", "-check"}, []string{"-v", "fmt", "--", "-check"}},
-		{[]string{"grade", "-check"}, []string{"grade", "-check"}},
-	} {
-		if got := goStyleFlags(tc.in); fmt.Sprint(got) != fmt.Sprint(tc.want) {
-			t.Errorf("%q: got %q, want %q", tc.in, got, tc.want)
-		}
 	}
 }

@@ -12,6 +12,9 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
+
+	"github.com/labctl/labctl/cmd/labctl/internal/cli"
+	"github.com/labctl/labctl/cmd/labctl/internal/cluster"
 )
 
 func main() {
@@ -32,10 +35,10 @@ func run() int {
 	// finds the default handler, which ends the process at once.
 	context.AfterFunc(ctx, stop)
 
-	app := newApp()
-	app.in = &interruptible{ctx, os.Stdin}
+	app := cli.NewApp(ctx)
+	app.Labs = cluster.Labs{App: app}
+	app.Failure = describeFailure
 	root := newRootCommand(app)
-	root.SetArgs(spreadPaths(root, goStyleFlags(os.Args[1:])))
 	cmd, err := root.ExecuteContextC(ctx)
-	return app.end(cmd, err)
+	return end(app, cmd, err)
 }

@@ -3,49 +3,63 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/labctl/labctl/cmd/labctl/internal/author"
+	"github.com/labctl/labctl/cmd/labctl/internal/class"
+	"github.com/labctl/labctl/cmd/labctl/internal/class/batchjob"
+	"github.com/labctl/labctl/cmd/labctl/internal/cli"
+	"github.com/labctl/labctl/cmd/labctl/internal/cluster"
+	"github.com/labctl/labctl/cmd/labctl/internal/student"
 )
 
-func newRootCommand(app *app) *cobra.Command {
+func newRootCommand(app *cli.App) *cobra.Command {
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "labctl",
-		Short: "Kubernetes networking labs, graded by what gets through",
-		Long: `labctl grades Kubernetes networking labs: not by reading the student's YAML, but by working out which
-connections it lets through, with Cilium's own rule model, and says which rule decided each of them.`,
-		Example: `  labctl labs                                          the labs that ship
-  labctl show networkpolicy                            read a lab's tasks
+		Short: "Build and grade Kubernetes networking labs",
+		Long: `labctl builds and grades hands-on labs about Kubernetes networking. It works out which connections a student's policies
+allow, with Cilium's own rule model, and names the rule that decided each one.`,
+		Example: `  labctl labs
+  labctl show networkpolicy
   labctl grade networkpolicy --submission answers/ --offline`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRun: func(*cobra.Command, []string) {
 			if verbose {
-				app.level = slog.LevelDebug
+				app.Level = slog.LevelDebug
 			}
 		},
 	}
-	cmd.SetIn(app.in)
-	cmd.SetOut(app.out)
-	cmd.SetErr(app.err)
-	cmd.PersistentFlags().BoolVarP(&verbose, "verbose", "v", false, "log what is being done, to standard error")
+	cmd.SetIn(app.In)
+	cmd.SetOut(app.Out)
+	cmd.SetErr(app.Err)
+	cmd.PersistentFlags().BoolVarP(&verbose, "verbose", "v", false, "log what labctl does, to standard error")
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nSee %q", err, cmd.CommandPath()+" --help")
 	})
 	addGroup(cmd, "students", "For students:",
-		newLabsCommand(app), newShowCommand(app), newStartCommand(app), newHintCommand(app),
-		newGradeCommand(app), newNextCommand(app), newSolveCommand(app), newWatchCommand(app),
-		newExplainCommand(app), newMatrixCommand(app), newDiffCommand(app))
+		student.NewLabsCommand(app), student.NewShowCommand(app), student.NewCheckoutCommand(app),
+		student.NewHintCommand(app),
+		student.NewGradeCommand(app), student.NewNextCommand(app), student.NewSolveCommand(app),
+		student.NewWatchCommand(app),
+		student.NewExplainCommand(app), student.NewMatrixCommand(app), student.NewDiffCommand(app))
 	addGroup(cmd, "clusters", "Running labs:",
-		newUpCommand(app), newPlanCommand(app), newStatusCommand(app), newObserveCommand(app), newResetCommand(app),
-		newPauseCommand(app), newResumeCommand(app), newDownCommand(app), newListCommand(app), newKubeconfigCommand(app),
-		newEnvCommand(app), newDoctorCommand(app), newLogsCommand(app), newConfigCommand(app), newGCCommand(app))
-	addGroup(cmd, "authors", "For authors of labs:",
-		newInitCommand(app), newFmtCommand(app), newValidateCommand(app), newTestCommand(app))
-	addGroup(cmd, "platforms", "For course platforms:", newBatchCommand(app), newProbeCommand(app), newPackageCommand(app))
-	cmd.AddCommand(newVersionCommand(app), newAutogradeCommand(app), newGKECredentialsCommand(app))
+		cluster.NewUpCommand(app), cluster.NewPlanCommand(app), cluster.NewStatusCommand(app),
+		cluster.NewObserveCommand(app), cluster.NewResetCommand(app),
+		cluster.NewPauseCommand(app), cluster.NewResumeCommand(app), cluster.NewDownCommand(app),
+		cluster.NewListCommand(app), cluster.NewKubeconfigCommand(app),
+		cluster.NewEnvCommand(app), cluster.NewDoctorCommand(app), cluster.NewLogsCommand(app),
+		cluster.NewConfigCommand(app), cluster.NewGCCommand(app))
+	addGroup(cmd, "authors", "For lab authors:",
+		author.NewInitCommand(app), author.NewFmtCommand(app), author.NewValidateCommand(app),
+		author.NewTestCommand(app))
+	addGroup(cmd, "platforms", "For course platforms:", class.NewBatchCommand(app, batchjob.FindSubmissions,
+		batchjob.Commands(app, exitFinal)...), class.NewProbeCommand(app), class.NewPackageCommand(app))
+	cmd.AddCommand(cli.NewVersionCommand(app), student.NewStartCommand(app), class.NewAutogradeCommand(app),
+		cluster.NewGKECredentialsCommand(app))
 	return cmd
 }
 
@@ -56,22 +70,4 @@ func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command)
 		c.GroupID = id
 	}
 	root.AddCommand(commands...)
-}
-
-// goStyleFlags lets `labctl fmt` take its flags the way gofmt and terraform fmt do, with one dash.
-func goStyleFlags(args []string) []string {
-	at := slices.Index(args, "fmt")
-	if at < 0 {
-		return args
-	}
-	args = slices.Clone(args)
-	for i, arg := range args[at:] {
-		switch arg {
-		case "--":
-			return args
-		case "-check", "-diff":
-			args[at+i] = "-" + arg
-		}
-	}
-	return args
 }

@@ -3,23 +3,25 @@ package batch
 import (
 	"time"
 
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/labs"
 )
 
 // Attempt is one of several submissions of a student, in short.
 type Attempt struct {
-	Attempt     int       `json:"attempt"` // from 1, in the order of SubmittedAt
-	SubmittedAt time.Time `json:"submitted_at"`
-	Status      Status    `json:"status"`
-	Points      *float64  `json:"points"` // after what lateness costs; null: it has no score
-	Counts      bool      `json:"counts"` // it is the one that counts
+	Attempt     int          `json:"attempt"` // from 1, in the order of SubmittedAt
+	SubmittedAt time.Time    `json:"submitted_at"`
+	Status      grade.Status `json:"status"`
+	Points      *float64     `json:"points"` // after what lateness costs; null: it has no score
+	Counts      bool         `json:"counts"` // it is the one that counts
 	// Without says why it could not count; "" if it could have.
 	Without string `json:"without,omitempty"`
 }
 
-// choose picks the result that counts, of all attempts of one student in their order, and notes the others in it. One
-// in error neither counts nor uses up the limit; it counts only where there is no other.
-func choose(rule labs.Attempts, entries []Entry, results []Result) Result {
+// pickAttempt picks the result that counts, of all attempts of one student in their order, and notes the
+// others in it. One in error neither counts nor uses up the limit; it counts only where there is no other.
+func pickAttempt(rule labs.Attempts, entries []intake.Entry, results []Result) Result {
 	if len(results) == 1 {
 		return results[0]
 	}
@@ -32,7 +34,7 @@ func choose(rule labs.Attempts, entries []Entry, results []Result) Result {
 			points := results[i].Score.Points
 			a.Points = &points
 		}
-		if results[i].Status == Errored {
+		if results[i].Status == grade.Errored {
 			a.Without = "could not be graded"
 			continue
 		}

@@ -2,7 +2,6 @@ package batch_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/batch/intake"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/labs"
 )
@@ -40,7 +41,7 @@ func TestGradesAreThoseOfTheLab(t *testing.T) {
 		declared[filepath.Base(s.Path)] = s
 	}
 	compared := 0
-	for _, r := range results(t, cfg.Out) {
+	for _, r := range gradetest.Results(t, cfg.Out) {
 		s, ok := declared[r.ID]
 		if !ok || r.Score == nil {
 			continue
@@ -53,23 +54,6 @@ func TestGradesAreThoseOfTheLab(t *testing.T) {
 	if compared < 20 || sum.Submissions < compared {
 		t.Errorf("only %d samples were compared, of %d", compared, sum.Submissions)
 	}
-}
-
-func results(t *testing.T, out string) []batch.Result {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(out, "results.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []batch.Result
-	for line := range strings.Lines(string(data)) {
-		var r batch.Result
-		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, r)
-	}
-	return list
 }
 
 func TestSecondRunGradesNothing(t *testing.T) {
@@ -93,7 +77,7 @@ func TestSecondRunGradesNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "student-0003", "new.yaml"), []byte("# more\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Again = []string{"student-0007"}
+	cfg.Regrade = []string{"student-0007"}
 	gradetest.Run(t, cfg, dir)
 	if graded != 2 {
 		t.Errorf("%d submissions were graded again, not the one that changed and the one that was named", graded)
@@ -109,7 +93,7 @@ func TestAnotherToolStartsAfresh(t *testing.T) {
 	why := ""
 	graded := 0
 	cfg.Report = func(p batch.Progress) {
-		why = p.Fresh
+		why = p.RestartReason
 		if p.Result != nil {
 			graded++
 		}
@@ -171,7 +155,7 @@ func TestTwoRunsAtOnce(t *testing.T) {
 		if tried.Swap(true) {
 			return
 		}
-		found, err := batch.Find(dir)
+		found, err := intake.Find(dir)
 		if err != nil {
 			t.Error(err)
 			return
@@ -189,11 +173,11 @@ func TestTwoRunsAtOnce(t *testing.T) {
 
 // rogue is an engine that breaks down, or never ends, on submissions with a certain policy.
 type rogue struct {
-	grade.Engine
+	engine.Engine
 	stuck bool
 }
 
-func (r rogue) At(ctx context.Context, state *grade.State) (grade.Prober, error) {
+func (r rogue) At(ctx context.Context, state *engine.State) (engine.Prober, error) {
 	for _, p := range state.Policies {
 		if p.Name != "rogue" {
 			continue
@@ -221,8 +205,8 @@ func TestOneThatBreaksDownIsItsOwnError(t *testing.T) {
 		if sum.Errors != 1 || sum.Submissions != 7 || len(sum.Failures) != 1 || sum.Failures[0].ID != "mallory" {
 			t.Errorf("stuck %v: %d errors of %d: %v", stuck, sum.Errors, sum.Submissions, sum.Failures)
 		}
-		for _, r := range results(t, cfg.Out) {
-			if (r.ID == "mallory") != (r.Status == batch.Errored) || r.Status == batch.Errored && r.Score != nil {
+		for _, r := range gradetest.Results(t, cfg.Out) {
+			if (r.ID == "mallory") != (r.Status == grade.Errored) || r.Status == grade.Errored && r.Score != nil {
 				t.Errorf("stuck %v: %s has the status %s and the score %v", stuck, r.ID, r.Status, r.Score)
 			}
 		}
@@ -242,7 +226,7 @@ func TestGradesForSpreadsheets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found, err := batch.Find(filepath.Join(dir, "class.csv"), filepath.Join(dir, "=cmd|' -C calc'!A1.yaml"))
+	found, err := intake.Find(filepath.Join(dir, "class.csv"), filepath.Join(dir, "=cmd|' -C calc'!A1.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +265,7 @@ func TestNamesAreThoseOfTheListNow(t *testing.T) {
 			t.Fatal(err)
 		}
 		gradetest.Run(t, cfg, list)
-		if got := results(t, cfg.Out)[0].Name; got != name {
+		if got := gradetest.Results(t, cfg.Out)[0].Name; got != name {
 			t.Errorf("the result is of %q, and the list says %q", got, name)
 		}
 	}
@@ -298,7 +282,7 @@ func TestFind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found, err := batch.Find(dir)
+	found, err := intake.Find(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +297,7 @@ func TestFind(t *testing.T) {
 		}
 		got = append(got, line)
 	}
-	want := []string{"ada", "bob", "carl", "evil\x01: the student ID holds a control character"}
+	want := []string{"ada", "bob", "carl", `evil\x01: the student ID contains invisible characters: "evil\x01"`}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}
@@ -325,20 +309,41 @@ func TestFind(t *testing.T) {
 func TestBadLists(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                                "EOF",
-		"name,path\n":                     `no column "student_id"`,
-		"student_id,path\n1,a\n,b\n":      ":3: there is no student_id",
-		"student_id,path\n1,a,b\n":        "line 2",
-		"student_id,path\n\"1,a\n":        "line 2",
-		"student_id,path\n":               "there is no submission",
-		"student_id;path\n1;a\n":          "no column",
+		"":                            "it is empty",
+		"student_id,path\r1,a\r2,b\r": "carriage returns",
+		"student_id,path\n\"=\"\"00123\"\"\",a\n":      `:2: student_id: "=\"00123\"" is what a spreadsheet made of a number`,
+		"student_id,path\n1.23E+12,a\n\"4,2E+11\",b\n": `:3: student_id: "4,2E+11" is what a spreadsheet`,
+		"name,path\n":                                            `no column "student_id"`,
+		"student_id,path\n1,a\n,b\n":                             ":3: student_id is missing",
+		"student_id,path\n1,a,b\n2\n":                            ":2: it has 3 fields, but the first line names 2 columns\n",
+		"student_id,path\n1,a\n2\n":                              ":3: it has 1 field,",
+		"student_id,path\n\"1,a\n":                               "line 2",
+		"student_id,path\n":                                      "contains no submissions",
+		"student_id;path\n1;no-such\n":                           "",
+		"student_id\tpath\n1\tno-such\n":                         "",
+		"sep=;\r\nstudent_id;path\r\n;b":                         ":3: student_id is missing",
+		"student_id|path\n1|a\n":                                 "separated by commas, semicolons or tabs",
+		"\ufeffstudent_id,path\n1,x\n":                           "",
+		"\"student_id\";\"path\"\n1;x":                           "",
+		"student_id,path,sbmitted_at\n1,a,":                      `no column "sbmitted_at"; did you mean "submitted_at"?`,
+		"student id,path\n1,a":                                   `did you mean "student_id"?`,
+		"student_id,path,Due-At\n1,a,":                           `did you mean "due_at"?`,
+		"student_id,path,path\n1,a,b\n":                          `columns 2 and 3 are both called "path"`,
+		"student_id,path,name,email,e-mail\n1,a,b,c,d\n":         "",
+		"student_id,path,section\n1,a,b\n":                       "",
+		"student_id,path,name\n1,a,M\xfcller\n2,a,b\n3,c,\x80\n": `:2: "M\xfcller" is not UTF-8: save the list as "CSV UTF-8"`,
+		"student_id,path,n\xe4me\n1,a,b\n":                       "is not UTF-8",
+		"student_id,path\n1,a\n,\n\n2,b,,\n":                     "",
+		"\xff\xfes\x00t\x00u\x00d\x00e\x00n\x00t\x00_\x00i\x00d\x00\t\x00p\x00a\x00t\x00h\x00\n\x00\xfc\x00\t\x00a\x00": "",
+		"\xfe\xff\x00s\x00t\x00u\x00d\x00e\x00n\x00t\x00_\x00i\x00d\x00;\x00p\x00a\x00t\x00h\x00\n\x00;\x00a":           ":2: student_id is missing",
+		"s\x00t\x00u\x00d\x00e\x00n\x00t\x00_\x00i\x00d\x00,\x00p\x00a\x00t\x00h\x00\n\x00":                             "is not UTF-8",
 		"STUDENT_ID , Path \n1,no-such\n": "",
 	} {
 		path := filepath.Join(t.TempDir(), "class.csv")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := batch.Find(path)
+		_, err := intake.Find(path)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}

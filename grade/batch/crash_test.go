@@ -2,6 +2,7 @@ package batch_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/grade/gradetest"
 )
 
@@ -30,11 +32,11 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	err := func() error {
-		cfg, err := gradetest.NewConfig(smallLab, os.Getenv("BATCH_TEST_OUT"))
+		cfg, err := gradetest.NewConfig(cmp.Or(os.Getenv("BATCH_TEST_LAB"), smallLab), os.Getenv("BATCH_TEST_OUT"))
 		if err != nil {
 			return err
 		}
-		found, err := batch.Find(class)
+		found, err := intake.Find(class)
 		if err != nil {
 			return err
 		}
@@ -44,7 +46,17 @@ func TestMain(m *testing.M) {
 				return err
 			}
 		}
-		cfg.Report = func(p batch.Progress) { fmt.Println(p.Done-p.Kept, p.Done == p.Total) }
+		if os.Getenv("BATCH_TEST_CRASH") != "" {
+			cfg.Grade = crashing(&cfg)
+			if err := limitMemory(); err != nil {
+				return err
+			}
+		}
+		if id := os.Getenv("BATCH_TEST_AGAIN"); id != "" {
+			cfg.Regrade = []string{id}
+		}
+		cfg.Workers, _ = strconv.Atoi(os.Getenv("BATCH_TEST_WORKERS")) // none: 0
+		cfg.Report = func(p batch.Progress) { fmt.Println(p.Done-p.Cached, p.Done == p.Total) }
 		_, err = batch.Run(context.Background(), cfg, found.Entries)
 		return err
 	}()
@@ -85,8 +97,8 @@ func smallClass(t *testing.T, students int) string {
 	return dir
 }
 
-// A process that is killed at any moment loses nothing: the next one goes on, and in the end there are the same files as if
-// nothing had happened. Not parallel: the moments are spread over what a process takes here.
+// A process that is killed at any moment loses nothing: the next one goes on, and in the end there are the
+// same files as if nothing had happened. Not parallel: the moments are spread over what a process takes here.
 func TestKilledRun(t *testing.T) {
 	const students, kills = 500, 50
 	dir := smallClass(t, students)
@@ -120,7 +132,8 @@ func TestKilledRun(t *testing.T) {
 	for i := range kills {
 		cmd, lines := life()
 		started := time.Now()
-		// First while it grades, after so many results and a bit; some while it begins; then while it writes the files of the run.
+		// First while it grades, after so many results and a bit; some while it begins; then while it writes
+		// the files of the run.
 		results, wait := 1+random.IntN(24), time.Duration(random.IntN(2000))*time.Microsecond
 		grading := i < 36
 		switch {
@@ -171,8 +184,8 @@ func TestKilledRun(t *testing.T) {
 	t.Logf("%d killed: %d while grading, %d while writing for %s", killed, whileGrading, whileWriting, writing)
 }
 
-// A disk that is full in the middle of a record, or of a student's files, ends the run with an error that says so; once there is
-// room the next one goes on.
+// A disk that is full in the middle of a record, or of a student's files, ends the run with an error that
+// says so; once there is room the next one goes on.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := smallClass(t, 60)
@@ -186,9 +199,9 @@ func TestFullDisk(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	failures := map[string]bool{}
 	// The first has no room for the head of a journal, the second none for a report.
-	for _, most := range []int{10, 300, 5000, 12_000, 20_000, 30_000, 0} {
+	for _, most := range []int{10, 700, 5000, 12_000, 20_000, 30_000, 0} {
 		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), "BATCH_TEST_CLASS="+dir, "BATCH_TEST_OUT="+out)
+		cmd.Env = append(os.Environ(), "BATCH_TEST_CLASS="+dir, "BATCH_TEST_OUT="+out, "BATCH_TEST_WORKERS=1")
 		if most > 0 {
 			cmd.Env = append(cmd.Env, fmt.Sprintf("BATCH_TEST_FILE_SIZE=%d", most))
 		}
@@ -219,7 +232,7 @@ func TestInterruptedRun(t *testing.T) {
 	undisturbed := gradetest.Config(t, smallLab)
 	gradetest.Run(t, undisturbed, dir)
 	cfg := gradetest.Config(t, smallLab)
-	found, err := batch.Find(dir)
+	found, err := intake.Find(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +264,7 @@ func TestInterruptedRun(t *testing.T) {
 func TestOutputDirectoryGone(t *testing.T) {
 	t.Parallel()
 	dir := smallClass(t, 300)
-	found, err := batch.Find(dir)
+	found, err := intake.Find(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

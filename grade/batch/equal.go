@@ -5,19 +5,21 @@ import (
 	"sync"
 )
 
-// equals lets equal submissions be graded once: the first that comes grades, the others wait for its record. It keeps some
-// forty bytes for each distinct content, and no results.
-type equals struct {
+// duplicates lets equal submissions be graded once: the first that comes grades, the others wait for its
+// record. It keeps some forty bytes for each distinct content, and no results.
+type duplicates struct {
 	mu      sync.Mutex
 	graded  map[key]int32 // the entry whose result is in the journal
 	grading map[key]chan struct{}
 }
 
-func newEquals() *equals { return &equals{graded: map[key]int32{}, grading: map[key]chan struct{}{}} }
+func newDuplicates() *duplicates {
+	return &duplicates{graded: map[key]int32{}, grading: map[key]chan struct{}{}}
+}
 
-// claim returns the entry that has the result for a content, after waiting for it if need be; or false: it is for the caller
-// to grade, and then to call settle.
-func (e *equals) claim(ctx context.Context, content key) (int, bool, error) {
+// startOrWait returns the entry that has the result for a content, after waiting for it if need be. If it returns
+// false, the caller grades the content, and then calls finish or abandon.
+func (e *duplicates) startOrWait(ctx context.Context, content key) (int, bool, error) {
 	for {
 		e.mu.Lock()
 		entry, ok := e.graded[content]
@@ -40,8 +42,18 @@ func (e *equals) claim(ctx context.Context, content key) (int, bool, error) {
 	}
 }
 
-// settle says that the result for a content is in the journal.
-func (e *equals) settle(content key, entry int) {
+// abandon says that the result of an entry says nothing of the content: the next one grades it.
+func (e *duplicates) abandon(content key) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if busy := e.grading[content]; busy != nil {
+		delete(e.grading, content)
+		close(busy)
+	}
+}
+
+// finish says that the result for a content is in the journal.
+func (e *duplicates) finish(content key, entry int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if busy := e.grading[content]; busy != nil {

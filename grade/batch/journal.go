@@ -12,10 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
 
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/grade/report"
 )
 
@@ -33,17 +36,29 @@ type record struct {
 	Took float64 `json:"took,omitempty"`
 }
 
-// journal is the append-only file of results. A line is the CRC-32C of a record in hex, a space and the record as JSON.
-// A record counts when it is on the disk as a whole: whatever follows the first line that is not is cut off.
+// line is what a line of a journal holds after the header: a record, or one of the others.
+type line struct {
+	record
+	Begun *startRecord `json:"begun,omitempty"`
+	Life  *runRecord   `json:"life,omitempty"`
+	Ended bool         `json:"ended,omitempty"` // the run ended in order
+}
+
+// journal is the append-only file of results, and of what was begun. A line is the CRC-32C of a record in
+// hex, a space and the record as JSON. A record counts when it is on the disk as a whole: whatever follows
+// the first line that is not is cut off.
 type journal struct {
-	file  *os.File
-	lock  *flock.Flock
-	out   *bufio.Writer
-	dirty time.Time // since when something waits to be synced; zero: nothing does
-	end   int64
+	file *os.File
+	lock *flock.Flock
+
+	mu      sync.Mutex // of what follows, but for entries and places
+	out     *bufio.Writer
+	flights flights
+	dirty   time.Time // since when something waits to be synced; zero: nothing does
+	end     int64
 	// entries are those of the run, in order, and places says where the record of each stands. A place belongs to the
 	// worker that has the entry until its result is added.
-	entries []Entry
+	entries []intake.Entry
 	places  []place
 }
 
@@ -68,16 +83,17 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type BusyError struct{ Dir string }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("another labctl batch works on %s: wait for it to end, or choose another --out", e.Dir)
+	return fmt.Sprintf("another labctl batch is writing to %s", e.Dir)
 }
 
-// openJournal opens the journal of an output directory. fresh says why what was there does not count; "": it does,
+// openJournal opens the journal of an output directory. restart says why what was there does not count; "": it does,
 // or there was nothing.
-func openJournal(dir string, run key, entries []Entry) (j *journal, fresh string, err error) {
+func openJournal(dir string, run key, entries []intake.Entry) (j *journal, restart string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, "", fmt.Errorf("make the output directory: %w", err)
 	}
-	j = &journal{lock: flock.New(filepath.Join(dir, lockFile)), entries: entries, places: make([]place, len(entries))}
+	j = &journal{lock: flock.New(filepath.Join(dir, lockFile)), flights: newFlights(), entries: entries,
+		places: make([]place, len(entries))}
 	locked, err := j.lock.TryLock()
 	if err != nil {
 		return nil, "", fmt.Errorf("lock the output directory: %w", err)
@@ -98,14 +114,14 @@ func openJournal(dir string, run key, entries []Entry) (j *journal, fresh string
 		return j, "", err
 	}
 	if found != nil && (found.Key != run || found.FormatVersion != FormatVersion) {
-		fresh = "the lab, labctl's version or an option that changes grades is another than before"
+		restart = "the lab, labctl's version or an option that changes grades has changed"
 	}
 	if found == nil && j.size() > 0 {
-		fresh = "the journal there cannot be read"
+		restart = "the journal there cannot be read"
 	}
-	if fresh != "" || found == nil {
-		err = j.begin(dir, run)
-		return j, fresh, err
+	if restart != "" || found == nil {
+		err = j.reset(dir, run)
+		return j, restart, err
 	}
 	if err = j.file.Truncate(j.end); err != nil {
 		return j, "", fmt.Errorf("cut the journal: %w", err)
@@ -114,13 +130,13 @@ func openJournal(dir string, run key, entries []Entry) (j *journal, fresh string
 		return j, "", fmt.Errorf("read the journal: %w", err)
 	}
 	j.out = bufio.NewWriterSize(j.file, 1<<16)
-	return j, fresh, nil
+	return j, restart, nil
 }
 
-// begin empties the journal and takes away what an earlier one has led to.
-func (j *journal) begin(dir string, run key) error {
+// reset empties the journal and takes away what an earlier one has led to.
+func (j *journal) reset(dir string, run key) error {
 	clear(j.places)
-	j.end = 0
+	j.flights, j.end = newFlights(), 0
 	if err := errors.Join(j.file.Truncate(0), removeResults(dir)); err != nil {
 		return fmt.Errorf("begin the journal: %w", err)
 	}
@@ -145,11 +161,11 @@ func (j *journal) read() (*header, error) {
 	var head *header
 	lines := bufio.NewReaderSize(j.file, 1<<20)
 	for {
-		line, err := lines.ReadBytes('\n')
+		text, err := lines.ReadBytes('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("read the journal: %w", err)
 		}
-		data, ok := unframe(line)
+		data, ok := unframe(text)
 		if !ok {
 			return head, nil
 		}
@@ -159,16 +175,34 @@ func (j *journal) read() (*header, error) {
 				return nil, nil
 			}
 		} else {
-			var rec record
-			if json.Unmarshal(data, &rec) != nil {
+			if !j.take(data, len(text)) {
 				return head, nil
 			}
-			if i, ok := j.find(rec.Result.ID, rec.Result.Attempt); ok {
-				j.places[i] = place{j.end, int32(len(line)), rec.Result.Status == Errored, rec.Input}
-			}
 		}
-		j.end += int64(len(line))
+		j.end += int64(len(text))
 	}
+}
+
+// take remembers what a line says that is read; false: it says nothing.
+func (j *journal) take(data []byte, length int) bool {
+	var l line
+	if json.Unmarshal(data, &l) != nil {
+		return false
+	}
+	switch {
+	case l.Begun != nil:
+		j.flights.begin(*l.Begun)
+	case l.Life != nil:
+		j.flights.start(*l.Life)
+	case l.Ended:
+		j.flights.end()
+	default:
+		j.flights.finish(&l.Result)
+		if i, ok := j.find(l.Result.ID, l.Result.Attempt); ok {
+			j.places[i] = place{j.end, int32(length), l.Result.Status == grade.Errored, l.Input}
+		}
+	}
+	return true
 }
 
 // frame puts the checksum before a record, unframe takes it away again and says whether it was right.
@@ -189,6 +223,7 @@ func unframe(line []byte) ([]byte, bool) {
 	return data[9:], sum == crc32.Checksum(data[9:], castagnoli)
 }
 
+// write appends a line and says where it stands. The journal is locked.
 func (j *journal) write(v any) (length int, err error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -205,7 +240,7 @@ func (j *journal) write(v any) (length int, err error) {
 		j.dirty = time.Now()
 	}
 	if time.Since(j.dirty) > syncEvery {
-		if err := j.sync(); err != nil {
+		if err := j.toDisk(); err != nil {
 			return 0, err
 		}
 	}
@@ -215,6 +250,12 @@ func (j *journal) write(v any) (length int, err error) {
 
 // sync brings the journal to the disk, and makes sure that it is still the one that the next run will find.
 func (j *journal) sync() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.toDisk()
+}
+
+func (j *journal) toDisk() error {
 	j.dirty = time.Time{}
 	if err := j.file.Sync(); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
@@ -223,28 +264,75 @@ func (j *journal) sync() error {
 	if err == nil {
 		var there os.FileInfo
 		if there, err = os.Stat(j.file.Name()); err == nil && !os.SameFile(mine, there) {
-			err = fmt.Errorf("%s is another file than before", j.file.Name())
+			err = fmt.Errorf("%s was replaced by another file", j.file.Name())
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("write the journal: the output directory was removed or replaced while results went into it: %w", err)
+		return fmt.Errorf("write the journal: the output directory was removed or replaced while results went into "+
+			"it: %w", err)
 	}
 	return nil
 }
 
 // find returns the entry of a student's attempt. A record of another is one that is not asked for now.
 func (j *journal) find(id string, attempt int) (int, bool) {
-	return slices.BinarySearchFunc(j.entries, Entry{ID: id, Attempt: attempt}, inOrder)
+	return slices.BinarySearchFunc(j.entries, intake.Entry{ID: id, Attempt: attempt}, intake.InOrder)
 }
 
 // add appends the result of an entry; it takes the place of an earlier one.
 func (j *journal) add(entry int, rec record) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	offset := j.end
 	length, err := j.write(rec)
 	if err == nil {
-		j.places[entry] = place{offset, int32(length), rec.Result.Status == Errored, rec.Input}
+		j.flights.finish(&rec.Result)
+		j.places[entry] = place{offset, int32(length), rec.Result.Status == grade.Errored, rec.Input}
 	}
 	return err
+}
+
+// start notes that a run begins in the directory, and how the one before ended.
+func (j *journal) start(dir string) (runRecord, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	l := j.flights.diagnose(dir, ReadOOMState())
+	_, err := j.write(struct {
+		Life *runRecord `json:"life"`
+	}{&l})
+	if err == nil {
+		j.flights.start(l)
+	}
+	return l, err
+}
+
+// begin notes that something is under way, before it is.
+func (j *journal) begin(b startRecord) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, err := j.write(struct {
+		Begun *startRecord `json:"begun"`
+	}{&b})
+	if err == nil {
+		j.flights.begin(b)
+	}
+	return err
+}
+
+// ended notes that the run ends in order, whatever came of it. Where that cannot be noted, nothing is lost but time.
+func (j *journal) ended() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, _ = j.write(struct {
+		Ended bool `json:"ended"`
+	}{true})
+}
+
+// crashesOf counts the crashes of contents or an entry; nil: none.
+func (j *journal) crashesOf(of key) *crashCount {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.flights.suspects[of]
 }
 
 // get reads the result of an entry back; there must be one. It may be called while others are added.
@@ -277,7 +365,8 @@ func (j *journal) Close() error {
 // removeResults removes what an earlier run of something else has written.
 func removeResults(dir string) error {
 	var errs []error
-	names := []string{studentsDir, resultsFile, gradesFile, summaryFile, indexFile, slowestFile, similarityJSON, similarityCSV}
+	names := []string{studentsDir, resultsFile, gradesFile, summaryFile, indexFile, slowestFile, similarityJSON,
+		similarityCSV, crashFile}
 	for _, f := range report.Formats() {
 		if f.ClassFile != "" {
 			names = append(names, f.ClassFile)

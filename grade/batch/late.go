@@ -7,13 +7,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/grade/report"
 	"github.com/labctl/labctl/labs"
 )
 
-// Lateness is what handing in after the due date cost. The points it took off are the difference of Result.Raw and
+// LatePenalty is what handing in after the due date cost. The points it took off are the difference of Result.Raw and
 // Result.Score: 20 percent of the maximum take fewer where there were fewer.
-type Lateness struct {
+type LatePenalty struct {
 	DueAt       time.Time `json:"due_at"` // with the extension
 	SubmittedAt time.Time `json:"submitted_at"`
 	Percent     float64   `json:"percent"` // of the maximum, taken off
@@ -22,7 +24,7 @@ type Lateness struct {
 }
 
 // due is when an entry had to come in; zero: nobody said.
-func (c *Config) due(e *Entry) time.Time {
+func (c *Config) due(e *intake.Entry) time.Time {
 	due := e.DueAt
 	if due.IsZero() {
 		due = c.Due
@@ -33,8 +35,8 @@ func (c *Config) due(e *Entry) time.Time {
 	return due.Add(e.Extension)
 }
 
-// lateness says what an entry's lateness costs; nil: it is not late, or nobody knows.
-func (c *Config) lateness(e *Entry) *Lateness {
+// latePenalty says what an entry's lateness costs; nil: it is not late, or nobody knows.
+func (c *Config) latePenalty(e *intake.Entry) *LatePenalty {
 	due := c.due(e)
 	if due.IsZero() || e.SubmittedAt.IsZero() {
 		return nil
@@ -43,7 +45,7 @@ func (c *Config) lateness(e *Entry) *Lateness {
 	if by <= max(c.Late.Grace, 0) {
 		return nil
 	}
-	l := &Lateness{DueAt: due, SubmittedAt: e.SubmittedAt}
+	l := &LatePenalty{DueAt: due, SubmittedAt: e.SubmittedAt}
 	when := fmt.Sprintf("handed in %s after %s", span(by), due.Format(time.RFC3339))
 	if c.Late.Cutoff > 0 && by > c.Late.Cutoff {
 		l.Percent, l.Cutoff = 100, true
@@ -60,7 +62,8 @@ func (c *Config) lateness(e *Entry) *Lateness {
 	begun := (by + per - 1) / per
 	percent := math.Round(float64(begun)*c.Late.Penalty*1e4) / 1e4
 	l.Percent = min(percent, c.Late.Max)
-	l.Reason = fmt.Sprintf("%s: %s%% of the maximum taken off, %s%% for every %s begun", when, report.Decimal(l.Percent), report.Decimal(c.Late.Penalty), span(per))
+	l.Reason = fmt.Sprintf("%s: %s%% of the maximum taken off, %s%% for every %s begun", when,
+		report.Decimal(l.Percent), report.Decimal(c.Late.Penalty), span(per))
 	if percent > c.Late.Max {
 		l.Reason += fmt.Sprintf(", at most %s%%", report.Decimal(c.Late.Max))
 	}
@@ -68,17 +71,17 @@ func (c *Config) lateness(e *Entry) *Lateness {
 }
 
 // apply takes off what lateness costs. A result without a score stays as it is.
-func (l *Lateness) apply(res *Result) {
+func (l *LatePenalty) apply(res *Result) {
 	if l == nil || res.Score == nil {
 		return
 	}
-	raw, left := *res.Score, res.Score.Less(l.Percent)
+	raw, left := *res.Score, res.Score.Deduct(l.Percent)
 	if l.Cutoff { // bonus points as well
 		left.Points, left.Percent, left.Passed = 0, 0, left.PassMark <= 0
 	}
 	res.Raw, res.Score, res.Late = &raw, &left, l
-	if res.Status == Passed && !left.Passed {
-		res.Status = Failed
+	if res.Status == grade.Passed && !left.Passed {
+		res.Status = grade.Failed
 	}
 }
 

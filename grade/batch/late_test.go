@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/labs"
 )
@@ -40,36 +42,36 @@ func TestLatePolicy(t *testing.T) {
 		name, line string
 		late       labs.Late
 		points     float64
-		status     batch.Status
+		status     grade.Status
 		reason     string
 	}{
-		{"in time", "solution,2026-11-20T17:59:59Z," + due + ",", policy, 100, batch.Passed, ""},
-		{"to the second", "solution,2026-11-20T18:00:00Z," + due + ",", policy, 100, batch.Passed, ""},
-		{"another time zone", "solution,2026-11-20T23:10:00+05:00," + due + ",", policy, 100, batch.Passed, ""},
-		{"within the grace", "solution,2026-11-20T18:15:00Z," + due + ",", policy, 100, batch.Passed, ""},
-		{"just late", "solution,2026-11-20T18:15:01Z," + due + ",", policy, 90, batch.Passed, "handed in 16m after 2026-11-20T18:00:00Z: 10% of the maximum taken off"},
-		{"a day to the second", "solution,2026-11-21T18:00:00Z," + due + ",", policy, 90, batch.Passed, "handed in 1d after"},
-		{"two days begun", "solution,2026-11-21T18:00:01Z," + due + ",", policy, 80, batch.Passed, "20% of the maximum taken off, 10% for every 1d begun"},
-		{"at most", "solution,2026-11-23T17:00:00Z," + due + ",", policy, 75, batch.Passed, "at most 25%"},
-		{"cut off", "solution,2026-11-24T18:00:01Z," + due + ",", policy, 0, batch.Failed, "what comes more than 4d late is worth nothing"},
-		{"an extension in hours", "solution,2026-11-22T06:00:00Z," + due + ",36h", policy, 100, batch.Passed, ""},
-		{"an extension in days", "solution,2026-11-22T18:15:01Z," + due + ",2d", policy, 90, batch.Passed, "after 2026-11-22T18:00:00Z"},
-		{"an extension by date", "solution,2026-11-30T11:00:00Z," + due + ",2026-11-30T12:00:00Z", policy, 100, batch.Passed, ""},
-		{"nobody knows when", "solution,," + due + ",", policy, 100, batch.Passed, ""},
-		{"nothing is due", "solution,2026-11-30T11:00:00Z,,", policy, 100, batch.Passed, ""},
-		{"no policy", "solution,2026-11-30T11:00:00Z," + due + ",", labs.DefaultLate(), 100, batch.Passed, ""},
-		{"never negative", "nothing-handed-in,2026-11-21T18:00:01Z," + due + ",", policy, 0, batch.Failed, "20%"},
+		{"in time", "solution,2026-11-20T17:59:59Z," + due + ",", policy, 100, grade.Passed, ""},
+		{"to the second", "solution,2026-11-20T18:00:00Z," + due + ",", policy, 100, grade.Passed, ""},
+		{"another time zone", "solution,2026-11-20T23:10:00+05:00," + due + ",", policy, 100, grade.Passed, ""},
+		{"within the grace", "solution,2026-11-20T18:15:00Z," + due + ",", policy, 100, grade.Passed, ""},
+		{"just late", "solution,2026-11-20T18:15:01Z," + due + ",", policy, 90, grade.Passed, "handed in 16m after 2026-11-20T18:00:00Z: 10% of the maximum taken off"},
+		{"a day to the second", "solution,2026-11-21T18:00:00Z," + due + ",", policy, 90, grade.Passed, "handed in 1d after"},
+		{"two days begun", "solution,2026-11-21T18:00:01Z," + due + ",", policy, 80, grade.Passed, "20% of the maximum taken off, 10% for every 1d begun"},
+		{"at most", "solution,2026-11-23T17:00:00Z," + due + ",", policy, 75, grade.Passed, "at most 25%"},
+		{"cut off", "solution,2026-11-24T18:00:01Z," + due + ",", policy, 0, grade.Failed, "what comes more than 4d late is worth nothing"},
+		{"an extension in hours", "solution,2026-11-22T06:00:00Z," + due + ",36h", policy, 100, grade.Passed, ""},
+		{"an extension in days", "solution,2026-11-22T18:15:01Z," + due + ",2d", policy, 90, grade.Passed, "after 2026-11-22T18:00:00Z"},
+		{"an extension by date", "solution,2026-11-30T11:00:00Z," + due + ",2026-11-30T12:00:00Z", policy, 100, grade.Passed, ""},
+		{"nobody knows when", "solution,," + due + ",", policy, 100, grade.Passed, ""},
+		{"nothing is due", "solution,2026-11-30T11:00:00Z,,", policy, 100, grade.Passed, ""},
+		{"no policy", "solution,2026-11-30T11:00:00Z," + due + ",", labs.DefaultLate(), 100, grade.Passed, ""},
+		{"never negative", "nothing-handed-in,2026-11-21T18:00:01Z," + due + ",", policy, 0, grade.Failed, "20%"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			cfg := gradetest.Config(t, gradetest.Tutorial)
 			cfg.Late = c.late
 			sum := gradetest.Run(t, cfg, listed(t, "ada,"+c.line))
-			r := results(t, cfg.Out)[0]
+			r := gradetest.Results(t, cfg.Out)[0]
 			if r.Score == nil {
 				t.Fatalf("no score: %s", r.Message)
 			}
-			if r.Score.Points != c.points || r.Status != c.status || r.Score.Passed != (c.status == batch.Passed) {
+			if r.Score.Points != c.points || r.Status != c.status || r.Score.Passed != (c.status == grade.Passed) {
 				t.Errorf("%v points, %s, passed %v; want %v, %s", r.Score.Points, r.Status, r.Score.Passed, c.points, c.status)
 			}
 			if (r.Late != nil) != (c.reason != "") || (r.Raw != nil) != (c.reason != "") || (sum.Late == 1) != (c.reason != "") {
@@ -84,7 +86,7 @@ func TestLatePolicy(t *testing.T) {
 			files := gradetest.Files(t, cfg.Out)
 			for file, want := range map[string]string{
 				"students/ada/report.txt": "Late: " + r.Late.Reason,
-				"grades.csv":              fmt.Sprintf("ada,,,%s,%v,100,%v,%v,%v,", c.status, c.points, c.points, c.status == batch.Passed, r.Raw.Points),
+				"grades.csv":              fmt.Sprintf("ada,,,%s,%v,100,%v,%v,%v,", c.status, c.points, c.points, c.status == grade.Passed, r.Raw.Points),
 			} {
 				if !strings.Contains(files[file], want) {
 					t.Errorf("%s lacks %q:\n%s", file, want, files[file])
@@ -118,7 +120,7 @@ func TestDueDateMoves(t *testing.T) {
 			}
 		}
 		gradetest.Run(t, cfg, list)
-		for i, r := range results(t, cfg.Out) {
+		for i, r := range gradetest.Results(t, cfg.Out) {
 			if r.Score == nil || r.Score.Points != c.points[i] {
 				t.Errorf("due %s: %s has %+v, want %v points", c.due, r.ID, r.Score, c.points[i])
 			}
@@ -160,7 +162,7 @@ func TestAttempts(t *testing.T) {
 			cfg := gradetest.Config(t, gradetest.Tutorial)
 			cfg.Attempts, cfg.Late, cfg.Due = c.rule, c.late, time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
 			sum := gradetest.Run(t, cfg, listed(t, c.lines...))
-			list := results(t, cfg.Out)
+			list := gradetest.Results(t, cfg.Out)
 			if len(list) != 1 || sum.Submissions != 1 || sum.Attempts != len(c.lines) || len(sum.Failures) != c.failures {
 				t.Fatalf("%d results of %d attempts, failures %+v", len(list), sum.Attempts, sum.Failures)
 			}
@@ -188,17 +190,17 @@ func TestListsWithTimes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]string{
 		"student_id,path,submitted_at\n1,a,yesterday\n2,b,2026-11-20\n": {
-			`class.csv:2: submitted_at: "yesterday" is no time such as`, `class.csv:3: submitted_at: "2026-11-20" is no time`},
-		"student_id,path,due_at,extension\n1,a,2026-11-20T18:00:00Z,-3h\n":                  {`class.csv:2: extension: "-3h" is neither`},
+			`class.csv:2: submitted_at: invalid time "yesterday": use, for example`, `class.csv:3: submitted_at: invalid time "2026-11-20"`},
+		"student_id,path,due_at,extension\n1,a,2026-11-20T18:00:00Z,-3h\n":                  {`class.csv:2: extension: invalid value "-3h": use a duration`},
 		"student_id,path,due_at,extension\n1,a,2026-11-20T18:00:00Z,2026-11-19T18:00:00Z\n": {"class.csv:2: extension: 2026-11-19T18:00:00Z is before the due date"},
-		"student_id,path,extension\n1,a,more\n":                                             {`class.csv:2: extension: "more" is neither a duration such as 36h or 2d nor a time`},
-		"student_id,path\n" + strings.Repeat(",a\n", 30):                                    {"class.csv:21: there is no student_id", "and 10 more lines"},
+		"student_id,path,extension\n1,a,more\n":                                             {`class.csv:2: extension: invalid value "more": use a duration such as 36h or 2d, or a time`},
+		"student_id,path\n" + strings.Repeat(",a\n", 30):                                    {"class.csv:21: student_id is missing", "and 10 more lines"},
 	} {
 		path := filepath.Join(t.TempDir(), "class.csv")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := batch.Find(path)
+		_, err := intake.Find(path)
 		for _, part := range want {
 			if err == nil || !strings.Contains(err.Error(), part) {
 				t.Errorf("%q: %v, want %q", text, err, part)
@@ -211,8 +213,8 @@ func TestListsWithTimes(t *testing.T) {
 func TestAttemptsWithoutTimes(t *testing.T) {
 	t.Parallel()
 	for want, lines := range map[string][]string{
-		"told apart by submitted_at":                 {"ada,solution,,,", "ada,nothing-handed-in,,,"},
-		"need a submitted_at each, and no two the s": {"ada,solution,2026-11-20T18:00:00Z,,", "ada,nothing-handed-in,2026-11-20T19:00:00+01:00,,"},
+		"tells attempts apart by submitted_at":    {"ada,solution,,,", "ada,nothing-handed-in,,,"},
+		"each attempt needs its own submitted_at": {"ada,solution,2026-11-20T18:00:00Z,,", "ada,nothing-handed-in,2026-11-20T19:00:00+01:00,,"},
 	} {
 		cfg := gradetest.Config(t, gradetest.Tutorial)
 		sum := gradetest.Run(t, cfg, listed(t, lines...))

@@ -10,17 +10,18 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/gradetest"
+	"github.com/labctl/labctl/grade/submission"
 )
 
-// What a grader remembers changes no report by a byte, whatever came before: neither what all of a class got right, nor a
-// mistake that stands on another line this time.
+// What a grader remembers changes no report by a byte, whatever came before: neither what all of a class got
+// right, nor a mistake that stands on another line this time.
 func TestRememberingChangesNothing(t *testing.T) {
 	t.Parallel()
 	cfg := gradetest.Config(t, gradetest.Tutorial)
 	lab := cfg.Grader.Lab()
 	again := cfg.Grader.Remembering(cfg.Engine)
 	report := func(g *grade.Grader, fsys fs.FS) []byte {
-		sub, err := g.ReadSubmissionFS(fsys, ".", manifest.Limits{})
+		sub, err := g.Rules.ReadFS(fsys, ".", manifest.Limits{})
 		if err != nil {
 			return []byte(err.Error())
 		}
@@ -63,14 +64,15 @@ func below(t *testing.T, fsys fs.FS, dir, text string) fs.FS {
 	return files
 }
 
-// An engine that was asked for one submission is not asked for one that says the same: right or, in the same places, wrong.
+// An engine that was asked for one submission is not asked for one that says the same: right or, in the same
+// places, wrong.
 func TestRememberingSpares(t *testing.T) {
 	cfg := gradetest.Config(t, gradetest.Tutorial)
 	again := cfg.Grader.Remembering(cfg.Engine)
 	for _, sample := range []string{"samples/solution", "samples/and-or-peers"} {
-		var texts []*grade.Submission
+		var texts []*submission.Submission
 		for _, above := range []string{"# mine\n", "# his\n"} {
-			sub, err := again.ReadSubmissionFS(below(t, again.Lab().FS, sample, above), ".", manifest.Limits{})
+			sub, err := again.Rules.ReadFS(below(t, again.Lab().FS, sample, above), ".", manifest.Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}

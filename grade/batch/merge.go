@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
+
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/batch/intake"
 )
 
 // JournalFile is the name of the journal in an output directory.
@@ -18,9 +21,6 @@ func (c *Config) Key() string {
 	text, _ := c.key().MarshalText() // it has no error
 	return string(text)
 }
-
-// Dir is where an entry's files are in an output directory, with slashes.
-func (e *Entry) Dir() string { return e.dir() }
 
 // Record is the result of one entry as a journal holds it.
 type Record struct {
@@ -54,7 +54,7 @@ func Records(r io.Reader) iter.Seq2[Record, error] {
 			if rec.Result.ID == "" { // the header
 				continue
 			}
-			if !yield(Record{rec.Result.ID, rec.Result.Attempt, rec.Result.Status == Errored, rec}, nil) {
+			if !yield(Record{rec.Result.ID, rec.Result.Attempt, rec.Result.Status == grade.Errored, rec}, nil) {
 				return
 			}
 		}
@@ -62,22 +62,24 @@ func Records(r io.Reader) iter.Seq2[Record, error] {
 }
 
 // Lost is the record of an entry whose result could not be had, for a reason that is not the student's.
-func Lost(e *Entry, reason string) Record {
+func Lost(e *intake.Entry, reason string) Record {
 	res := failure(reason)
-	res.ID, res.Name, res.Email, res.Attempt = e.ID, e.Name, e.Email, e.Attempt
+	res.ID, res.Name, res.Email, res.Attempt, res.Platform = e.ID, e.Name, e.Email, e.Attempt, e.Platform
 	return Record{e.ID, e.Attempt, true, record{Result: res}}
 }
 
-// Merge writes the files of a run from records that were made elsewhere, as Run does when it has graded all entries
-// here. add hands the records over, and has to put the files of the students into the output directory before it returns.
-// Of several records of an entry the last one counts, and one in error only if there is no other. An entry without any is an error.
-func Merge(ctx context.Context, cfg Config, entries []Entry, add func(put func(Record) error) error) (_ *Summary, err error) {
+// Merge writes the files of a run from records that were made elsewhere, as Run does when it has graded all
+// entries here. add hands the records over, and has to put the files of the students into the output
+// directory before it returns. Of several records of an entry the last one counts, and one in error only if
+// there is no other. An entry without any is an error.
+func Merge(ctx context.Context, cfg Config, entries []intake.Entry,
+	add func(put func(Record) error) error) (_ *Summary, err error) {
 	j, _, err := openJournal(cfg.Out, cfg.key(), entries)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	if err := j.begin(cfg.Out, cfg.key()); err != nil {
+	if err := j.reset(cfg.Out, cfg.key()); err != nil {
 		return nil, err
 	}
 	err = add(func(rec Record) error {
@@ -92,9 +94,10 @@ func Merge(ctx context.Context, cfg Config, entries []Entry, add func(put func(R
 	}
 	for i := range entries {
 		if j.places[i].length == 0 {
-			return nil, fmt.Errorf("merge the results: there is none of %q", entries[i].ID)
+			return nil, fmt.Errorf("merge the results: %q has no result", entries[i].ID)
 		}
 	}
-	r := &run{cfg: cfg, entries: entries, journal: j, progress: Progress{Total: len(entries), Done: len(entries)}}
+	r := newRun(cfg, entries, j)
+	r.progress.Done = len(entries)
 	return r.outputs(ctx)
 }

@@ -8,16 +8,17 @@ import (
 
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/report"
+	"github.com/labctl/labctl/grade/similarity"
 )
 
-// solutionMutants counts who found a mutant of the lab's solution: who gave its answer, and, of those who gave none, whose
-// objectives came out as its do.
+// solutionMutants counts who found a mutant of the lab's solution: who gave its answer, and, of those who
+// gave none, whose objectives came out as its do.
 type solutionMutants struct {
-	known     *grade.Known
+	known     *similarity.Known
 	given     map[string]bool
 	byAnswer  map[string]int
 	byOutcome map[string]int
-	found     []report.MutantFound // one a mutant of known
+	found     []report.MutantFound // one per mutant of the tasks that are graded
 }
 
 // newSolutionMutants grades the mutants, offline only: a cluster would take minutes.
@@ -26,26 +27,30 @@ func newSolutionMutants(ctx context.Context, cfg *Config) (*solutionMutants, err
 	if eng.Name() != "offline" {
 		eng = nil
 	}
-	known, err := cfg.Grader.Known(ctx, eng, cfg.Options)
+	known, err := similarity.LearnLab(ctx, cfg.Grader, eng, cfg.Options)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if err != nil { // a sample that cannot be read is no reason to give nobody a grade
-		cfg.log().Warn("nothing is held against the lab's own samples", "error", err)
-		known = &grade.Known{}
+		cfg.log().Warn("submissions are not compared with the lab's own samples", "error", err)
+		known = &similarity.Known{}
 	}
 	m := &solutionMutants{known: known, given: map[string]bool{}, byAnswer: map[string]int{}, byOutcome: map[string]int{}}
 	for _, a := range known.Given {
 		m.given[a.Task+"/"+a.Digest] = true
 	}
-	for i, k := range known.Mutants {
+	for _, k := range known.Mutants {
+		if k.Task != "" && !cfg.grades(k.Task) {
+			continue
+		}
+		i := len(m.found)
 		m.found = append(m.found, report.MutantFound{Message: k.Message, Object: k.Object, Task: k.Task})
 		if key := k.Answer.Task + "/" + k.Answer.Digest; k.Answer.Digest != "" && !m.given[key] {
 			first(m.byAnswer, key, i)
 		}
-		if k.Outcome != "" {
-			first(m.byOutcome, k.Outcome, i)
-			m.found[m.byOutcome[k.Outcome]].Alike++
+		if k.StatusKey != "" {
+			first(m.byOutcome, k.StatusKey, i)
+			m.found[m.byOutcome[k.StatusKey]].Alike++
 		}
 	}
 	return m, nil
@@ -75,7 +80,7 @@ func (m *solutionMutants) add(res *Result) {
 	if counted {
 		return
 	}
-	if i, ok := m.byOutcome[res.outcome()]; ok {
+	if i, ok := m.byOutcome[res.statusKey()]; ok {
 		m.found[i].Outcomes++
 	}
 }
@@ -89,9 +94,9 @@ func (m *solutionMutants) most() []report.MutantFound {
 	return found
 }
 
-// outcome is the result's grade.OutcomeKey.
-func (r *Result) outcome() string {
-	return grade.OutcomeKey(func(yield func(grade.ObjectiveStatus) bool) {
+// statusKey is the result's similarity.StatusKey.
+func (r *Result) statusKey() string {
+	return similarity.StatusKey(func(yield func(grade.ObjectiveStatus) bool) {
 		for i := range r.Tasks {
 			for _, o := range r.Tasks[i].Objectives {
 				if !yield(o.Status) {

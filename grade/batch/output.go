@@ -2,7 +2,6 @@ package batch
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -10,12 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/report"
@@ -33,60 +31,43 @@ const (
 	textFile    = "report.txt"
 )
 
-// studentDir is where a student's files are, relative to the output directory. An ID may hold anything.
-func studentDir(id string) string {
-	name := url.PathEscape(id)
-	if strings.HasPrefix(name, ".") {
-		name = "%2E" + name[1:]
-	}
-	return path.Join(studentsDir, name)
-}
-
-// dir is where the files of an entry are: of an only one, the student's; of one of several attempts, a folder there.
-func (e *Entry) dir() string {
-	if e.Attempt == 0 {
-		return studentDir(e.ID)
-	}
-	return path.Join(studentDir(e.ID), attemptsDir, strconv.Itoa(e.Attempt))
-}
-
-// writeReport writes the files of an entry to its folder, and returns the report's name.
-func (r *run) writeReport(dir string, rep *grade.Report, late *Lateness) (string, error) {
-	data, err := rep.CompactJSON() // for machines: what is nice to look at is beside it
+// outputs writes the files of the run from the journal, which it goes through once, in the order of the
+// students' IDs. A handful of results are in memory at a time.
+func (r *run) outputs(ctx context.Context) (*Summary, error) {
+	count := newCount(&r.cfg)
+	files, err := r.newClassFiles(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var text bytes.Buffer
-	if err := report.Text(&text, rep, report.Style{Width: 100}); err != nil {
-		return "", err
+	err = r.replace(resultsFile, func(results io.Writer) error {
+		lines := json.NewEncoder(results)
+		lines.SetEscapeHTML(false)
+		return r.replace(gradesFile, func(grades io.Writer) error {
+			table, err := newGrades(grades, r.cfg.Grader.Lab())
+			if err != nil {
+				return err
+			}
+			err = files.write(ctx, func(st *studentResult) error {
+				count.add(st)
+				r.progress.Written += len(st.attempts)
+				r.say(nil)
+				return errors.Join(lines.Encode(&st.result), table.add(&st.result))
+			})
+			return errors.Join(err, table.close())
+		})
+	})
+	if err != nil {
+		return nil, err
 	}
-	if late != nil {
-		fmt.Fprintf(&text, "\nLate: %s.\n", late.Reason)
+	s := count.summary()
+	if err := files.page(s); err != nil {
+		return nil, err
 	}
-	name := path.Join(dir, reportFile)
-	err = errors.Join(
-		r.writeFile(name, data),
-		r.writeFile(path.Join(dir, textFile), text.Bytes()),
-	)
-	return name, err
+	return s, r.replace(summaryFile, func(w io.Writer) error { return writeJSON(w, s) })
 }
 
-// copyReport gives the folder of an entry the report of another one.
-func (r *run) copyReport(dir, from string) (string, error) {
-	for _, name := range []string{textFile, reportFile} {
-		data, err := os.ReadFile(filepath.Join(r.cfg.Out, filepath.FromSlash(path.Join(path.Dir(from), name))))
-		if err != nil {
-			return "", fmt.Errorf("copy a report: %w", err)
-		}
-		if err := r.writeFile(path.Join(dir, name), data); err != nil {
-			return "", err
-		}
-	}
-	return path.Join(dir, reportFile), nil
-}
-
-// writeFile writes a file of the output directory. One that a crash left half written has no record in the journal, and is
-// written anew by the next run.
+// writeFile writes a file of the output directory. One that a crash left half written has no record in the
+// journal, and is written anew by the next run.
 func (r *run) writeFile(name string, data []byte) error {
 	full := filepath.Join(r.cfg.Out, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
@@ -100,53 +81,12 @@ func (r *run) writeFile(name string, data []byte) error {
 
 // remove removes a file that an earlier run may have written: what is graded otherwise now must not lie about.
 func (r *run) remove(name string) error {
-	if err := os.Remove(filepath.Join(r.cfg.Out, filepath.FromSlash(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := os.Remove(filepath.Join(r.cfg.Out, filepath.FromSlash(name)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) &&
+		!errors.Is(err, syscall.ENAMETOOLONG) && !errors.Is(err, syscall.ENOTEMPTY) {
 		return fmt.Errorf("remove a former result: %w", err)
 	}
 	return nil
-}
-
-// removeReport removes the files that writeReport writes.
-func (r *run) removeReport(dir string) error {
-	if r.cfg.NoReports { // there never were any: with them it is another run
-		return nil
-	}
-	return errors.Join(r.remove(path.Join(dir, reportFile)), r.remove(path.Join(dir, textFile)))
-}
-
-// outputs writes the files of the run from the journal, which it goes through once, in the order of the students' IDs. A handful
-// of results are in memory at a time.
-func (r *run) outputs(ctx context.Context) (*Summary, error) {
-	count := newCount(&r.cfg)
-	v, err := r.views(ctx)
-	if err != nil {
-		return nil, err
-	}
-	err = r.replace(resultsFile, func(results io.Writer) error {
-		lines := json.NewEncoder(results)
-		lines.SetEscapeHTML(false)
-		return r.replace(gradesFile, func(grades io.Writer) error {
-			table, err := newGrades(grades, r.cfg.Grader.Lab())
-			if err != nil {
-				return err
-			}
-			err = v.outcomes(ctx, func(st *standing) error {
-				count.add(st)
-				r.progress.Written += len(st.attempts)
-				r.say(nil)
-				return errors.Join(lines.Encode(&st.result), table.add(&st.result))
-			})
-			return errors.Join(err, table.close())
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	s := count.summary()
-	if err := v.page(s); err != nil {
-		return nil, err
-	}
-	return s, r.replace(summaryFile, func(w io.Writer) error { return writeJSON(w, s) })
 }
 
 // writeJSON writes a value for people to read, too.
@@ -157,35 +97,44 @@ func writeJSON(w io.Writer, value any) error {
 	return enc.Encode(value)
 }
 
-// standing is how a student stands: the result that counts, and all there are.
-type standing struct {
+// studentResult is a student's result: the one that counts, and all there are.
+type studentResult struct {
+	entry    int // the first attempt's
 	result   Result
 	attempts []*record
 }
 
-// each hands on how every student stands, one by one.
-func (r *run) each(fn func(*standing) error) error {
+// fail takes the student's result for one in error, since its files cannot be written.
+func (st *studentResult) fail(err error) {
+	st.result = unwritten(&st.result, err)
+	rec := *st.attempts[len(st.attempts)-1]
+	rec.Result = st.result
+	st.attempts[len(st.attempts)-1] = &rec
+}
+
+// each calls fn with every student's result, in order.
+func (r *run) each(fn func(*studentResult) error) error {
 	for first := 0; first < len(r.entries); {
 		next := first
 		var results []Result
-		var st standing
+		st := studentResult{entry: first}
 		for ; next < len(r.entries) && r.entries[next].ID == r.entries[first].ID; next++ {
 			rec, err := r.journal.get(next)
 			if err != nil {
 				return err
 			}
-			// Who the student is may have been mended since the result came in.
+			// Who the student is may have been corrected since the result came in.
 			rec.Result.Name, rec.Result.Email = r.entries[next].Name, r.entries[next].Email
 			if rec.Result.Report == "" {
-				if err := r.removeReport(r.entries[next].dir()); err != nil {
+				if err := r.removeReport(DirOf(&r.entries[next])); err != nil {
 					return err
 				}
 			}
 			results = append(results, rec.Result)
 			st.attempts = append(st.attempts, rec)
 		}
-		st.result = choose(r.cfg.Attempts, r.entries[first:next], results)
-		if err := r.stand(&st.result); err != nil {
+		st.result = pickAttempt(r.cfg.Attempts, r.entries[first:next], results)
+		if err := r.promoteAttempt(&st.result); err != nil {
 			return err
 		}
 		if err := fn(&st); err != nil {
@@ -196,27 +145,21 @@ func (r *run) each(fn func(*standing) error) error {
 	return nil
 }
 
-// stand puts the files of the attempt that counts into the student's folder, where those of an only one are.
-func (r *run) stand(res *Result) error {
-	if len(res.Attempts) == 0 {
-		return nil
-	}
-	if res.Report == "" {
-		return r.removeReport(studentDir(res.ID))
-	}
-	var err error
-	res.Report, err = r.copyReport(studentDir(res.ID), res.Report)
-	return err
-}
-
 // grades is the table for gradebooks, a line a student. No grade is an empty field: whoever imports it must not read 0.
 type grades struct {
 	out *csv.Writer
 	lab *labs.Lab
 }
 
+// byteOrderMark tells Excel that a file is UTF-8.
+const byteOrderMark = "\uFEFF"
+
 func newGrades(w io.Writer, lab *labs.Lab) (*grades, error) {
-	head := []string{"student_id", "name", "email", "status", "points", "max", "percent", "passed", "raw_points", "late", "attempt"}
+	if _, err := io.WriteString(w, byteOrderMark); err != nil {
+		return nil, err
+	}
+	head := []string{"student_id", "name", "email", "status", "points", "max", "percent", "passed", "raw_points",
+		"late", "attempt"}
 	for i := range lab.Tasks {
 		head = append(head, lab.Tasks[i].Name)
 	}
@@ -230,7 +173,8 @@ func (t *grades) close() error {
 }
 
 func (t *grades) add(res *Result) error {
-	row := []string{report.Cell(res.ID), report.Cell(res.Name), report.Cell(res.Email), string(res.Status), "", "", "", "", "", "", ""}
+	row := []string{report.Cell(res.ID), report.Cell(res.Name), report.Cell(res.Email), string(res.Status), "", "",
+		"", "", "", "", ""}
 	if res.Score != nil {
 		row[4], row[5] = report.Decimal(res.Score.Points), report.Decimal(res.Score.Max)
 		row[6], row[7] = report.Decimal(res.Score.Percent), strconv.FormatBool(res.Score.Passed)
@@ -248,7 +192,7 @@ func (t *grades) add(res *Result) error {
 	}
 	for i := range t.lab.Tasks {
 		cell := points[t.lab.Tasks[i].Name]
-		if res.Status == Errored {
+		if res.Status == grade.Errored {
 			cell = ""
 		}
 		row = append(row, cell)

@@ -12,25 +12,28 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/batch/intake"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/gradetest"
+	"github.com/labctl/labctl/grade/submission"
 )
 
 // cell is a running lab that grades with the offline engine, and breaks when it is told to.
 type cell struct {
-	name   string
-	cfg    batch.Config
-	breaks func(graded int) error // with how many it has graded before; nil: never
-	mends  func(mended int) error
+	name    string
+	cfg     batch.Config
+	breaks  func(graded int) error // with how many it has graded before; nil: never
+	repairs func(repaired int) error
 
-	mu             sync.Mutex
-	busy           bool
-	graded, mended int
-	twoAtOnce      bool
+	mu               sync.Mutex
+	busy             bool
+	graded, repaired int
+	twoAtOnce        bool
 }
 
 func (c *cell) Name() string { return c.name }
 
-func (c *cell) Grade(ctx context.Context, sub *grade.Submission, opts grade.Options) (*grade.Report, error) {
+func (c *cell) Grade(ctx context.Context, sub *submission.Submission, opts grade.Options) (*grade.Report, error) {
 	c.mu.Lock()
 	c.twoAtOnce = c.twoAtOnce || c.busy
 	c.busy = true
@@ -50,12 +53,12 @@ func (c *cell) Grade(ctx context.Context, sub *grade.Submission, opts grade.Opti
 	return c.cfg.Grader.Grade(ctx, sub, c.cfg.Engine, opts)
 }
 
-func (c *cell) Mend(context.Context) error {
+func (c *cell) Repair(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mended++
-	if c.mends != nil {
-		return c.mends(c.mended)
+	c.repaired++
+	if c.repairs != nil {
+		return c.repairs(c.repaired)
 	}
 	return nil
 }
@@ -74,7 +77,7 @@ func pooled(t *testing.T, class string, cells ...*cell) (batch.Config, *batch.Su
 	pool := batch.NewPool(running, slog.New(slog.DiscardHandler))
 	defer pool.Close()
 	cfg.Grade, cfg.Workers = pool.Grade, 4
-	found, err := batch.Find(class)
+	found, err := intake.Find(class)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +100,9 @@ func TestPool(t *testing.T) {
 	for name, cells := range map[string][]*cell{
 		"one":                  {{}},
 		"three":                {{}, {}, {}},
-		"one is mended":        {{breaks: func(n int) error { return brokenIf(n == 2) }}},
-		"one is left out":      {{breaks: func(int) error { return errBroken }, mends: func(int) error { return errBroken }}, {}},
-		"one breaks down":      {{breaks: func(n int) error { panic(fmt.Sprint("a bug at ", n)) }, mends: func(int) error { return errBroken }}, {}},
+		"one is repaired":      {{breaks: func(n int) error { return brokenIf(n == 2) }}},
+		"one is left out":      {{breaks: func(int) error { return errBroken }, repairs: func(int) error { return errBroken }}, {}},
+		"one breaks down":      {{breaks: func(n int) error { panic(fmt.Sprint("a bug at ", n)) }, repairs: func(int) error { return errBroken }}, {}},
 		"each breaks sometime": {{breaks: func(n int) error { return brokenIf(n%5 == 1) }}, {breaks: func(n int) error { return brokenIf(n%7 == 3) }}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -124,10 +127,10 @@ func brokenIf(broken bool) error {
 func TestPoolIsEmpty(t *testing.T) {
 	t.Parallel()
 	dir := gradetest.Samples(t, 12)
-	broken := &cell{breaks: func(n int) error { return brokenIf(n >= 3) }, mends: func(int) error { return errBroken }}
+	broken := &cell{breaks: func(n int) error { return brokenIf(n >= 3) }, repairs: func(int) error { return errBroken }}
 	cfg, _, err := pooled(t, dir, broken)
 	var machine *batch.MachineError
-	if !errors.As(err, &machine) || !strings.Contains(err.Error(), "no lab is left to grade in: lab-1: "+errBroken.Error()) {
+	if !errors.As(err, &machine) || !strings.Contains(err.Error(), "no lab instance is left for grading: lab-1: "+errBroken.Error()) {
 		t.Fatalf("the run ended with %v", err)
 	}
 	cfg.Grade = nil
@@ -137,7 +140,7 @@ func TestPoolIsEmpty(t *testing.T) {
 	}
 }
 
-// A submission that breaks every lab it comes into is an error of its own, and the labs are mended.
+// A submission that breaks every lab it comes into is an error of its own, and the labs are repaired.
 func TestSubmissionThatBreaksLabs(t *testing.T) {
 	t.Parallel()
 	dir := gradetest.Samples(t, 3)
@@ -152,13 +155,13 @@ func TestSubmissionThatBreaksLabs(t *testing.T) {
 	if sum.Errors != 3 {
 		t.Errorf("%d errors", sum.Errors)
 	}
-	for _, r := range results(t, cfg.Out) {
-		if r.Status != batch.Errored || r.Score != nil || !strings.Contains(r.Message, "grading failed 3 times") {
+	for _, r := range gradetest.Results(t, cfg.Out) {
+		if r.Status != grade.Errored || r.Score != nil || !strings.Contains(r.Message, "grading failed 3 times") {
 			t.Errorf("%s: %s %v %s", r.ID, r.Status, r.Score, r.Message)
 		}
 	}
-	if mended := cells[0].mended + cells[1].mended; mended != 9 {
-		t.Errorf("labs were mended %d times", mended)
+	if repaired := cells[0].repaired + cells[1].repaired; repaired != 9 {
+		t.Errorf("labs were repaired %d times", repaired)
 	}
 }
 
@@ -166,10 +169,10 @@ func TestSubmissionThatBreaksLabs(t *testing.T) {
 func TestRefusedInPool(t *testing.T) {
 	t.Parallel()
 	c := &cell{breaks: func(int) error {
-		return &grade.Refused{Problems: manifest.Problems{{File: "a.yaml", Message: "not taken"}}}
+		return &engine.Refused{Problems: manifest.Problems{{File: "a.yaml", Message: "not taken"}}}
 	}}
 	_, sum, err := pooled(t, gradetest.Samples(t, 2), c)
-	if err != nil || sum.Refused != 2 || c.mended != 0 {
-		t.Errorf("%d refused, mended %d times, %v", sum.Refused, c.mended, err)
+	if err != nil || sum.Refused != 2 || c.repaired != 0 {
+		t.Errorf("%d refused, repaired %d times, %v", sum.Refused, c.repaired, err)
 	}
 }

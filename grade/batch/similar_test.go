@@ -5,119 +5,31 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/similarity"
 )
-
-// student makes a result with an answer a task: "right-…" has its points, anything else lost them.
-func student(id string, answers map[string]string) *Result {
-	r := &Result{ID: id, Score: &grade.Score{}, Digest: "sha256:" + id, Mistakes: []string{}}
-	for task := range 10 {
-		name := fmt.Sprintf("task-%d", task)
-		answer, ok := answers[name]
-		if !ok {
-			answer = "right-everybody"
-		}
-		points := 0.0
-		if strings.HasPrefix(answer, "right-") {
-			points = 1
-		}
-		r.Tasks = append(r.Tasks, TaskResult{Name: name, Points: points, Max: 1})
-		r.Answers = append(r.Answers, grade.Answer{Task: name, Digest: answer, Parts: []string{"rule of " + answer}, Names: []string{"allow"}})
-	}
-	return r
-}
-
-func compare(known *grade.Known, results ...*Result) *Similarity {
-	c := newComparison(known)
-	for _, r := range results {
-		c.add(r)
-	}
-	return c.result(grade.LabReport{})
-}
-
-// crowd is a class in which some make the classic mistakes, each for himself.
-func crowd(n int) []*Result {
-	var all []*Result
-	for i := range n {
-		answers := map[string]string{}
-		if i%3 == 0 {
-			answers["task-3"] = fmt.Sprintf("classic-%d", i%2)
-		}
-		all = append(all, student(fmt.Sprintf("s%05d", i), answers))
-	}
-	return all
-}
-
-func TestSimilarity(t *testing.T) {
-	t.Parallel()
-	copied := map[string]string{"task-1": "odd", "task-4": "odd-too", "task-5": "right-but-odd"}
-	equal := student("twin", nil)
-	equal.Digest = "sha256:s00000"
-	given := student("starter-only", map[string]string{"task-1": "starter"})
-	again := student("starter-too", map[string]string{"task-1": "starter"})
-	given.Digest, again.Digest = "sha256:starter", "sha256:starter"
-	mistaken, alike := student("mistaken", map[string]string{"task-1": "own-1"}), student("alike", map[string]string{"task-1": "own-2"})
-	mistaken.Mistakes, alike.Mistakes = []string{"rare-a", "rare-b", "rare-c", "rare-d", "rare-e", "rare-f"}, []string{"rare-f", "rare-e", "rare-d", "rare-c", "rare-b", "rare-a"}
-
-	results := append(crowd(60), student("copy", copied), student("original", copied), equal, given, again, mistaken, alike)
-	known := &grade.Known{Given: []grade.Answer{{Task: "task-1", Digest: "starter", Parts: []string{"rule of starter"}}}, Digests: []string{"sha256:starter"}}
-	s := compare(known, results...)
-	if len(s.Groups) != 1 || !slices.Equal(s.Groups[0].Students, []string{"s00000", "twin"}) {
-		t.Errorf("equal files: %+v", s.Groups)
-	}
-	var got []string
-	for _, p := range s.Pairs {
-		got = append(got, p.A+"+"+p.B)
-	}
-	if want := []string{"copy+original", "mistaken+alike"}; !slices.Equal(got, want) {
-		t.Fatalf("pairs are %q, want %q", got, want)
-	}
-	p := s.Pairs[0]
-	if !slices.Equal(p.Answers, []string{"task-1", "task-4", "task-5"}) || !slices.Equal(p.Wrong, []string{"task-1", "task-4"}) || len(p.Reasons) != 2 {
-		t.Errorf("got %+v", p)
-	}
-	if len(s.Pairs[1].Mistakes) != 6 {
-		t.Errorf("got %+v", s.Pairs[1])
-	}
-}
-
-func TestWhatManyShareIsNoPair(t *testing.T) {
-	t.Parallel()
-	if s := compare(&grade.Known{}, crowd(60)...); len(s.Pairs)+len(s.Groups) > 0 {
-		t.Errorf("independent students are alike: %+v", s)
-	}
-	if s := compare(&grade.Known{}); len(s.Pairs)+len(s.Groups) > 0 || s.Pairs == nil || s.Groups == nil {
-		t.Errorf("nobody is like nobody: %+v", s)
-	}
-}
-
-// TestSimilarityOfManyStudents would take hours if everybody were held against everybody.
-func TestSimilarityOfManyStudents(t *testing.T) {
-	t.Parallel()
-	results := crowd(20000)
-	for i := range results {
-		// Everybody has an oddity in common with one other, and an answer of everybody's.
-		results[i].Answers[6].Digest = fmt.Sprintf("odd-%d", i/2)
-		results[i].Tasks[6].Points = 0
-		results[i].Answers[7].Digest = fmt.Sprintf("odd-%d", i/2)
-		results[i].Tasks[7].Points = 0
-	}
-	s := compare(&grade.Known{}, results...)
-	if len(s.Pairs) != maxPairs || s.Pairs[0].A != "s00000" || s.Pairs[0].B != "s00001" || s.Pairs[maxPairs-1].A != "s01998" {
-		t.Errorf("%d pairs, the first %+v, the last %+v", len(s.Pairs), s.Pairs[0], s.Pairs[len(s.Pairs)-1])
-	}
-}
 
 func TestSimilarityFiles(t *testing.T) {
 	t.Parallel()
-	odd := map[string]string{"task-1": "odd", "task-2": "odd", "task-3": "odd"}
-	s := compare(&grade.Known{}, append(crowd(30), student("=1+1", odd), student("b,\"x", odd))...)
+	c := similarity.NewComparison(&similarity.Known{})
+	for i := range 32 {
+		res := &Result{ID: fmt.Sprintf("s%02d", i), Score: &grade.Score{}, Digest: fmt.Sprint(i)}
+		answer := "right"
+		if i < 2 {
+			res.ID, answer = []string{"=1+1", "b,\"x"}[i], "odd"
+		}
+		for _, task := range []string{"task-1", "task-2", "task-3"} {
+			res.Tasks = append(res.Tasks, TaskResult{Name: task, Max: 1})
+			res.Answers = append(res.Answers, similarity.Answer{Task: task, Digest: answer})
+		}
+		compare(c, res)
+	}
+	compare(c, &Result{ID: "refused"})
 	files := map[string]*bytes.Buffer{}
-	err := s.write(func(name string, write func(io.Writer) error) error {
+	err := writeSimilarity(c.Report(grade.LabReport{}), func(name string, write func(io.Writer) error) error {
 		files[name] = &bytes.Buffer{}
 		return write(files[name])
 	})

@@ -10,21 +10,21 @@ import (
 
 // Summary is what a run came to: summary.json. Lists are never null.
 type Summary struct {
-	FormatVersion int               `json:"format_version"`
-	Lab           grade.LabReport   `json:"lab"`
-	Engine        string            `json:"engine"`
-	Submissions   int               `json:"submissions"` // one a student
-	Attempts      int               `json:"attempts"`    // all of them
-	Distinct      int               `json:"distinct"`    // contents of those that count
-	Passed        int               `json:"passed"`
-	Failed        int               `json:"failed"`
-	Refused       int               `json:"refused"`
-	Errors        int               `json:"errors"`       // students without a grade
-	Late          int               `json:"late"`         // that cost something
-	MeanPercent   float64           `json:"mean_percent"` // of those that have a score
-	Objectives    []ObjectiveCount  `json:"objectives"`
-	Mistakes      []MistakeCount    `json:"mistakes"` // most frequent first
-	Failures      []SubmissionError `json:"failures"` // every error, by student and attempt
+	FormatVersion int              `json:"format_version"`
+	Lab           grade.LabReport  `json:"lab"`
+	Engine        string           `json:"engine"`
+	Submissions   int              `json:"submissions"` // one a student
+	Attempts      int              `json:"attempts"`    // all of them
+	Distinct      int              `json:"distinct"`    // contents of those that count
+	Passed        int              `json:"passed"`
+	Failed        int              `json:"failed"`
+	Refused       int              `json:"refused"`
+	Errors        int              `json:"errors"`       // students without a grade
+	Late          int              `json:"late"`         // that cost something
+	MeanPercent   float64          `json:"mean_percent"` // of those that have a score
+	Objectives    []ObjectiveCount `json:"objectives"`
+	Mistakes      []MistakeCount   `json:"mistakes"` // most frequent first
+	Failures      []Failure        `json:"failures"` // every error, by student and attempt
 }
 
 // ObjectiveCount says how many met an objective.
@@ -32,7 +32,7 @@ type ObjectiveCount struct {
 	Task      string `json:"task"`
 	Objective string `json:"objective"`
 	Met       int    `json:"met"`
-	Of        int    `json:"of"` // submissions that were graded and are told of it
+	Of        int    `json:"of"` // submissions that were graded and may know of it
 }
 
 // MistakeCount says how many submissions hold a mistake.
@@ -41,11 +41,16 @@ type MistakeCount struct {
 	Submissions int    `json:"submissions"`
 }
 
-// SubmissionError is a submission that has no grade.
-type SubmissionError struct {
+// Failure is a submission that has no grade.
+type Failure struct {
 	ID      string `json:"id"`
 	Attempt int    `json:"attempt,omitempty"`
 	Message string `json:"message"`
+}
+
+// grades says whether a task is graded.
+func (c *Config) grades(task string) bool {
+	return len(c.Options.Tasks) == 0 || slices.Contains(c.Options.Tasks, task)
 }
 
 // count sums up a class.
@@ -63,11 +68,14 @@ func newCount(cfg *Config) *count {
 	c := &count{
 		Summary: Summary{
 			FormatVersion: FormatVersion, Lab: grade.LabReport{Name: lab.Name, Title: lab.Title, Digest: lab.Digest},
-			Engine: cfg.Engine.Name(), Objectives: []ObjectiveCount{}, Mistakes: []MistakeCount{}, Failures: []SubmissionError{},
+			Engine: cfg.Engine.Name(), Objectives: []ObjectiveCount{}, Mistakes: []MistakeCount{}, Failures: []Failure{},
 		},
 		objectives: map[string]int{}, mistakes: map[string]int{}, distinct: map[key]struct{}{},
 	}
 	for i := range lab.Tasks {
+		if !cfg.grades(lab.Tasks[i].Name) {
+			continue
+		}
 		for _, o := range lab.Tasks[i].Objectives {
 			c.objectives[lab.Tasks[i].Name+"/"+o.Name] = len(c.Objectives)
 			c.Objectives = append(c.Objectives, ObjectiveCount{Task: lab.Tasks[i].Name, Objective: o.Name})
@@ -76,24 +84,24 @@ func newCount(cfg *Config) *count {
 	return c
 }
 
-func (c *count) add(st *standing) {
+func (c *count) add(st *studentResult) {
 	res := &st.result
 	c.Submissions++
 	c.Attempts += len(st.attempts)
 	for _, rec := range st.attempts {
-		if a := &rec.Result; a.Status == Errored {
-			c.Failures = append(c.Failures, SubmissionError{a.ID, a.Attempt, a.Message})
+		if a := &rec.Result; a.Status == grade.Errored {
+			c.Failures = append(c.Failures, Failure{a.ID, a.Attempt, a.Message})
 		}
 	}
 	if res.Late != nil {
 		c.Late++
 	}
 	switch res.Status {
-	case Passed:
+	case grade.Passed:
 		c.Passed++
-	case Failed:
+	case grade.Failed:
 		c.Failed++
-	case Refused:
+	case grade.Refused:
 		c.Refused++
 	default:
 		c.Errors++

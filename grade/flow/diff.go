@@ -3,21 +3,21 @@ package flow
 import (
 	"context"
 
-	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 )
 
 // Difference is a connection that two submissions treat differently at a checkpoint.
 type Difference struct {
-	Task string       `json:"task"`
-	From string       `json:"from"`
-	To   string       `json:"to"`
-	A    labs.Verdict `json:"a"`
-	B    labs.Verdict `json:"b"`
+	Task string          `json:"task"`
+	From string          `json:"from"`
+	To   string          `json:"to"`
+	A    verdict.Verdict `json:"a"`
+	B    verdict.Verdict `json:"b"`
 }
 
 // Diff lists the differences between two runs through the same checkpoints.
-func Diff(ctx context.Context, eng grade.Engine, a, b []*grade.State, flows []grade.Probe) ([]Difference, error) {
+func Diff(ctx context.Context, eng engine.Engine, a, b []*engine.State, flows []engine.Probe) ([]Difference, error) {
 	diffs := []Difference{}
 	for i := range a {
 		left, err := Tabulate(ctx, eng, a[i], flows)

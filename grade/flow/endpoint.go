@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -83,7 +83,7 @@ func numericPort(t *labs.Target, port string) error {
 		return nil
 	}
 	if port == "" {
-		return fmt.Errorf("%s: say which port, as in %[1]s:443", grade.TargetName(*t))
+		return fmt.Errorf("%s: say which port, as in %[1]s:443", engine.TargetName(*t))
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
@@ -100,7 +100,7 @@ func appPort(t *labs.Target, app *labs.App, port string) error {
 	}
 	set := func(p *labs.Port) {
 		t.Port, t.PortName = p.Port, p.Name
-		if t.Via == labs.ViaIP && p.TargetPort != 0 {
+		if t.Via == labs.ViaIP {
 			t.Port = p.TargetPort
 		}
 		if t.Protocol == "" {

@@ -8,62 +8,66 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
-	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 )
 
 // Explanation is the path to one verdict, and what would change it.
 type Explanation struct {
-	Task    string         `json:"task"`
-	From    string         `json:"from"`
-	To      string         `json:"to"`
-	Verdict labs.Verdict   `json:"verdict"`
-	Detail  *policy.Result `json:"detail,omitempty"`
-	Needs   []Need         `json:"needs"` // what some policy would have to allow; empty if it is allowed
-	Flips   []Flip         `json:"flips"` // single changes, tried out, after which the verdict is another
-	Probed  *Probed        `json:"probed,omitempty"`
+	Task    string          `json:"task"`
+	From    string          `json:"from"`
+	To      string          `json:"to"`
+	Verdict verdict.Verdict `json:"verdict"`
+	Detail  *policy.Result  `json:"detail,omitempty"`
+	Needs   []Need          `json:"needs"` // what some policy would have to allow; empty if it is allowed
+	Flips   []Flip          `json:"flips"` // single changes, tried out, after which the verdict is another
+	Probed  *Probed         `json:"probed,omitempty"`
+
+	Policies int `json:"-"` // how many are in force
 }
 
 // Probed is what became of the connection when it was tried in a running lab.
 type Probed struct {
-	Verdict labs.Verdict `json:"verdict"`
-	Seen    string       `json:"seen"` // by the probe
-	Flow    *grade.Flow  `json:"flow,omitempty"`
+	Verdict verdict.Verdict `json:"verdict"`
+	Seen    string          `json:"seen"` // by the probe
+	Flow    *engine.Flow    `json:"flow,omitempty"`
 }
 
-// Need is one direction that is closed.
+// Need is one direction that no rule allows, as policies see it: the port is the pod's, not the service's.
 type Need struct {
 	Direction string `json:"direction"` // egress, ingress
 	Endpoint  string `json:"endpoint"`  // whose policies would have to allow it
-	Peer      string `json:"peer"`
+	Peer      string `json:"peer"`      // "default/backend", "entity:host", "entity:remote-node", "ip:192.0.2.1"
 	Port      int    `json:"port,omitempty"`
 	Protocol  string `json:"protocol"`
+	Request   string `json:"request,omitempty"` // that a rule for the proxy would have to let through
 }
 
 // Flip is a single change and the verdict that it leads to.
 type Flip struct {
 	// Without is the policy that is taken away; or Unlabelled is the namespace whose labels are taken back.
-	Without    *manifest.Ref `json:"without,omitempty"`
-	Unlabelled string        `json:"unlabelled,omitempty"`
-	File       string        `json:"file,omitempty"`
-	Line       int           `json:"line,omitempty"`
-	Verdict    labs.Verdict  `json:"verdict"`
+	Without    *manifest.Ref   `json:"without,omitempty"`
+	Unlabelled string          `json:"unlabelled,omitempty"`
+	File       string          `json:"file,omitempty"`
+	Line       int             `json:"line,omitempty"`
+	Verdict    verdict.Verdict `json:"verdict"`
 }
 
 // Explain judges a connection at a checkpoint and tries out which single change would flip the verdict.
-func Explain(ctx context.Context, eng grade.Engine, state *grade.State, probe grade.Probe) (*Explanation, error) {
+func Explain(ctx context.Context, eng engine.Engine, state *engine.State, probe engine.Probe) (*Explanation, error) {
 	outcome, err := ask(ctx, eng, state, probe)
 	if err != nil {
 		return nil, err
 	}
 	if outcome.Error != "" {
-		return nil, fmt.Errorf("%s to %s: %s", probe.From, grade.TargetName(probe.To), outcome.Error)
+		return nil, fmt.Errorf("%s to %s: %s", probe.From, engine.TargetName(probe.To), outcome.Error)
 	}
 	e := &Explanation{
-		Task: state.Task, From: probe.From.String(), To: grade.TargetName(probe.To),
+		Task: state.Task, From: probe.From.String(), To: engine.TargetName(probe.To),
 		Verdict: outcome.Verdict, Detail: outcome.Detail, Needs: needs(outcome.Detail), Flips: []Flip{},
+		Policies: len(state.Policies),
 	}
-	try := func(change Flip, changed grade.State) error {
+	try := func(change Flip, changed engine.State) error {
 		after, err := ask(ctx, eng, &changed, probe)
 		if err != nil {
 			return err
@@ -93,23 +97,23 @@ func Explain(ctx context.Context, eng grade.Engine, state *grade.State, probe gr
 }
 
 // ask judges one connection with the engine's full account of it.
-func ask(ctx context.Context, eng grade.Engine, state *grade.State, probe grade.Probe) (*grade.Outcome, error) {
+func ask(ctx context.Context, eng engine.Engine, state *engine.State, probe engine.Probe) (*engine.Observation, error) {
 	prober, err := at(ctx, eng, state)
 	if err != nil {
 		return nil, err
 	}
 	judge := prober.Probe
-	if explainer, ok := prober.(grade.Explainer); ok {
+	if explainer, ok := prober.(engine.Explainer); ok {
 		judge = explainer.Explain
 	}
-	outcomes, err := judge(ctx, []grade.Probe{probe})
+	outcomes, err := judge(ctx, []engine.Probe{probe})
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint of task %s: %w", state.Task, err)
 	}
 	return &outcomes[0], nil
 }
 
-// needs lists the closed directions on the way to a verdict.
+// needs lists what rules would have to allow on the way to a verdict.
 func needs(r *policy.Result) []Need {
 	all := []Need{}
 	if r == nil {
@@ -120,33 +124,33 @@ func needs(r *policy.Result) []Need {
 	}
 	for i := range r.Backends {
 		for _, n := range needs(&r.Backends[i]) {
-			if !slices.Contains(all, n) {
+			if !slices.ContainsFunc(all, n.covers) {
 				all = append(all, n)
 			}
 		}
 	}
-	add := func(direction string, side *policy.Side, peer string) {
-		if side == nil || side.Verdict == policy.Allowed {
+	add := func(direction string, side *policy.Side) {
+		if side == nil || side.Needed == nil {
 			return
 		}
-		protocol := r.Protocol
-		if protocol == "" {
-			protocol = "TCP"
+		n := Need{
+			Direction: direction, Endpoint: side.Endpoint, Peer: side.Needed.Peer, Port: side.Needed.Port,
+			Protocol: side.Needed.Protocol, Request: side.Needed.Request,
 		}
-		n := Need{Direction: direction, Endpoint: side.Endpoint, Peer: peer, Port: r.Port, Protocol: protocol}
-		if !slices.Contains(all, n) {
+		if !slices.ContainsFunc(all, n.covers) {
 			all = append(all, n)
 		}
 	}
-	peer := r.To
-	if r.Ingress != nil {
-		peer = r.Ingress.Endpoint
-	}
-	add("egress", r.Egress, peer)
-	peer = r.From
-	if r.Egress != nil {
-		peer = r.Egress.Endpoint
-	}
-	add("ingress", r.Ingress, peer)
+	add("egress", r.Egress)
+	add("ingress", r.Ingress)
 	return all
+}
+
+// covers reports whether a rule for the other need would do for n too. A rule that lets a request through names the
+// request, and not which of the name servers answers it.
+func (n Need) covers(other Need) bool {
+	if n.Request != "" && n.Request == other.Request {
+		n.Peer = other.Peer
+	}
+	return n == other
 }

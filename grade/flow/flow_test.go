@@ -6,25 +6,27 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/flow"
 	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/labs/labstest"
 )
 
 // tutorial is the shipped lab with an engine and the states of one of its samples.
-func tutorial(t *testing.T, sample string) (*labs.Lab, grade.Engine, map[string]*grade.State) {
+func tutorial(t *testing.T, sample string) (*labs.Lab, engine.Engine, map[string]*engine.State) {
 	t.Helper()
 	lab := gradetest.Open(t, gradetest.Tutorial)
-	sub, err := lab.Grader.ReadSubmissionFS(lab.FS, "samples/"+sample, manifest.Limits{})
+	sub, err := lab.Grader.Rules.ReadFS(lab.FS, "samples/"+sample, manifest.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	states, err := lab.Grader.Checkpoints(sub)
+	states, err := lab.Grader.Rules.Checkpoints(sub)
 	if err != nil {
 		t.Fatal(err)
 	}
-	byTask := map[string]*grade.State{}
+	byTask := map[string]*engine.State{}
 	for _, s := range states {
 		byTask[s.Task] = s
 	}
@@ -34,7 +36,7 @@ func tutorial(t *testing.T, sample string) (*labs.Lab, grade.Engine, map[string]
 func explain(t *testing.T, sample, task, from, to string, via labs.Via) *flow.Explanation {
 	t.Helper()
 	lab, eng, states := tutorial(t, sample)
-	var probe grade.Probe
+	var probe engine.Probe
 	var err error
 	if probe.From, err = flow.ParseSource(lab, from); err != nil {
 		t.Fatal(err)
@@ -53,7 +55,7 @@ func TestExplainNamesWhatIsClosed(t *testing.T) {
 	t.Parallel()
 	// The frontend's egress is closed: by name it already fails at the look-up.
 	byName := explain(t, "solution", "frontend-egress-deny", "frontend", "backend", "")
-	if byName.Verdict != labs.DNSFailed || len(byName.Needs) == 0 {
+	if byName.Verdict != verdict.DNSFailed || len(byName.Needs) == 0 {
 		t.Fatalf("by name: %s, needs %+v", byName.Verdict, byName.Needs)
 	}
 	for _, n := range byName.Needs {
@@ -63,8 +65,14 @@ func TestExplainNamesWhatIsClosed(t *testing.T) {
 	}
 	byIP := explain(t, "solution", "frontend-egress-deny", "frontend", "backend", labs.ViaIP)
 	want := []flow.Need{{Direction: "egress", Endpoint: "default/frontend", Peer: "default/backend", Port: 8080, Protocol: "TCP"}}
-	if byIP.Verdict != labs.Dropped || !slices.Equal(byIP.Needs, want) {
+	if byIP.Verdict != verdict.Dropped || !slices.Equal(byIP.Needs, want) {
 		t.Errorf("by address: %s, needs %+v, want %+v", byIP.Verdict, byIP.Needs, want)
+	}
+	// The port is the pod's, also where the connection goes to the service.
+	service := explain(t, "solution", "backend-ingress-deny", "frontend", "backend", "")
+	want = []flow.Need{{Direction: "ingress", Endpoint: "default/backend", Peer: "default/frontend", Port: 8080, Protocol: "TCP"}}
+	if !slices.Equal(service.Needs, want) {
+		t.Errorf("by service: %s, needs %+v, want %+v", service.Verdict, service.Needs, want)
 	}
 }
 
@@ -73,12 +81,12 @@ func TestExplainTriesChangesOut(t *testing.T) {
 	for _, tc := range []struct {
 		name             string
 		task, from, to   string
-		verdict, flipped labs.Verdict
+		verdict, flipped verdict.Verdict
 		change           string
 	}{
-		{"the policy that closes", "backend-ingress-deny", "frontend", "backend", labs.Dropped, labs.Allowed, "backend-ingress-deny"},
-		{"the policy that opens", "allow-frontend", "frontend", "backend", labs.Allowed, labs.Dropped, "backend-allow-frontend"},
-		{"the label of a namespace", "allow-monitoring-namespace", "monitoring", "backend", labs.Allowed, labs.Dropped, "namespace monitoring"},
+		{"the policy that closes", "backend-ingress-deny", "frontend", "backend", verdict.Dropped, verdict.Allowed, "backend-ingress-deny"},
+		{"the policy that opens", "allow-frontend", "frontend", "backend", verdict.Allowed, verdict.Dropped, "backend-allow-frontend"},
+		{"the label of a namespace", "allow-monitoring-namespace", "monitoring", "backend", verdict.Allowed, verdict.Dropped, "namespace monitoring"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -102,7 +110,7 @@ func TestExplainTriesChangesOut(t *testing.T) {
 func TestTableKeepsTheLabsOrder(t *testing.T) {
 	t.Parallel()
 	lab, eng, states := tutorial(t, "solution")
-	table, err := flow.Tabulate(t.Context(), eng, states["allow-frontend"], grade.Flows(lab))
+	table, err := flow.Tabulate(t.Context(), eng, states["allow-frontend"], engine.Connections(lab))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,10 +131,10 @@ func TestTableKeepsTheLabsOrder(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		from, to string
-		want     labs.Verdict
+		want     verdict.Verdict
 	}{
-		{"frontend", "backend:80", labs.Allowed},
-		{"worker", "backend:80", labs.Dropped},
+		{"frontend", "backend:80", verdict.Allowed},
+		{"worker", "backend:80", verdict.Dropped},
 		{"backend", "backend:80", ""}, // a pod always reaches itself
 	} {
 		if got := table.Verdict(tc.from, tc.to); got != tc.want {
@@ -140,15 +148,15 @@ func TestDiff(t *testing.T) {
 	lab, eng, right := tutorial(t, "solution")
 	_, _, wrong := tutorial(t, "any-namespace")
 	task := "allow-monitoring-pods"
-	diffs, err := flow.Diff(t.Context(), eng, []*grade.State{right[task]}, []*grade.State{wrong[task]}, grade.Flows(lab))
+	diffs, err := flow.Diff(t.Context(), eng, []*engine.State{right[task]}, []*engine.State{wrong[task]}, engine.Connections(lab))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := flow.Difference{Task: task, From: "agent", To: "backend:80", A: labs.Dropped, B: labs.Allowed}
+	want := flow.Difference{Task: task, From: "agent", To: "backend:80", A: verdict.Dropped, B: verdict.Allowed}
 	if !slices.Contains(diffs, want) {
 		t.Errorf("%+v is not among %+v", want, diffs)
 	}
-	same, err := flow.Diff(t.Context(), eng, []*grade.State{right[task]}, []*grade.State{right[task]}, grade.Flows(lab))
+	same, err := flow.Diff(t.Context(), eng, []*engine.State{right[task]}, []*engine.State{right[task]}, engine.Connections(lab))
 	if err != nil || len(same) != 0 {
 		t.Errorf("a submission differs from itself: %+v, %v", same, err)
 	}
@@ -156,7 +164,7 @@ func TestDiff(t *testing.T) {
 
 func TestParseTarget(t *testing.T) {
 	t.Parallel()
-	lab := &labs.Lab{
+	lab := labstest.Complete(&labs.Lab{
 		Name: "x",
 		Apps: []labs.App{
 			{Name: "one", Ports: []labs.Port{{Name: "http", Port: 80, TargetPort: 8080, Protocol: "TCP"}}},
@@ -164,7 +172,7 @@ func TestParseTarget(t *testing.T) {
 			{Name: "none"},
 		},
 		Externals: []labs.External{{Name: "internet", Port: 443, Protocol: "TCP"}},
-	}
+	})
 	for _, tc := range []struct {
 		text, protocol string
 		via            labs.Via
@@ -203,8 +211,8 @@ func TestParseTarget(t *testing.T) {
 				}
 			case err != nil:
 				t.Error(err)
-			case grade.TargetName(target) != tc.want:
-				t.Errorf("got %q, want %q", grade.TargetName(target), tc.want)
+			case engine.TargetName(target) != tc.want:
+				t.Errorf("got %q, want %q", engine.TargetName(target), tc.want)
 			}
 		})
 	}

@@ -10,8 +10,8 @@ import (
 	"slices"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
-	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 )
 
 // Table says what becomes of each of a lab's connections at one checkpoint.
@@ -23,9 +23,9 @@ type Table struct {
 
 // Cell is one connection and its verdict.
 type Cell struct {
-	From    string       `json:"from"`
-	To      string       `json:"to"`
-	Verdict labs.Verdict `json:"verdict"`
+	From    string          `json:"from"`
+	To      string          `json:"to"`
+	Verdict verdict.Verdict `json:"verdict"`
 }
 
 // From lists the rows' names in order.
@@ -59,7 +59,7 @@ func (t *Table) To() []string {
 }
 
 // Verdict returns the verdict of a cell, or "" where the table has none: a connection that makes no sense.
-func (t *Table) Verdict(from, to string) labs.Verdict {
+func (t *Table) Verdict(from, to string) verdict.Verdict {
 	for _, c := range t.Cells {
 		if c.From == from && c.To == to {
 			return c.Verdict
@@ -69,12 +69,12 @@ func (t *Table) Verdict(from, to string) labs.Verdict {
 }
 
 // at puts a state in force. Policies that the engine does not take are a refused submission.
-func at(ctx context.Context, eng grade.Engine, state *grade.State) (grade.Prober, error) {
+func at(ctx context.Context, eng engine.Engine, state *engine.State) (engine.Prober, error) {
 	prober, err := eng.At(ctx, state)
 	var problems manifest.Problems
 	switch {
 	case errors.As(err, &problems):
-		return nil, &grade.Refused{Problems: problems}
+		return nil, &engine.Refused{Problems: problems}
 	case err != nil:
 		return nil, fmt.Errorf("checkpoint of task %s: %w", state.Task, err)
 	}
@@ -82,7 +82,7 @@ func at(ctx context.Context, eng grade.Engine, state *grade.State) (grade.Prober
 }
 
 // Tabulate judges the flows at the checkpoint.
-func Tabulate(ctx context.Context, eng grade.Engine, state *grade.State, flows []grade.Probe) (*Table, error) {
+func Tabulate(ctx context.Context, eng engine.Engine, state *engine.State, flows []engine.Probe) (*Table, error) {
 	prober, err := at(ctx, eng, state)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func Tabulate(ctx context.Context, eng grade.Engine, state *grade.State, flows [
 	// What is wanted is left open; "allowed" keeps the engine from explaining every connection that is.
 	asked := slices.Clone(flows)
 	for i := range asked {
-		asked[i].Want = labs.Allowed
+		asked[i].Want = verdict.Allowed
 	}
 	outcomes, err := prober.Probe(ctx, asked)
 	if err != nil {
@@ -98,7 +98,7 @@ func Tabulate(ctx context.Context, eng grade.Engine, state *grade.State, flows [
 	}
 	table := &Table{Task: state.Task, Cells: make([]Cell, len(outcomes))}
 	for i, o := range outcomes {
-		table.Cells[i] = Cell{From: o.Probe.From.String(), To: grade.TargetName(o.Probe.To), Verdict: o.Verdict}
+		table.Cells[i] = Cell{From: o.Probe.From.String(), To: engine.TargetName(o.Probe.To), Verdict: o.Verdict}
 	}
 	return table, nil
 }

@@ -69,18 +69,12 @@ func (k *kept) beyond(number, limit int) ([]byte, error) {
 	})
 }
 
-// instead puts the kept score into the results.json of an attempt that earned points.
-func (k *kept) instead(results []byte, points float64) ([]byte, error) {
-	var all map[string]any
-	if err := json.Unmarshal(results, &all); err != nil {
-		return nil, err
+// counted is the kept score as the outcome of an attempt that earned points shows it.
+func (k *kept) counted(points float64) *report.Counted {
+	return &report.Counted{
+		Points: k.points,
+		Note:   fmt.Sprintf("Attempt %d counts, with %s points; this one has %s.", k.number, report.Decimal(k.points), report.Decimal(points)),
 	}
-	text := fmt.Sprintf("Attempt %d counts, with %s points; this one has %s.", k.number, report.Decimal(k.points), report.Decimal(points))
-	if more, ok := all["output"].(string); ok {
-		text += "\n" + more
-	}
-	all["score"], all["output"], all["output_format"] = k.points, text, "text"
-	return encode(all)
 }
 
 func encode(v any) ([]byte, error) {

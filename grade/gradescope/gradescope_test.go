@@ -114,10 +114,10 @@ func TestPackageRefusesWhatDoesNotRunThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ binary, want string }{
-		"no program":         {script, "is no program for Linux"},
-		"another processor":  {program(t, "arm64"), "Gradescope runs x86-64"},
-		"a dynamic one":      {"/bin/bash", "needs libraries"},
-		"one that is absent": {"nowhere", "is no program"},
+		"no program":         {script, "it is not a Linux program"},
+		"another processor":  {program(t, "arm64"), "not for x86-64"},
+		"a dynamic one":      {"/bin/bash", "it is not statically linked"},
+		"one that is absent": {"nowhere", "it is not a Linux program"},
 	} {
 		err := (&gradescope.Package{Lab: gradetest.Open(t, labDir).Lab, Binary: tc.binary}).Write(io.Discard)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {

@@ -91,7 +91,7 @@ func (p *Package) lab(add func(string, fs.FileMode, io.Reader) error) error {
 			return nil
 		}
 		if !d.Type().IsRegular() {
-			return fmt.Errorf("pack the lab: %s is no regular file", name)
+			return fmt.Errorf("pack the lab: %s is not a regular file", name)
 		}
 		data, err := fs.ReadFile(p.Lab.FS, name)
 		if err != nil {
@@ -104,19 +104,26 @@ func (p *Package) lab(add func(string, fs.FileMode, io.Reader) error) error {
 	})
 }
 
+// BinaryError says why Gradescope cannot run a labctl.
+type BinaryError struct{ File, Reason string }
+
+func (e *BinaryError) Error() string {
+	return fmt.Sprintf("Gradescope cannot run %s: %s", e.File, e.Reason)
+}
+
 // checkBinary refuses what would not run in Gradescope's containers.
 func checkBinary(name string) error {
 	f, err := elf.Open(name)
 	if err != nil {
-		return fmt.Errorf("%s is no program for Linux, which Gradescope runs: build labctl with CGO_ENABLED=0 GOOS=linux GOARCH=amd64 and name it with --labctl", name)
+		return &BinaryError{name, "it is not a Linux program"}
 	}
 	defer f.Close()
 	if f.Machine != elf.EM_X86_64 {
-		return fmt.Errorf("%s is for %s; Gradescope runs x86-64: build labctl with GOARCH=amd64 and name it with --labctl", name, f.Machine)
+		return &BinaryError{name, fmt.Sprintf("it is for %s, not for x86-64", f.Machine)}
 	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
-			return fmt.Errorf("%s needs libraries of the system: build labctl with CGO_ENABLED=0 and name it with --labctl", name)
+			return &BinaryError{name, "it is not statically linked"}
 		}
 	}
 	return nil

@@ -1,14 +1,17 @@
 package gradetest
 
 import (
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/batch/intake"
 )
 
 // Config grades a class of a lab without a cluster, into a directory of the test's.
@@ -33,7 +36,7 @@ func NewConfig(lab, out string) (batch.Config, error) {
 // Run grades the class in a directory or list.
 func Run(tb testing.TB, cfg batch.Config, class string) *batch.Summary {
 	tb.Helper()
-	found, err := batch.Find(class)
+	found, err := intake.Find(class)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -43,6 +46,24 @@ func Run(tb testing.TB, cfg batch.Config, class string) *batch.Summary {
 		tb.Fatal(err)
 	}
 	return sum
+}
+
+// Results are the results of a run in an output directory, in their order.
+func Results(tb testing.TB, out string) []batch.Result {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join(out, batch.ResultsFile))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var list []batch.Result
+	for line := range strings.Lines(string(data)) {
+		var r batch.Result
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			tb.Fatal(err)
+		}
+		list = append(list, r)
+	}
+	return list
 }
 
 // Files are the files of a directory by their paths, but the journal, whose order is that of the work, its lock, and the page

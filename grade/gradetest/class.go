@@ -14,6 +14,7 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 )
 
 // Class is a class that is made up: submissions as students hand them in, from a lab's solution and the mistakes that can be
@@ -89,14 +90,14 @@ func (c *Class) answers() (*answers, error) {
 	lab := c.Grader.Lab()
 	made := &answers{}
 	for _, s := range lab.Samples {
-		sub, err := c.Grader.ReadSubmissionFS(lab.FS, s.Path, manifest.Limits{})
-		if refused := (*grade.Refused)(nil); errors.As(err, &refused) {
+		sub, err := c.Grader.Rules.ReadFS(lab.FS, s.Path, manifest.Limits{})
+		if refused := (*engine.Refused)(nil); errors.As(err, &refused) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		files, err := sub.AsFiles()
+		files, err := Manifests(sub)
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +106,7 @@ func (c *Class) answers() (*answers, error) {
 			continue
 		}
 		made.right = append(made.right, files)
-		variants, err := c.Grader.Variants(sub)
+		variants, err := Variants(lab, sub)
 		if err != nil {
 			return nil, err
 		}

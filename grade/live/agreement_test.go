@@ -17,7 +17,10 @@ import (
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/scope"
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/live"
 	"github.com/labctl/labctl/grade/offline"
 	"github.com/labctl/labctl/labs"
@@ -33,21 +36,21 @@ func TestAgreement(t *testing.T) {
 	kubeconfig := clusterOf(t)
 	sets, seed := number(t, "LABCTL_AGREEMENT_SETS", 10), number(t, "LABCTL_AGREEMENT_SEED", 1)
 	first := number(t, "LABCTL_AGREEMENT_FIRST", 0) // to look at one set again
-	lab, engine, model := agreementLab(t, kubeconfig)
+	lab, eng, model := agreementLab(t, kubeconfig)
 	flows := agreementFlows(lab)
 	start := time.Now()
-	sum := tally{verdicts: map[labs.Verdict]int{}, drawn: map[string]int{}}
-	if agree(t, "no policy", &grade.State{Task: "any"}, flows, engine, model, &sum) > 0 {
+	sum := tally{verdicts: map[verdict.Verdict]int{}, drawn: map[string]int{}}
+	if agree(t, "no policy", &engine.State{Task: "any"}, flows, eng, model, &sum) > 0 {
 		t.Fatal("with no policy in force everything must work: the cluster is to be made with LABCTL_EXTERNALS=stand_in")
 	}
 	for n := first; n < first+sets; n++ {
 		g := generator{rand: rand.New(rand.NewPCG(uint64(seed), uint64(n))), drawn: sum.drawn}
 		state := g.state(t)
-		if differ := agree(t, fmt.Sprintf("set %d", n), state, flows, engine, model, &sum); differ > 0 {
+		if differ := agree(t, fmt.Sprintf("set %d", n), state, flows, eng, model, &sum); differ > 0 {
 			t.Logf("set %d:\n%s", n, show(state))
 		}
 	}
-	stats := engine.Stats()
+	stats := eng.Stats()
 	t.Logf("seed %d, sets %d to %d: %d connections compared, %d differences, in %s", seed, first, first+sets-1, sum.compared, sum.differ, time.Since(start).Round(time.Second))
 	t.Logf("verdicts: %v", sum.verdicts)
 	t.Logf("drawn: %v", sum.drawn)
@@ -67,10 +70,7 @@ func clusterOf(t *testing.T) string {
 	t.Helper()
 	kubeconfig := os.Getenv("LABCTL_E2E_KUBECONFIG")
 	if kubeconfig == "" {
-		if os.Getenv("CI") != "" {
-			t.Fatal("LABCTL_E2E_KUBECONFIG is not set")
-		}
-		t.Skip("LABCTL_E2E_KUBECONFIG is not set")
+		t.Fatal("LABCTL_E2E_KUBECONFIG is not set: set it to the kubeconfig of a running lab")
 	}
 	return kubeconfig
 }
@@ -78,12 +78,12 @@ func clusterOf(t *testing.T) string {
 // tally is what a run of sets came to.
 type tally struct {
 	compared, differ int
-	verdicts         map[labs.Verdict]int
+	verdicts         map[verdict.Verdict]int
 	drawn            map[string]int // features of policies → in how many of them
 }
 
 // agree holds both engines against each other at one state, and returns on how many connections they differ.
-func agree(t *testing.T, name string, state *grade.State, flows []grade.Probe, engine *live.Engine, model *offline.Engine, sum *tally) int {
+func agree(t *testing.T, name string, state *engine.State, flows []engine.Probe, eng *live.Engine, model *offline.Engine, sum *tally) int {
 	t.Helper()
 	modelled, err := model.At(t.Context(), state)
 	if err != nil {
@@ -94,7 +94,7 @@ func agree(t *testing.T, name string, state *grade.State, flows []grade.Probe, e
 	if err != nil {
 		t.Fatalf("%s: offline: %v", name, err)
 	}
-	prober, err := engine.At(t.Context(), state)
+	prober, err := eng.At(t.Context(), state)
 	if err != nil {
 		t.Errorf("%s: live: %v\n%s", name, err, show(state))
 		return 0
@@ -112,10 +112,10 @@ func agree(t *testing.T, name string, state *grade.State, flows []grade.Probe, e
 		}
 		differ++
 		why := ""
-		if e, err := modelled.(grade.Explainer).Explain(t.Context(), flows[i:i+1]); err == nil && e[0].Detail != nil {
+		if e, err := modelled.(engine.Explainer).Explain(t.Context(), flows[i:i+1]); err == nil && e[0].Detail != nil {
 			why = strings.Join(grade.Account(e[0].Detail), " ")
 		}
-		t.Errorf("%s: %s → %s: live %s (%s), offline %s (%s)", name, flows[i].From, grade.TargetName(flows[i].To),
+		t.Errorf("%s: %s → %s: live %s (%s), offline %s (%s)", name, flows[i].From, engine.TargetName(flows[i].To),
 			got[i].Verdict, got[i].Seen+got[i].Error, want[i].Verdict, why)
 	}
 	sum.differ += differ
@@ -142,8 +142,8 @@ func agreementLab(t *testing.T, kubeconfig string) (*labs.Lab, *live.Engine, *of
 	if lab == nil {
 		t.Fatal(diags.Err())
 	}
-	engine, model := deployed(t, kubeconfig, lab)
-	return lab, engine, model
+	eng, model := deployed(t, kubeconfig, lab)
+	return lab, eng, model
 }
 
 // deployed deploys a lab and opens both engines on it. With the test it is taken away again.
@@ -174,7 +174,7 @@ func deployed(t *testing.T, kubeconfig string, lab *labs.Lab) (*live.Engine, *of
 		}
 	})
 	var checks []kube.Check
-	instance := live.Instance{Name: lab.Name, NamespaceLabels: map[string]map[string]string{"kube-system": {}}, AppImage: image, Deployed: objs, Externals: map[string][]string{}}
+	instance := live.Instance{Name: lab.Name, Scope: scope.Scope{Instance: lab.Name, Exclusive: true, Canary: scope.CanaryNamespace(true, "")}, NamespaceLabels: map[string]map[string]string{"kube-system": {}}, AppImage: image, Deployed: objs, Externals: map[string][]string{}}
 	for _, ext := range lab.Externals {
 		instance.Externals[ext.Name] = ext.Addrs
 	}
@@ -186,34 +186,34 @@ func deployed(t *testing.T, kubeconfig string, lab *labs.Lab) (*live.Engine, *of
 	for _, ns := range lab.Namespaces {
 		instance.NamespaceLabels[ns.Name] = ns.Labels
 	}
-	if err := (kube.Waiting{Timeout: 3 * time.Minute}).Wait(t.Context(), checks...); err != nil {
+	if err := (kube.Waiter{Timeout: 3 * time.Minute}).Wait(t.Context(), checks...); err != nil {
 		t.Fatal(err)
 	}
 	model, err := offline.New(lab, policy.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := live.Open(t.Context(), live.Config{Client: client, Lab: lab, Instance: instance, Model: model})
+	eng, err := live.Open(t.Context(), live.Config{Client: client, Lab: lab, Instance: instance, Model: model})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if _, err := engine.At(ctx, &grade.State{}); err != nil {
+		if _, err := eng.At(ctx, &engine.State{}); err != nil {
 			t.Error(err)
 		}
-		engine.Close()
+		eng.Close()
 	})
-	if err := engine.Canary(t.Context()); err != nil {
+	if err := eng.Canary(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return engine, model
+	return eng, model
 }
 
 // agreementFlows are all pairs of pods on all ports, by address; some by name; the outside, and look-ups.
-func agreementFlows(lab *labs.Lab) []grade.Probe {
-	var flows []grade.Probe
+func agreementFlows(lab *labs.Lab) []engine.Probe {
+	var flows []engine.Probe
 	for i := range lab.Apps {
 		from := labs.Source{App: lab.Apps[i].Name}
 		for j := range lab.Apps {
@@ -221,19 +221,19 @@ func agreementFlows(lab *labs.Lab) []grade.Probe {
 				continue
 			}
 			for _, p := range lab.Apps[j].Ports {
-				flows = append(flows, grade.Probe{From: from, To: labs.Target{App: lab.Apps[j].Name, Via: labs.ViaIP, Port: p.TargetPort, Protocol: p.Protocol}})
+				flows = append(flows, engine.Probe{From: from, To: labs.Target{App: lab.Apps[j].Name, Via: labs.ViaIP, Port: p.TargetPort, Protocol: p.Protocol}})
 			}
 			if (i+j)%3 == 0 {
-				flows = append(flows, grade.Probe{From: from, To: labs.Target{App: lab.Apps[j].Name, Via: labs.ViaService, Port: lab.Apps[j].Ports[0].Port}})
+				flows = append(flows, engine.Probe{From: from, To: labs.Target{App: lab.Apps[j].Name, Via: labs.ViaService, Port: lab.Apps[j].Ports[0].Port}})
 			}
 		}
 		flows = append(flows,
-			grade.Probe{From: from, To: labs.Target{External: "internet", Via: labs.ViaIP, Port: 443}},
-			grade.Probe{From: from, To: labs.Target{External: "internet", Port: 443}},
-			grade.Probe{From: from, To: labs.Target{DNS: "kubernetes.io"}},
-			grade.Probe{From: from, To: labs.Target{DNS: "kubernetes.io", Protocol: "TCP"}},
-			grade.Probe{From: from, To: labs.Target{App: lab.Apps[(i+1)%len(lab.Apps)].Name, Via: labs.ViaIP, Protocol: "ICMP"}},
-			grade.Probe{From: from, To: labs.Target{App: lab.Apps[(i+4)%len(lab.Apps)].Name, Via: labs.ViaIP, Protocol: "ICMP"}},
+			engine.Probe{From: from, To: labs.Target{External: "internet", Via: labs.ViaIP, Port: 443}},
+			engine.Probe{From: from, To: labs.Target{External: "internet", Port: 443}},
+			engine.Probe{From: from, To: labs.Target{DNS: "kubernetes.io"}},
+			engine.Probe{From: from, To: labs.Target{DNS: "kubernetes.io", Protocol: "TCP"}},
+			engine.Probe{From: from, To: labs.Target{App: lab.Apps[(i+1)%len(lab.Apps)].Name, Via: labs.ViaIP, Protocol: "ICMP"}},
+			engine.Probe{From: from, To: labs.Target{App: lab.Apps[(i+4)%len(lab.Apps)].Name, Via: labs.ViaIP, Protocol: "ICMP"}},
 		)
 	}
 	for i := range flows {
@@ -244,7 +244,7 @@ func agreementFlows(lab *labs.Lab) []grade.Probe {
 	return flows
 }
 
-func show(s *grade.State) string {
+func show(s *engine.State) string {
 	var b strings.Builder
 	for _, o := range s.Policies {
 		fmt.Fprintf(&b, "%s\n", o.JSON)
@@ -286,9 +286,9 @@ func pick[T any](g *generator, from ...T) T { return from[g.rand.IntN(len(from))
 
 func (g *generator) chance(percent int) bool { return g.rand.IntN(100) < percent }
 
-func (g *generator) state(t *testing.T) *grade.State {
+func (g *generator) state(t *testing.T) *engine.State {
 	t.Helper()
-	state := &grade.State{Task: "any", NamespaceLabels: map[string]map[string]string{}}
+	state := &engine.State{Task: "any", NamespaceLabels: map[string]map[string]string{}}
 	var files []manifest.File
 	for i := range 1 + g.rand.IntN(4) {
 		var obj m

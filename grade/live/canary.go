@@ -7,158 +7,81 @@ import (
 	"net/netip"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
-	"github.com/labctl/labctl/cilium"
+	"github.com/labctl/labctl/cilium/canary"
 	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/cilium/probe"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
-// The canary stays in its namespace between gradings: a client, a server that a policy denies and one that a
-// policy allows. So it costs one exec.
-const (
-	canaryClient = "grade-client"
-	canaryDenied = "grade-denied"
-	canaryOpen   = "grade-open"
-	canaryPort   = 8080
-	canaryLabel  = "labctl/canary"
-)
+// canary is the canary in the lab's cluster.
+func (cfg *Config) canary() *canary.Canary {
+	return &canary.Canary{
+		Client: cfg.Client, Scope: &cfg.Instance.Scope, Image: cfg.Instance.AppImage, FieldManager: fieldManager,
+		Timeout: time.Minute,
+	}
+}
 
-// Canary proves that a deny drops and an allow passes, here and now. An error means that nothing can be graded.
-// Where Hubble does not see the drop, time-outs alone tell from then on.
+// Canary proves that a deny drops and an allow passes in this cluster. An error means that nothing can be graded.
+// If Hubble does not see the drop, drops are recognized by time-outs alone from then on.
 func (e *Engine) Canary(ctx context.Context) error {
-	pods, err := e.plantCanary(ctx)
+	denied, open, err := e.probeCanary(ctx)
 	if err != nil {
 		return fmt.Errorf("canary: %w", err)
 	}
-	from := probe.Source{Pod: execIn(pods[canaryClient])}
-	from.Addr, _ = netip.ParseAddr(pods[canaryClient].Status.PodIP)
-	probes := []probe.Probe{
-		{Host: pods[canaryDenied].Status.PodIP, Port: canaryPort, Echo: true},
-		{Host: pods[canaryOpen].Status.PodIP, Port: canaryPort, Echo: true},
-	}
-	var denied, open probe.Result
-	// One more try for a server that has only just begun to listen.
-	for range 3 {
-		got, err := e.runner.Run(ctx, from, probes)
-		if err != nil {
-			return fmt.Errorf("canary: %w", err)
-		}
-		if denied, open = got[0], got[1]; denied.Verdict == labs.Dropped && open.Verdict == labs.Allowed {
-			break
-		}
-	}
 	switch {
-	case denied.Verdict != labs.Dropped:
-		return fmt.Errorf("canary: a connection that a policy denies is %s (%s): policies are not enforced in this cluster", denied.Verdict, denied.Detail)
-	case open.Verdict != labs.Allowed:
+	case denied.Verdict != verdict.Dropped:
+		return fmt.Errorf("canary: a connection that a policy denies was %s (%s): this cluster does not enforce policies",
+			denied.Verdict, denied.Detail)
+	case open.Verdict != verdict.Allowed:
 		if clusterwide, err := e.clusterwide(ctx); err == nil && clusterwide != "" {
-			e.cfg.Log.Warn("the canary cannot tell: a policy for the whole cluster may be in its way", "policy", clusterwide)
+			e.cfg.Log.Warn("the canary cannot tell whether policies are enforced: a cluster-wide policy may affect it",
+				"policy", clusterwide)
 			break
 		}
-		return fmt.Errorf("canary: a connection that a policy allows is %s (%s): the cluster's network does not work", open.Verdict, open.Detail)
+		return fmt.Errorf("canary: a connection that a policy allows was %s (%s): the cluster's network does not work",
+			open.Verdict, open.Detail)
 	}
 	if denied.Drop == nil && e.unseen == nil {
 		if e.unseen = e.drops.Complete(); e.unseen == nil {
-			e.unseen = errors.New("the canary's drop was not among the flows of Hubble")
+			e.unseen = errors.New("the flows of Hubble do not include the canary's drop")
 		}
-		e.cfg.Log.Warn("drops cannot be seen, so time-outs alone tell what is dropped", "reason", e.unseen)
+		e.cfg.Log.Warn("drops cannot be observed, so drops are recognized by time-outs alone", "reason", e.unseen)
 	}
 	return nil
 }
 
+// probeCanary tries the connections to the canary's servers, again if a server has only just begun to listen.
+func (e *Engine) probeCanary(ctx context.Context) (denied, open probe.Result, err error) {
+	pods, err := e.cfg.canary().ForGrading(ctx, e.cfg.Settle)
+	if err != nil {
+		return denied, open, err
+	}
+	from := probe.Source{Pod: execIn(pods.Client)}
+	from.Addr, _ = netip.ParseAddr(pods.Client.Status.PodIP)
+	probes := []probe.Probe{
+		{Host: pods.Denied.Status.PodIP, Port: canary.Port, Echo: true},
+		{Host: pods.Open.Status.PodIP, Port: canary.Port, Echo: true},
+	}
+	for range 3 {
+		got, err := e.runner.Run(ctx, from, probes)
+		if err != nil {
+			return denied, open, err
+		}
+		if denied, open = got[0], got[1]; denied.Verdict == verdict.Dropped && open.Verdict == verdict.Allowed {
+			break
+		}
+	}
+	return denied, open, nil
+}
+
 // clusterwide names a policy that reaches every namespace; empty: there is none.
 func (e *Engine) clusterwide(ctx context.Context) (string, error) {
-	policies, err := e.listPolicies(ctx)
+	policies, _, err := e.policies(ctx)
 	for i := range policies {
-		if policies[i].GetNamespace() == "" && policies[i].GetKind() != "CiliumCIDRGroup" {
+		if policies[i].GetNamespace() == "" && manifest.Isolates(policies[i].GetKind()) {
 			return kube.Ref(&policies[i]), nil
 		}
 	}
 	return "", err
-}
-
-// plantCanary sees to it that the canary is there and returns its pods.
-func (e *Engine) plantCanary(ctx context.Context) (map[string]*corev1.Pod, error) {
-	if pods := e.canaryPods(ctx); pods != nil {
-		return pods, nil
-	}
-	client := e.cfg.Client
-	ns := kube.NewObject("v1", "Namespace", "", CanaryNamespace, nil)
-	// provision's canary may be going away: then the namespace has to go first.
-	gone := kube.Check{Object: kube.Ref(ns), Look: func(ctx context.Context) (kube.Look, error) {
-		live, err := client.Get(ctx, ns)
-		return kube.Look{Ready: err == nil && (live == nil || live.GetDeletionTimestamp() == nil), Why: "it is being deleted"}, err
-	}}
-	if err := (kube.Waiting{Timeout: time.Minute}).Wait(ctx, gone); err != nil {
-		return nil, err
-	}
-	objs := []*unstructured.Unstructured{ns, canaryPolicy(canaryDenied, "ingressDeny"), canaryPolicy(canaryOpen, "ingress")}
-	for _, name := range []string{canaryClient, canaryDenied, canaryOpen} {
-		objs = append(objs, e.canaryPod(name))
-	}
-	applied, err := client.ApplyAs(ctx, fieldManager, objs...)
-	if err != nil {
-		return nil, err
-	}
-	wait := kube.Waiting{Timeout: time.Minute}
-	if err := wait.Wait(ctx, client.Pod(CanaryNamespace, canaryClient), client.Pod(CanaryNamespace, canaryDenied), client.Pod(CanaryNamespace, canaryOpen)); err != nil {
-		return nil, err
-	}
-	change := cilium.Change{Policies: map[string]string{}}
-	for _, obj := range applied[1:3] {
-		change.Policies[string(obj.GetUID())] = kube.Ref(obj)
-	}
-	if err := cilium.Settle(ctx, client, change, e.cfg.Settle); err != nil {
-		return nil, err
-	}
-	pods := e.canaryPods(ctx)
-	if pods == nil {
-		return nil, fmt.Errorf("its pods in namespace %s do not stay", CanaryNamespace)
-	}
-	return pods, nil
-}
-
-// canaryPods are the canary's pods; nil unless all of them run.
-func (e *Engine) canaryPods(ctx context.Context) map[string]*corev1.Pod {
-	list, err := e.cfg.Client.Typed.CoreV1().Pods(CanaryNamespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil
-	}
-	pods := map[string]*corev1.Pod{}
-	for i := range list.Items {
-		if p := &list.Items[i]; p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil && p.Labels[canaryLabel] == p.Name {
-			pods[p.Name] = p
-		}
-	}
-	if pods[canaryClient] == nil || pods[canaryDenied] == nil || pods[canaryOpen] == nil {
-		return nil
-	}
-	return pods
-}
-
-func (e *Engine) canaryPod(name string) *unstructured.Unstructured {
-	args := []any{"pause"}
-	if name != canaryClient {
-		args = []any{"netexec", fmt.Sprintf("--http-port=%d", canaryPort), "--udp-port=-1"}
-	}
-	pod := kube.NewObject("v1", "Pod", CanaryNamespace, name, map[string]any{
-		"terminationGracePeriodSeconds": int64(0),
-		"containers": []any{map[string]any{
-			"name": name, "image": e.cfg.Instance.AppImage, "imagePullPolicy": string(corev1.PullIfNotPresent), "args": args,
-		}},
-	})
-	pod.SetLabels(map[string]string{canaryLabel: name})
-	return pod
-}
-
-// canaryPolicy lets everybody in, or nobody. An explicit deny stands above whatever else is in force.
-func canaryPolicy(name, rules string) *unstructured.Unstructured {
-	return kube.NewObject("cilium.io/v2", "CiliumNetworkPolicy", CanaryNamespace, name, map[string]any{
-		"endpointSelector": map[string]any{"matchLabels": map[string]any{canaryLabel: name}},
-		rules:              []any{map[string]any{"fromEntities": []any{"all"}}},
-	})
 }

@@ -19,37 +19,36 @@ import (
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/cilium/probe"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/cilium/scope"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
 
 // Instance is the running lab as its state knows it.
 type Instance struct {
 	Name string
-	// Keep are the UIDs of policies that were in the cluster before the lab: they are no part of it.
-	Keep []string
-	// NamespaceLabels are the labels of namespaces as the lab left them, by namespace.
+	// Scope says what in the cluster is the lab's.
+	Scope scope.Scope
+	// NamespaceLabels are the labels of namespaces as the lab left them, by namespace: of those that the submission may
+	// label, and in a cluster of labctl's own of all.
 	NamespaceLabels map[string]map[string]string
 	// Externals are addresses of the lab's externals, by name.
 	Externals map[string][]string
-	// Broken are connections that did not work with no policy in force, as Key names them, and why.
-	Broken map[string]string
+	// Broken are connections that did not work with no policy in force, and why.
+	Broken map[Connection]string
 	// AppImage is the image of the demo apps.
 	AppImage string
 	// Deployed are the objects of the apps as they are to be in the cluster.
 	Deployed []*unstructured.Unstructured
-	// Shared says that the cluster is not the lab's own: what else is in it is none of its business.
-	Shared bool
 	// Prepare makes an object of a setup block what the site needs, such as images from its own registry; may be nil.
 	Prepare func(*unstructured.Unstructured)
 }
 
-// Key names a connection of the baseline.
-func Key(fromNamespace, fromApp, dialled, protocol string) string {
-	if protocol == "" {
-		protocol = "TCP"
-	}
-	return fromNamespace + "/" + fromApp + " " + dialled + " " + protocol
+// Connection is one that the lab's baseline has tried.
+type Connection struct {
+	From     string // "namespace/app"
+	To       string // as dialled: "backend.default:80"
+	Protocol string // never empty
 }
 
 // Config is what an engine works with. Client, Lab and Model are needed.
@@ -58,15 +57,19 @@ type Config struct {
 	Lab      *labs.Lab
 	Instance Instance
 	// Model is the offline engine: it accounts for what was probed, and proves invariants.
-	Model grade.Engine
+	Model engine.Engine
 	// Observe leaves the cluster as it is: At takes the state for what is in force.
 	Observe bool
-	// NoHubble lets time-outs alone tell what is dropped.
+	// NoHubble recognizes drops by time-outs alone.
 	NoHubble bool
 	Timeout  time.Duration // how long a connection may take; default 2 s
-	Settle   time.Duration // how long a change may take to be in force; default 60 s: Cilium's own defaults take 35 s to act on a namespace's labels
-	Parallel int           // pods that are probed from at the same time; default 16
-	Log      *slog.Logger  // nil: nothing is logged
+	// how long a change may take to be in force; default 60 s: Cilium's own defaults take 35 s to act on a namespace's
+	// labels
+	Settle   time.Duration
+	Parallel int          // pods that are probed from at the same time; default 16
+	Log      *slog.Logger // nil: nothing is logged
+	// RestoreHint says in messages about a changed lab how to restore it.
+	RestoreHint string
 }
 
 // Engine probes one running lab. It is for one grading at a time. Close it.
@@ -75,16 +78,15 @@ type Engine struct {
 	drops  *hubble.Drops
 	runner *probe.Runner
 	// unseen says why drops cannot be seen; nil: that no drop was seen means that no policy dropped anything.
-	unseen error
-	ladder *ladder
+	unseen  error
+	methods *methods
 	// tampering is what is not as the lab deployed it: nothing but packets is believed then.
 	tampering manifest.Problems
 
 	inForce map[string]string // of policies that this engine applied: name → digest of their content
 
-	mu      sync.Mutex // of what several sources note at the same time
-	stats   Stats
-	probers []grade.ProberReport
+	mu    sync.Mutex // of what several sources note at the same time
+	stats Stats
 }
 
 // Stats says what grading took.
@@ -112,9 +114,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, inForce: map[string]string{}, ladder: newLadder(cfg)}
+	e := &Engine{cfg: cfg, inForce: map[string]string{}, methods: newMethods(cfg)}
 	if cfg.NoHubble {
-		e.unseen = errors.New("flows are not asked for: Hubble is off")
+		e.unseen = errors.New("no flows: Hubble is off")
 	} else if drops, err := hubble.WatchDrops(ctx, cfg.Client); err != nil {
 		return nil, err
 	} else {
@@ -124,14 +126,14 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Close ends what the engine keeps open, and takes its helper pods away. The cluster stays as it is else.
+// Close closes the engine's connections and deletes its helper pods. It changes nothing else in the cluster.
 func (e *Engine) Close() {
 	e.drops.Close()
-	// Also after Ctrl-C. What is left all the same the next grading takes away.
+	// Also after Ctrl-C. The next grading deletes what remains.
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
-	if err := e.ladder.takeAway(ctx); err != nil {
-		e.cfg.Log.Warn("a helper pod is left: labctl reset takes it away", "error", err)
+	if err := e.methods.deleteHelpers(ctx); err != nil {
+		e.cfg.Log.Warn("a helper pod remains; labctl reset deletes it", "error", err)
 	}
 }
 
@@ -146,7 +148,7 @@ func (e *Engine) Stats() Stats {
 }
 
 // At puts the state in force, waits until it is, and returns what probes it.
-func (e *Engine) At(ctx context.Context, state *grade.State) (grade.Prober, error) {
+func (e *Engine) At(ctx context.Context, state *engine.State) (engine.Prober, error) {
 	start := time.Now()
 	change, err := e.enforce(ctx, state)
 	if err != nil {
@@ -158,7 +160,8 @@ func (e *Engine) At(ctx context.Context, state *grade.State) (grade.Prober, erro
 	}
 	e.stats.Applied += applied.Sub(start)
 	e.stats.Settled += time.Since(applied)
-	e.cfg.Log.Debug("in force", "task", state.Task, "policies", len(change.Policies), "apply", applied.Sub(start), "settle", time.Since(applied))
+	e.cfg.Log.Debug("in force", "task", state.Task, "policies", len(change.Policies), "apply", applied.Sub(start),
+		"settle", time.Since(applied))
 	model, err := e.cfg.Model.At(ctx, state)
 	if err != nil {
 		// What the rule model does not take can be probed all the same, but not accounted for.
@@ -167,10 +170,10 @@ func (e *Engine) At(ctx context.Context, state *grade.State) (grade.Prober, erro
 	}
 	topology, err := readTopology(ctx, e.cfg)
 	if err != nil {
-		return nil, fmt.Errorf("look at the lab's pods: %w", err)
+		return nil, fmt.Errorf("read the lab's pods: %w", err)
 	}
 	topology.tampered = len(e.tampering) > 0
-	e.ladder.distrust(topology.tampered)
+	e.methods.requireTrusted(topology.tampered)
 	topology.learn = slices.ContainsFunc(state.Policies, looksUpNames)
 	return &prober{engine: e, topology: topology, model: model, seen: map[string]probe.Result{}}, nil
 }

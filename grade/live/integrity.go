@@ -16,21 +16,24 @@ import (
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/cilium/probe"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
 
-// Integrity looks whether the lab is what was deployed: a frontend that is gone is not "blocked". A tampered lab
-// is a *grade.Refused with everything that was found, unless the lab wants it reported (Tampering); what is only worth knowing comes back as notes.
+// Integrity looks whether the lab is what was deployed: a frontend that is gone is not "blocked". A tampered lab is
+// a *engine.Refused with everything that was found, unless the lab wants it reported (Tampering); what is only
+// worth knowing comes back as notes.
 func (e *Engine) Integrity(ctx context.Context) (notes []string, err error) {
 	// What an earlier grading left, or what passes itself off as such.
-	if err := probe.RemoveHelpers(ctx, e.cfg.Client, e.namespaces(), e.ladder.own()); err != nil {
+	own := e.methods.own()
+	keep := func(pod *corev1.Pod) bool { return own[pod.UID] || !e.cfg.Instance.Scope.OwnsPod(pod) }
+	if err := probe.RemoveHelpers(ctx, e.cfg.Client, e.namespaces(), keep); err != nil {
 		return nil, err
 	}
 	var problems manifest.Problems
 	add := func(object, format string, args ...any) {
 		problems = append(problems, manifest.Problem{
-			File: "cluster", Object: object, Message: fmt.Sprintf(format, args...), Hint: "labctl reset restores the lab",
+			File: "cluster", Object: object, Message: fmt.Sprintf(format, args...), Hint: e.cfg.RestoreHint,
 		})
 	}
 	for _, want := range e.cfg.Instance.Deployed {
@@ -46,12 +49,10 @@ func (e *Engine) Integrity(ctx context.Context) (notes []string, err error) {
 			continue
 		}
 		if field, got := kube.Differs(want, live); field != "" {
-			add(kube.Ref(want), "%s is not as the lab deployed it: it is %s", field, got)
+			add(kube.Ref(want), "%s differs from what the lab deployed: it is %s", field, got)
 		}
-		if _, ok, _ := unstructured.NestedSlice(live.Object, "spec", "template", "spec", "initContainers"); ok {
-			if _, meant, _ := unstructured.NestedSlice(want.Object, "spec", "template", "spec", "initContainers"); !meant {
-				add(kube.Ref(want), "somebody gave it init containers")
-			}
+		if hasInitContainers(live) && !hasInitContainers(want) {
+			add(kube.Ref(want), "init containers were added to it")
 		}
 	}
 	found, err := e.pods(ctx, add)
@@ -67,7 +68,7 @@ func (e *Engine) Integrity(ctx context.Context) (notes []string, err error) {
 		return nil, err
 	}
 	if e.tampering = problems; len(problems) > 0 && e.cfg.Lab.Tampered != labs.TamperedReport {
-		return notes, &grade.Refused{Problems: problems}
+		return notes, &engine.Refused{Problems: problems}
 	}
 	return notes, nil
 }
@@ -79,7 +80,7 @@ func (e *Engine) Tampering() []manifest.Problem { return e.tampering }
 // could be taken for them.
 func (e *Engine) pods(ctx context.Context, add func(object, format string, args ...any)) (notes []string, err error) {
 	client := e.cfg.Client.Typed
-	own := e.ladder.own()
+	own := e.methods.own()
 	for _, ns := range e.namespaces() {
 		pods, err := client.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{})
 		if err != nil {
@@ -91,15 +92,16 @@ func (e *Engine) pods(ctx context.Context, add func(object, format string, args 
 		}
 		for j := range pods.Items {
 			pod := &pods.Items[j]
-			if pod.DeletionTimestamp != nil || own[pod.UID] || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			if pod.DeletionTimestamp != nil || own[pod.UID] || pod.Status.Phase == corev1.PodSucceeded ||
+				pod.Status.Phase == corev1.PodFailed {
 				continue
 			}
 			template := e.templateOf(pod, sets.Items)
 			switch {
-			case template == nil && taken(pod):
-				add("Pod "+ns+"/"+pod.Name, "somebody took it from its Deployment by changing its labels")
-			case template == nil && e.couldBeTaken(pod):
-				add("Pod "+ns+"/"+pod.Name, "the lab did not deploy it, and it has the labels of one of the lab's apps")
+			case template == nil && orphaned(pod):
+				add("Pod "+ns+"/"+pod.Name, "its labels no longer match its Deployment")
+			case template == nil && e.impersonates(pod):
+				add("Pod "+ns+"/"+pod.Name, "the lab did not deploy it, but it has the labels of one of the lab's apps")
 			case template == nil:
 				notes = append(notes, fmt.Sprintf("Pod %s/%s is not the lab's", ns, pod.Name))
 			default:
@@ -124,7 +126,10 @@ func (e *Engine) namespaces() []string {
 func checkPod(pod *corev1.Pod, template *corev1.PodTemplateSpec, add func(object, format string, args ...any)) {
 	ref := "Pod " + pod.Namespace + "/" + pod.Name
 	got := maps.Clone(pod.Labels)
-	for _, key := range []string{appsv1.DefaultDeploymentUniqueLabelKey, "controller-revision-hash", "pod-template-generation", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"} {
+	for _, key := range []string{
+		appsv1.DefaultDeploymentUniqueLabelKey, "controller-revision-hash", "pod-template-generation",
+		"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
+	} {
 		delete(got, key)
 	}
 	want := maps.Clone(template.Labels)
@@ -138,7 +143,8 @@ func checkPod(pod *corev1.Pod, template *corev1.PodTemplateSpec, add func(object
 	}
 	for i := range pod.Spec.Containers {
 		if pod.Spec.Containers[i].Image != template.Spec.Containers[i].Image {
-			add(ref, "container %s runs the image %s instead of %s", pod.Spec.Containers[i].Name, pod.Spec.Containers[i].Image, template.Spec.Containers[i].Image)
+			add(ref, "container %s runs the image %s instead of %s",
+				pod.Spec.Containers[i].Name, pod.Spec.Containers[i].Image, template.Spec.Containers[i].Image)
 		}
 	}
 }
@@ -174,22 +180,24 @@ func (e *Engine) templateOf(pod *corev1.Pod, sets []appsv1.ReplicaSet) *corev1.P
 	return nil
 }
 
-// taken says whether a pod was a Deployment's: only its controllers give a pod a template hash.
-func taken(pod *corev1.Pod) bool {
+// orphaned reports whether a pod belonged to a Deployment: only controllers give a pod a template hash.
+func orphaned(pod *corev1.Pod) bool {
 	return metav1.GetControllerOf(pod) == nil && pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != ""
 }
 
-// couldBeTaken says whether a pod has the labels of an app of the lab, so that services and policies take it for one.
-func (e *Engine) couldBeTaken(pod *corev1.Pod) bool {
+// impersonates reports whether a pod has the labels of an app of the lab, so that services and policies select it.
+func (e *Engine) impersonates(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(e.cfg.Instance.Deployed, func(obj *unstructured.Unstructured) bool {
 		template, ok, _ := unstructured.NestedStringMap(obj.Object, "spec", "template", "metadata", "labels")
-		return ok && refOf(obj).Namespace == pod.Namespace && labels.SelectorFromSet(template).Matches(labels.Set(pod.Labels))
+		return ok && refOf(obj).Namespace == pod.Namespace &&
+			labels.SelectorFromSet(template).Matches(labels.Set(pod.Labels))
 	})
 }
 
 // webhooks finds what can change objects on their way into the cluster. In a cluster that the lab shares they
-// are somebody's business, and only noted.
-func (e *Engine) webhooks(ctx context.Context, add func(object, format string, args ...any)) (notes []string, err error) {
+// belong to others, and are only reported.
+func (e *Engine) webhooks(ctx context.Context,
+	add func(object, format string, args ...any)) (notes []string, err error) {
 	api := e.cfg.Client.Typed.AdmissionregistrationV1()
 	mutating, err := api.MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -197,11 +205,11 @@ func (e *Engine) webhooks(ctx context.Context, add func(object, format string, a
 	}
 	for i := range mutating.Items {
 		ref := "MutatingWebhookConfiguration " + mutating.Items[i].Name
-		if e.cfg.Instance.Shared {
+		if !e.cfg.Instance.Scope.Exclusive {
 			notes = append(notes, ref+" can change what is applied")
 			continue
 		}
-		add(ref, "it can change what is applied, and the lab did not deploy it")
+		add(ref, "it can change objects when they are applied, and the lab did not deploy it")
 	}
 	validating, err := api.ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -224,6 +232,9 @@ func (e *Engine) removedLabels(ctx context.Context, add func(object, format stri
 		there[list.Items[i].Name] = list.Items[i].Labels
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.cfg.Instance.NamespaceLabels)) {
+		if !e.cfg.Instance.Scope.OwnsNamespace(name) {
+			continue // others label it, too
+		}
 		for _, key := range slices.Sorted(maps.Keys(e.cfg.Instance.NamespaceLabels[name])) {
 			if _, ok := there[name][key]; !ok {
 				add("Namespace "+name, "it lost the label %s=%s", key, e.cfg.Instance.NamespaceLabels[name][key])
@@ -231,4 +242,9 @@ func (e *Engine) removedLabels(ctx context.Context, add func(object, format stri
 		}
 	}
 	return nil
+}
+
+func hasInitContainers(workload *unstructured.Unstructured) bool {
+	_, has, _ := unstructured.NestedSlice(workload.Object, "spec", "template", "spec", "initContainers")
+	return has
 }

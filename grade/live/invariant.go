@@ -1,21 +1,23 @@
 package live
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/labctl/labctl/cilium/probe"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
 
-// spare is a port that no app of a lab listens on: that nothing answers there is told apart from a drop.
-const spare = 9
+// closedPort is a port that no app of a lab listens on. A refused connection there is not a drop.
+const closedPort = 9
 
-// Prove has the rule model prove the invariant, over every peer and port that the policies could tell apart,
-// and probes a sample of what it is about: the lab's own pods, on the apps' ports and one more.
-func (p *prober) Prove(ctx context.Context, inv labs.Invariant) (*grade.Outcome, error) {
+// Prove lets the rule model prove the invariant, for every peer and port that the policies can distinguish, and
+// probes a sample: the lab's own pods, on the apps' ports and one more.
+func (p *prober) Prove(ctx context.Context, inv labs.Invariant) (*engine.Observation, error) {
 	if p.model != nil {
 		broken, err := p.model.Prove(ctx, inv)
 		if err != nil || broken != nil {
@@ -23,32 +25,32 @@ func (p *prober) Prove(ctx context.Context, inv labs.Invariant) (*grade.Outcome,
 		}
 	}
 	samples := p.sample(inv)
-	if err := p.try(ctx, attemptsOf(samples)); err != nil {
+	if err := p.try(ctx, connectionsOf(samples)); err != nil {
 		return nil, err
 	}
 	for _, s := range samples {
-		result := p.judge(s.attempt)
+		result := p.judge(s.connection)
 		switch result.Verdict {
-		case labs.Allowed, labs.Rejected, labs.AppError:
+		case verdict.Allowed, verdict.Rejected, verdict.AppError:
 			// What is refused was reached: a policy drops.
-			out := grade.Outcome{Probe: s.probe, Verdict: labs.Allowed, Seen: result.Detail}
+			out := engine.Observation{Probe: s.probe, Verdict: verdict.Allowed, Seen: result.Detail}
 			return &out, nil
-		case labs.ProbeError:
-			return &grade.Outcome{Probe: s.probe, Verdict: labs.ProbeError, Error: result.Detail}, nil
+		case verdict.ProbeError:
+			return &engine.Observation{Probe: s.probe, Verdict: verdict.ProbeError, Error: result.Detail}, nil
 		}
 	}
 	return nil, nil
 }
 
 type sample struct {
-	attempt attempt
-	probe   grade.Probe
+	connection connection
+	probe      engine.Probe
 }
 
-func attemptsOf(samples []sample) []attempt {
-	out := make([]attempt, len(samples))
+func connectionsOf(samples []sample) []connection {
+	out := make([]connection, len(samples))
 	for i := range samples {
-		out[i] = samples[i].attempt
+		out[i] = samples[i].connection
 	}
 	return out
 }
@@ -56,52 +58,67 @@ func attemptsOf(samples []sample) []attempt {
 // sample are the connections between the lab's pods that the invariant forbids.
 func (p *prober) sample(inv labs.Invariant) []sample {
 	var out []sample
-	add := func(from, to *app) {
-		for i := range from.pods {
-			for j := range to.pods {
-				src, dst := &from.pods[i], &to.pods[j]
-				if src.UID == dst.UID {
-					continue // a pod always reaches itself
-				}
-				for _, port := range portsOf(to.App) {
-					if slices.Contains(inv.ExceptPorts, port.number) || len(inv.Protocols) > 0 && !slices.Contains(inv.Protocols, port.protocol) {
-						continue
-					}
-					protocol := port.protocol
-					if protocol == "TCP" {
-						protocol = ""
-					}
-					target := labs.Target{App: to.Name, Via: labs.ViaIP, Port: port.number, Protocol: port.protocol}
-					out = append(out, sample{
-						attempt: attempt{from: source{name: from.Name, pod: src}, apps: []string{from.Name, to.Name}, to: probe.Probe{
-							Host: dst.Status.PodIP, Port: port.number, Protocol: protocol, Echo: p.topology.echoes(dst, protocol, port.number),
-						}},
-						probe: grade.Probe{From: labs.Source{App: from.Name}, To: target, Want: labs.Denied},
-					})
-				}
-			}
-		}
-	}
-	outside := func(a *app) bool {
-		return !slices.Contains(inv.ExceptNamespaces, a.Namespace) && !slices.Contains(inv.ExceptApps, a.Name)
-	}
 	for _, other := range p.topology.cfg.Lab.Apps {
 		peer := p.topology.apps[other.Name]
-		if !outside(peer) {
+		if slices.Contains(inv.ExceptNamespaces, peer.Namespace) || slices.Contains(inv.ExceptApps, peer.Name) {
 			continue
 		}
 		for _, name := range inv.To {
 			if subject := p.topology.apps[name]; subject != nil && name != peer.Name {
-				add(peer, subject)
+				out = append(out, p.samplesBetween(peer, subject, inv)...)
 			}
 		}
 		for _, name := range inv.From {
 			if subject := p.topology.apps[name]; subject != nil && name != peer.Name {
-				add(subject, peer)
+				out = append(out, p.samplesBetween(subject, peer, inv)...)
 			}
 		}
 	}
 	return out
+}
+
+// samplesBetween are the connections from each pod of an app to each port of each pod of another that the invariant
+// does not except.
+func (p *prober) samplesBetween(from, to *app, inv labs.Invariant) []sample {
+	var ports []port
+	for _, port := range portsOf(to.App) {
+		if !slices.Contains(inv.ExceptPorts, port.number) &&
+			(len(inv.Protocols) == 0 || slices.Contains(inv.Protocols, port.protocol)) {
+			ports = append(ports, port)
+		}
+	}
+	var out []sample
+	for i := range from.pods {
+		for j := range to.pods {
+			if from.pods[i].UID == to.pods[j].UID {
+				continue // a pod always reaches itself
+			}
+			for _, port := range ports {
+				out = append(out, p.sampleOf(from, &from.pods[i], to, &to.pods[j], port))
+			}
+		}
+	}
+	return out
+}
+
+func (p *prober) sampleOf(from *app, src *corev1.Pod, to *app, dst *corev1.Pod, port port) sample {
+	protocol := port.protocol
+	if protocol == "TCP" {
+		protocol = ""
+	}
+	return sample{
+		connection: connection{
+			from: source{name: from.Name, pod: src}, apps: []string{from.Name, to.Name},
+			to: probe.Probe{
+				Host: dst.Status.PodIP, Port: port.number, Protocol: protocol,
+				Echo: p.topology.echoes(dst, protocol, port.number),
+			},
+		},
+		probe: engine.Probe{
+			From: labs.Source{App: from.Name}, Want: verdict.Denied,
+			To: labs.Target{App: to.Name, Via: labs.ViaIP, Port: port.number, Protocol: port.protocol},
+		},
+	}
 }
 
 type port struct {
@@ -113,7 +130,7 @@ type port struct {
 func portsOf(a *labs.App) []port {
 	var out []port
 	for _, p := range a.Ports {
-		out = append(out, port{cmp.Or(p.TargetPort, p.Port), cmp.Or(p.Protocol, "TCP")})
+		out = append(out, port{p.TargetPort, p.Protocol})
 	}
-	return append(out, port{spare, "TCP"})
+	return append(out, port{closedPort, "TCP"})
 }

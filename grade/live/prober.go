@@ -14,9 +14,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/labctl/labctl/cilium/hubble"
+	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/probe"
-	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 )
 
 const (
@@ -24,37 +25,41 @@ const (
 	perExec = 40
 	// tries is how often a connection is probed at most until two tries agree.
 	tries = 3
+	// dnsRefused is the status (RFC 1035, RCODE 5) with which Cilium's DNS proxy answers for names that no rule
+	// lets through.
+	dnsRefused = "REFUSED"
 )
 
 // prober probes the lab at one checkpoint.
 type prober struct {
 	engine   *Engine
 	topology *topology
-	model    grade.Prober // nil: the rule model does not take the state
+	model    engine.Prober // nil: the rule model does not take the state
 
-	mu    sync.Mutex
-	seen  map[string]probe.Result // by connection: what was probed at this checkpoint
-	moved map[string]bool         // apps whose pods were replaced meanwhile: what failed there says nothing
+	mu       sync.Mutex
+	seen     map[string]probe.Result // by connection: what was probed at this checkpoint
+	with     []engine.ProberReport   // what was sent, with what
+	replaced map[string]bool         // apps whose pods were replaced meanwhile: failures there prove nothing
 }
 
 // Probe tries the connections and accounts for those that do not meet what they want.
-func (p *prober) Probe(ctx context.Context, probes []grade.Probe) ([]grade.Outcome, error) {
+func (p *prober) Probe(ctx context.Context, probes []engine.Probe) ([]engine.Observation, error) {
 	return p.each(ctx, probes, false)
 }
 
 // Explain tries the connections and accounts for every verdict.
-func (p *prober) Explain(ctx context.Context, probes []grade.Probe) ([]grade.Outcome, error) {
+func (p *prober) Explain(ctx context.Context, probes []engine.Probe) ([]engine.Observation, error) {
 	return p.each(ctx, probes, true)
 }
 
-func (p *prober) each(ctx context.Context, probes []grade.Probe, explain bool) ([]grade.Outcome, error) {
-	outcomes := make([]grade.Outcome, len(probes))
-	attempts := make([][]attempt, len(probes))
-	var all []attempt
+func (p *prober) each(ctx context.Context, probes []engine.Probe, explain bool) ([]engine.Observation, error) {
+	outcomes := make([]engine.Observation, len(probes))
+	attempts := make([][]connection, len(probes))
+	var all []connection
 	for i := range probes {
 		var err error
 		if attempts[i], err = p.topology.resolve(probes[i]); err != nil {
-			outcomes[i] = grade.Outcome{Probe: probes[i], Verdict: labs.ProbeError, Error: err.Error()}
+			outcomes[i] = engine.Observation{Probe: probes[i], Verdict: verdict.ProbeError, Error: err.Error()}
 			continue
 		}
 		all = append(all, attempts[i]...)
@@ -77,12 +82,12 @@ func (p *prober) each(ctx context.Context, probes []grade.Probe, explain bool) (
 }
 
 // misses reports whether a verdict is not the one wanted. A probe that wants none cannot be missed.
-func misses(v, want labs.Verdict) bool { return want != "" && !v.Meets(want) }
+func misses(v, want verdict.Verdict) bool { return want != "" && !v.Meets(want) }
 
 // outcome is that of the first replica that does not meet what is wanted.
-func (p *prober) outcome(want grade.Probe, attempts []attempt) grade.Outcome {
-	out := grade.Outcome{Probe: want}
-	var all []labs.Verdict
+func (p *prober) outcome(want engine.Probe, attempts []connection) engine.Observation {
+	out := engine.Observation{Probe: want}
+	var all []verdict.Verdict
 	for i, a := range attempts {
 		result := p.judge(a)
 		if !slices.Contains(all, result.Verdict) {
@@ -95,7 +100,7 @@ func (p *prober) outcome(want grade.Probe, attempts []attempt) grade.Outcome {
 		if result.Drop != nil {
 			out.Flow = flowOf(*result.Drop)
 		}
-		if result.Verdict == labs.ProbeError {
+		if result.Verdict == verdict.ProbeError {
 			out.Error = fmt.Sprintf("%s → %s: %s", a.from, a.to, result.Detail)
 		}
 	}
@@ -106,38 +111,41 @@ func (p *prober) outcome(want grade.Probe, attempts []attempt) grade.Outcome {
 }
 
 // judge holds what was seen of a connection against what it takes to be a verdict on policies.
-func (p *prober) judge(a attempt) probe.Result {
+func (p *prober) judge(a connection) probe.Result {
 	p.mu.Lock()
 	result := p.seen[keyOf(a)]
 	p.mu.Unlock()
 	switch result.Verdict {
 	case "":
-		return probe.Result{Verdict: labs.ProbeError, Detail: "it was not probed"}
-	case labs.Allowed:
+		return probe.Result{Verdict: verdict.ProbeError, Detail: "it was not probed"}
+	case verdict.Allowed:
 		if result.Server != "" && len(a.servers) > 0 && !slices.Contains(a.servers, result.Server) {
-			result.Verdict = labs.AppError
-			result.Detail = fmt.Sprintf("%s answered, which is none of the pods that should: %s", result.Server, strings.Join(a.servers, ", "))
+			result.Verdict = verdict.AppError
+			result.Detail = fmt.Sprintf("%s answered, but it is not one of the expected pods: %s",
+				result.Server, strings.Join(a.servers, ", "))
 		}
-	case labs.Dropped, labs.DNSFailed, labs.Rejected:
+	case verdict.Dropped, verdict.DNSFailed, verdict.Rejected:
 		switch {
 		case a.broken != "":
-			result.Detail = "it did not work with no policy in force either (" + a.broken + "), so nothing can be said of it: " + result.Detail
-			result.Verdict = labs.ProbeError
+			result.Detail = "it did not work without policies either (" + a.broken + "), so it cannot be graded: " +
+				result.Detail
+			result.Verdict = verdict.ProbeError
 		case p.topology.tampered && result.Drop == nil:
-			result.Detail = "it does not work, and the lab is not as it was deployed: only a packet that Hubble saw a policy drop would count: " + result.Detail
-			result.Verdict = labs.ProbeError
+			result.Detail = "it does not work, but the lab was changed after deployment, so only a drop that Hubble reports would count: " + result.Detail
+			result.Verdict = verdict.ProbeError
 		case result.Drop == nil && p.engine.unseen == nil && !explained(result):
-			result.Detail = "it does not work, but no policy dropped it, as far as Hubble saw: " + result.Detail
-			result.Verdict = labs.ProbeError
+			result.Detail = "it does not work, but Hubble reports no drop by a policy: " + result.Detail
+			result.Verdict = verdict.ProbeError
 		}
 	}
-	if result.Verdict == labs.Allowed || result.Drop != nil {
+	if result.Verdict == verdict.Allowed || result.Drop != nil {
 		return result
 	}
 	for _, name := range a.apps {
-		if p.moved[name] {
-			result.Detail = fmt.Sprintf("the pods of %s were replaced while they were probed, so nothing can be said of it: %s", name, result.Detail)
-			result.Verdict = labs.ProbeError
+		if p.replaced[name] {
+			result.Detail = fmt.Sprintf("the pods of %s were replaced during the probe, so it cannot be graded: %s",
+				name, result.Detail)
+			result.Verdict = verdict.ProbeError
 			break
 		}
 	}
@@ -145,10 +153,10 @@ func (p *prober) judge(a attempt) probe.Result {
 }
 
 // unsure says whether anything failed without a packet that a policy dropped.
-func (p *prober) unsure(attempts []attempt) bool {
-	return slices.ContainsFunc(attempts, func(a attempt) bool {
+func (p *prober) unsure(attempts []connection) bool {
+	return slices.ContainsFunc(attempts, func(a connection) bool {
 		r := p.judge(a)
-		return r.Verdict != labs.Allowed && r.Drop == nil
+		return r.Verdict != verdict.Allowed && r.Drop == nil
 	})
 }
 
@@ -156,16 +164,16 @@ func (p *prober) unsure(attempts []attempt) bool {
 // names by an answer, and a refusal is the network's own.
 func explained(r probe.Result) bool {
 	switch r.Verdict {
-	case labs.DNSFailed:
-		return strings.HasSuffix(r.Detail, " REFUSED")
-	case labs.Rejected:
+	case verdict.DNSFailed:
+		return r.DNSStatus == dnsRefused
+	case verdict.Rejected:
 		return true
 	}
 	return false
 }
 
 // keyOf is the same for connections that are the same.
-func keyOf(a attempt) string {
+func keyOf(a connection) string {
 	t := a.to
 	key := fmt.Sprint(a.from, "|", t.Host, "|", t.Port, "|", t.Protocol, "|", t.DNSOverTCP, "|", t.Echo)
 	if t.HTTP != nil {
@@ -176,10 +184,10 @@ func keyOf(a attempt) string {
 
 // try probes the connections that were not probed yet, all sources at the same time, and once more what
 // nothing but a time-out says.
-func (p *prober) try(ctx context.Context, attempts []attempt) error {
+func (p *prober) try(ctx context.Context, attempts []connection) error {
 	start := time.Now()
 	defer func() { p.engine.stats.Probed += time.Since(start) }()
-	bySource := map[string][]attempt{}
+	bySource := map[string][]connection{}
 	var order []string
 	asked := map[string]bool{}
 	for _, a := range attempts {
@@ -206,42 +214,44 @@ func (p *prober) try(ctx context.Context, attempts []attempt) error {
 		return err
 	}
 	var err error
-	p.moved, err = p.topology.moved(ctx)
+	p.replaced, err = p.topology.replacedApps(ctx)
 	return err
 }
 
-// tryFrom probes connections from one source until each has a verdict that stands.
-func (p *prober) tryFrom(ctx context.Context, attempts []attempt) error {
+// tryFrom probes connections from one source until each has a final verdict.
+func (p *prober) tryFrom(ctx context.Context, attempts []connection) error {
 	open := attempts
-	before := map[string]labs.Verdict{}
+	before := map[string]verdict.Verdict{}
 	retries := 0
-	defer func() { p.engine.account(attempts[0].from, len(attempts), retries) }()
-	defer p.lookBehind(ctx, attempts)
+	defer func() { p.sent(attempts[0].from, len(attempts), retries) }()
+	defer p.probeEndpoints(ctx, attempts)
 	for n := 1; len(open) > 0; n++ {
 		results, err := p.run(ctx, open)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		var again []attempt
+		var again []connection
 		p.mu.Lock()
 		for i, a := range open {
 			key := keyOf(a)
-			result := probe.Result{Verdict: labs.ProbeError}
+			result := probe.Result{Verdict: verdict.ProbeError}
 			if err != nil {
 				result.Detail = err.Error()
 			} else {
 				result = results[i]
 			}
 			p.seen[key] = result
-			certain := result.Verdict == labs.Allowed || result.Drop != nil || result.Verdict != labs.ProbeError && before[key] == result.Verdict
+			certain := result.Verdict == verdict.Allowed || result.Drop != nil ||
+				result.Verdict != verdict.ProbeError && before[key] == result.Verdict
 			before[key] = result.Verdict
 			switch {
 			case certain:
 			case n < tries:
 				again = append(again, a)
-			case result.Verdict != labs.ProbeError:
-				result.Detail = fmt.Sprintf("%d tries had different outcomes, the last one %s: %s", n, result.Verdict, result.Detail)
-				result.Verdict = labs.ProbeError
+			case result.Verdict != verdict.ProbeError:
+				result.Detail = fmt.Sprintf("%d attempts had different results, the last one %s: %s",
+					n, result.Verdict, result.Detail)
+				result.Verdict = verdict.ProbeError
 				p.seen[key] = result
 			}
 		}
@@ -252,21 +262,22 @@ func (p *prober) tryFrom(ctx context.Context, attempts []attempt) error {
 	return nil
 }
 
-// lookBehind asks the pods of services that gave no answer, though Hubble saw no drop: a policy that shuts out the
-// kubelet, too, makes its pod unready, and the service then leads nowhere. If every pod behind it is dropped by
-// policy, so is the service.
-func (p *prober) lookBehind(ctx context.Context, attempts []attempt) {
+// probeEndpoints probes the pods of services that gave no answer although Hubble saw no drop. A policy that also
+// blocks the kubelet makes its pods unready, and the service then has no endpoints. If policies drop the
+// connections to all of its pods, the service counts as dropped.
+func (p *prober) probeEndpoints(ctx context.Context, attempts []connection) {
 	if p.engine.unseen != nil || ctx.Err() != nil {
 		return
 	}
-	var behind []attempt
+	var behind []connection
 	of := map[string][]int{}
 	p.mu.Lock()
 	for _, a := range attempts {
-		if r := p.seen[keyOf(a)]; len(a.behind) > 0 && r.Drop == nil && (r.Verdict == labs.Dropped || r.Verdict == labs.Rejected) {
+		if r := p.seen[keyOf(a)]; len(a.behind) > 0 && r.Drop == nil &&
+			(r.Verdict == verdict.Dropped || r.Verdict == verdict.Rejected) {
 			for _, to := range a.behind {
 				of[keyOf(a)] = append(of[keyOf(a)], len(behind))
-				behind = append(behind, attempt{from: a.from, to: to})
+				behind = append(behind, connection{from: a.from, to: to})
 			}
 		}
 	}
@@ -276,7 +287,7 @@ func (p *prober) lookBehind(ctx context.Context, attempts []attempt) {
 	}
 	results, err := p.run(ctx, behind)
 	if err != nil {
-		return // what was seen stands
+		return // keep the first result
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -289,35 +300,39 @@ func (p *prober) lookBehind(ctx context.Context, attempts []attempt) {
 		}
 		if drop != nil {
 			r := p.seen[key]
-			r.Verdict, r.Drop = labs.Dropped, drop
-			r.Detail = "the service gave no answer, and a policy drops what goes to the pods behind it"
+			r.Verdict, r.Drop = verdict.Dropped, drop
+			r.Detail = "the service did not answer: a policy drops the connections to its pods"
 			p.seen[key] = r
 		}
 	}
 }
 
 // run probes from one source, in one exec, with whatever has the tools.
-func (p *prober) run(ctx context.Context, attempts []attempt) ([]probe.Result, error) {
+func (p *prober) run(ctx context.Context, attempts []connection) ([]probe.Result, error) {
 	probes := make([]probe.Probe, len(attempts))
 	for i, a := range attempts {
 		probes[i] = a.to
 	}
-	from, ladder := attempts[0].from, p.engine.ladder
+	from, methods := attempts[0].from, p.engine.methods
 	for {
-		rung := ladder.rungOf(from)
-		stand, err := ladder.stand(ctx, from, rung)
+		method := methods.methodOf(from)
+		target, err := methods.target(ctx, from, method)
 		if err != nil {
-			if rung == grade.EphemeralContainer && takesNone(err) && ctx.Err() == nil && ladder.climb(from, rung, err) {
+			if method == engine.EphemeralContainer && rejectsEphemeral(err) && ctx.Err() == nil &&
+				methods.fallBack(from, method, err) {
 				continue
 			}
 			return nil, err
 		}
-		results, err := p.engine.runner.Run(ctx, stand, probes)
-		if rung == grade.OwnImage {
-			if err != nil && lacksShell(err) && ladder.climb(from, rung, err) {
+		results, err := p.engine.runner.Run(ctx, target, probes)
+		if method == engine.OwnImage {
+			var missing *kube.NoProgramError
+			if errors.As(err, &missing) && methods.fallBack(from, method, err) {
 				continue
 			}
-			if i := slices.IndexFunc(results, func(r probe.Result) bool { return r.Missing }); i >= 0 && ladder.climb(from, rung, errors.New(results[i].Detail)) {
+			if i := slices.IndexFunc(results, func(r probe.Result) bool {
+				return r.Missing
+			}); i >= 0 && methods.fallBack(from, method, errors.New(results[i].Detail)) {
 				continue
 			}
 		}
@@ -325,28 +340,23 @@ func (p *prober) run(ctx context.Context, attempts []attempt) ([]probe.Result, e
 	}
 }
 
-// lacksShell says whether an exec failed because the image has nothing to run.
-func lacksShell(err error) bool {
-	return strings.Contains(err.Error(), "no such file") || strings.Contains(err.Error(), "not found in $PATH")
-}
-
 // account gives the outcomes the rule model's account of them.
-func (p *prober) account(ctx context.Context, probes []grade.Probe, outcomes []grade.Outcome, missed []int) {
-	model, ok := p.model.(grade.Explainer)
+func (p *prober) account(ctx context.Context, probes []engine.Probe, outcomes []engine.Observation, missed []int) {
+	model, ok := p.model.(engine.Explainer)
 	if !ok || len(missed) == 0 {
 		return
 	}
-	ask := make([]grade.Probe, len(missed))
+	ask := make([]engine.Probe, len(missed))
 	for i, n := range missed {
 		ask[i] = probes[n]
 	}
 	accounts, err := model.Explain(ctx, ask)
 	if err != nil {
-		return // the verdict stands without
+		return // the verdict does not need it
 	}
 	for i, n := range missed {
 		outcomes[n].Detail = accounts[i].Detail
-		if d := accounts[i].Detail; d != nil && labs.Verdict(d.Verdict) != outcomes[n].Verdict {
+		if d := accounts[i].Detail; d != nil && d.Verdict != outcomes[n].Verdict {
 			// An account of another verdict would mislead.
 			outcomes[n].Detail = nil
 		}
@@ -354,9 +364,9 @@ func (p *prober) account(ctx context.Context, probes []grade.Probe, outcomes []g
 }
 
 // flowOf is what a dropped packet says as evidence.
-func flowOf(d hubble.Drop) *grade.Flow {
+func flowOf(d hubble.Drop) *engine.Flow {
 	f := d.Flow
-	flow := &grade.Flow{
+	flow := &engine.Flow{
 		Time: f.GetTime().AsTime(), Verdict: f.GetVerdict().String(), DropReason: f.GetDropReasonDesc().String(),
 		Direction: strings.ToLower(f.GetTrafficDirection().String()), Protocol: d.Protocol, Node: f.GetNodeName(),
 		Source: endOf(f.GetSource(), d.Source), Destination: endOf(f.GetDestination(), d.Destination),
@@ -366,8 +376,10 @@ func flowOf(d hubble.Drop) *grade.Flow {
 	return flow
 }
 
-func endOf(end *flowpb.Endpoint, addr netip.AddrPort) grade.FlowEnd {
-	e := grade.FlowEnd{Address: addr.Addr().String(), Port: int(addr.Port()), Identity: end.GetIdentity(), Labels: end.GetLabels()}
+func endOf(end *flowpb.Endpoint, addr netip.AddrPort) engine.FlowEnd {
+	e := engine.FlowEnd{
+		Address: addr.Addr().String(), Port: int(addr.Port()), Identity: end.GetIdentity(), Labels: end.GetLabels(),
+	}
 	if end.GetPodName() != "" {
 		e.Pod = end.GetNamespace() + "/" + end.GetPodName()
 	}

@@ -13,7 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/labctl/labctl/cilium/kube"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/live"
 	"github.com/labctl/labctl/labs"
 )
@@ -25,7 +26,7 @@ func TestProtocols(t *testing.T) {
 	if lab == nil {
 		t.Fatal(diags.Err())
 	}
-	engine, model := deployed(t, clusterOf(t), lab)
+	eng, model := deployed(t, clusterOf(t), lab)
 	client, near, far := labs.Source{App: "client"}, labs.Source{Node: "worker"}, labs.Source{Node: "control-plane"}
 	server := labs.Target{App: "server", Via: labs.ViaService, Port: 8080, Protocol: "TCP"}
 	byIP := func(protocol string, port int) labs.Target {
@@ -45,9 +46,9 @@ func TestProtocols(t *testing.T) {
 		{"tcp", client, byIP("TCP", 8080)},
 		{"udp", client, byIP("UDP", 8081)},
 		{"icmp", client, byIP("ICMP", 0)},
-		{"http", client, asking(labs.HTTP{Path: "/echo?msg=x"})},
-		{"http post", client, asking(labs.HTTP{Method: "POST", Path: "/echo?msg=x", Headers: map[string]string{"X-Lab": "it's 100%"}})},
-		{"http head", client, asking(labs.HTTP{Method: "HEAD", Path: "/hostname"})},
+		{"http", client, asking(labs.HTTP{Path: "/echo?msg=x", Status: 200})},
+		{"http post", client, asking(labs.HTTP{Method: "POST", Path: "/echo?msg=x", Headers: map[string]string{"X-Lab": "it's 100%"}, Status: 200})},
+		{"http head", client, asking(labs.HTTP{Method: "HEAD", Path: "/hostname", Status: 200})},
 		{"look-up", client, labs.Target{DNS: "server.protocols.svc.cluster.local"}},
 		{"look-up over tcp", client, labs.Target{DNS: "server.protocols.svc.cluster.local", Protocol: "TCP"}},
 		{"kubelet", client, labs.Target{Node: "worker", Port: 10250, Protocol: "TCP"}},
@@ -91,13 +92,13 @@ func TestProtocols(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			prober, err := engine.At(t.Context(), state)
+			prober, err := eng.At(t.Context(), state)
 			if err != nil {
 				t.Fatal(err)
 			}
-			probes := make([]grade.Probe, len(connections))
+			probes := make([]engine.Probe, len(connections))
 			for i, c := range connections {
-				probes[i] = grade.Probe{From: c.from, To: c.to}
+				probes[i] = engine.Probe{From: c.from, To: c.to}
 			}
 			want, err := modelled.Probe(t.Context(), probes)
 			if err != nil {
@@ -108,19 +109,19 @@ func TestProtocols(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, c := range connections {
-				verdict := labs.Allowed
+				expected := verdict.Allowed
 				for _, name := range tc.dropped {
 					if name == c.name {
-						verdict = labs.Dropped
+						expected = verdict.Dropped
 					}
 				}
 				for _, name := range tc.unresolved {
 					if name == c.name {
-						verdict = labs.DNSFailed
+						expected = verdict.DNSFailed
 					}
 				}
-				if got[i].Verdict != verdict || want[i].Verdict != verdict {
-					t.Errorf("%s: live %s (%s%s), offline %s, want %s", c.name, got[i].Verdict, got[i].Seen, got[i].Error, want[i].Verdict, verdict)
+				if got[i].Verdict != expected || want[i].Verdict != expected {
+					t.Errorf("%s: live %s (%s%s), offline %s, want %s", c.name, got[i].Verdict, got[i].Seen, got[i].Error, want[i].Verdict, expected)
 				}
 			}
 		})
@@ -132,30 +133,30 @@ func TestProtocols(t *testing.T) {
 		syscall.Close(fd)
 		hasSCTP = true
 	}
-	prober, err := engine.At(t.Context(), stateOf(t, ""))
+	prober, err := eng.At(t.Context(), stateOf(t, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct {
 		name string
 		to   labs.Target
-		want labs.Verdict
+		want verdict.Verdict
 		says string
 		skip bool
 	}{
-		{"the status that is wanted", asking(labs.HTTP{Path: "/echo?msg=x&code=403", Status: 403}), labs.Allowed, "HTTP status 403", false},
-		{"another status", asking(labs.HTTP{Path: "/echo?msg=x&code=500"}), labs.AppError, "HTTP status 500 instead of 200", false},
-		{"a port that nobody listens on", byIP("TCP", 9), labs.Rejected, "", false},
-		{"a port of UDP that nobody listens on", byIP("UDP", 9), labs.Rejected, "", false},
-		{"a name that is not there", labs.Target{DNS: "nobody.protocols.svc.cluster.local"}, labs.ProbeError, "NXDOMAIN", false},
-		{"an address of IPv6", labs.Target{IP: "fd00::1", Port: 80, Protocol: "TCP"}, labs.ProbeError, "has no address of IPv6", false},
-		{"SCTP that the kernel lacks", byIP("SCTP", 8082), labs.ProbeError, "the kernel of the pod's node has no SCTP", hasSCTP},
+		{"the status that is wanted", asking(labs.HTTP{Path: "/echo?msg=x&code=403", Status: 403}), verdict.Allowed, "HTTP status 403", false},
+		{"another status", asking(labs.HTTP{Path: "/echo?msg=x&code=500", Status: 200}), verdict.AppError, "HTTP status 500 instead of 200", false},
+		{"a port that nobody listens on", byIP("TCP", 9), verdict.Rejected, "", false},
+		{"a port of UDP that nobody listens on", byIP("UDP", 9), verdict.Rejected, "", false},
+		{"a name that is not there", labs.Target{DNS: "nobody.protocols.svc.cluster.local"}, verdict.ProbeError, "NXDOMAIN", false},
+		{"an address of IPv6", labs.Target{IP: "fd00::1", Port: 80, Protocol: "TCP"}, verdict.ProbeError, "has no IPv6 address", false},
+		{"SCTP that the kernel lacks", byIP("SCTP", 8082), verdict.ProbeError, "SCTP is not available on the pod's node", hasSCTP},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.skip {
 				t.Skip("the kernel has it")
 			}
-			got, err := prober.Probe(t.Context(), []grade.Probe{{From: client, To: tc.to}})
+			got, err := prober.Probe(t.Context(), []engine.Probe{{From: client, To: tc.to}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,12 +169,12 @@ func TestProtocols(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Run("tampered", func(t *testing.T) { tampered(t, engine, lab, api) })
+	t.Run("tampered", func(t *testing.T) { tampered(t, eng, lab, api) })
 }
 
 // tampered grades a lab that is not as it was deployed, and that wants that reported: nothing counts but packets,
 // and the pods' own tools are not used.
-func tampered(t *testing.T, engine *live.Engine, lab *labs.Lab, client *kube.Client) {
+func tampered(t *testing.T, eng *live.Engine, lab *labs.Lab, client *kube.Client) {
 	patch := []byte(`{"metadata":{"labels":{"role":"vip"}}}`)
 	pods, err := client.Typed.CoreV1().Pods("protocols").List(t.Context(), metav1.ListOptions{LabelSelector: "app=client"})
 	if err != nil || len(pods.Items) != 1 {
@@ -182,34 +183,33 @@ func tampered(t *testing.T, engine *live.Engine, lab *labs.Lab, client *kube.Cli
 	if _, err := client.Typed.CoreV1().Pods("protocols").Patch(t.Context(), pods.Items[0].Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	var refused *grade.Refused
-	if _, err := engine.Integrity(t.Context()); !errors.As(err, &refused) {
+	var refused *engine.Refused
+	if _, err := eng.Integrity(t.Context()); !errors.As(err, &refused) {
 		t.Fatalf("a tampered lab is graded: %v", err)
 	}
 	lab.Tampered = labs.TamperedReport
-	if _, err := engine.Integrity(t.Context()); err != nil {
+	if _, err := eng.Integrity(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if found := engine.Tampering(); len(found) != 1 || !strings.Contains(found[0].Message, "role=vip") {
+	if found := eng.Tampering(); len(found) != 1 || !strings.Contains(found[0].Message, "role=vip") {
 		t.Errorf("reported: %v", found)
 	}
-	prober, err := engine.At(t.Context(), stateOf(t, ""))
+	prober, err := eng.At(t.Context(), stateOf(t, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine.Probers()
 	from := labs.Source{App: "client"}
-	got, err := prober.Probe(t.Context(), []grade.Probe{
-		{From: from, To: labs.Target{App: "server", Via: labs.ViaIP, Port: 8080, Protocol: "TCP"}, Want: labs.Allowed},
-		{From: from, To: labs.Target{App: "server", Via: labs.ViaIP, Port: 9, Protocol: "TCP"}, Want: labs.Denied},
+	got, err := prober.Probe(t.Context(), []engine.Probe{
+		{From: from, To: labs.Target{App: "server", Via: labs.ViaIP, Port: 8080, Protocol: "TCP"}, Want: verdict.Allowed},
+		{From: from, To: labs.Target{App: "server", Via: labs.ViaIP, Port: 9, Protocol: "TCP"}, Want: verdict.Denied},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got[0].Verdict != labs.Allowed || got[1].Verdict != labs.ProbeError {
+	if got[0].Verdict != verdict.Allowed || got[1].Verdict != verdict.ProbeError {
 		t.Errorf("a server that answers is %s (%s), one that refuses %s (%s): want allowed, and nothing", got[0].Verdict, got[0].Error, got[1].Verdict, got[1].Error)
 	}
-	if with := engine.Probers(); len(with) != 1 || with[0].Prober != grade.EphemeralContainer {
+	if with := prober.Notes().Probers; len(with) != 1 || with[0].Prober != engine.EphemeralContainer {
 		t.Errorf("probed with %+v", with)
 	}
 }

@@ -18,13 +18,13 @@ import (
 // Files are manifests of what the student has in force: policies, and namespaces with the labels that the lab
 // did not give them. They are named after the objects, and read as kubectl would show them.
 func (e *Engine) Files(ctx context.Context) ([]manifest.File, error) {
-	policies, err := e.listPolicies(ctx)
+	policies, _, err := e.policies(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var files []manifest.File
 	add := func(obj *unstructured.Unstructured) error {
-		data, err := yaml.Marshal(bare(obj).Object)
+		data, err := yaml.Marshal(stripServerFields(obj).Object)
 		if err != nil {
 			return fmt.Errorf("write %s: %w", refOf(obj), err)
 		}
@@ -69,8 +69,8 @@ func (e *Engine) Files(ctx context.Context) ([]manifest.File, error) {
 	return files, nil
 }
 
-// bare is an object without what the server added to it.
-func bare(obj *unstructured.Unstructured) *unstructured.Unstructured {
+// stripServerFields returns an object without the fields that the server added.
+func stripServerFields(obj *unstructured.Unstructured) *unstructured.Unstructured {
 	meta := map[string]any{"name": obj.GetName()}
 	if obj.GetNamespace() != "" {
 		meta["namespace"] = obj.GetNamespace()

@@ -17,7 +17,9 @@ import (
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/policy/manifest"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/cilium/scope"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/live"
 	"github.com/labctl/labctl/labs"
 )
@@ -36,18 +38,18 @@ spec: {podSelector: {matchExpressions: [{key: app, operator: In, values: [%[2]s]
 // on the same cluster: kubectl exec with curl, one after another, and one exec a cell with 15 workers.
 func TestSpeed(t *testing.T) {
 	kubeconfig := clusterOf(t)
-	lab, engine, _ := agreementLab(t, kubeconfig)
+	lab, eng, _ := agreementLab(t, kubeconfig)
 	client, err := kube.Open(kubeconfig, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	state := stateOf(t, fmt.Sprintf(closed, "red", "web, api", "")+fmt.Sprintf(closed, "green", "web, api", "")+
 		fmt.Sprintf(closed, "blue", "web", "{ports: [{port: 8080, protocol: TCP}]}"))
-	var matrix, thirty []grade.Probe
+	var matrix, thirty []engine.Probe
 	for i := range lab.Apps {
 		for j := range lab.Apps {
 			for _, p := range lab.Apps[j].Ports {
-				probe := grade.Probe{From: labs.Source{App: lab.Apps[i].Name}, To: labs.Target{App: lab.Apps[j].Name, Via: labs.ViaIP, Port: p.TargetPort, Protocol: p.Protocol}}
+				probe := engine.Probe{From: labs.Source{App: lab.Apps[i].Name}, To: labs.Target{App: lab.Apps[j].Name, Via: labs.ViaIP, Port: p.TargetPort, Protocol: p.Protocol}}
 				matrix = append(matrix, probe)
 				if p.Protocol != "UDP" && i != j && len(thirty) < 30 {
 					thirty = append(thirty, probe)
@@ -58,7 +60,7 @@ func TestSpeed(t *testing.T) {
 	addrs, pods := podsOf(t, client, lab)
 
 	t.Run("30 probes", func(t *testing.T) {
-		ours, denied, spent := timed(t, engine, state, thirty)
+		ours, denied, spent := timed(t, eng, state, thirty)
 		start := time.Now()
 		others := 0
 		for _, p := range thirty {
@@ -76,7 +78,7 @@ func TestSpeed(t *testing.T) {
 		}
 	})
 	t.Run("matrix", func(t *testing.T) {
-		ours, denied, spent := timed(t, engine, state, matrix)
+		ours, denied, spent := timed(t, eng, state, matrix)
 		start := time.Now()
 		results := make([]bool, len(matrix))
 		group, ctx := errgroup.WithContext(t.Context())
@@ -120,41 +122,41 @@ func compare(t *testing.T, name string, others, ours time.Duration, atLeast floa
 }
 
 // timed grades the probes as labctl grade does: canary and integrity first, then the policies are put in force.
-func timed(t *testing.T, engine *live.Engine, state *grade.State, probes []grade.Probe) (took time.Duration, denied int, spent string) {
+func timed(t *testing.T, eng *live.Engine, state *engine.State, probes []engine.Probe) (took time.Duration, denied int, spent string) {
 	t.Helper()
-	if _, err := engine.At(t.Context(), &grade.State{}); err != nil { // whatever was in force
+	if _, err := eng.At(t.Context(), &engine.State{}); err != nil { // whatever was in force
 		t.Fatal(err)
 	}
-	before := engine.Stats()
+	before := eng.Stats()
 	start := time.Now()
-	proved := gradeOnce(t, engine, state, probes, func(o grade.Outcome) {
+	proved, _ := gradeOnce(t, eng, state, probes, func(o engine.Observation) {
 		switch o.Verdict {
-		case labs.Dropped:
+		case verdict.Dropped:
 			denied++
-		case labs.Allowed:
+		case verdict.Allowed:
 		default:
-			t.Errorf("%s → %s: %s %s", o.Probe.From, grade.TargetName(o.Probe.To), o.Verdict, o.Error)
+			t.Errorf("%s → %s: %s %s", o.Probe.From, engine.TargetName(o.Probe.To), o.Verdict, o.Error)
 		}
 	})
 	took = time.Since(start)
-	now := engine.Stats()
+	now := eng.Stats()
 	return took, denied, fmt.Sprintf("canary and integrity %s, apply %s, in force %s, probes %s; %d execs for probes, %d bytes, %d retries",
 		proved.Round(time.Millisecond), (now.Applied - before.Applied).Round(time.Millisecond), (now.Settled - before.Settled).Round(time.Millisecond),
 		(now.Probed - before.Probed).Round(time.Millisecond), now.Execs-before.Execs, now.Bytes-before.Bytes, now.Retries-before.Retries)
 }
 
 // gradeOnce does what one grading does; it returns how long the proof took that the lab can be graded.
-func gradeOnce(t *testing.T, engine *live.Engine, state *grade.State, probes []grade.Probe, each func(grade.Outcome)) time.Duration {
+func gradeOnce(t *testing.T, eng *live.Engine, state *engine.State, probes []engine.Probe, each func(engine.Observation)) (time.Duration, []engine.ProberReport) {
 	t.Helper()
 	start := time.Now()
 	group, ctx := errgroup.WithContext(t.Context())
-	group.Go(func() error { return engine.Canary(ctx) })
-	group.Go(func() error { _, err := engine.Integrity(ctx); return err })
+	group.Go(func() error { return eng.Canary(ctx) })
+	group.Go(func() error { _, err := eng.Integrity(ctx); return err })
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
 	proved := time.Since(start)
-	prober, err := engine.At(t.Context(), state)
+	prober, err := eng.At(t.Context(), state)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,14 +167,14 @@ func gradeOnce(t *testing.T, engine *live.Engine, state *grade.State, probes []g
 	for _, o := range outcomes {
 		each(o)
 	}
-	return proved
+	return proved, prober.Notes().Probers
 }
 
 // TestSteady grades an unchanged lab 100 times in a row: the verdicts are the same each time, and nothing is left
 // of any, neither here nor in the cluster.
 func TestSteady(t *testing.T) {
 	kubeconfig := clusterOf(t)
-	lab, engine, _ := agreementLab(t, kubeconfig)
+	lab, eng, _ := agreementLab(t, kubeconfig)
 	client, err := kube.Open(kubeconfig, "")
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +188,9 @@ func TestSteady(t *testing.T) {
 	start := time.Now()
 	for n := range times {
 		var verdicts strings.Builder
-		gradeOnce(t, engine, state, flows, func(o grade.Outcome) { fmt.Fprintln(&verdicts, o.Probe.From, grade.TargetName(o.Probe.To), o.Verdict) })
+		gradeOnce(t, eng, state, flows, func(o engine.Observation) {
+			fmt.Fprintln(&verdicts, o.Probe.From, engine.TargetName(o.Probe.To), o.Verdict)
+		})
 		if first == "" {
 			first = verdicts.String()
 		}
@@ -243,7 +247,7 @@ func sockets(t *testing.T) (n int) {
 func inCluster(t *testing.T, client *kube.Client, lab *labs.Lab) string {
 	t.Helper()
 	var b strings.Builder
-	for _, ns := range []string{"red", "green", "blue", live.CanaryNamespace} {
+	for _, ns := range []string{"red", "green", "blue", scope.CanaryNamespace(true, "")} {
 		pods, err := client.Typed.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -288,11 +292,11 @@ func podsOf(t *testing.T, client *kube.Client, lab *labs.Lab) (addrs map[string]
 }
 
 // stateOf is the state with the policies of some YAML.
-func stateOf(t *testing.T, yaml string) *grade.State {
+func stateOf(t *testing.T, yaml string) *engine.State {
 	t.Helper()
 	objs, problems := manifest.Parse([]manifest.File{{Name: "policies.yaml", Data: []byte(yaml)}}, manifest.Limits{})
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
-	return &grade.State{Task: "any", Policies: objs}
+	return &engine.State{Task: "any", Policies: objs}
 }

@@ -17,11 +17,11 @@ import (
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/probe"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
 
-// topology is where the lab's apps, nodes and externals are in the cluster at this moment.
+// topology is a snapshot of where the lab's apps, nodes and externals are in the cluster.
 type topology struct {
 	cfg      Config
 	apps     map[string]*app
@@ -37,11 +37,11 @@ type app struct {
 	service *corev1.Service // nil: none
 }
 
-// attempt is one connection behind a probe.
-type attempt struct {
+// connection is one connection behind a probe.
+type connection struct {
 	from    source
 	to      probe.Probe
-	servers []string      // names of the pods that may answer; empty: whoever
+	servers []string      // names of the pods that may answer; empty: any
 	behind  []probe.Probe // the pods behind a service, by address
 	broken  string        // why it can never count as denied: it did not work with no policy in force
 	apps    []string      // whose pods are at its ends
@@ -83,9 +83,9 @@ func readTopology(ctx context.Context, cfg Config) (*topology, error) {
 	}
 	for i := range cfg.Lab.Apps {
 		a := &app{App: &cfg.Lab.Apps[i]}
-		selector := labels.SelectorFromSet(a.App.PodLabels())
 		for _, pod := range pods[a.Namespace] {
-			if selector.Matches(labels.Set(pod.Labels)) && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil && pod.Status.PodIP != "" && !probe.IsHelper(&pod) {
+			if a.Owns(pod.Name, pod.Labels) && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil &&
+				pod.Status.PodIP != "" && !probe.IsHelper(&pod) {
 				a.pods = append(a.pods, pod)
 			}
 		}
@@ -104,8 +104,8 @@ func readTopology(ctx context.Context, cfg Config) (*topology, error) {
 	return t, nil
 }
 
-// moved are the apps whose pods are others by now, or are going.
-func (t *topology) moved(ctx context.Context) (map[string]bool, error) {
+// replacedApps returns the apps whose pods have been replaced or are being deleted.
+func (t *topology) replacedApps(ctx context.Context) (map[string]bool, error) {
 	now, err := readTopology(ctx, t.cfg)
 	if err != nil {
 		return nil, err
@@ -117,13 +117,13 @@ func (t *topology) moved(ctx context.Context) (map[string]bool, error) {
 		}
 		return all
 	}
-	moved := map[string]bool{}
+	replaced := map[string]bool{}
 	for name, a := range t.apps {
 		if !maps.Equal(uids(a.pods), uids(now.apps[name].pods)) {
-			moved[name] = true
+			replaced[name] = true
 		}
 	}
-	return moved, nil
+	return replaced, nil
 }
 
 func (t *topology) app(name string) (*app, error) {
@@ -132,14 +132,14 @@ func (t *topology) app(name string) (*app, error) {
 		return nil, fmt.Errorf("the lab has no app %q", name)
 	}
 	if len(a.pods) == 0 {
-		return nil, fmt.Errorf("the app %q has no pod that runs", name)
+		return nil, fmt.Errorf("the app %q has no running pod", name)
 	}
 	return a, nil
 }
 
 // resolve returns the connections behind a probe: from every replica of the source, to every replica of a
 // target that is addressed by pod.
-func (t *topology) resolve(p grade.Probe) ([]attempt, error) {
+func (t *topology) resolve(p engine.Probe) ([]connection, error) {
 	from, err := t.sources(p.From)
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func (t *topology) resolve(p grade.Probe) ([]attempt, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []attempt
+	var all []connection
 	for _, f := range from {
 		for _, a := range to {
 			// A replica does not probe itself while there are others: that connection never leaves the pod.
@@ -156,11 +156,14 @@ func (t *topology) resolve(p grade.Probe) ([]attempt, error) {
 				continue
 			}
 			if a.from = f; f.pod != nil && !speaks(f.pod, a.to.Host) {
-				return nil, fmt.Errorf("%s cannot be tried: %s has no address of IPv6, since the cluster has none", a.to, f)
+				return nil, fmt.Errorf("%s cannot be probed: %s has no IPv6 address, because the cluster has none",
+					a.to, f)
 			}
 			a.apps = slices.DeleteFunc([]string{p.From.App, p.To.App}, func(name string) bool { return name == "" })
 			if f.pod != nil && p.From.App != "" {
-				a.broken = t.cfg.Instance.Broken[Key(f.pod.Namespace, p.From.App, a.to.String(), a.to.Protocol)]
+				a.broken = t.cfg.Instance.Broken[Connection{
+					f.pod.Namespace + "/" + p.From.App, a.to.String(), cmp.Or(a.to.Protocol, "TCP"),
+				}]
 			}
 			all = append(all, a)
 		}
@@ -174,7 +177,9 @@ func (t *topology) resolve(p grade.Probe) ([]attempt, error) {
 // speaks says whether a pod can reach an address, or name, for all that its own addresses say.
 func speaks(pod *corev1.Pod, host string) bool {
 	to, err := netip.ParseAddr(host)
-	return err != nil || !to.Is6() || slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool { return strings.Contains(ip.IP, ":") })
+	return err != nil || !to.Is6() || slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool {
+		return strings.Contains(ip.IP, ":")
+	})
 }
 
 func (t *topology) sources(s labs.Source) ([]source, error) {
@@ -196,7 +201,7 @@ func (t *topology) sources(s labs.Source) ([]source, error) {
 		}
 		return []source{{name: s.String(), node: n.Name}}, nil
 	}
-	return nil, fmt.Errorf("nothing can be sent from %s: it is outside the cluster", s)
+	return nil, fmt.Errorf("cannot probe from %s: it is outside the cluster", s)
 }
 
 // node finds a node by the lab's name for it, which on kind goes without the cluster's.
@@ -217,19 +222,20 @@ func (t *topology) node(name string) (*corev1.Node, error) {
 	return found, nil
 }
 
-func (t *topology) targets(to labs.Target) ([]attempt, error) {
-	p := probe.Probe{Port: to.Port, Protocol: strings.ToUpper(to.Protocol), HTTP: to.HTTP}
+func (t *topology) targets(to labs.Target) ([]connection, error) {
+	p := probe.Probe{Port: to.Port, Protocol: strings.ToUpper(to.Protocol), HTTP: (*probe.HTTP)(to.HTTP)}
 	if p.Protocol == "TCP" {
 		p.Protocol = ""
 	}
 	if strings.HasPrefix(p.Protocol, "ICMP") {
 		if p.Protocol = "ICMP"; to.ICMPType != nil && *to.ICMPType != 8 {
-			return nil, fmt.Errorf("ICMP type %d cannot be sent: the probe's tool knows echo requests (type 8)", *to.ICMPType)
+			return nil, fmt.Errorf("cannot send ICMP type %d: the probe's tool supports only echo requests (type 8)",
+				*to.ICMPType)
 		}
 	}
-	one := func(host string) []attempt {
+	one := func(host string) []connection {
 		p.Host = host
-		return []attempt{{to: p}}
+		return []connection{{to: p}}
 	}
 	switch {
 	case to.DNS != "":
@@ -254,7 +260,7 @@ func (t *topology) targets(to labs.Target) ([]attempt, error) {
 	return one(to.IP), nil
 }
 
-func (t *topology) externalTargets(to labs.Target, p probe.Probe) ([]attempt, error) {
+func (t *topology) externalTargets(to labs.Target, p probe.Probe) ([]connection, error) {
 	i := slices.IndexFunc(t.cfg.Lab.Externals, func(e labs.External) bool { return e.Name == to.External })
 	if i < 0 {
 		return nil, fmt.Errorf("the lab has no external %q", to.External)
@@ -277,32 +283,32 @@ func (t *topology) externalTargets(to labs.Target, p probe.Probe) ([]attempt, er
 			}
 		}
 		if len(addrs) == 0 {
-			return nil, fmt.Errorf("external %q has no address that is known here", ext.Name)
+			return nil, fmt.Errorf("external %q has no known address", ext.Name)
 		}
 		p.Host = addrs[0]
 		if t.learn && ext.Host != "" {
 			p.Learn = strings.TrimSuffix(ext.Host, ".") + "."
 		}
 	}
-	return []attempt{{to: p}}, nil
+	return []connection{{to: p}}, nil
 }
 
-func (t *topology) appTargets(to labs.Target, p probe.Probe) ([]attempt, error) {
+func (t *topology) appTargets(to labs.Target, p probe.Probe) ([]connection, error) {
 	a, err := t.app(to.App)
 	if err != nil {
 		return nil, err
 	}
 	if to.Via == labs.ViaIP {
-		out := make([]attempt, len(a.pods))
+		out := make([]connection, len(a.pods))
 		for i := range a.pods {
 			p.Host = a.pods[i].Status.PodIP
 			p.Echo = t.echoes(&a.pods[i], p.Protocol, p.Port)
-			out[i] = attempt{to: p, servers: servers(a.pods[i : i+1])}
+			out[i] = connection{to: p, servers: servers(a.pods[i : i+1])}
 		}
 		return out, nil
 	}
 	if a.service == nil {
-		return nil, fmt.Errorf("the app %q has no service in the cluster", a.Name)
+		return nil, fmt.Errorf("the cluster has no service for app %q", a.Name)
 	}
 	p.Host = a.service.Name + "." + a.Namespace + ".svc.cluster.local."
 	if to.Via == labs.ViaCluster {
@@ -323,7 +329,7 @@ func (t *topology) appTargets(to labs.Target, p probe.Probe) ([]attempt, error) 
 			}
 		}
 	}
-	return []attempt{{to: p, servers: servers(a.pods), behind: behind}}, nil
+	return []connection{{to: p, servers: servers(a.pods), behind: behind}}, nil
 }
 
 // named is the number of a pod's port; 0: it has none of the name.
@@ -350,7 +356,7 @@ func servers(pods []corev1.Pod) []string {
 func (t *topology) echoes(pod *corev1.Pod, protocol string, port int) bool {
 	containers := pod.Spec.Containers
 	if t.tampered {
-		containers = t.meant(pod)
+		containers = t.deployedContainers(pod)
 	}
 	for _, c := range containers {
 		words := append(slices.Clone(c.Command), c.Args...)
@@ -379,8 +385,8 @@ func (t *topology) echoes(pod *corev1.Pod, protocol string, port int) bool {
 	return false
 }
 
-// meant are the containers that the lab deployed for a pod with these labels.
-func (t *topology) meant(pod *corev1.Pod) []corev1.Container {
+// deployedContainers returns the containers that the lab deployed for a pod with these labels.
+func (t *topology) deployedContainers(pod *corev1.Pod) []corev1.Container {
 	for _, obj := range t.cfg.Instance.Deployed {
 		template, ok, _ := unstructured.NestedMap(obj.Object, "spec", "template")
 		if !ok || refOf(obj).Namespace != pod.Namespace {

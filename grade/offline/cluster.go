@@ -20,7 +20,7 @@ import (
 // namespaces and apps.
 func clusterObjects(lab *labs.Lab) ([]*manifest.Object, error) {
 	objs := nodes(lab)
-	for _, name := range []string{"default", "kube-node-lease", "kube-public", "kube-system"} {
+	for _, name := range labs.SystemNamespaces() {
 		objs = append(objs, namespace(name, nil))
 	}
 	for _, ns := range lab.Namespaces {
@@ -57,7 +57,7 @@ func clusterObjects(lab *labs.Lab) ([]*manifest.Object, error) {
 func nodes(lab *labs.Lab) []*manifest.Object {
 	const controlPlane, worker = "control-plane", "worker"
 	names := []string{controlPlane}
-	for i := range workers(lab) {
+	for i := range lab.Workers() {
 		name := worker
 		if i > 0 {
 			name += strconv.Itoa(i + 1) // as kind counts: worker, worker2, worker3
@@ -74,12 +74,11 @@ func nodes(lab *labs.Lab) []*manifest.Object {
 	}
 	for i := range lab.Tasks {
 		for j := range lab.Tasks[i].Objectives {
-			o := &lab.Tasks[i].Objectives[j]
-			for _, e := range o.Expect {
-				addNodes(add, e.From, e.To)
-			}
-			for _, m := range o.Matrices {
-				addNodes(add, m.From, m.To)
+			for _, c := range lab.Tasks[i].Objectives[j].Checks {
+				for _, p := range c.Connections() {
+					add(p.From.Node)
+					add(p.To.Node)
+				}
 			}
 		}
 	}
@@ -99,53 +98,15 @@ func nodes(lab *labs.Lab) []*manifest.Object {
 	return objs
 }
 
-func addNodes(add func(string), from []labs.Source, to []labs.Target) {
-	for _, s := range from {
-		add(s.Node)
-	}
-	for _, t := range to {
-		add(t.Node)
-	}
-}
-
-// workers is how many workers the lab's default cluster has; 1 where the lab does not say.
-func workers(lab *labs.Lab) int {
-	if len(lab.Clusters) == 0 {
-		return 1
-	}
-	for _, key := range []string{"workers", "nodes"} {
-		var n int
-		switch v := lab.Clusters[0].Settings[key].(type) {
-		case int:
-			n = v
-		case int64:
-			n = int(v)
-		case float64:
-			n = int(v)
-		default:
-			continue
-		}
-		return min(max(n, 0), 100)
-	}
-	return 1
-}
-
 // appObjects are the Deployment and the Service of an app block.
 func appObjects(app *labs.App, index int) []*manifest.Object {
-	replicas := int32(max(app.Replicas, 1))
+	replicas := int32(app.Replicas)
 	container := corev1.Container{Name: app.Name, Image: app.Image}
 	var ports []corev1.ServicePort
 	for _, p := range app.Ports {
-		target := p.TargetPort
-		if target == 0 {
-			target = p.Port
-		}
 		proto := corev1.Protocol(p.Protocol)
-		if proto == "" {
-			proto = corev1.ProtocolTCP
-		}
-		container.Ports = append(container.Ports, corev1.ContainerPort{Name: p.Name, ContainerPort: int32(target), Protocol: proto})
-		ports = append(ports, corev1.ServicePort{Name: p.Name, Port: int32(p.Port), TargetPort: intstr.FromInt(target), Protocol: proto})
+		container.Ports = append(container.Ports, corev1.ContainerPort{Name: p.Name, ContainerPort: int32(p.TargetPort), Protocol: proto})
+		ports = append(ports, corev1.ServicePort{Name: p.Name, Port: int32(p.Port), TargetPort: intstr.FromInt(p.TargetPort), Protocol: proto})
 	}
 	meta := metav1.ObjectMeta{Name: app.Name, Namespace: app.Namespace, Labels: app.Labels}
 	objs := []*manifest.Object{

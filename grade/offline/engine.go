@@ -12,14 +12,17 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
+
+// DefaultWork is how many steps of the rule model the checkpoints of a submission may take, all together and in equal parts: whether
+// one is judged must not depend on the others. 1,000 are enough for a checkpoint of the tutorial's solution.
+const DefaultWork = 12_000_000
 
 // How much is kept between checkpoints and submissions: enough for the objects of a few submissions at a
 // time and for the ways in which a class labels namespaces, so that memory stays flat however many are graded.
 const (
-	keptPolicies = 512
 	keptClusters = 64
 	keptSetups   = 16
 )
@@ -31,19 +34,15 @@ type Engine struct {
 	objects []*manifest.Object // the lab's cluster
 	base    *topology
 
-	policies   *lru.Cache[*manifest.Object, compiled]
+	work       int64 // of a checkpoint, in steps
+	policies   *compiledPolicies
 	topologies *lru.Cache[string, *topology]
-}
-
-// compiled is the outcome of compiling a policy object.
-type compiled struct {
-	policy   *policy.Policy
-	problems manifest.Problems
 }
 
 // New builds the lab's cluster. The error is the lab's: manifests that do not parse, or apps that cannot
 // stand together.
 func New(lab *labs.Lab, cfg policy.Config) (*Engine, error) {
+	cfg.HostFirewall = cfg.HostFirewall || lab.Cilium.HostFirewall()
 	objs, err := clusterObjects(lab)
 	if err != nil {
 		return nil, fmt.Errorf("lab %q: %w", lab.Name, err)
@@ -53,7 +52,7 @@ func New(lab *labs.Lab, cfg policy.Config) (*Engine, error) {
 		return nil, fmt.Errorf("lab %q: %w", lab.Name, err)
 	}
 	// The only error is a size that is not positive.
-	e.policies, _ = lru.New[*manifest.Object, compiled](keptPolicies)
+	e.policies, e.work = newCompiledPolicies(), DefaultWork/int64(max(1, len(lab.Tasks)))
 	e.topologies, _ = lru.New[string, *topology](keptSetups)
 	return e, nil
 }
@@ -66,9 +65,12 @@ func (e *Engine) Cluster() *policy.Cluster { return e.base.cluster }
 
 // Check compiles the policies among the objects and returns what the rule model does not take.
 func (e *Engine) Check(objs []*manifest.Object) manifest.Problems {
+	if problems := policy.CheckPatterns(objs); len(problems) > 0 {
+		return problems
+	}
 	var problems manifest.Problems
 	for _, o := range objs {
-		if grade.IsPolicy(o.Kind) {
+		if manifest.IsPolicy(o.Kind) {
 			problems = append(problems, e.compile(o).problems...)
 		}
 	}
@@ -77,27 +79,28 @@ func (e *Engine) Check(objs []*manifest.Object) manifest.Problems {
 
 // compile compiles a policy object, or finds it compiled: an object stays in force over many checkpoints.
 func (e *Engine) compile(o *manifest.Object) compiled {
-	if c, ok := e.policies.Get(o); ok {
+	if c, ok := e.policies.get(o); ok {
 		return c
 	}
 	var c compiled
 	c.policy, c.problems = policy.Compile(o, e.cfg)
-	e.policies.Add(o, c)
+	e.policies.add(o, c)
 	return c
 }
 
 // At puts the state in force. The error is manifest.Problems if the rule model does not take a policy.
-func (e *Engine) At(_ context.Context, state *grade.State) (grade.Prober, error) {
+func (e *Engine) At(_ context.Context, state *engine.State) (engine.Prober, error) {
 	return e.Prober(state)
 }
 
 // Prober is At with the type that also explains.
-func (e *Engine) Prober(state *grade.State) (*Prober, error) {
+func (e *Engine) Prober(state *engine.State) (*Prober, error) {
 	t, err := e.topology(state)
 	if err != nil {
 		return nil, err
 	}
 	policies := make([]*policy.Policy, 0, len(state.Policies))
+	byObject := make(map[*manifest.Object]*policy.Policy, len(state.Policies))
 	var problems manifest.Problems
 	for _, o := range state.Policies {
 		c := e.compile(o)
@@ -106,15 +109,46 @@ func (e *Engine) Prober(state *grade.State) (*Prober, error) {
 			continue
 		}
 		policies = append(policies, c.policy)
+		byObject[o] = c.policy
 	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	return &Prober{topology: t, engine: policy.New(t.labelled(state.NamespaceLabels), policies, t.names)}, nil
+	budget := policy.NewBudget(e.work)
+	model := policy.NewWithin(budget, t.labelled(state.NamespaceLabels), policies, t.names)
+	return &Prober{topology: t, engine: model, policies: byObject, budget: budget}, nil
+}
+
+// clusterSteps is what it costs to give the pods of a lab other identities.
+const clusterSteps = 2000
+
+// Changed judges the prober's state with one object changed. It shares with the prober what the change leaves as it is, so it
+// costs little; b counts it.
+func (p *Prober) Changed(b *policy.Budget, c engine.Change) (engine.Prober, error) {
+	changed := *p
+	changed.brief, changed.budget = true, b
+	if c.NamespaceLabels != nil {
+		b.Spend(clusterSteps)
+		changed.engine = p.engine.In(b, p.topology.labelled(c.NamespaceLabels))
+		return &changed, nil
+	}
+	old := p.policies[c.Object]
+	if old == nil {
+		return nil, fmt.Errorf("%s is not in force", c.Object.Ref())
+	}
+	var other *policy.Policy
+	if c.By != nil {
+		var problems manifest.Problems
+		if other, problems = old.Recompile(b, c.By); len(problems) > 0 {
+			return nil, problems
+		}
+	}
+	changed.engine = p.engine.Replace(b, old, other)
+	return &changed, nil
 }
 
 // topology is the lab's cluster with what the setup of its tasks made of it.
-func (e *Engine) topology(state *grade.State) (*topology, error) {
+func (e *Engine) topology(state *engine.State) (*topology, error) {
 	if len(state.Applied) == 0 && len(state.Deleted) == 0 {
 		return e.base, nil
 	}

@@ -10,11 +10,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/grade/offline"
+	"github.com/labctl/labctl/grade/submission"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -138,13 +140,17 @@ func load(t testing.TB, archive string) (*labs.Lab, *offline.Engine) {
 }
 
 // state is the checkpoint of a task with manifests in force.
-func state(t testing.TB, lab *labs.Lab, task int, manifests string) *grade.State {
+func state(t testing.TB, lab *labs.Lab, task int, manifests string) *engine.State {
 	t.Helper()
-	sub, err := grade.ReadSubmissionStream("policies.yaml", strings.NewReader(manifests), lab, manifest.Limits{})
+	rules, err := submission.NewRules(lab)
 	if err != nil {
 		t.Fatal(err)
 	}
-	states, err := grade.Checkpoints(lab, sub)
+	sub, err := rules.ReadStream("policies.yaml", strings.NewReader(manifests), manifest.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	states, err := rules.Checkpoints(sub)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,50 +198,50 @@ spec:
 		policies string
 		from     labs.Source
 		to       labs.Target
-		want     labs.Verdict // what is expected, to choose among replicas
-		found    labs.Verdict
+		want     verdict.Verdict // what is expected, to choose among replicas
+		found    verdict.Verdict
 	}{
-		{"a service by name", 0, "", app("client"), api, labs.Allowed, labs.Allowed},
-		{"a service by name, without DNS", 0, policyOn("{matchLabels: {app: client}}", denyEgress), app("client"), api, labs.Dropped, labs.DNSFailed},
-		{"by cluster address no name is needed", 0, policyOn("{matchLabels: {app: client}}", denyEgress), app("client"), labs.Target{App: "api", Port: 80, Via: labs.ViaCluster}, labs.DNSFailed, labs.Dropped},
-		{"by pod address neither", 0, policyOn("{matchLabels: {app: client}}", denyEgress), app("client"), labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, labs.DNSFailed, labs.Dropped},
-		{"a port where nothing listens", 0, "", app("client"), labs.Target{App: "api", Port: 81, Via: labs.ViaIP}, labs.Allowed, labs.Rejected},
-		{"which nobody sees while it is dropped", 0, policyOn("{matchLabels: {app: api}}", denyIngress), app("client"), labs.Target{App: "api", Port: 81, Via: labs.ViaIP}, labs.Allowed, labs.Dropped},
-		{"UDP", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{ports: [{protocol: UDP, port: 5353}]}]"), app("client"), labs.Target{App: "api", Port: 5353, Protocol: "UDP"}, labs.Allowed, labs.Allowed},
-		{"TCP beside it", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{ports: [{protocol: UDP, port: 5353}]}]"), app("client"), api, labs.Allowed, labs.Dropped},
-		{"a host by name", 0, "", app("client"), labs.Target{External: "site", Port: 443}, labs.Allowed, labs.Allowed},
-		{"a host by name, without DNS", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}]"), app("client"), labs.Target{External: "site", Port: 443}, labs.Allowed, labs.DNSFailed},
-		{"a host by address", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}]"), app("client"), labs.Target{External: "site", Port: 443, Via: labs.ViaIP}, labs.Allowed, labs.Allowed},
-		{"a host of two addresses, one of them closed", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 192.0.2.7/32}}]}, {ports: [{port: 53, protocol: UDP}]}]"), app("client"), labs.Target{External: "site", Port: 443}, labs.Allowed, labs.Dropped},
-		{"the same, if it must be closed", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 192.0.2.7/32}}]}, {ports: [{port: 53, protocol: UDP}]}]"), app("client"), labs.Target{External: "site", Port: 443}, labs.Dropped, labs.Allowed},
-		{"a range", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 198.51.100.0/24}}]}]"), app("client"), labs.Target{External: "lan", Port: 25}, labs.Allowed, labs.Allowed},
-		{"an address in a range", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 198.51.100.0/24, except: [198.51.100.9/32]}}]}]"), app("client"), labs.Target{External: "lan", IP: "198.51.100.9", Port: 25}, labs.Allowed, labs.Dropped},
-		{"an address", 0, "", app("client"), labs.Target{IP: "8.8.8.8", Port: 25}, labs.Allowed, labs.Allowed},
-		{"a look-up", 0, "", app("client"), labs.Target{DNS: "example.org"}, labs.Allowed, labs.Allowed},
-		{"a look-up that is dropped fails for its client", 0, policyOn("{}", denyEgress), app("client"), labs.Target{DNS: "example.org"}, labs.Allowed, labs.DNSFailed},
-		{"a look-up over TCP", 0, policyOn("{}", "egress: [{ports: [{port: 53, protocol: UDP}]}]"), app("client"), labs.Target{DNS: "example.org", Protocol: "TCP"}, labs.Allowed, labs.DNSFailed},
-		{"a look-up over TCP, where only that is open", 0, policyOn("{}", "egress: [{ports: [{port: 53, protocol: TCP}]}]"), app("client"), labs.Target{DNS: "example.org", Protocol: "TCP"}, labs.Allowed, labs.Allowed},
-		{"DNS over TCP resolves no name of a service", 0, policyOn("{}", "egress: [{ports: [{port: 53, protocol: TCP}]}]"), app("client"), api, labs.Allowed, labs.DNSFailed},
-		{"a look-up that a DNS rule lists", 0, lookUps, app("client"), labs.Target{DNS: "example.org"}, labs.Allowed, labs.Allowed},
-		{"a look-up that it does not", 0, lookUps, app("client"), labs.Target{DNS: "example.com"}, labs.Allowed, labs.DNSFailed},
-		{"from outside", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]"), labs.Source{External: "lan"}, labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, labs.Allowed, labs.Allowed},
-		{"from another outside", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]"), labs.Source{External: "site"}, labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, labs.Allowed, labs.Dropped},
-		{"from the control plane", 0, policyOn("{matchLabels: {app: api}}", denyIngress), labs.Source{Node: "control-plane"}, labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, labs.Allowed, labs.Dropped},
-		{"ping", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{ports: [{port: 8080}]}]"), app("client"), labs.Target{App: "api", Protocol: "ICMP", Via: labs.ViaIP}, labs.Allowed, labs.Dropped},
-		{"one of two backends is closed", 0, policyOn("{matchLabels: {version: v1}}", denyIngress), app("client"), labs.Target{App: "web", Port: 80}, labs.Allowed, labs.Dropped},
-		{"and the other is open", 0, policyOn("{matchLabels: {version: v1}}", denyIngress), app("client"), labs.Target{App: "web", Port: 80}, labs.Dropped, labs.Allowed},
-		{"an app of manifests is the workload of its name", 0, policyOn("{matchLabels: {version: v2}}", denyIngress), app("client"), labs.Target{App: "web", Port: 8080, Via: labs.ViaIP}, labs.Dropped, labs.Allowed},
-		{"its service by address", 0, policyOn("{matchLabels: {app: web}}", denyIngress), app("client"), labs.Target{App: "web", Port: 80, Via: labs.ViaCluster}, labs.Dropped, labs.Dropped},
-		{"a label of a namespace", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{namespaceSelector: {matchLabels: {team: other}}}]}]"), app("stranger"), api, labs.Allowed, labs.Allowed},
-		{"a label that the submission changes", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{namespaceSelector: {matchLabels: {team: other}}}]}]") + "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: other, labels: {team: mine}}\n", app("stranger"), api, labs.Allowed, labs.Dropped},
-		{"a request that is let through", 0, http, app("client"), labs.Target{App: "api", Port: 80, HTTP: &labs.HTTP{Path: "/public", Status: 200}}, labs.Allowed, labs.Allowed},
-		{"a request that is refused", 0, http, app("client"), labs.Target{App: "api", Port: 80, HTTP: &labs.HTTP{Path: "/private"}}, labs.Allowed, labs.AppError},
-		{"a refusal that is asked for", 0, http, app("client"), labs.Target{App: "api", Port: 80, HTTP: &labs.HTTP{Path: "/private", Status: 403}}, labs.Allowed, labs.Allowed},
-		{"a refusal that does not come", 0, http, app("client"), labs.Target{App: "api", Port: 80, HTTP: &labs.HTTP{Path: "/public", Status: 403}}, labs.Allowed, labs.AppError},
-		{"an app that setup changed", 1, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{podSelector: {matchLabels: {moved: 'yes'}}}]}]"), app("client"), api, labs.Allowed, labs.Allowed},
-		{"an app that setup removed", 1, "", app("client"), labs.Target{App: "gone", Port: 80, Via: labs.ViaIP}, labs.Allowed, labs.ProbeError},
-		{"an app that setup will remove", 0, "", app("client"), labs.Target{App: "gone", Port: 80, Via: labs.ViaIP}, labs.Allowed, labs.Allowed},
-		{"an app that does not exist", 0, "", app("nobody"), api, labs.Allowed, labs.ProbeError},
+		{"a service by name", 0, "", app("client"), api, verdict.Allowed, verdict.Allowed},
+		{"a service by name, without DNS", 0, policyOn("{matchLabels: {app: client}}", denyEgress), app("client"), api, verdict.Dropped, verdict.DNSFailed},
+		{"by cluster address no name is needed", 0, policyOn("{matchLabels: {app: client}}", denyEgress), app("client"), labs.Target{App: "api", Port: 80, Via: labs.ViaCluster}, verdict.DNSFailed, verdict.Dropped},
+		{"by pod address neither", 0, policyOn("{matchLabels: {app: client}}", denyEgress), app("client"), labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, verdict.DNSFailed, verdict.Dropped},
+		{"a port where nothing listens", 0, "", app("client"), labs.Target{App: "api", Port: 81, Via: labs.ViaIP}, verdict.Allowed, verdict.Rejected},
+		{"which nobody sees while it is dropped", 0, policyOn("{matchLabels: {app: api}}", denyIngress), app("client"), labs.Target{App: "api", Port: 81, Via: labs.ViaIP}, verdict.Allowed, verdict.Dropped},
+		{"UDP", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{ports: [{protocol: UDP, port: 5353}]}]"), app("client"), labs.Target{App: "api", Port: 5353, Protocol: "UDP"}, verdict.Allowed, verdict.Allowed},
+		{"TCP beside it", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{ports: [{protocol: UDP, port: 5353}]}]"), app("client"), api, verdict.Allowed, verdict.Dropped},
+		{"a host by name", 0, "", app("client"), labs.Target{External: "site", Port: 443}, verdict.Allowed, verdict.Allowed},
+		{"a host by name, without DNS", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}]"), app("client"), labs.Target{External: "site", Port: 443}, verdict.Allowed, verdict.DNSFailed},
+		{"a host by address", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}]"), app("client"), labs.Target{External: "site", Port: 443, Via: labs.ViaIP}, verdict.Allowed, verdict.Allowed},
+		{"a host of two addresses, one of them closed", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 192.0.2.7/32}}]}, {ports: [{port: 53, protocol: UDP}]}]"), app("client"), labs.Target{External: "site", Port: 443}, verdict.Allowed, verdict.Dropped},
+		{"the same, if it must be closed", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 192.0.2.7/32}}]}, {ports: [{port: 53, protocol: UDP}]}]"), app("client"), labs.Target{External: "site", Port: 443}, verdict.Dropped, verdict.Allowed},
+		{"a range", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 198.51.100.0/24}}]}]"), app("client"), labs.Target{External: "lan", Port: 25}, verdict.Allowed, verdict.Allowed},
+		{"an address in a range", 0, policyOn("{matchLabels: {app: client}}", "egress: [{to: [{ipBlock: {cidr: 198.51.100.0/24, except: [198.51.100.9/32]}}]}]"), app("client"), labs.Target{External: "lan", IP: "198.51.100.9", Port: 25}, verdict.Allowed, verdict.Dropped},
+		{"an address", 0, "", app("client"), labs.Target{IP: "8.8.8.8", Port: 25}, verdict.Allowed, verdict.Allowed},
+		{"a look-up", 0, "", app("client"), labs.Target{DNS: "example.org"}, verdict.Allowed, verdict.Allowed},
+		{"a look-up that is dropped fails for its client", 0, policyOn("{}", denyEgress), app("client"), labs.Target{DNS: "example.org"}, verdict.Allowed, verdict.DNSFailed},
+		{"a look-up over TCP", 0, policyOn("{}", "egress: [{ports: [{port: 53, protocol: UDP}]}]"), app("client"), labs.Target{DNS: "example.org", Protocol: "TCP"}, verdict.Allowed, verdict.DNSFailed},
+		{"a look-up over TCP, where only that is open", 0, policyOn("{}", "egress: [{ports: [{port: 53, protocol: TCP}]}]"), app("client"), labs.Target{DNS: "example.org", Protocol: "TCP"}, verdict.Allowed, verdict.Allowed},
+		{"DNS over TCP resolves no name of a service", 0, policyOn("{}", "egress: [{ports: [{port: 53, protocol: TCP}]}]"), app("client"), api, verdict.Allowed, verdict.DNSFailed},
+		{"a look-up that a DNS rule lists", 0, lookUps, app("client"), labs.Target{DNS: "example.org"}, verdict.Allowed, verdict.Allowed},
+		{"a look-up that it does not", 0, lookUps, app("client"), labs.Target{DNS: "example.com"}, verdict.Allowed, verdict.DNSFailed},
+		{"from outside", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]"), labs.Source{External: "lan"}, labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, verdict.Allowed, verdict.Allowed},
+		{"from another outside", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]"), labs.Source{External: "site"}, labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, verdict.Allowed, verdict.Dropped},
+		{"from the control plane", 0, policyOn("{matchLabels: {app: api}}", denyIngress), labs.Source{Node: "control-plane"}, labs.Target{App: "api", Port: 8080, Via: labs.ViaIP}, verdict.Allowed, verdict.Dropped},
+		{"ping", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{ports: [{port: 8080}]}]"), app("client"), labs.Target{App: "api", Protocol: "ICMP", Via: labs.ViaIP}, verdict.Allowed, verdict.Dropped},
+		{"one of two backends is closed", 0, policyOn("{matchLabels: {version: v1}}", denyIngress), app("client"), labs.Target{App: "web", Port: 80}, verdict.Allowed, verdict.Dropped},
+		{"and the other is open", 0, policyOn("{matchLabels: {version: v1}}", denyIngress), app("client"), labs.Target{App: "web", Port: 80}, verdict.Dropped, verdict.Allowed},
+		{"an app of manifests is the workload of its name", 0, policyOn("{matchLabels: {version: v2}}", denyIngress), app("client"), labs.Target{App: "web", Port: 8080, Via: labs.ViaIP}, verdict.Dropped, verdict.Allowed},
+		{"its service by address", 0, policyOn("{matchLabels: {app: web}}", denyIngress), app("client"), labs.Target{App: "web", Port: 80, Via: labs.ViaCluster}, verdict.Dropped, verdict.Dropped},
+		{"a label of a namespace", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{namespaceSelector: {matchLabels: {team: other}}}]}]"), app("stranger"), api, verdict.Allowed, verdict.Allowed},
+		{"a label that the submission changes", 0, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{namespaceSelector: {matchLabels: {team: other}}}]}]") + "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: other, labels: {team: mine}}\n", app("stranger"), api, verdict.Allowed, verdict.Dropped},
+		{"a request that is let through", 0, http, app("client"), labs.Target{App: "api", Port: 80, HTTP: &labs.HTTP{Path: "/public", Status: 200}}, verdict.Allowed, verdict.Allowed},
+		{"a request that is refused", 0, http, app("client"), labs.Target{App: "api", Port: 80, HTTP: &labs.HTTP{Path: "/private"}}, verdict.Allowed, verdict.AppError},
+		{"a refusal that is asked for", 0, http, app("client"), labs.Target{App: "api", Port: 80, HTTP: &labs.HTTP{Path: "/private", Status: 403}}, verdict.Allowed, verdict.Allowed},
+		{"a refusal that does not come", 0, http, app("client"), labs.Target{App: "api", Port: 80, HTTP: &labs.HTTP{Path: "/public", Status: 403}}, verdict.Allowed, verdict.AppError},
+		{"an app that setup changed", 1, policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{podSelector: {matchLabels: {moved: 'yes'}}}]}]"), app("client"), api, verdict.Allowed, verdict.Allowed},
+		{"an app that setup removed", 1, "", app("client"), labs.Target{App: "gone", Port: 80, Via: labs.ViaIP}, verdict.Allowed, verdict.ProbeError},
+		{"an app that setup will remove", 0, "", app("client"), labs.Target{App: "gone", Port: 80, Via: labs.ViaIP}, verdict.Allowed, verdict.Allowed},
+		{"an app that does not exist", 0, "", app("nobody"), api, verdict.Allowed, verdict.ProbeError},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -243,17 +249,17 @@ spec:
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := prober.Probe(t.Context(), []grade.Probe{{From: c.from, To: c.to, Want: c.want}})
+			out, err := prober.Probe(t.Context(), []engine.Probe{{From: c.from, To: c.to, Want: c.want}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if out[0].Verdict != c.found {
 				t.Errorf("found %s (%s), want %s\n%v", out[0].Verdict, out[0].Error, c.found, out[0].Detail)
 			}
-			if (out[0].Error != "") != (c.found == labs.ProbeError) {
+			if (out[0].Error != "") != (c.found == verdict.ProbeError) {
 				t.Errorf("error %q", out[0].Error)
 			}
-			if missed := c.found != labs.ProbeError && !c.found.Meets(c.want); missed != (out[0].Detail != nil) {
+			if missed := c.found != verdict.ProbeError && !c.found.Meets(c.want); missed != (out[0].Detail != nil) {
 				t.Errorf("an account of what is missed, and only of that: %v", out[0].Detail)
 			}
 		})
@@ -267,7 +273,7 @@ func TestExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := prober.Explain(t.Context(), []grade.Probe{
+	out, err := prober.Explain(t.Context(), []engine.Probe{
 		{From: labs.Source{App: "client"}, To: labs.Target{App: "api", Port: 80}},
 		{From: labs.Source{App: "client"}, To: labs.Target{App: "gone", Port: 80}},
 	})
@@ -277,7 +283,7 @@ func TestExplain(t *testing.T) {
 	if d := out[0].Detail; d == nil || d.Ingress == nil || len(d.Ingress.Isolating) != 1 || d.Ingress.Isolating[0].File != "policies.yaml" {
 		t.Errorf("what is dropped is accounted for with its file: %+v", d)
 	}
-	if d := out[1].Detail; d == nil || d.Verdict != policy.Allowed {
+	if d := out[1].Detail; d == nil || d.Verdict != verdict.Allowed {
 		t.Errorf("what is allowed is accounted for, too: %+v", d)
 	}
 }
@@ -310,13 +316,83 @@ func TestProve(t *testing.T) {
 		if (out == nil) != c.holds {
 			t.Errorf("%s: %+v, want it to hold: %v", c.name, out, c.holds)
 		}
-		if out != nil && (out.Detail == nil || out.Verdict != labs.Allowed) {
+		if out != nil && (out.Detail == nil || out.Verdict != verdict.Allowed) {
 			t.Errorf("%s: a counterexample says what connects: %+v", c.name, out)
 		}
 	}
 	prober, _ := eng.At(t.Context(), state(t, lab, 0, ""))
 	if _, err := prober.Prove(t.Context(), labs.Invariant{To: []string{"nobody"}}); err == nil {
 		t.Error("an invariant of an app that does not exist must be an error")
+	}
+}
+
+// bare is a lab with a pod without labels, which its app names otherwise, and with policies for nodes.
+const bare = `
+-- lab.hcl --
+lab "bare" {}
+app "tool" {
+  manifests = ["tool.yaml"]
+}
+app "api" {
+  port "http" { port = 80 }
+}
+submission {
+  kinds  = ["CiliumClusterwideNetworkPolicy"]
+  layout = "flat"
+}
+task "first" {
+  objective "x" {
+    points = 1
+    expect "allowed" {
+      from = app.tool
+      to   = app.api.port.http
+    }
+  }
+}
+-- tool.yaml --
+apiVersion: v1
+kind: Pod
+metadata: {name: bare-pod}
+spec: {containers: [{name: c, image: x}]}
+`
+
+const nodePolicy = `apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: nodes}
+spec:
+  nodeSelector: {}
+  ingress: [{fromEntities: [cluster]}]
+`
+
+// A pod that has no labels is its app's all the same, and a policy for nodes is said to have no effect unless the
+// lab's Cilium has its host firewall on.
+func TestPodWithoutLabelsAndPolicyForNodes(t *testing.T) {
+	t.Parallel()
+	for _, firewall := range []bool{false, true} {
+		text := bare
+		if firewall {
+			text = strings.Replace(bare, "-- tool.yaml --", "cilium {\n  values = { hostFirewall = { enabled = true } }\n}\n-- tool.yaml --", 1)
+		}
+		lab, eng := load(t, text)
+		grader, err := grade.NewGrader(lab)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub, err := grader.Rules.ReadStream("policies.yaml", strings.NewReader(nodePolicy), manifest.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := grader.Grade(t.Context(), sub, eng, grade.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.Score.Points != 1 {
+			t.Errorf("%v points: the pod without labels is not found", report.Score.Points)
+		}
+		found := len(report.Findings) == 1 && report.Findings[0].ID == "node-policy" && report.Findings[0].Line == 1
+		if found == firewall || firewall && len(report.Findings) > 0 {
+			t.Errorf("host firewall %v: findings %+v", firewall, report.Findings)
+		}
 	}
 }
 
@@ -335,12 +411,16 @@ spec:
     - toGroups: [{aws: {securityGroupsIds: [sg-1]}}]
 `)}
 	}
-	sub, err := grade.ReadSubmissionFS(files, ".", lab, manifest.Limits{})
+	grader, err := grade.NewGrader(lab)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = grade.Grade(t.Context(), lab, sub, eng, grade.Options{})
-	refused := (*grade.Refused)(nil)
+	sub, err := grader.Rules.ReadFS(files, ".", manifest.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = grader.Grade(t.Context(), sub, eng, grade.Options{})
+	refused := (*engine.Refused)(nil)
 	if !errors.As(err, &refused) || len(refused.Problems) != 2 {
 		t.Fatalf("error %v, want a refusal of both policies", err)
 	}
@@ -349,7 +429,7 @@ spec:
 			t.Errorf("a problem without its place: %v", p)
 		}
 	}
-	if _, err := eng.At(t.Context(), &grade.State{Policies: sub.Steps[0].Apply}); !errors.As(err, new(manifest.Problems)) {
+	if _, err := eng.At(t.Context(), &engine.State{Policies: sub.Steps[0].Apply}); !errors.As(err, new(manifest.Problems)) {
 		t.Errorf("At: error %v", err)
 	}
 }
@@ -370,7 +450,7 @@ func TestConcurrentUse(t *testing.T) {
 				"second/p.yaml":  {Data: []byte(policyOn("{matchLabels: {app: api}}", "ingress: [{from: [{namespaceSelector: {matchLabels: {team: mine}}}]}]"))},
 				"second/ns.yaml": {Data: []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: other, labels: {team: mine}}\n")},
 			}
-			sub, err := g.ReadSubmissionFS(files, ".", manifest.Limits{})
+			sub, err := g.Rules.ReadFS(files, ".", manifest.Limits{})
 			if err != nil {
 				t.Error(err)
 				return

@@ -2,11 +2,15 @@ package offline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/labctl/labctl/cilium/policy"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -14,55 +18,69 @@ import (
 type Prober struct {
 	topology *topology
 	engine   *policy.Engine
+	policies map[*manifest.Object]*policy.Policy // in force
+	budget   *policy.Budget
+	brief    bool // accounts for nothing
 }
 
 // Engine is the rule model with the checkpoint's policies in force, for connections that no app of the lab
 // makes.
 func (p *Prober) Engine() *policy.Engine { return p.engine }
 
+// Budget counts the work of all that the prober is asked.
+func (p *Prober) Budget() *policy.Budget { return p.budget }
+
 // Resolve returns the connections that stand behind a probe, one for each pair of replicas.
-func (p *Prober) Resolve(probe grade.Probe) ([]policy.Probe, error) { return p.topology.resolve(probe) }
+func (p *Prober) Resolve(probe engine.Probe) ([]policy.Probe, error) {
+	return p.topology.resolve(probe)
+}
 
 // Probe judges the probes, and accounts for those that do not meet what they want.
-func (p *Prober) Probe(ctx context.Context, probes []grade.Probe) ([]grade.Outcome, error) {
+func (p *Prober) Probe(ctx context.Context, probes []engine.Probe) ([]engine.Observation, error) {
 	return p.each(ctx, probes, false)
 }
 
 // Explain judges the probes and accounts for every verdict.
-func (p *Prober) Explain(ctx context.Context, probes []grade.Probe) ([]grade.Outcome, error) {
+func (p *Prober) Explain(ctx context.Context, probes []engine.Probe) ([]engine.Observation, error) {
 	return p.each(ctx, probes, true)
 }
 
-func (p *Prober) each(ctx context.Context, probes []grade.Probe, explain bool) ([]grade.Outcome, error) {
-	outcomes := make([]grade.Outcome, len(probes))
+// Notes are none: nothing is sent.
+func (p *Prober) Notes() engine.Notes { return engine.Notes{} }
+
+func (p *Prober) each(ctx context.Context, probes []engine.Probe, explain bool) ([]engine.Observation, error) {
+	outcomes := make([]engine.Observation, len(probes))
 	for i := range probes {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		p.judge(&probes[i], &outcomes[i], explain)
+		if err := p.judge(&probes[i], &outcomes[i], explain); err != nil {
+			return nil, err
+		}
 	}
 	return outcomes, nil
 }
 
-// judge finds the outcome of one probe: of its connections, the first that does not meet what is wanted.
-func (p *Prober) judge(probe *grade.Probe, out *grade.Outcome, explain bool) {
+// judge finds the outcome of one probe: of its connections, the first that does not meet what is wanted. The error is a
+// *policy.BudgetError.
+func (p *Prober) judge(probe *engine.Probe, out *engine.Observation, explain bool) error {
 	out.Probe = *probe
 	connections, err := p.topology.resolve(*probe)
 	if err == nil && len(connections) == 0 {
 		err = fmt.Errorf("there is nothing to probe")
 	}
 	if err != nil {
-		out.Verdict, out.Error = labs.ProbeError, err.Error()
-		return
+		out.Verdict, out.Error = verdict.ProbeError, err.Error()
+		return nil
 	}
 	listens := p.topology.listens(probe.To)
 	chosen := 0
-	var all []labs.Verdict
+	var all []verdict.Verdict
 	for i, c := range connections {
 		v, err := p.verdict(c, probe, listens)
 		if err != nil {
-			out.Verdict, out.Error = labs.ProbeError, err.Error()
-			return
+			out.Verdict, out.Error = verdict.ProbeError, err.Error()
+			return tooMuch(err)
 		}
 		switch {
 		case i == 0:
@@ -77,64 +95,73 @@ func (p *Prober) judge(probe *grade.Probe, out *grade.Outcome, explain bool) {
 	if len(all) > 1 {
 		out.Verdicts = all
 	}
-	if !explain && !misses(out.Verdict, probe.Want) {
-		return
+	if p.brief || !explain && !misses(out.Verdict, probe.Want) {
+		return nil
 	}
 	detail, err := p.engine.Explain(connections[chosen])
 	if err != nil {
-		return // judged a moment ago; without an account the verdict stands all the same
+		return tooMuch(err) // judged before; without an account the verdict stands all the same
 	}
 	out.Detail = &detail
-	if out.Verdict == labs.Rejected && detail.Verdict == policy.Allowed {
-		detail.Verdict = policy.Rejected
+	if out.Verdict == verdict.Rejected && detail.Verdict == verdict.Allowed {
+		detail.Verdict = verdict.Rejected
 		detail.Reason = fmt.Sprintf("policies allow it, but nothing listens on port %d of %s", probe.To.Port, probe.To.App)
 	}
+	return nil
+}
+
+// tooMuch returns the error if it is that of the work budget, which concerns all probes.
+func tooMuch(err error) error {
+	if over := (*policy.BudgetError)(nil); errors.As(err, &over) {
+		return over
+	}
+	return nil
 }
 
 // misses reports whether a verdict is not the one wanted. A probe that wants none cannot be missed.
-func misses(v, want labs.Verdict) bool { return want != "" && !v.Meets(want) }
+func misses(v, want verdict.Verdict) bool { return want != "" && !v.Meets(want) }
 
 // verdict judges one connection as the client sees it.
-func (p *Prober) verdict(c policy.Probe, probe *grade.Probe, listens bool) (labs.Verdict, error) {
-	r, err := p.engine.Judge(c)
+func (p *Prober) verdict(c policy.Probe, probe *engine.Probe, listens bool) (verdict.Verdict, error) {
+	r, err := p.engine.Evaluate(c)
 	if err != nil {
 		return "", err
 	}
 	// Of several backends the engine gives the worst; a connection that must not work must not work to any.
 	for i := range r.Backends {
-		if v := p.seen(&r.Backends[i], &probe.To, listens); misses(v, probe.Want) {
+		if v := p.clientVerdict(&r.Backends[i], &probe.To, listens); misses(v, probe.Want) {
 			return v, nil
 		}
 	}
-	return p.seen(&r, &probe.To, listens), nil
+	return p.clientVerdict(&r, &probe.To, listens), nil
 }
 
-// seen is the verdict that the client of a probe reports.
-func (p *Prober) seen(r *policy.Result, to *labs.Target, listens bool) labs.Verdict {
+// clientVerdict is the verdict that the client of a probe reports.
+func (p *Prober) clientVerdict(r *policy.Result, to *labs.Target, listens bool) verdict.Verdict {
 	switch {
-	case to.DNS != "" && r.Verdict != policy.Allowed:
+	case to.DNS != "" && r.Verdict != verdict.Allowed:
 		// The client waits for an answer to its query, whatever became of the packet.
-		return labs.DNSFailed
-	case r.Verdict == policy.Allowed && !listens:
-		return labs.Rejected
-	case to.HTTP == nil || to.HTTP.Status == 0 || to.HTTP.Status == 200:
-		return labs.Verdict(r.Verdict)
+		return verdict.DNSFailed
+	case r.Verdict == verdict.Allowed && !listens:
+		return verdict.Rejected
+	case to.HTTP == nil || to.HTTP.Status == http.StatusOK:
+		return r.Verdict
 	}
 	// Another answer than 200 is asked for: the proxy gives 403 to what it refuses, the app 200 to the rest.
 	switch r.Verdict {
-	case policy.AppError:
+	case verdict.AppError:
 		if to.HTTP.Status == 403 {
-			return labs.Allowed
+			return verdict.Allowed
 		}
-	case policy.Allowed:
-		return labs.AppError
+	case verdict.Allowed:
+		return verdict.AppError
 	}
-	return labs.Verdict(r.Verdict)
+	return r.Verdict
 }
 
 // Prove looks for a connection that breaks the invariant, over every peer and port that the policies in
 // force could tell apart.
-func (p *Prober) Prove(_ context.Context, inv labs.Invariant) (*grade.Outcome, error) {
+func (p *Prober) Prove(_ context.Context, inv labs.Invariant) (*engine.Observation, error) {
 	except, err := p.pods(inv.ExceptApps)
 	if err != nil {
 		return nil, err
@@ -164,7 +191,7 @@ func (p *Prober) Prove(_ context.Context, inv labs.Invariant) (*grade.Outcome, e
 			return nil, err
 		}
 		if r != nil {
-			return &grade.Outcome{Verdict: labs.Verdict(r.Verdict), Detail: r}, nil
+			return &engine.Observation{Verdict: r.Verdict, Detail: r}, nil
 		}
 	}
 	return nil, nil

@@ -6,6 +6,7 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/gradetest"
+	"github.com/labctl/labctl/grade/labtest"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -16,7 +17,7 @@ func TestShippedLabs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			lab := gradetest.Open(t, name)
-			r, err := grade.TestLab(t.Context(), lab.Lab, lab.Engine)
+			r, err := labtest.Test(t.Context(), lab.Lab, lab.Engine)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -36,7 +37,7 @@ func TestShippedLabs(t *testing.T) {
 			for _, s := range m.Survivors {
 				t.Errorf("survives: %s (%s:%d): at %s, %s to %s is %s instead of %s", s.Message, s.File, s.Line, s.Flow.Task, s.Flow.From, s.Flow.To, s.Flow.After, s.Flow.Before)
 			}
-			diags, err := grade.Lint(t.Context(), lab.Lab, lab.Engine)
+			diags, err := labtest.Lint(t.Context(), lab.Lab, lab.Engine)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +54,7 @@ func BenchmarkGradeTutorial(b *testing.B) {
 	dir := solution(b, lab.Lab)
 	b.ReportAllocs()
 	for b.Loop() {
-		sub, err := lab.Grader.ReadSubmissionFS(lab.FS, dir, manifest.Limits{})
+		sub, err := lab.Grader.Rules.ReadFS(lab.FS, dir, manifest.Limits{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,20 +1,19 @@
 package offline
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
-
 	lru "github.com/hashicorp/golang-lru/v2"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -30,7 +29,7 @@ type topology struct {
 	// clusters are copies of cluster with other labels on namespaces, by those labels.
 	clusters *lru.Cache[string, *policy.Cluster]
 	// resolved are the connections behind the probes that were asked; a lab asks the same ones again and again.
-	resolved sync.Map // grade.Probe → []policy.Probe
+	resolved sync.Map // engine.Probe → []policy.Probe
 }
 
 // app is an app of the lab as it stands in the cluster.
@@ -68,7 +67,7 @@ func newTopology(lab *labs.Lab, objs []*manifest.Object, cfg policy.Config) (*to
 		ext := &lab.Externals[i]
 		t.externals[ext.Name] = ext
 		if ext.Host != "" {
-			t.names[ext.Host] = addresses(ext, i)
+			t.names[ext.Host] = ext.Addrs
 		}
 	}
 	return t, nil
@@ -79,6 +78,9 @@ func newTopology(lab *labs.Lab, objs []*manifest.Object, cfg policy.Config) (*to
 func (a *app) owns(p *policy.PodInfo) bool {
 	if p.Namespace != a.Namespace {
 		return false
+	}
+	if cmp.Or(p.Workload, "Pod/"+p.Name) == a.Workload {
+		return true
 	}
 	_, workload, _ := strings.Cut(p.Workload, "/")
 	if workload == a.Name || (workload == "" && p.Name == a.Name) {
@@ -95,15 +97,6 @@ func clusterIP(objs []*manifest.Object, app *labs.App) string {
 		}
 	}
 	return ""
-}
-
-// addresses are those that an external's name resolves to; a host without any gets one of those that are
-// reserved for documentation (RFC 5737).
-func addresses(ext *labs.External, index int) []string {
-	if len(ext.Addrs) > 0 {
-		return ext.Addrs
-	}
-	return []string{fmt.Sprintf("203.0.113.%d", 10+index%200)}
 }
 
 // labelled returns the cluster with labels added to namespaces.
@@ -128,7 +121,7 @@ func (t *topology) labelled(labels map[string]map[string]string) *policy.Cluster
 
 // resolve returns the connections behind a probe: one for each pod of the source, and with targets
 // addressed by pod for each pod of the target.
-func (t *topology) resolve(p grade.Probe) ([]policy.Probe, error) {
+func (t *topology) resolve(p engine.Probe) ([]policy.Probe, error) {
 	p.Want = "" // the connections do not depend on it
 	if v, ok := t.resolved.Load(p); ok {
 		return v.([]policy.Probe), nil
@@ -169,7 +162,7 @@ func (t *topology) sources(s labs.Source) ([]string, error) {
 		if ext == nil {
 			return nil, fmt.Errorf("the lab has no external %q", s.External)
 		}
-		return []string{"ip:" + t.address(ext)}, nil
+		return []string{"ip:" + ext.Addrs[0]}, nil
 	}
 	return []string{"node:" + s.Node}, nil
 }
@@ -183,24 +176,6 @@ func (t *topology) app(name string) (*app, error) {
 		return nil, fmt.Errorf("the app %q has no pod at this checkpoint", name)
 	}
 	return a, nil
-}
-
-// address is an address of an external: one its name resolves to, or one in its range.
-func (t *topology) address(ext *labs.External) string {
-	if ext.Host != "" {
-		return t.names[ext.Host][0]
-	}
-	if len(ext.Addrs) > 0 {
-		return ext.Addrs[0]
-	}
-	prefix, err := netip.ParsePrefix(ext.CIDR)
-	if err != nil {
-		return ext.CIDR
-	}
-	if next := prefix.Masked().Addr().Next(); prefix.Contains(next) {
-		return next.String()
-	}
-	return prefix.Addr().String()
 }
 
 // targets returns what a target is to the rule model, without the source.
@@ -237,7 +212,7 @@ func (t *topology) targets(to labs.Target) ([]policy.Probe, error) {
 				p.HTTP.Host = ext.Host
 			}
 		default:
-			p.To = "ip:" + t.address(ext)
+			p.To = "ip:" + ext.Addrs[0]
 		}
 	case to.Node != "":
 		p.To = "node:" + to.Node
@@ -287,18 +262,6 @@ func (t *topology) listens(to labs.Target) bool {
 	if a == nil || len(a.Manifests) > 0 {
 		return true
 	}
-	proto := strings.ToUpper(to.Protocol)
-	if proto == "" {
-		proto = "TCP"
-	}
-	return slices.ContainsFunc(a.Ports, func(p labs.Port) bool {
-		target, protocol := p.TargetPort, p.Protocol
-		if target == 0 {
-			target = p.Port
-		}
-		if protocol == "" {
-			protocol = "TCP"
-		}
-		return target == to.Port && protocol == proto
-	})
+	proto := cmp.Or(strings.ToUpper(to.Protocol), "TCP")
+	return slices.ContainsFunc(a.Ports, func(p labs.Port) bool { return p.TargetPort == to.Port && p.Protocol == proto })
 }

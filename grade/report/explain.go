@@ -3,11 +3,12 @@ package report
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/flow"
-	"github.com/labctl/labctl/labs"
 )
 
 // Explanation writes the path to a verdict: the look-up, both directions, and what would change it.
@@ -42,7 +43,7 @@ func Explanation(w io.Writer, e *flow.Explanation, style Style) error {
 	for _, f := range e.Flips {
 		p.line("  - ", flip(f)+": "+p.verdict(f.Verdict))
 	}
-	if len(e.Needs) == 0 && len(e.Flips) == 0 {
+	if len(e.Needs) == 0 && len(e.Flips) == 0 && e.Policies > 0 {
 		p.blank()
 		p.line("", "Taking away any one policy changes nothing.")
 	}
@@ -53,7 +54,7 @@ func Explanation(w io.Writer, e *flow.Explanation, style Style) error {
 // result writes what happened on the way, step by step.
 func (p *page) result(r *policy.Result) {
 	if r.DNS != nil {
-		p.line("", p.verdictMark(labs.Verdict(r.DNS.Verdict))+" look-up of the name")
+		p.line("", p.verdictMark(r.DNS.Verdict)+" look-up of the name")
 		for _, text := range grade.Account(r.DNS) {
 			p.line("    ", text)
 		}
@@ -61,11 +62,15 @@ func (p *page) result(r *policy.Result) {
 	if r.Reason != "" {
 		p.line("", r.Reason)
 	}
-	p.side("egress", r.Egress, func(s *policy.Side) *policy.Result { return &policy.Result{Verdict: s.Verdict, Egress: s} })
-	p.side("ingress", r.Ingress, func(s *policy.Side) *policy.Result { return &policy.Result{Verdict: s.Verdict, Ingress: s} })
+	p.side("egress", r.Egress, func(s *policy.Side) *policy.Result {
+		return &policy.Result{Verdict: s.Verdict, Egress: s}
+	})
+	p.side("ingress", r.Ingress, func(s *policy.Side) *policy.Result {
+		return &policy.Result{Verdict: s.Verdict, Ingress: s}
+	})
 	for i := range r.Backends {
 		b := &r.Backends[i]
-		p.line("", fmt.Sprintf("%s %s: %s", p.verdictMark(labs.Verdict(b.Verdict)), b.To, b.Verdict))
+		p.line("", fmt.Sprintf("%s %s: %s", p.verdictMark(b.Verdict), b.To, b.Verdict))
 		if r.Egress == nil && r.Ingress == nil {
 			for _, text := range grade.Account(b) {
 				p.line("    ", text)
@@ -78,7 +83,7 @@ func (p *page) side(direction string, s *policy.Side, alone func(*policy.Side) *
 	if s == nil {
 		return
 	}
-	p.line("", p.verdictMark(labs.Verdict(s.Verdict))+" "+direction+" "+p.dim(s.Endpoint))
+	p.line("", p.verdictMark(s.Verdict)+" "+direction+" "+p.dim(s.Endpoint))
 	for _, text := range grade.Account(alone(s)) {
 		p.line("    ", text)
 	}
@@ -93,7 +98,15 @@ func need(n flow.Need) string {
 	if n.Direction == "ingress" {
 		preposition = "from"
 	}
-	return fmt.Sprintf("a policy that allows %s: %s of %s %s %s", port, n.Direction, n.Endpoint, preposition, n.Peer)
+	what := "a policy that allows " + port
+	if n.Request != "" {
+		what = "a rule that lets " + n.Request + " through"
+	}
+	peer := n.Peer
+	if entity, ok := strings.CutPrefix(peer, "entity:"); ok {
+		peer = "the entity " + entity + ", which no rule selects by labels"
+	}
+	return fmt.Sprintf("%s: %s of %s %s %s", what, n.Direction, n.Endpoint, preposition, peer)
 }
 
 func flip(f flow.Flip) string {
@@ -107,15 +120,15 @@ func flip(f flow.Flip) string {
 	return text
 }
 
-func (p *page) verdict(v labs.Verdict) string {
-	if v == labs.Allowed {
+func (p *page) verdict(v verdict.Verdict) string {
+	if v == verdict.Allowed {
 		return p.green(word(v))
 	}
 	return p.red(word(v))
 }
 
-func (p *page) verdictMark(v labs.Verdict) string {
-	if v == labs.Allowed {
+func (p *page) verdictMark(v verdict.Verdict) string {
+	if v == verdict.Allowed {
 		return p.green("✓")
 	}
 	return p.red("✗")

@@ -10,19 +10,19 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade/flow"
-	"github.com/labctl/labctl/labs"
 )
 
 func sampleTable() *flow.Table {
 	return &flow.Table{
 		Task: "frontend", Title: `Let the "frontend" in & nobody else`,
 		Cells: []flow.Cell{
-			{From: "frontend", To: "backend:8080", Verdict: labs.Allowed},
-			{From: "frontend", To: "external internet:443", Verdict: labs.DNSFailed},
-			{From: "monitoring", To: "backend:8080", Verdict: labs.Dropped},
-			{From: "monitoring", To: "external internet:443", Verdict: labs.Allowed},
-			{From: "external internet", To: "backend:8080", Verdict: labs.Rejected},
+			{From: "frontend", To: "backend:8080", Verdict: verdict.Allowed},
+			{From: "frontend", To: "external internet:443", Verdict: verdict.DNSFailed},
+			{From: "monitoring", To: "backend:8080", Verdict: verdict.Dropped},
+			{From: "monitoring", To: "external internet:443", Verdict: verdict.Allowed},
+			{From: "external internet", To: "backend:8080", Verdict: verdict.Rejected},
 		},
 	}
 }
@@ -106,31 +106,31 @@ func TestExplanation(t *testing.T) {
 	deny := manifest.Ref{Kind: "NetworkPolicy", Namespace: "default", Name: "deny"}
 	for name, e := range map[string]*flow.Explanation{
 		"dropped": {
-			Task: "frontend", From: "frontend", To: "backend:8080", Verdict: labs.Dropped,
+			Task: "frontend", From: "frontend", To: "backend:8080", Verdict: verdict.Dropped,
 			Detail: &policy.Result{
-				Probe: policy.Probe{From: "default/frontend", To: "svc:default/backend", Port: 8080}, Verdict: policy.Dropped,
-				Egress: &policy.Side{Verdict: policy.Allowed, Endpoint: "default/frontend", Decision: policy.ByDefault},
+				Probe: policy.Probe{From: "default/frontend", To: "svc:default/backend", Port: 8080}, Verdict: verdict.Dropped,
+				Egress: &policy.Side{Verdict: verdict.Allowed, Endpoint: "default/frontend", Decision: policy.ByDefault},
 				Ingress: &policy.Side{
-					Verdict: policy.Dropped, Endpoint: "default/backend", Decision: policy.ByDefaultDeny,
+					Verdict: verdict.Dropped, Endpoint: "default/backend", Decision: policy.ByDefaultDeny,
 					Isolating: []policy.RuleRef{{Policy: deny, File: "deny.yaml", Line: 3}},
 				},
 			},
 			Needs: []flow.Need{{Direction: "ingress", Endpoint: "default/backend", Peer: "default/frontend", Port: 8080, Protocol: "TCP"}},
-			Flips: []flow.Flip{{Without: &deny, File: "deny.yaml", Line: 3, Verdict: labs.Allowed}},
+			Flips: []flow.Flip{{Without: &deny, File: "deny.yaml", Line: 3, Verdict: verdict.Allowed}},
 		},
 		"dns": {
-			From: "frontend", To: "backend:8080", Verdict: labs.DNSFailed,
+			From: "frontend", To: "backend:8080", Verdict: verdict.DNSFailed,
 			Detail: &policy.Result{
-				Verdict: policy.DNSFailed,
+				Verdict: verdict.DNSFailed,
 				DNS: &policy.Result{
-					Probe: policy.Probe{From: "default/frontend", To: "svc:kube-system/kube-dns", Port: 53, Protocol: "UDP"}, Verdict: policy.Dropped,
-					Egress: &policy.Side{Verdict: policy.Dropped, Endpoint: "default/frontend", Decision: policy.ByDefaultDeny, Isolating: []policy.RuleRef{{Policy: deny}}},
+					Probe: policy.Probe{From: "default/frontend", To: "svc:kube-system/kube-dns", Port: 53, Protocol: "UDP"}, Verdict: verdict.Dropped,
+					Egress: &policy.Side{Verdict: verdict.Dropped, Endpoint: "default/frontend", Decision: policy.ByDefaultDeny, Isolating: []policy.RuleRef{{Policy: deny}}},
 				},
 			},
 			Needs: []flow.Need{{Direction: "egress", Endpoint: "default/frontend", Peer: "svc:kube-system/kube-dns", Port: 53, Protocol: "UDP"}},
-			Flips: []flow.Flip{{Unlabelled: "kube-system", Verdict: labs.Dropped}},
+			Flips: []flow.Flip{{Unlabelled: "kube-system", Verdict: verdict.Dropped}},
 		},
-		"allowed": {From: "a", To: "b:1", Verdict: labs.Allowed},
+		"allowed": {From: "a", To: "b:1", Verdict: verdict.Allowed, Policies: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -148,9 +148,9 @@ func TestDifferences(t *testing.T) {
 	for name, diffs := range map[string][]flow.Difference{
 		"none": nil,
 		"some": {
-			{Task: "one", From: "a", To: "b:1", A: labs.Allowed, B: labs.Dropped},
-			{Task: "two", From: "a", To: "b:1", A: labs.Allowed, B: labs.DNSFailed},
-			{Task: "two", From: "c", To: "b:1", A: labs.Rejected, B: labs.Allowed},
+			{Task: "one", From: "a", To: "b:1", A: verdict.Allowed, B: verdict.Dropped},
+			{Task: "two", From: "a", To: "b:1", A: verdict.Allowed, B: verdict.DNSFailed},
+			{Task: "two", From: "c", To: "b:1", A: verdict.Rejected, B: verdict.Allowed},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,43 +10,64 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs"
 )
 
-// Format is a way to hand on outcomes: to a course platform, to a build server, to people. A new one is a file with its
+// Format is a way to hand on results: to a course platform, to a build server, to people. A new one is a file with its
 // writer and a line in Formats.
 type Format struct {
 	Name  string
 	About string // a line for --help
-	// File is the file of one submission, in its student's folder, and One writes it. "": there is none.
+	// File is the file of one submission, in its student's folder: see WriteOne. "": there is none.
 	File string
-	One  func(w io.Writer, a *Assignment, o *Outcome) error
-	// ClassFile is the file of a run, and Class begins it. "": there is none.
+	// ClassFile is the file of a run, which is for the Audience: see Begin. "": there is none.
 	ClassFile string
-	Class     func(w io.Writer, a *Assignment) ClassWriter
-	// Detail says that the class's file tells more than grades: it needs the outcomes' reports.
+	Audience  Audience
+	// Detail says that the class's file tells more than grades: it needs the results' reports.
 	Detail bool
+	// ByStudent says that a platform finds the student by what stands in the file: it needs an ID.
+	ByStudent bool
+
+	one   func(w io.Writer, a *Assignment, o *Result) error
+	class func(w io.Writer, a *Assignment) ClassWriter
 }
 
-// ClassWriter writes outcomes into one file, one by one, in the order in which they come.
+// Audience is who reads a file.
+type Audience string
+
+const (
+	Staff    Audience = "staff"    // sees everything
+	Students Audience = "students" // do not see what an error says of the machine that graded
+)
+
+// ClassWriter writes results into one file, one by one, in the order in which they come.
 type ClassWriter interface {
-	Add(o *Outcome) error
+	Add(o *Result) error
 	Close() error
 }
 
 // Formats lists what --format takes, by name.
 func Formats() []Format {
 	return []Format{
-		{Name: "canvas-csv", About: "Canvas gradebook import", ClassFile: "canvas.csv", Class: canvas},
-		{Name: "github", About: "annotations and a job summary of GitHub Actions", File: "github.txt", One: github, ClassFile: "github.txt", Class: githubClass, Detail: true},
-		{Name: "gradescope", About: "results.json of a Gradescope autograder", File: "gradescope.json", One: gradescope},
-		{Name: "html", About: "a page for the student", File: feedbackFile, One: HTML},
-		{Name: "junit", About: "JUnit XML, a test suite a student", ClassFile: "junit.xml", Class: junitClass, Detail: true},
-		{Name: "markdown", About: "Markdown for people", File: "report.md", One: Markdown, ClassFile: "summary.md", Class: markdownClass},
-		{Name: "moodle-csv", About: "Moodle grading worksheet", ClassFile: "moodle.csv", Class: moodle, Detail: true},
-		{Name: "nbgrader-csv", About: "the columns of nbgrader's export", ClassFile: "nbgrader.csv", Class: nbgrader},
-		{Name: "prairielearn", About: "results.json of a PrairieLearn external grader", File: "prairielearn.json", One: prairielearn},
-		{Name: "tap", About: "Test Anything Protocol, version 14", File: "report.tap", One: tap},
+		{Name: "canvas-csv", About: "Canvas gradebook import", ClassFile: "canvas.csv", Audience: Staff,
+			class: canvas, ByStudent: true},
+		{Name: "github", About: "annotations and a job summary of GitHub Actions", File: "github.txt", one: github,
+			ClassFile: "github.txt", Audience: Staff, class: githubClass, Detail: true},
+		{Name: "gradescope", About: "results.json of a Gradescope autograder", File: "gradescope.json", one: gradescope},
+		{Name: "html", About: "a page for the student", File: feedbackFile, one: writeFeedback},
+		{Name: "junit", About: "JUnit XML, a test suite a student", ClassFile: "junit.xml", Audience: Staff,
+			class: junitClass, Detail: true},
+		{Name: "markdown", About: "Markdown for people", File: "report.md", one: markdownOne, ClassFile: "summary.md",
+			Audience: Staff, class: markdownClass},
+		{Name: "moodle-csv", About: "Moodle grading worksheet", ClassFile: "moodle.csv", Audience: Students,
+			class: moodle, Detail: true, ByStudent: true},
+		{Name: "nbgrader-csv", About: "the columns of nbgrader's export", ClassFile: "nbgrader.csv", Audience: Staff,
+			class: nbgrader, ByStudent: true},
+		{Name: "prairielearn", About: "results.json of a PrairieLearn external grader", File: "prairielearn.json",
+			one: prairielearn},
+		{Name: "tap", About: "Test Anything Protocol, version 13", File: "report.tap", one: tap},
 	}
 }
 
@@ -69,38 +90,49 @@ func FindFormat(name string) (*Format, error) {
 	return &all[i], nil
 }
 
-// Single writes one outcome on its own: as the format's file of one submission, or else as a class of one.
-func (f *Format) Single(w io.Writer, a *Assignment, o *Outcome) error {
-	if f.One != nil {
-		return f.One(w, a, o)
+// WriteOne writes the file of one submission, which its student reads. The format must have one.
+func (f *Format) WriteOne(w io.Writer, a *Assignment, o *Result) error {
+	return f.one(w, a, o.redactForStudent())
+}
+
+// Begin begins the file of a run. The format must have one.
+func (f *Format) Begin(w io.Writer, a *Assignment) ClassWriter {
+	c := f.class(w, a)
+	if f.Audience == Students {
+		return redacted{c}
 	}
-	c := f.Class(w, a)
+	return c
+}
+
+// redacted writes results as students may see them.
+type redacted struct{ ClassWriter }
+
+func (r redacted) Add(o *Result) error { return r.ClassWriter.Add(o.redactForStudent()) }
+
+// Single writes one result on its own: as the format's file of one submission, or else as a class of one.
+func (f *Format) Single(w io.Writer, a *Assignment, o *Result) error {
+	if f.File != "" {
+		return f.WriteOne(w, a, o)
+	}
+	c := f.Begin(w, a)
 	if err := c.Add(o); err != nil {
 		return err
 	}
 	return c.Close()
 }
 
-// Assignment is what all outcomes of a run have in common.
+// Assignment is what all results of a run have in common.
 type Assignment struct {
 	Lab  *labs.Lab
 	Name string // of the column or assignment on the platform; "": the lab's title
+	// Tasks are those that were graded; none: all of them.
+	Tasks []string
 }
 
 func (a *Assignment) name() string { return cmp.Or(a.Name, a.Lab.Title, a.Lab.Name) }
 
-// max is what the assignment is worth where no outcome says it: bonus objectives aside.
-func (a *Assignment) max() float64 {
-	sum := 0.0
-	for i := range a.Lab.Tasks {
-		for _, o := range a.Lab.Tasks[i].Objectives {
-			if !o.Bonus {
-				sum += o.Points
-			}
-		}
-	}
-	return sum
-}
+// max is what the tasks that were graded are worth, bonus objectives aside.
+func (a *Assignment) max() float64 { return grade.MaxPoints(a.Lab, a.Tasks) }
 
 // visibility is when the lab lets students see an objective.
 func (a *Assignment) visibility(task, objective string) labs.Visibility {
@@ -118,72 +150,76 @@ func (a *Assignment) visibility(task, objective string) labs.Visibility {
 	return ""
 }
 
-// Status is what became of a submission in a word.
-type Status string
-
-const (
-	Passed  Status = "passed"
-	Failed  Status = "failed"  // below the pass mark
-	Refused Status = "refused" // nothing was graded, for reasons that are the student's: 0 points
-	Errored Status = "error"   // ours: no grade. Never 0 points
-)
-
-// Outcome is what became of one submission.
-type Outcome struct {
+// Result is what became of one submission.
+type Result struct {
 	ID, Name, Email string // of the student, as far as they are known
-	Status          Status
-	// Message is that of an error, or why it was refused, and may have several lines; of a grade, why there was nothing to grade.
+	// Platform is the one whose number the ID is: "canvas", "moodle" or another; "": nobody said that it is one.
+	Platform string
+	Status   grade.Status
+	// Message is that of an error, or why it was refused, and may have several lines; of a grade, why there
+	// was nothing to grade.
 	Message string
-	// Told is what of an error its student may read, since what was handed in is to blame; "": nothing. See toStudent.
-	Told     string
-	Problems []manifest.Problem
-	Score    *grade.Score // nil: no grade
+	// StudentMessage is what of an error its student may read, since what was handed in is to blame; "":
+	// nothing. See redactForStudent.
+	StudentMessage string
+	Problems       []manifest.Problem
+	Score          *grade.Score // nil: no grade
 	// Late says in a sentence what lateness cost: Score is what is left of Raw. "": nothing.
 	Late               string
 	Raw                *grade.Score
 	SubmittedAt, DueAt time.Time     // known where Late is
 	Report             *grade.Report // nil if it was refused or could not be graded
+	// Counted is the score of another attempt, which counts instead of Score; nil: Score counts.
+	Counted *Counted
 	// Root is where the submission lies, for places that name its files from elsewhere; "" if nobody needs to know.
 	Root string
 }
 
-// OutcomeOf puts the report of a submission, or the error that there is instead, into an Outcome.
-func OutcomeOf(rep *grade.Report, err error) Outcome {
+// Counted is a score that counts although a later attempt has another one.
+type Counted struct {
+	Points float64
+	Note   string // a sentence that says so
+}
+
+// ResultOf puts the report of a submission, or the error that there is instead, into an Result.
+func ResultOf(rep *grade.Report, err error) Result {
 	if rep == nil {
-		return Outcome{Status: Errored, Message: err.Error()}
+		return Result{Status: grade.Errored, Message: err.Error()}
 	}
-	o := Outcome{Status: Status(rep.Status), Report: rep}
-	if o.Status == Errored {
+	o := Result{Status: rep.Status, Report: rep}
+	if o.Status == grade.Errored {
 		o.Message = couldNotCheck
 		return o
 	}
 	score := rep.Score
-	o.Score, o.Message = &score, rep.Nothing()
+	o.Score, o.Message = &score, rep.EmptyReason()
 	return o
 }
 
-// RefusedOutcome is the Outcome of a submission that the lab does not take.
-func RefusedOutcome(a *Assignment, refused *grade.Refused) Outcome {
-	return Outcome{
-		Status: Refused, Message: refused.Error(), Problems: refused.Problems,
+// RefusedResult is the Result of a submission that the lab does not take.
+func RefusedResult(a *Assignment, refused *engine.Refused) Result {
+	bounded := &engine.Refused{Problems: grade.BoundProblems(refused.Problems)}
+	return Result{
+		Status: grade.Refused, Message: bounded.Error(), Problems: bounded.Problems,
 		Score: &grade.Score{Max: a.max(), PassMark: a.Lab.PassMark},
 	}
 }
 
-const couldNotCheck = "a check could not be carried out, so there is no grade yet: this is not the submission's fault"
+const couldNotCheck = "a check could not be run, so there is no grade yet: this is not the submission's fault"
 
 // who is the student in a word: never empty.
-func (o *Outcome) who() string { return cmp.Or(o.ID, o.Name, o.Email, "submission") }
+func (o *Result) who() string { return cmp.Or(o.ID, o.Name, o.Email, "submission") }
 
 // summary is the grade in a line; notes say more of it.
-func (o *Outcome) summary() string {
-	return fmt.Sprintf("%s: %s points, %s%%; the pass mark is %s%%", o.Status, points(o.Score.Points, o.Score.Max), number(o.Score.Percent), number(o.Score.PassMark))
+func (o *Result) summary() string {
+	return fmt.Sprintf("%s: %s points, %s%%; the pass mark is %s%%", o.Status, points(o.Score.Points, o.Score.Max),
+		number(o.Score.Percent), number(o.Score.PassMark))
 }
 
-// reasons tells why a submission was refused or could not be graded, a reason a line.
-func (o *Outcome) reasons() []string {
+// problems says why a submission was refused or could not be graded, one problem per line. It is never empty.
+func (o *Result) problems() []string {
 	if len(o.Problems) == 0 {
-		return []string{cmp.Or(o.Message, "nobody said why")}
+		return []string{cmp.Or(o.Message, "no reason given")}
 	}
 	lines := make([]string, len(o.Problems))
 	for i := range o.Problems {
@@ -192,25 +228,38 @@ func (o *Outcome) reasons() []string {
 	return lines
 }
 
-// objective is one objective of an outcome, with its task.
+// objective is one objective of a result, with its task.
 type objective struct {
 	*grade.ObjectiveReport
 	task *grade.TaskReport
 }
 
-// objectives lists the objectives of the outcome's report, in order. Hidden ones are not among them: neither a name nor a
-// count may give them away.
-func (o *Outcome) objectives() []objective {
+// shown lists the objectives of a task that are not hidden, in order: neither a name nor a count may reveal the others.
+func shown(t *grade.TaskReport) []*grade.ObjectiveReport {
+	var list []*grade.ObjectiveReport
+	for i := range t.Objectives {
+		if o := &t.Objectives[i]; o.Status != grade.Hidden {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// hides reports whether a task has hidden objectives.
+func hides(t *grade.TaskReport) bool { return len(shown(t)) < len(t.Objectives) }
+
+const hiddenNote = "hidden objectives count towards the score"
+
+// objectives lists the objectives of the result's report that are not hidden, in order.
+func (o *Result) objectives() []objective {
 	if o.Report == nil {
 		return nil
 	}
 	var all []objective
 	for i := range o.Report.Tasks {
 		t := &o.Report.Tasks[i]
-		for j := range t.Objectives {
-			if t.Objectives[j].Status != grade.Hidden {
-				all = append(all, objective{&t.Objectives[j], t})
-			}
+		for _, obj := range shown(t) {
+			all = append(all, objective{obj, t})
 		}
 	}
 	return all
@@ -221,26 +270,46 @@ func (o *objective) title() string {
 	return cmp.Or(o.task.Title, o.task.Name) + ": " + cmp.Or(o.Title, o.Name)
 }
 
-// blockers names what an objective waits for; what is hidden has no name.
-func blockers(o *grade.ObjectiveReport) string {
-	return cmp.Or(strings.Join(o.BlockedBy, ", "), "what it depends on")
+// blockers names what an objective of a task waits for, by titles; what is hidden has no name.
+func blockers(r *grade.Report, task string, o *grade.ObjectiveReport) string {
+	if len(o.BlockedBy) == 0 {
+		return "what it depends on"
+	}
+	names := make([]string, len(o.BlockedBy))
+	for i, by := range o.BlockedBy {
+		names[i] = titleOf(r, task, by)
+	}
+	return wording.And(names)
 }
 
-const hiddenNote = "what is hidden counts too"
-
-// hides says whether an objective of the task counts without being told.
-func hides(t *grade.TaskReport) bool {
-	return slices.ContainsFunc(t.Objectives, func(o grade.ObjectiveReport) bool { return o.Status == grade.Hidden })
+// titleOf is what people call "task/objective" or "task", in quotes; seen from another task, with its number.
+func titleOf(r *grade.Report, from, name string) string {
+	task, objective, _ := strings.Cut(name, "/")
+	i := slices.IndexFunc(r.Tasks, func(t grade.TaskReport) bool { return t.Name == task })
+	if i < 0 {
+		return name // it was not graded
+	}
+	t := &r.Tasks[i]
+	title := cmp.Or(t.Title, t.Name)
+	if at := slices.IndexFunc(t.Objectives, func(o grade.ObjectiveReport) bool { return o.Name == objective }); at >= 0 {
+		title = cmp.Or(t.Objectives[at].Title, objective)
+	}
+	if task == from {
+		return fmt.Sprintf("%q", title)
+	}
+	return fmt.Sprintf("%q of task %d", title, taskNumber(r.LabFile(), r, i))
 }
 
-// explained tells in lines of plain text why an objective missed; "" if it did not.
-func (o *Outcome) explained(obj *objective) string { return o.explainedIn(obj, pipeWidth) }
+// reasons lists why an objective was missed.
+func (o *Result) reasons(obj *objective) []reason {
+	return reasonsOf(o.Report, obj.task.Name, obj.ObjectiveReport)
+}
 
-// explainedIn is explained with lines of at most width columns; 0: of any length.
-func (o *Outcome) explainedIn(obj *objective, width int) string {
-	p := &page{Style: Style{Width: width}}
-	v := taskView{page: p, task: obj.task.Name, findings: o.Report.Findings, told: map[string]bool{}, alone: true}
-	v.checks(obj.ObjectiveReport)
+// explained says in lines of plain text why an objective was missed; "" if it was not.
+func (o *Result) explained(obj *objective) string {
+	p := &page{Style: Style{Width: pipeWidth}}
+	v := taskView{page: p, report: o.Report, task: obj.task.Name, said: map[string]bool{}, alone: true}
+	v.reasons(obj.ObjectiveReport)
 	lines := strings.Split(strings.TrimRight(p.b.String(), "\n"), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimPrefix(lines[i], checkIndent)
@@ -250,24 +319,3 @@ func (o *Outcome) explainedIn(obj *objective, width int) string {
 
 // pipeWidth is where lines of text in a file are wrapped.
 const pipeWidth = 100
-
-// remarks lists the findings that no check of the report names: what was noticed beside them.
-func remarks(r *grade.Report) []grade.Finding {
-	shown := map[string]bool{}
-	for _, t := range r.Tasks {
-		for _, o := range t.Objectives {
-			for _, c := range o.Checks {
-				if !c.Passed && c.Mistake != "" {
-					shown[c.Mistake] = true
-				}
-			}
-		}
-	}
-	var rest []grade.Finding
-	for _, f := range r.Findings {
-		if !shown[f.ID] {
-			rest = append(rest, f)
-		}
-	}
-	return rest
-}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -37,13 +38,13 @@ func sampleAssignment() *Assignment {
 	}}
 }
 
-// sampleOutcomes has one of every kind, and texts that are out to break formats.
-func sampleOutcomes() map[string]*Outcome {
-	failed := OutcomeOf(sampleReport(), nil)
+// sampleResults has one of every kind, and texts that are out to break formats.
+func sampleResults() map[string]*Result {
+	failed := ResultOf(sampleReport(), nil)
 	failed.ID, failed.Name, failed.Email = "ada", "Ada King Lovelace", "ada@example.org"
 	failed.Report.Tasks[2].Objectives[1].Status = grade.Missed
 
-	hostile := OutcomeOf(sampleReport(), nil)
+	hostile := ResultOf(sampleReport(), nil)
 	hostile.ID, hostile.Name, hostile.Email, hostile.Root = nasty, nasty, nasty, nasty
 	r := hostile.Report
 	r.Tasks[2].Objectives[1].Status = grade.Missed
@@ -54,19 +55,19 @@ func sampleOutcomes() map[string]*Outcome {
 
 	errored := sampleReport()
 	errored.Status = grade.Errored
-	partly := OutcomeOf(errored, nil)
+	partly := ResultOf(errored, nil)
 	partly.ID = "partly"
-	broken := OutcomeOf(nil, errors.New("open "+nasty+": no such file"))
+	broken := ResultOf(nil, errors.New("open "+nasty+": no such file"))
 	broken.ID = "broken"
-	refused := RefusedOutcome(sampleAssignment(), &grade.Refused{Problems: manifest.Problems{
+	refused := RefusedResult(sampleAssignment(), &engine.Refused{Problems: manifest.Problems{
 		{File: "01/policy.yaml", Line: 11, Object: "NetworkPolicy default/x", Field: "spec.podselector", Message: "unknown field", Hint: "did you mean podSelector?"},
 		{File: nasty, Message: nasty},
 	}})
 	refused.ID = "refused"
-	return map[string]*Outcome{"failed": &failed, "hostile": &hostile, "partly": &partly, "broken": &broken, "refused": &refused}
+	return map[string]*Result{"failed": &failed, "hostile": &hostile, "partly": &partly, "broken": &broken, "refused": &refused}
 }
 
-func single(t *testing.T, format string, o *Outcome) []byte {
+func single(t *testing.T, format string, o *Result) []byte {
 	t.Helper()
 	f, err := FindFormat(format)
 	if err != nil {
@@ -85,7 +86,7 @@ func TestFormatsAreInOrderAndHaveAFile(t *testing.T) {
 		t.Errorf("not sorted: %q", names)
 	}
 	for _, f := range Formats() {
-		if (f.One == nil) != (f.File == "") || (f.Class == nil) != (f.ClassFile == "") || f.One == nil && f.Class == nil || f.About == "" {
+		if (f.one == nil) != (f.File == "") || (f.class == nil) != (f.ClassFile == "") || (f.Audience == "") != (f.ClassFile == "") || f.File == "" && f.ClassFile == "" || f.About == "" {
 			t.Errorf("%s: its writers and files do not go together", f.Name)
 		}
 	}
@@ -97,7 +98,7 @@ func TestFormatsAreInOrderAndHaveAFile(t *testing.T) {
 func TestFormatsGolden(t *testing.T) {
 	t.Parallel()
 	for _, f := range Formats() {
-		for kind, o := range sampleOutcomes() {
+		for kind, o := range sampleResults() {
 			t.Run(f.Name+" "+kind, func(t *testing.T) {
 				t.Parallel()
 				got := single(t, f.Name, o)
@@ -114,7 +115,7 @@ func TestFormatsGolden(t *testing.T) {
 
 func TestNoFormatTellsWhatIsHidden(t *testing.T) {
 	t.Parallel()
-	with, without := sampleOutcomes()["failed"], sampleOutcomes()["failed"]
+	with, without := sampleResults()["failed"], sampleResults()["failed"]
 	last := &without.Report.Tasks[2]
 	// A second hidden objective must change nothing: no name, and no count.
 	with.Report.Tasks[2].Objectives = append(with.Report.Tasks[2].Objectives, grade.ObjectiveReport{Name: "secret2", Max: 3, Status: grade.Hidden})
@@ -136,7 +137,7 @@ func TestErrorIsNoGrade(t *testing.T) {
 	t.Parallel()
 	zero := regexp.MustCompile(`(?i)"score": ?0|(^|,)0(,|$)|0 ?%|0 / |ok 1`)
 	for _, f := range Formats() {
-		out := single(t, f.Name, sampleOutcomes()["broken"])
+		out := single(t, f.Name, sampleResults()["broken"])
 		for line := range strings.Lines(string(out)) {
 			if f.Name != "html" && zero.MatchString(strings.TrimSpace(line)) {
 				t.Errorf("%s reads like 0 points: %s", f.Name, line)
@@ -149,7 +150,7 @@ func TestJSONFormatsKeepTheirContracts(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"gradescope", "prairielearn"} {
 		schema := jsonschema.NewCompiler().MustCompile("testdata/" + name + ".schema.json")
-		for kind, o := range sampleOutcomes() {
+		for kind, o := range sampleResults() {
 			text := single(t, name, o)
 			v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 			if err != nil {
@@ -172,13 +173,13 @@ func TestGradescope(t *testing.T) {
 			Score                    *float64
 		} `json:"tests"`
 	}
-	read := func(o *Outcome) (r results) {
+	read := func(o *Result) (r results) {
 		if err := json.Unmarshal(single(t, "gradescope", o), &r); err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
-	o := sampleOutcomes()
+	o := sampleResults()
 	if r := read(o["failed"]); r.Score == nil || *r.Score != 18.5 {
 		t.Errorf("the score is not the lab's: %+v", r)
 	} else if i := slices.IndexFunc(r.Tests, func(x struct {
@@ -198,7 +199,7 @@ func TestGradescope(t *testing.T) {
 		}
 	}
 	// Revealed to instructors, an objective that the lab hides is hidden by Gradescope.
-	revealed := sampleOutcomes()["failed"]
+	revealed := sampleResults()["failed"]
 	points := 4.0
 	revealed.Report.Tasks[2].Objectives[0] = grade.ObjectiveReport{Name: "secret", Title: "Secret", Points: &points, Max: 4, Status: grade.Met}
 	r := read(revealed)
@@ -219,15 +220,15 @@ func TestPlatformSheets(t *testing.T) {
 		{"canvas-csv", [][]string{
 			{"Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Kubernetes NetworkPolicy fundamentals"},
 			{"Points Possible", "", "", "", "", "35"},
-		}, 5, []string{"18.5", "18.5", "", "", "0"}},
+		}, 5, []string{"18.5", "18.5", "0"}},
 		{"moodle-csv", [][]string{{
 			"Identifier", "Full name", "Email address", "Status", "Grade", "Maximum Grade", "Grade can be changed",
 			"Last modified (submission)", "Last modified (grade)", "Feedback comments",
-		}}, 4, []string{"18.5", "18.5", "", "", "0"}},
+		}}, 4, []string{"18.5", "18.5", "0"}},
 		{"nbgrader-csv", [][]string{{
 			"assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email", "raw_score",
 			"late_submission_penalty", "score", "max_score",
-		}}, 9, []string{"18.5", "18.5", "", "", "0"}},
+		}}, 9, []string{"18.5", "18.5", "0"}},
 	} {
 		t.Run(tc.format, func(t *testing.T) {
 			t.Parallel()
@@ -236,9 +237,9 @@ func TestPlatformSheets(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			c := f.Class(&out, sampleAssignment())
+			c := f.Begin(&out, sampleAssignment())
 			for _, kind := range order {
-				if err := c.Add(sampleOutcomes()[kind]); err != nil {
+				if err := c.Add(sampleResults()[kind]); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -254,13 +255,17 @@ func TestPlatformSheets(t *testing.T) {
 					t.Errorf("head %d is %q", i, rows[i])
 				}
 			}
-			for i, row := range rows[len(tc.heads):] {
+			rows = rows[len(tc.heads):]
+			if len(rows) != len(tc.want) {
+				t.Fatalf("%d rows: an error has none", len(rows))
+			}
+			for i, row := range rows {
 				if row[tc.grade] != tc.want[i] {
-					t.Errorf("%s: the grade is %q, want %q", order[i], row[tc.grade], tc.want[i])
+					t.Errorf("row %d: the grade is %q, want %q", i, row[tc.grade], tc.want[i])
 				}
 				for _, cell := range row {
 					if _, err := strconv.ParseFloat(cell, 64); err != nil && cell != "" && strings.ContainsAny(strings.TrimSpace(cell)[:1], "=+-@") {
-						t.Errorf("%s: a spreadsheet takes %q for a formula", order[i], cell)
+						t.Errorf("row %d: a spreadsheet takes %q for a formula", i, cell)
 					}
 				}
 			}
@@ -270,7 +275,7 @@ func TestPlatformSheets(t *testing.T) {
 
 func TestLateIsTold(t *testing.T) {
 	t.Parallel()
-	o := sampleOutcomes()["failed"]
+	o := sampleResults()["failed"]
 	raw, left := *o.Score, *o.Score
 	left.Points = 14.4
 	o.Raw, o.Score, o.Late = &raw, &left, "handed in 1h after noon: 10% taken off"
@@ -290,11 +295,30 @@ func TestLateIsTold(t *testing.T) {
 func TestCell(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"": "", "Ada": "Ada", "=1+1": "'=1+1", "\t=1": "'\t=1", " =1": "' =1", "\r\n@x": "'\r\n@x", "-5 points": "'-5 points", "a=b": "a=b", " ": " ",
+		"": "", "Ada": "Ada", "=1+1": "'=1+1", "\t=1": "' =1", " =1": "' =1", "\r\n@x": "'  @x", "-5 points": "'-5 points", "a=b": "a=b", " ": " ",
+		"＝1+1": "'＝1+1", "＋1": "'＋1", "－1": "'－1", "＠x": "'＠x", "\u2212" + "1": "'\u2212" + "1", "\u200b=1": "'\u200b=1", "\uFEFF=1": "'\uFEFF=1",
+		"a;=1": "a;'=1", "a; @x;b": "a;' @x;b", "\x1b]0;pwned\x07red\x00": "\uFFFD]0;pwned\uFFFDred\uFFFD", "a\u202eb": "a\uFFFDb", "a\xffb": "a\uFFFDb", "a\nb": "a b",
 	} {
 		if got := Cell(in); got != want {
 			t.Errorf("Cell(%q) is %q, want %q", in, got, want)
 		}
+	}
+}
+
+// Names that are rows of Canvas's own, written as they are or in disguise.
+func TestCanvasKnowsStudentsFromItsOwnRows(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"Ada Lovelace": "Ada Lovelace", "": "s1", "Points Possible": "s1", "points  possible": "s1", "    Points Possible": "s1", "Ｐoints Possible": "s1", "Points\u00a0Possible": "s1",
+		"Po\u200bints Possible": "s1", "Student, Test": "s1", "student,test": "s1", "Test Student": "s1", "Muted": "s1", " Manual Posting (x)": "s1", "Student": "s1", "Ada Studentova": "Ada Studentova",
+		"\x1b[31mPoints Possible": "s1",
+	} {
+		if got := canvasName(&Result{ID: "s1", Name: name}); got != want {
+			t.Errorf("%q is called %q, want %q", name, got, want)
+		}
+	}
+	if got := canvasName(&Result{ID: "Points Possible", Name: "Points Possible"}); got != "Unnamed" {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -316,9 +340,9 @@ func TestJUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	c := f.Class(&out, sampleAssignment())
+	c := f.Begin(&out, sampleAssignment())
 	for _, kind := range []string{"failed", "hostile", "partly", "broken", "refused"} {
-		if err := c.Add(sampleOutcomes()[kind]); err != nil {
+		if err := c.Add(sampleResults()[kind]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -351,8 +375,8 @@ func TestJUnit(t *testing.T) {
 // be followed by a block.
 func TestTAP(t *testing.T) {
 	t.Parallel()
-	line := regexp.MustCompile(`^(?:TAP version 14|1\.\.\d+|(?:not )?ok \d+ - (?:[^#\\]|\\[#\\])+|  ---|  severity: (?:fail|error)|  message: ".*"|  \.\.\.|# .*|Bail out! .+)$`)
-	for kind, o := range sampleOutcomes() {
+	line := regexp.MustCompile(`^(?:TAP version 13|1\.\.\d+|(?:not )?ok \d+ - (?:[^#\\]|\\[#\\])+|  ---|  severity: (?:fail|error)|  message: ".*"|  \.\.\.|# .*|Bail out! .+)$`)
+	for kind, o := range sampleResults() {
 		text := string(single(t, "tap", o))
 		points, planned := 0, ""
 		for l := range strings.Lines(text) {
@@ -371,7 +395,7 @@ func TestTAP(t *testing.T) {
 		if !bailed && strconv.Itoa(points) != planned {
 			t.Errorf("%s: %d test points, %s planned", kind, points, planned)
 		}
-		if want := o.Status == Errored; bailed != want {
+		if want := o.Status == grade.Errored; bailed != want {
 			t.Errorf("%s: bailed out: %v", kind, bailed)
 		}
 	}
@@ -381,16 +405,16 @@ func TestTAP(t *testing.T) {
 func TestGitHub(t *testing.T) {
 	t.Parallel()
 	command := regexp.MustCompile(`^::(error|warning|notice) (file=[^,:]+,)?(line=\d+,)?title=[^,:]+::[^\n\r]+$`)
-	for kind, o := range sampleOutcomes() {
+	for kind, o := range sampleResults() {
 		for l := range strings.Lines(string(single(t, "github", o))) {
 			if !command.MatchString(strings.TrimSuffix(l, "\n")) {
 				t.Errorf("%s: not a workflow command: %q", kind, l)
 			}
 		}
 	}
-	o := sampleOutcomes()["failed"]
+	o := sampleResults()["failed"]
 	o.Root = "answers"
-	if text := single(t, "github", o); !bytes.Contains(text, []byte("::error file=answers/02/allow.yaml,line=12,title=A label that no pod has::app=front selects")) {
+	if text := single(t, "github", o); !bytes.Contains(text, []byte("::error file=answers/02/allow.yaml,line=12,title=A label that no pod has::frontend → backend:8080: expected allowed, got dropped%0A")) {
 		t.Errorf("a finding is not at its place:\n%s", text)
 	}
 }

@@ -13,7 +13,8 @@ import (
 // gradescopeResults is Gradescope's results.json:
 // https://gradescope-autograders.readthedocs.io/en/latest/specs/
 type gradescopeResults struct {
-	Score            *float64         `json:"score,omitempty"` // Gradescope takes a file without any score for a failed run
+	// A file without any score means to Gradescope that the run failed.
+	Score            *float64         `json:"score,omitempty"`
 	Output           string           `json:"output,omitempty"`
 	OutputFormat     string           `json:"output_format,omitempty"`
 	TestOutputFormat string           `json:"test_output_format"`
@@ -35,20 +36,23 @@ type gradescopeTest struct {
 // gradescope writes one test an objective. Those that are hidden in the report are left out. Those that the lab hides
 // and the report tells (--reveal, --after-due) are there for Gradescope to hide: instructors see them, students do not.
 // The overall output holds nothing that would give them away. Without a grade there is no score.
-func gradescope(w io.Writer, a *Assignment, o *Outcome) error {
+func gradescope(w io.Writer, a *Assignment, o *Result) error {
 	out := gradescopeResults{
 		TestOutputFormat: "text", TestNameFormat: "text", StdoutVisibility: "hidden", Tests: []gradescopeTest{},
 	}
-	switch o = o.toStudent(); o.Status {
-	case Errored:
+	switch o.Status {
+	case grade.Errored:
 		out.Output = o.Message
-	case Refused:
+	case grade.Refused:
 		out.Score = &o.Score.Points
-		out.Output = "The submission was refused, so nothing of it was graded:\n" + strings.Join(o.reasons(), "\n")
+		out.Output = "The submission was refused, so nothing of it was graded:\n" + strings.Join(o.problems(), "\n")
 	default:
 		out.Score = &o.Score.Points
 		out.Tests, out.Output = gradescopeTests(a, o), gradescopeRemarks(a, o)
 		out.Output = strings.TrimSpace(strings.Join(append(o.notes(), out.Output), "\n"))
+	}
+	if c := o.Counted; c != nil && out.Score != nil {
+		out.Score, out.Output = &c.Points, strings.TrimSpace(c.Note+"\n"+out.Output)
 	}
 	if out.Output != "" {
 		out.OutputFormat = "text"
@@ -56,17 +60,14 @@ func gradescope(w io.Writer, a *Assignment, o *Outcome) error {
 	return writeJSON(w, out)
 }
 
-func gradescopeTests(a *Assignment, o *Outcome) []gradescopeTest {
+func gradescopeTests(a *Assignment, o *Result) []gradescopeTest {
 	tests := []gradescopeTest{}
 	for i := range o.Report.Tasks {
 		t := &o.Report.Tasks[i]
 		number := taskNumber(a.Lab, o.Report, i)
 		n := 0
-		for j := range t.Objectives {
-			obj := objective{&t.Objectives[j], t}
-			if obj.Status == grade.Hidden {
-				continue
-			}
+		for _, x := range shown(t) {
+			obj := objective{x, t}
 			n++
 			test := gradescopeTest{
 				Score: obj.Points, MaxScore: &obj.Max, Status: "failed", Name: obj.title(),
@@ -95,10 +96,11 @@ func gradescopeTests(a *Assignment, o *Outcome) []gradescopeTest {
 }
 
 // gradescopeRemarks tells what was noticed of the submission beside what tests tell.
-func gradescopeRemarks(a *Assignment, o *Outcome) string {
+func gradescopeRemarks(a *Assignment, o *Result) string {
 	p := &page{Style: Style{Width: pipeWidth}}
 	for _, f := range remarks(o.Report) {
-		if f.Objective != "" && a.visibility(f.Task, f.Objective) != labs.Visible && a.visibility(f.Task, f.Objective) != "" {
+		if f.Objective != "" && a.visibility(f.Task, f.Objective) != labs.Visible &&
+			a.visibility(f.Task, f.Objective) != "" {
 			continue
 		}
 		p.line("", p.finding(&f))

@@ -32,7 +32,7 @@ var feedbackHTML string
 // pageTemplate parses a page, once.
 func pageTemplate(text string) func() *template.Template {
 	return sync.OnceValue(func() *template.Template {
-		t := template.Must(template.New("page").Parse(text))
+		t := template.Must(template.New("page").Funcs(template.FuncMap{"meaning": meaningOf}).Parse(text))
 		template.Must(t.New("head.html").Parse(headHTML))
 		template.Must(t.New("style.css").Parse(styleCSS))
 		template.Must(t.New("bar").Parse(barSVG))
@@ -42,8 +42,8 @@ func pageTemplate(text string) func() *template.Template {
 
 var feedbackPage = pageTemplate(feedbackHTML)
 
-// HTML writes a page for the student: one file that needs nothing else and runs nothing.
-func HTML(w io.Writer, a *Assignment, o *Outcome) error {
+// writeFeedback writes a page for the student: one file that needs nothing else and runs nothing.
+func writeFeedback(w io.Writer, a *Assignment, o *Result) error {
 	var out bytes.Buffer
 	if err := feedbackPage().Execute(&out, feedbackOf(a, o)); err != nil {
 		return fmt.Errorf("write the page: %w", err)
@@ -91,19 +91,17 @@ type hintNote struct{ Name, Cost string }
 type objectivePage struct {
 	Title, Points, Status, Icon, Blocked string
 	Bonus                                bool
-	Reasons                              []reason
+	Reasons                              []reasonNote
 }
 
-// reason is why some checks missed, all for the same one.
-type reason struct {
-	Asked          []askedNote
+// reasonNote is a reason whose texts are cut into spans.
+type reasonNote struct {
+	Asked          []asked
 	Error, Because string
 	Why            [][]span
 	Mistake        *mistakeNote
 	Hint           string
 }
-
-type askedNote struct{ Name, From, To, Expected, Got string }
 
 type mistakeNote struct {
 	Title   string
@@ -118,30 +116,30 @@ type span struct {
 	Code bool
 }
 
-func feedbackOf(a *Assignment, o *Outcome) *feedback {
-	o = o.toStudent()
+func feedbackOf(a *Assignment, o *Result) *feedback {
 	f := &feedback{
 		Title: a.name(), Who: strings.Join(compact(o.Name, o.ID, o.Email), " · "), Notes: o.notes(),
 		Footer: fmt.Sprintf("labctl · %s · %s", a.Lab.Name, a.Lab.Digest),
 	}
 	f.Verdict, f.Class = statusWords(o.Status)
 	if o.Score != nil {
-		f.Percent, f.Points, f.PassMark = number(o.Score.Percent), points(o.Score.Points, o.Score.Max), number(o.Score.PassMark)
+		f.Percent, f.Points, f.PassMark = number(o.Score.Percent), points(o.Score.Points, o.Score.Max),
+			number(o.Score.PassMark)
 		f.Ring = &ring{Class: f.Class, Mark: number(o.Score.PassMark * 3.6)}
 		if o.Score.Percent > 0 {
 			f.Ring.Dash = number(min(o.Score.Percent, 100))
 		}
 	}
 	switch o.Status {
-	case Refused:
-		f.ReasonsTitle = "What the lab does not take"
-		f.ReasonsText = "Nothing was graded. Mend this and hand in again."
-	case Errored:
+	case grade.Refused:
+		f.ReasonsTitle = "Why your submission was rejected"
+		f.ReasonsText = "Nothing was graded. Fix these problems and resubmit."
+	case grade.Errored:
 		f.ReasonsTitle = "Why there is no grade"
 		f.ReasonsText = o.Message
 	}
-	if o.Status == Refused {
-		for _, text := range o.reasons() {
+	if o.Status == grade.Refused {
+		for _, text := range o.problems() {
 			f.Reasons = append(f.Reasons, spans(text))
 		}
 	}
@@ -158,13 +156,13 @@ func feedbackOf(a *Assignment, o *Outcome) *feedback {
 	return f
 }
 
-func statusWords(s Status) (verdict, class string) {
+func statusWords(s grade.Status) (verdict, class string) {
 	switch s {
-	case Passed:
+	case grade.Passed:
 		return "passed", "good"
-	case Failed:
+	case grade.Failed:
 		return "not passed", "bad"
-	case Refused:
+	case grade.Refused:
 		return "refused", "bad"
 	}
 	return "not graded", "warn"
@@ -196,7 +194,7 @@ func barOf(earned, most float64) bar {
 	return b
 }
 
-func taskPageOf(a *Assignment, o *Outcome, i int) taskPage {
+func taskPageOf(a *Assignment, o *Result, i int) taskPage {
 	t := &o.Report.Tasks[i]
 	p := taskPage{
 		Number: taskNumber(a.Lab, o.Report, i), Title: cmp.Or(t.Title, t.Name), Points: points(t.Score.Points, t.Score.Max),
@@ -206,10 +204,8 @@ func taskPageOf(a *Assignment, o *Outcome, i int) taskPage {
 	for _, h := range t.Hints {
 		p.Hints = append(p.Hints, hintNote{h.Name, plainPoints(h.Cost)})
 	}
-	for j := range t.Objectives {
-		if x := &t.Objectives[j]; x.Status != grade.Hidden {
-			p.Objectives = append(p.Objectives, objectivePageOf(o, t.Name, x))
-		}
+	for _, x := range shown(t) {
+		p.Objectives = append(p.Objectives, objectivePageOf(o, t.Name, x))
 	}
 	return p
 }
@@ -220,89 +216,34 @@ var objectiveIcons = map[grade.ObjectiveStatus]string{
 	grade.Blocked: "M6 10h8", grade.Error: "M10 5v6M10 14.4v.2",
 }
 
-// reasonsShown is how many reasons of one objective are told; further checks that missed are only listed.
-const reasonsShown = 5
-
-func objectivePageOf(o *Outcome, task string, x *grade.ObjectiveReport) objectivePage {
+func objectivePageOf(o *Result, task string, x *grade.ObjectiveReport) objectivePage {
 	p := objectivePage{
-		Title: cmp.Or(x.Title, x.Name), Points: points(*x.Points, x.Max), Status: string(x.Status), Icon: objectiveIcons[x.Status], Bonus: x.Bonus,
+		Title: cmp.Or(x.Title, x.Name), Points: points(*x.Points, x.Max), Status: string(x.Status),
+		Icon:  objectiveIcons[x.Status],
+		Bonus: x.Bonus,
 	}
 	if x.Status == grade.Blocked {
-		p.Blocked = blockers(x)
-		return p
+		p.Blocked = blockers(o.Report, task, x)
 	}
-	var missed []*grade.Check
-	for i := range x.Checks {
-		if c := &x.Checks[i]; !c.Passed {
-			missed = append(missed, c)
-		}
-	}
-	for len(missed) > 0 {
-		first, rest := missed[0], missed[:0:0]
-		r := reasonOf(o, task, x.Name, first)
-		if len(p.Reasons) >= reasonsShown {
-			r = reason{}
-		}
-		for _, c := range missed {
-			if c == first || sameReason(c, first) || len(p.Reasons) >= reasonsShown {
-				r.Asked = append(r.Asked, askedOf(c))
-			} else {
-				rest = append(rest, c)
-			}
-		}
-		p.Reasons = append(p.Reasons, r)
-		missed = rest
+	for _, r := range reasonsOf(o.Report, task, x) {
+		p.Reasons = append(p.Reasons, reasonNoteOf(&r))
 	}
 	return p
 }
 
-func reasonOf(o *Outcome, task, objective string, c *grade.Check) reason {
-	r := reason{Error: c.Error, Because: c.Because, Hint: c.Hint}
-	if c.Why != nil {
-		text := c.Why.Text
-		if c.Mistake != "" {
-			text = text[:min(len(text), sentencesWithMistake)]
-		}
-		for _, sentence := range text {
-			r.Why = append(r.Why, spans(sentence))
-		}
+func reasonNoteOf(r *reason) reasonNote {
+	n := reasonNote{Asked: r.Asked, Error: r.Error, Because: r.Because, Hint: r.Hint}
+	for _, sentence := range r.Why {
+		n.Why = append(n.Why, spans(sentence))
 	}
-	findings := o.Report.Findings
-	i := slices.IndexFunc(findings, func(f grade.Finding) bool {
-		return f.ID == c.Mistake && f.Task == task && f.Objective == objective
-	})
-	if i < 0 {
-		i = slices.IndexFunc(findings, func(f grade.Finding) bool { return f.ID == c.Mistake })
-	}
-	if c.Mistake != "" && i >= 0 {
-		r.Mistake = noteOf(&findings[i])
-		if r.Hint == r.Mistake.Hint {
-			r.Mistake.Hint = ""
-		}
-	}
-	return r
-}
-
-func askedOf(c *grade.Check) askedNote {
-	n := askedNote{Name: c.Name, From: c.From, To: c.To}
-	if n.To == "" {
-		n.Name, n.To = "", cmp.Or(c.Name, string(c.Kind))
-	}
-	if c.Expected != "" {
-		n.Expected = word(c.Expected)
-		if c.Verdict != "" {
-			n.Got = word(c.Verdict)
-		}
+	if r.Mistake != nil {
+		n.Mistake = noteOf(r.Mistake)
 	}
 	return n
 }
 
 func noteOf(f *grade.Finding) *mistakeNote {
-	n := &mistakeNote{Title: f.Title, Message: spans(f.Message), Hint: f.Hint}
-	if at := grade.Place(f.File, f.Line); !strings.Contains(f.Message, at) {
-		n.Place = at
-	}
-	return n
+	return &mistakeNote{Title: f.Title, Message: spans(f.Message), Place: placeOf(f), Hint: f.Hint}
 }
 
 var place = regexp.MustCompile(`[^\s()"]+\.(?:ya?ml|json):\d+`)

@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/grade/engine"
 )
 
 // voidTags have no end tag in HTML.
@@ -81,7 +83,7 @@ func harmless(t *testing.T, page []byte) {
 
 func TestFeedbackIsOneHarmlessFile(t *testing.T) {
 	t.Parallel()
-	for kind, o := range sampleOutcomes() {
+	for kind, o := range sampleResults() {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			harmless(t, single(t, "html", o))
@@ -91,12 +93,12 @@ func TestFeedbackIsOneHarmlessFile(t *testing.T) {
 
 func TestFeedbackSaysWhy(t *testing.T) {
 	t.Parallel()
-	o := sampleOutcomes()
+	o := sampleResults()
 	for kind, want := range map[string][]string{
 		"failed": {
 			"46.25%", "not passed", "18.5 / 40", "Let the frontend in", "<code>02/allow.yaml:12</code>", "A label that no pod has",
-			"Hint: Compare the selector", "expected <span class=\"good\">allowed</span>, got <span class=\"bad\">dropped</span>",
-			"Counts once frontend/reaches is met.", "What is hidden counts too.", "Could not be checked: no such field", "Replies are stateful",
+			"Hint: Compare the selector", "expected <span class=\"good\">allowed</span>, got <span class=\"bad\" title=\"no answer comes, and the client times out\">dropped</span>",
+			"Counts once &#34;The frontend reaches the backend on its port, whatever the name by which it asks for it&#34; is met.", "Hidden objectives count towards the score.", "Could not be checked: no such field", "Replies are stateful",
 			"frontend → backend:8080: expected allowed, got dropped</title>", "monitoring → backend:8080: dropped, as asked</title>",
 		},
 		"broken":  {"not graded", "not 0 points"},
@@ -117,13 +119,13 @@ func TestFeedbackSaysWhy(t *testing.T) {
 
 func TestMatrixShowsTheAnswerThatMissed(t *testing.T) {
 	t.Parallel()
-	check := func(passed bool, got labs.Verdict) grade.Check {
-		return grade.Check{Kind: grade.CheckExpect, From: "a", To: "b:80", Expected: labs.Allowed, Verdict: got, Passed: passed}
+	check := func(passed bool, got verdict.Verdict) grade.Check {
+		return grade.Check{Kind: grade.CheckExpect, From: "a", To: "b:80", Expected: verdict.Allowed, Verdict: got, Passed: passed}
 	}
-	other := check(true, labs.Allowed)
+	other := check(true, verdict.Allowed)
 	other.To = "c:80"
 	m := matrixOf(&grade.TaskReport{Objectives: []grade.ObjectiveReport{
-		{Checks: []grade.Check{check(true, labs.Allowed), other}}, {Checks: []grade.Check{check(false, labs.DNSFailed)}}, {Checks: []grade.Check{check(true, labs.Allowed)}},
+		{Checks: []grade.Check{check(true, verdict.Allowed), other}}, {Checks: []grade.Check{check(false, verdict.DNSFailed)}}, {Checks: []grade.Check{check(true, verdict.Allowed)}},
 	}})
 	if m == nil || m.Off != "1 connection is not as asked" || !strings.Contains(string(m.Table), "a → b:80: expected allowed, got a DNS failure") {
 		t.Errorf("got %+v", m)
@@ -141,16 +143,17 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-// sampleIndex is the page about the sample outcomes.
+// sampleIndex is the page about the sample results.
 func sampleIndex(t *testing.T) []byte {
 	t.Helper()
 	x := &Index{
 		Assignment: *sampleAssignment(), Engine: "offline", Digest: "sha256:0",
 		Objectives: []Rate{{"backend-deny", "isolated", 3, 4}, {"frontend", "reaches", 1, 4}, {"last", "secret", 0, 0}},
 		Mistakes:   []Tally{{"pod-labels", 2}, {"unknown-one", 1}},
+		Titles:     map[string]string{"pod-labels": "A label that no pod has"},
 	}
 	for _, kind := range []string{"broken", "failed", "hostile", "partly", "refused"} {
-		if err := x.Add(sampleOutcomes()[kind], "students/"+kind+"%2E #?"); err != nil {
+		if err := x.Add(sampleResults()[kind], "students/"+kind+"%2E #?"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -182,7 +185,7 @@ func TestIndex(t *testing.T) {
 func TestIndexIsBounded(t *testing.T) {
 	t.Parallel()
 	x := &Index{Assignment: *sampleAssignment()}
-	o := sampleOutcomes()["broken"]
+	o := sampleResults()["broken"]
 	for range indexStudents + 7 {
 		if err := x.Add(o, ""); err != nil {
 			t.Fatal(err)
@@ -192,13 +195,62 @@ func TestIndexIsBounded(t *testing.T) {
 	if err := x.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	if len(x.troubles) != indexTroubles || !bytes.Contains(out.Bytes(), []byte("And 7 more in grades.csv")) {
-		t.Errorf("%d troubles are held", len(x.troubles))
+	groups, more := x.troubles.list()
+	if len(groups) != 1 || more != 0 || len(groups[0].Students) != troubleStudents || !bytes.Contains(out.Bytes(), []byte(fmt.Sprintf("and %d more, in grades.csv", indexStudents+7-troubleStudents))) {
+		t.Errorf("%d groups are held, and %d more", len(groups), more)
 	}
 	torn, w := io.Pipe()
 	torn.CloseWithError(errors.New("torn"))
 	if err := x.Write(w); err == nil || !strings.Contains(err.Error(), "torn") {
 		t.Errorf("a page that cannot be written: %v", err)
+	}
+}
+
+// TestCommonReason shows what stays of a reason that many students have.
+func TestCommonReason(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]string{
+		"it contains no manifest (*.yaml, *.yml, *.json)":                                "it contains no manifest (*.yaml, *.yml, *.json)",
+		"it contains no manifest (*.yaml, *.yml, *.json); files found: README.md, a.txt": "it contains no manifest (*.yaml, *.yml, *.json)…",
+		`answers.zip: a file "x" of 12 bytes`:                                            "… a file … of … bytes",
+		"open /a/b.yaml: no such file":                                                   "open … no such file",
+	} {
+		if got := common(reason); got != want {
+			t.Errorf("%s: got %q, want %q", reason, got, want)
+		}
+	}
+}
+
+// What is to be looked after is grouped by what students have in common, not by what is each one's own.
+func TestTroublesAreGrouped(t *testing.T) {
+	t.Parallel()
+	var all troubles
+	for i := range 3 * troubleReasons {
+		problem := manifest.Problem{File: fmt.Sprintf("%02d/p.yaml", i), Line: i, Object: fmt.Sprintf("Secret default/x%d", i), Message: fmt.Sprintf("kind %q is not one of the lab's", fmt.Sprint("K", i))}
+		refused := RefusedResult(sampleAssignment(), &engine.Refused{Problems: manifest.Problems{problem}})
+		broken := ResultOf(nil, fmt.Errorf("open /srv/class/%d/p.yaml: no such file", i))
+		empty := ResultOf(sampleReport(), nil)
+		empty.Message = fmt.Sprintf("no manifest in %d files", i)
+		odd := ResultOf(nil, errors.New("odd "+strings.Repeat("o", i)))
+		for _, o := range []*Result{&refused, &broken, &empty, &odd} {
+			o.ID, o.Name = fmt.Sprint("s", i), "Ada"
+			all.add(o, "students/x")
+		}
+	}
+	fine := ResultOf(sampleReport(), nil)
+	all.add(&fine, "")
+	groups, more := all.list()
+	if len(groups) != troubleReasons || more != 3*troubleReasons-(troubleReasons-3) {
+		t.Fatalf("%d groups and %d more", len(groups), more)
+	}
+	if g := groups[0]; g.Reason != "open … no such file" || g.Count != 3*troubleReasons || g.More != g.Count-troubleStudents || g.Students[1].Name != "Ada" || g.Students[1].Message == "" {
+		t.Errorf("errors of one kind are %+v", g)
+	}
+	if last := groups[len(groups)-1]; last.Status != "not passed" || last.Reason != "no manifest in … files" {
+		t.Errorf("the last group is %+v", last)
+	}
+	if g := groups[len(groups)-2]; g.Status != "refused" || g.Reason != "kind … is not one of the lab's" {
+		t.Errorf("the refused are %+v", g)
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"math"
 	"net/url"
 	"path"
+	"strings"
+
+	"github.com/labctl/labctl/grade"
 )
 
 //go:embed page/index.html
@@ -16,23 +19,23 @@ var indexHTML string
 
 var indexPage = pageTemplate(indexHTML)
 
-// Index is the page about a class for its instructor. Add takes every outcome, and Write writes the page; what it holds
+// Index is the page about a class for its instructor. Add takes every result, and Write writes the page; what it holds
 // of single students is bounded.
 type Index struct {
 	Assignment Assignment
 	Engine     string
 	Digest     string // of the lab
 	Objectives []Rate
-	Mistakes   []Tally       // most frequent first
-	Mutants    []MutantFound // most frequent first
-	Similar    *Similar      // nil: nobody asked
+	Mistakes   []Tally           // most frequent first
+	Titles     map[string]string // of mistakes, by ID; those without one are shown by ID
+	Mutants    []MutantFound     // most frequent first
+	Similar    *Similar          // nil: nobody asked
 
-	counts   map[Status]int
+	counts   map[grade.Status]int
 	late     int
 	percents [101]int // scores, in whole percents
 	sum      float64
-	titles   map[string]string // of mistakes
-	troubles []indexRow
+	troubles troubles
 	students int
 	rows     bytes.Buffer // of the table
 }
@@ -61,20 +64,29 @@ type MutantFound struct {
 type Similar struct {
 	Note   string
 	Groups []SimilarGroup
-	Pairs  []SimilarPair
-	More   int // that similarity.csv has beside
+	More   int // groups that similarity.json has beside
 }
 
-// SimilarGroup are equal submissions.
+// SimilarGroup are submissions that are alike, and what the most similar two of them share.
 type SimilarGroup struct {
-	Students string
+	Students []StudentLink
 	Count    int
+	More     int    // students that are not listed
+	Equal    bool   // all files are equal
+	Score    string // of the most similar two
+	Reasons  []string
 }
 
-// SimilarPair are two that share something, and what.
-type SimilarPair struct {
-	A, B, APage, BPage, Score string
-	Reasons                   []string
+// StudentLink is a student as pages name one: by ID and name, with a link to the feedback if there is any.
+type StudentLink struct{ ID, Name, Page string }
+
+// NewStudentLink names a student whose files are in dir; "" if there are none.
+func NewStudentLink(id, name, dir string) StudentLink {
+	l := StudentLink{ID: xmlClean(id), Name: xmlClean(name), Page: PageIn(dir)}
+	if l.Name == l.ID {
+		l.Name = ""
+	}
+	return l
 }
 
 // indexRow is a student in the page's table.
@@ -82,23 +94,23 @@ type indexRow struct {
 	ID, Name, Page        string // Page is where the feedback is, "": nowhere
 	Status, Class         string
 	Points, Percent, Note string
-	Message               string // of an error or refusal, its first line
 	Bar                   bar
 }
 
 // What of single students the page shows; the rest is in other files.
 const (
 	indexStudents = 10000
-	indexTroubles = 200
 	indexMistakes = 12
 	indexMutants  = 12
-	IndexPairs    = 25
+	IndexSimilar  = 25 // groups
+	IndexMembers  = 12 // of a group
 )
 
-// Add takes an outcome, in the order of the table, whose student's files are in dir, relative to the page; "" if there are none.
-func (x *Index) Add(o *Outcome, dir string) error {
+// Add takes a result, in the order of the table, whose student's files are in dir, relative to the page; ""
+// if there are none.
+func (x *Index) Add(o *Result, dir string) error {
 	if x.counts == nil {
-		x.counts, x.titles = map[Status]int{}, map[string]string{}
+		x.counts = map[grade.Status]int{}
 	}
 	x.counts[o.Status]++
 	if o.Late != "" {
@@ -108,23 +120,15 @@ func (x *Index) Add(o *Outcome, dir string) error {
 		x.percents[int(min(max(o.Score.Percent, 0), 100))]++
 		x.sum += o.Score.Percent
 	}
-	if o.Report != nil {
-		for _, f := range o.Report.Findings {
-			x.titles[f.ID] = f.Title
-		}
-	}
-	row := rowOf(o, dir)
-	if (o.Status == Errored || o.Status == Refused) && x.counts[Errored]+x.counts[Refused] <= indexTroubles {
-		x.troubles = append(x.troubles, row)
-	}
+	x.troubles.add(o, dir)
 	if x.students++; x.students > indexStudents {
 		return nil
 	}
-	return indexPage().ExecuteTemplate(&x.rows, "row", row)
+	return indexPage().ExecuteTemplate(&x.rows, "row", rowOf(o, dir))
 }
 
-// rowOf is the row of an outcome.
-func rowOf(o *Outcome, dir string) indexRow {
+// rowOf is the row of a result.
+func rowOf(o *Result, dir string) indexRow {
 	r := indexRow{ID: xmlClean(o.ID), Name: xmlClean(o.Name), Page: PageIn(dir)}
 	r.Status, r.Class = statusWords(o.Status)
 	if o.Score != nil {
@@ -138,14 +142,11 @@ func rowOf(o *Outcome, dir string) indexRow {
 	if o.Late != "" {
 		r.Note = "late"
 	}
-	if o.Status == Errored || o.Status == Refused {
-		r.Message = xmlClean(oneLine(o.reasons()[0]))
-	}
 	return r
 }
 
-// PageIn is the address of the feedback in a student's folder, whose name may hold what has a meaning in addresses; "" if
-// there is no folder.
+// PageIn is the address of the feedback in a student's folder, whose name may hold what has a meaning in
+// addresses; "" if there is no folder.
 func PageIn(dir string) string {
 	if dir == "" {
 		return ""
@@ -157,15 +158,17 @@ const feedbackFile = "feedback.html"
 
 // indexView is what the page shows.
 type indexView struct {
-	Title, Lab, Engine, Digest, PassMark     string
-	Tiles                                    []tile
-	Plot                                     *plot
-	Tasks                                    []indexTask
-	Mistakes                                 []indexMistake
-	Mutants                                  []indexMutant
-	Similar                                  *Similar
-	Troubles                                 []indexRow
-	MoreMistakes, MoreTroubles, MoreStudents int
+	Title, Lab, Engine, Digest, PassMark string
+	Selected                             string // tasks, if only some were graded
+	Tiles                                []tile
+	Plot                                 *plot
+	Tasks                                []indexTask
+	Mistakes                             []indexMistake
+	Mutants                              []indexMutant
+	Similar                              *Similar
+	Troubles                             []*trouble
+	MoreTroubles                         int // students with other reasons
+	MoreMistakes, MoreStudents           int
 }
 
 type tile struct{ Value, Label, Class string }
@@ -177,7 +180,7 @@ type indexTask struct {
 
 type indexObjective struct {
 	Title, Percent string
-	Hidden         bool
+	Hidden         string // why there is no rate
 	Met, Of        int
 	Bar            bar
 }
@@ -234,26 +237,12 @@ func (x *Index) view() *indexView {
 	for _, n := range x.percents {
 		scored += n
 	}
-	v := &indexView{Title: x.Assignment.name(), Lab: lab.Name, Engine: x.Engine, Digest: x.Digest, PassMark: number(lab.PassMark), Troubles: x.troubles}
+	v := &indexView{Title: x.Assignment.name(), Lab: lab.Name, Engine: x.Engine, Digest: x.Digest,
+		PassMark: number(lab.PassMark), Selected: strings.Join(x.Assignment.Tasks, ", ")}
+	v.Troubles, v.MoreTroubles = x.troubles.list()
 	v.MoreStudents = max(x.students-indexStudents, 0)
-	v.MoreTroubles = x.counts[Errored] + x.counts[Refused] - len(x.troubles)
-	tell := func(n int, label, class string) {
-		if n == 0 {
-			class = ""
-		}
-		v.Tiles = append(v.Tiles, tile{fmt.Sprint(n), label, class})
-	}
-	tell(x.students, "submissions", "")
-	tell(x.counts[Passed], "passed", "good")
-	tell(x.counts[Failed], "not passed", "bad")
-	tell(x.counts[Refused], "refused", "bad")
-	tell(x.counts[Errored], "not graded", "warn")
-	if x.late > 0 {
-		tell(x.late, "late", "")
-	}
+	v.Tiles = x.tiles(scored)
 	if scored > 0 {
-		v.Tiles = append(v.Tiles,
-			tile{number(math.Floor(10*x.sum/float64(scored))/10) + " %", "mean", ""}, tile{fmt.Sprint(x.median(scored)) + " %", "median", ""})
 		v.Plot = x.plot(scored)
 	}
 	titles := map[string]string{}
@@ -268,31 +257,20 @@ func (x *Index) view() *indexView {
 		if len(v.Tasks) == 0 || v.Tasks[len(v.Tasks)-1].Title != title {
 			v.Tasks = append(v.Tasks, indexTask{Title: title})
 		}
-		o := indexObjective{Title: titles[r.Task+"/"+r.Objective], Met: r.Met, Of: r.Of, Hidden: r.Of == 0}
-		if r.Of > 0 {
-			o.Bar = barOf(float64(r.Met), float64(r.Of))
-			o.Percent = fmt.Sprint(100 * r.Met / r.Of)
-			switch {
-			case r.Met*2 < r.Of:
-				o.Bar.Class = "bad"
-			case r.Met*5 >= r.Of*4:
-				o.Bar.Class = "all"
-			}
-		}
-		v.Tasks[len(v.Tasks)-1].Objectives = append(v.Tasks[len(v.Tasks)-1].Objectives, o)
+		task := &v.Tasks[len(v.Tasks)-1]
+		task.Objectives = append(task.Objectives, r.row(titles[r.Task+"/"+r.Objective], scored))
 	}
 	v.Similar = x.Similar
 	for i, m := range x.Mutants[:min(len(x.Mutants), indexMutants)] {
 		n := m.Answers + m.Outcomes
-		v.Mutants = append(v.Mutants, indexMutant{m, cmp.Or(titles[m.Task], m.Task), n, barOf(float64(n), float64(x.Mutants[0].Answers+x.Mutants[0].Outcomes))})
+		v.Mutants = append(v.Mutants, indexMutant{m, cmp.Or(titles[m.Task], m.Task), n,
+			barOf(float64(n), float64(x.Mutants[0].Answers+x.Mutants[0].Outcomes))})
 		v.Mutants[i].Bar.Class = "plain"
 	}
-	for i, m := range x.Mistakes {
-		if i == indexMistakes {
-			v.MoreMistakes = len(x.Mistakes) - i
-			break
-		}
-		t := indexMistake{Title: cmp.Or(x.titles[m.ID], m.ID), N: m.N, Bar: barOf(float64(m.N), float64(max(x.Mistakes[0].N, 1)))}
+	v.MoreMistakes = max(len(x.Mistakes)-indexMistakes, 0)
+	for _, m := range x.Mistakes[:min(len(x.Mistakes), indexMistakes)] {
+		t := indexMistake{Title: cmp.Or(x.Titles[m.ID], m.ID), N: m.N,
+			Bar: barOf(float64(m.N), float64(max(x.Mistakes[0].N, 1)))}
 		t.Bar.Class = "plain"
 		if t.Title != m.ID {
 			t.ID = m.ID
@@ -300,6 +278,52 @@ func (x *Index) view() *indexView {
 		v.Mistakes = append(v.Mistakes, t)
 	}
 	return v
+}
+
+// tiles are the counts at the top of the page, of which scored have a score.
+func (x *Index) tiles(scored int) []tile {
+	var all []tile
+	add := func(n int, label, class string) {
+		if n == 0 {
+			class = ""
+		}
+		all = append(all, tile{fmt.Sprint(n), label, class})
+	}
+	add(x.students, "submissions", "")
+	add(x.counts[grade.Passed], "passed", "good")
+	add(x.counts[grade.Failed], "not passed", "bad")
+	add(x.counts[grade.Refused], "refused", "bad")
+	add(x.counts[grade.Errored], "not graded", "warn")
+	if x.late > 0 {
+		add(x.late, "late", "")
+	}
+	if scored > 0 {
+		all = append(all,
+			tile{number(math.Floor(10*x.sum/float64(scored))/10) + " %", "mean", ""},
+			tile{fmt.Sprint(x.median(scored)) + " %", "median", ""})
+	}
+	return all
+}
+
+// row is the row of an objective in a class of which scored have a score.
+func (r *Rate) row(title string, scored int) indexObjective {
+	o := indexObjective{Title: title, Met: r.Met, Of: r.Of}
+	if r.Of == 0 {
+		o.Hidden = "hidden in the reports"
+		if scored == 0 {
+			o.Hidden = "nobody was graded"
+		}
+		return o
+	}
+	o.Bar = barOf(float64(r.Met), float64(r.Of))
+	o.Percent = fmt.Sprint(100 * r.Met / r.Of)
+	switch {
+	case r.Met*2 < r.Of:
+		o.Bar.Class = "bad"
+	case r.Met*5 >= r.Of*4:
+		o.Bar.Class = "all"
+	}
+	return o
 }
 
 // median of the scores, in whole percents; of an even number the lower middle.
@@ -323,14 +347,16 @@ func (x *Index) plot(scored int) *plot {
 		most = max(most, n[i])
 	}
 	mark := x.Assignment.Lab.PassMark
-	p := &plot{Mark: number(left + mark/100*bars*width), Label: fmt.Sprintf("How many of %d scored how many percent", scored)}
+	p := &plot{Mark: number(left + mark/100*bars*width),
+		Label: fmt.Sprintf("How many of %d scored how many percent", scored)}
 	for i := range n {
 		low, high := i*5, i*5+4
 		if i == bars-1 {
 			high = 100
 		}
 		h := height * float64(n[i]) / float64(max(most, 1))
-		b := plotBar{N: n[i], Label: fmt.Sprintf("%d to %d %%: %d", low, high, n[i]), Class: "hi", H: number(h), Y: number(bottom - h),
+		b := plotBar{N: n[i], Label: fmt.Sprintf("%d to %d %%: %d", low, high, n[i]), Class: "hi", H: number(h),
+			Y: number(bottom - h),
 			X: number(left + float64(i)*width + 2), Mid: number(left + (float64(i)+.5)*width), Top: number(bottom - h - 5)}
 		if float64(low) < mark {
 			b.Class = "lo"

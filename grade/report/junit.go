@@ -11,7 +11,7 @@ import (
 	"github.com/labctl/labctl/grade"
 )
 
-// junitWriter writes a test suite an outcome and a test case an objective. What was missed is a failure, what could not
+// junitWriter writes a test suite per result and a test case an objective. What was missed is a failure, what could not
 // be checked an error, and what is hidden is left out.
 type junitWriter struct {
 	enc *xml.Encoder
@@ -24,13 +24,13 @@ var junitRoot = xml.StartElement{Name: xml.Name{Local: "testsuites"}}
 func junitClass(w io.Writer, a *Assignment) ClassWriter {
 	j := &junitWriter{enc: xml.NewEncoder(w), a: a}
 	j.enc.Indent("", "  ")
-	// What cannot be written is told by Add and Close.
+	// Add and Close return what cannot be written.
 	_, _ = io.WriteString(w, xml.Header)
 	_ = j.enc.EncodeToken(junitRoot)
 	return j
 }
 
-func (j *junitWriter) Add(o *Outcome) error {
+func (j *junitWriter) Add(o *Result) error {
 	suite := junit.Testsuite{Name: xmlClean(o.who()), ID: j.n, Package: j.a.Lab.Name, Time: "0"}
 	j.n++
 	for _, obj := range o.objectives() {
@@ -41,8 +41,8 @@ func (j *junitWriter) Add(o *Outcome) error {
 			c.Error = &junit.Result{Type: "infrastructure", Message: couldNotCheck, Data: xmlClean(o.explained(&obj))}
 		default:
 			message := points(*obj.Points, obj.Max)
-			if f := o.mistakeOf(&obj); f != nil {
-				message += ": " + f.Title
+			if mistake := o.mistake(&obj); mistake != "" {
+				message += ": " + mistake
 			}
 			c.Failure = &junit.Result{Type: string(obj.Status), Message: xmlClean(message), Data: xmlClean(o.explained(&obj))}
 		}
@@ -50,11 +50,11 @@ func (j *junitWriter) Add(o *Outcome) error {
 	}
 	if o.Report == nil {
 		c := junit.Testcase{Classname: j.a.Lab.Name, Name: "submission"}
-		told := &junit.Result{Message: xmlClean(o.reasons()[0]), Data: xmlClean(strings.Join(o.reasons(), "\n"))}
-		if o.Status == Errored {
-			told.Type, c.Error = "infrastructure", told
+		result := &junit.Result{Message: xmlClean(o.problems()[0]), Data: xmlClean(strings.Join(o.problems(), "\n"))}
+		if o.Status == grade.Errored {
+			result.Type, c.Error = "infrastructure", result
 		} else {
-			told.Type, c.Failure = string(o.Status), told
+			result.Type, c.Failure = string(o.Status), result
 		}
 		suite.AddTestcase(c)
 	}
@@ -82,8 +82,8 @@ func xmlClean(s string) string {
 	}, s)
 }
 
-// xmlChar says what of Unicode a document can hold: https://www.w3.org/TR/xml/#charsets, less the carriage return, of which
-// readers make a line feed.
+// xmlChar says what of Unicode a document can hold: https://www.w3.org/TR/xml/#charsets, less the carriage
+// return, of which readers make a line feed.
 func xmlChar(r rune) bool {
 	return r == '\t' || r == '\n' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/labctl/labctl/grade"
 )
 
-// Markdown writes an outcome in GitHub's Markdown.
-func Markdown(w io.Writer, a *Assignment, o *Outcome) error {
+// markdownOne writes a result in GitHub's Markdown.
+func markdownOne(w io.Writer, a *Assignment, o *Result) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "# %s\n\n", markdown(a.name()))
-	switch o = o.toStudent(); o.Status {
-	case Errored:
+	switch o.Status {
+	case grade.Errored:
 		fmt.Fprintf(b, "**%s**\n\n", markdown(o.Message))
-	case Refused:
+	case grade.Refused:
 		b.WriteString("**The submission was refused**, so nothing of it was graded: 0 points.\n\n")
 	default:
 		fmt.Fprintf(b, "%s **%s**: %s points, %s %%. The pass mark is %s %%.\n\n", statusSign(o.Status), o.Status,
@@ -26,8 +26,8 @@ func Markdown(w io.Writer, a *Assignment, o *Outcome) error {
 			fmt.Fprintf(b, "%s\n\n", markdown(note))
 		}
 	}
-	if o.Status == Refused {
-		for _, reason := range o.reasons() {
+	if o.Status == grade.Refused {
+		for _, reason := range o.problems() {
 			fmt.Fprintf(b, "- %s\n", markdown(reason))
 		}
 		b.WriteString("\n")
@@ -38,11 +38,9 @@ func Markdown(w io.Writer, a *Assignment, o *Outcome) error {
 	b.WriteString("| | Task | Objective | Points |\n|---|---|---|--:|\n")
 	for i := range o.Report.Tasks {
 		t := &o.Report.Tasks[i]
-		for _, obj := range t.Objectives {
-			if obj.Status != grade.Hidden {
-				fmt.Fprintf(b, "| %s | %s | %s | %s |\n", StatusMark(obj.Status, Style{}), markdown(cmp.Or(t.Title, t.Name)),
-					markdown(cmp.Or(obj.Title, obj.Name)), points(*obj.Points, obj.Max))
-			}
+		for _, obj := range shown(t) {
+			fmt.Fprintf(b, "| %s | %s | %s | %s |\n", StatusMark(obj.Status, Style{}), markdown(cmp.Or(t.Title, t.Name)),
+				markdown(cmp.Or(obj.Title, obj.Name)), points(*obj.Points, obj.Max))
 		}
 		if hides(t) {
 			fmt.Fprintf(b, "| | %s | %s | |\n", markdown(cmp.Or(t.Title, t.Name)), hiddenNote)
@@ -69,38 +67,40 @@ func Markdown(w io.Writer, a *Assignment, o *Outcome) error {
 // markdownWriter writes a table with a row a student.
 type markdownWriter struct {
 	out    *bufio.Writer
-	counts map[Status]int
+	counts map[grade.Status]int
 }
 
 func markdownClass(w io.Writer, a *Assignment) ClassWriter {
-	m := &markdownWriter{bufio.NewWriter(w), map[Status]int{}}
+	m := &markdownWriter{bufio.NewWriter(w), map[grade.Status]int{}}
 	fmt.Fprintf(m.out, "# %s\n\n| | Student | Name | Points | | Remark |\n|---|---|---|--:|--:|---|\n", markdown(a.name()))
 	return m
 }
 
-func (m *markdownWriter) Add(o *Outcome) error {
+func (m *markdownWriter) Add(o *Result) error {
 	m.counts[o.Status]++
 	earned, percent, remark := "no grade", "", ""
 	if o.Score != nil {
 		earned, percent = points(o.Score.Points, o.Score.Max), number(o.Score.Percent)+" %"
 	}
-	if o.Status == Errored || o.Status == Refused {
-		remark = string(o.Status) + ": " + o.reasons()[0]
+	if o.Status == grade.Errored || o.Status == grade.Refused {
+		remark = string(o.Status) + ": " + o.problems()[0]
 	}
-	_, err := fmt.Fprintf(m.out, "| %s | %s | %s | %s | %s | %s |\n", statusSign(o.Status), markdown(o.ID), markdown(o.Name), earned, percent, markdown(remark))
+	_, err := fmt.Fprintf(m.out, "| %s | %s | %s | %s | %s | %s |\n", statusSign(o.Status), markdown(o.ID),
+		markdown(o.Name), earned, percent, markdown(remark))
 	return err
 }
 
 func (m *markdownWriter) Close() error {
-	fmt.Fprintf(m.out, "\n%d passed, %d failed, %d refused, %d could not be graded.\n", m.counts[Passed], m.counts[Failed], m.counts[Refused], m.counts[Errored])
+	fmt.Fprintf(m.out, "\n%d passed, %d failed, %d refused, %d could not be graded.\n", m.counts[grade.Passed],
+		m.counts[grade.Failed], m.counts[grade.Refused], m.counts[grade.Errored])
 	return m.out.Flush()
 }
 
-func statusSign(s Status) string {
+func statusSign(s grade.Status) string {
 	switch s {
-	case Passed:
+	case grade.Passed:
 		return "✓"
-	case Failed, Refused:
+	case grade.Failed, grade.Refused:
 		return "✗"
 	}
 	return "!"
@@ -109,7 +109,8 @@ func statusSign(s Status) string {
 // markdown makes text say just what it says: nothing in it is markup, a link, or the end of a table's cell.
 func markdown(s string) string {
 	s = strings.NewReplacer(
-		`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "{", `\{`, "}", `\}`, "[", `\[`, "]", `\]`, "<", "&lt;", ">", "&gt;", "#", `\#`,
+		`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "{", `\{`, "}", `\}`, "[", `\[`, "]", `\]`, "<", "&lt;", ">",
+		"&gt;", "#", `\#`,
 		"|", `\|`, "~", `\~`, "$", `\$`, "&", "&amp;", "@", "&#64;", "://", "&#58;//", "www.", "www&#46;",
 	).Replace(xmlClean(oneLine(s)))
 	// A line that would begin a list.

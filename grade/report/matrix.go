@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
-	"github.com/labctl/labctl/labs"
 )
 
 // matrix shows who reached whom in a task: a table, which screen readers can walk through, of small pictures. It is the
@@ -23,27 +23,7 @@ func esc(s string) string { return template.HTMLEscapeString(s) }
 // matrixOf lays out the connections that the visible objectives of a task asked for; nil if there are too few to make a
 // table. Of a connection that was asked for twice the answer that missed is shown.
 func matrixOf(t *grade.TaskReport) *matrix {
-	type key struct{ from, to string }
-	cells := map[key]*grade.Check{}
-	var from, to []string
-	for i := range t.Objectives {
-		for j := range t.Objectives[i].Checks {
-			c := &t.Objectives[i].Checks[j]
-			if c.Kind != grade.CheckExpect && c.Kind != grade.CheckMatrix || c.From == "" || c.To == "" {
-				continue
-			}
-			if !slices.Contains(from, c.From) {
-				from = append(from, c.From)
-			}
-			if !slices.Contains(to, c.To) {
-				to = append(to, c.To)
-			}
-			k := key{c.From, c.To}
-			if old := cells[k]; old == nil || old.Passed {
-				cells[k] = c
-			}
-		}
-	}
+	cells, from, to := connections(t)
 	if len(cells) < 2 {
 		return nil
 	}
@@ -53,12 +33,12 @@ func matrixOf(t *grade.TaskReport) *matrix {
 		b.WriteString(`<th scope="col">` + esc(name) + `</th>`)
 	}
 	b.WriteString("</tr></thead><tbody>\n")
-	off, seen := 0, map[labs.Verdict]bool{}
+	off, seen := 0, map[verdict.Verdict]bool{}
 	for _, f := range from {
 		b.WriteString(`<tr><th scope="row">` + esc(f) + `</th>`)
 		for _, name := range to {
 			b.WriteString("<td>")
-			if c := cells[key{f, name}]; c != nil {
+			if c := cells[connection{f, name}]; c != nil {
 				writeCell(&b, c.Verdict, !c.Passed, cellLabel(c))
 				seen[c.Verdict] = true
 				if !c.Passed {
@@ -81,7 +61,33 @@ func matrixOf(t *grade.TaskReport) *matrix {
 	return m
 }
 
-func matrixLegend(seen map[labs.Verdict]bool, off bool) template.HTML {
+type connection struct{ from, to string }
+
+// connections are those that a task asked for, with one check for each, and their ends in the order of the checks.
+func connections(t *grade.TaskReport) (cells map[connection]*grade.Check, from, to []string) {
+	cells = map[connection]*grade.Check{}
+	for i := range t.Objectives {
+		for j := range t.Objectives[i].Checks {
+			c := &t.Objectives[i].Checks[j]
+			if !c.Kind.AboutConnections() || c.From == "" || c.To == "" {
+				continue
+			}
+			if !slices.Contains(from, c.From) {
+				from = append(from, c.From)
+			}
+			if !slices.Contains(to, c.To) {
+				to = append(to, c.To)
+			}
+			k := connection{c.From, c.To}
+			if old := cells[k]; old == nil || old.Passed {
+				cells[k] = c
+			}
+		}
+	}
+	return cells, from, to
+}
+
+func matrixLegend(seen map[verdict.Verdict]bool, off bool) template.HTML {
 	var b strings.Builder
 	b.WriteString(`<p class="legend">`)
 	for _, v := range verdictMarks {
@@ -107,14 +113,14 @@ func cellLabel(c *grade.Check) string {
 }
 
 // writeCell draws a verdict. The page holds the two marks that are pictures; the others are letters.
-func writeCell(b *strings.Builder, v labs.Verdict, off bool, label string) {
+func writeCell(b *strings.Builder, v verdict.Verdict, off bool, label string) {
 	class := "cell"
 	if off {
 		class = "cell off"
 	}
 	fmt.Fprintf(b, `<svg class="%s" viewBox="0 0 24 24" role="img"><title>%s</title>`, class, esc(label))
 	switch v {
-	case labs.Allowed, labs.Dropped:
+	case verdict.Allowed, verdict.Dropped:
 		fmt.Fprintf(b, `<use href="#%s"/>`, v)
 	default:
 		mark := "?"

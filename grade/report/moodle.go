@@ -14,13 +14,13 @@ import (
 // into the names of downloaded submissions. Moodle leaves out rows without a grade, and those above the maximum: so
 // bonus points count up to it. Comments are HTML there.
 func moodle(w io.Writer, a *Assignment) ClassWriter {
-	row := func(o *Outcome) []string {
+	row := func(o *Result) []string {
 		points, status := "", "Submitted for grading"
 		if o.Score != nil {
 			points = Decimal(min(o.Score.Points, o.Score.Max))
 		}
 		return []string{
-			"Participant " + o.ID, cmp.Or(o.Name, o.ID), o.Email, status, points, Decimal(a.full(o)), "Yes", "", "",
+			o.participant(), cmp.Or(o.Name, o.ID), o.Email, status, points, Decimal(a.full(o)), "Yes", "", "",
 			strings.ReplaceAll(html.EscapeString(o.comment()), "\n", "<br>"),
 		}
 	}
@@ -30,46 +30,48 @@ func moodle(w io.Writer, a *Assignment) ClassWriter {
 	})
 }
 
-// comment says in a few lines what was missed. Of an error, which says nothing of the student, there is none.
-func (o *Outcome) comment() string {
-	switch o.Status {
-	case Errored:
+// participant is Moodle's identifier of a student, which is known from its downloads alone: any other number
+// could be another student's.
+func (o *Result) participant() string {
+	if o.Platform != "moodle" {
 		return ""
-	case Refused:
-		return "The submission was refused:\n" + strings.Join(o.reasons(), "\n")
 	}
-	lines := o.notes()
-	missed := len(lines)
+	return "Participant " + o.ID
+}
+
+// comment says what was missed, and of each objective the first reason; the student's page explains all of them. For an
+// error, which says nothing about the student, there is none.
+func (o *Result) comment() string {
+	switch o.Status {
+	case grade.Errored:
+		return ""
+	case grade.Refused:
+		return "The submission was refused:\n" + strings.Join(o.problems(), "\n")
+	}
+	var missed []string
 	for _, obj := range o.objectives() {
 		if obj.Status == grade.Met {
 			continue
 		}
-		line := obj.title() + " (" + points(*obj.Points, obj.Max) + ")"
-		if f := o.mistakeOf(&obj); f != nil {
-			line += ": " + f.Title
+		missed = append(missed, obj.title()+" ("+points(*obj.Points, obj.Max)+")")
+		if reasons := o.reasons(&obj); len(reasons) > 0 {
+			first := reasons[0]
+			first.Asked = first.Asked[:1]
+			missed = append(missed, first.lines()...)
 		}
-		lines = append(lines, line)
 	}
-	if len(lines) == missed {
-		lines = append(lines, "Everything that is shown was met.")
-	} else {
-		lines = slices.Insert(lines, missed, "Not met:")
+	if len(missed) == 0 {
+		return strings.Join(append(o.notes(), "All objectives that are shown were met."), "\n")
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(slices.Concat(o.notes(), []string{"Not met:"}, missed), "\n")
 }
 
-// mistakeOf is the first classic mistake behind an objective's misses; nil if none was recognised.
-func (o *Outcome) mistakeOf(obj *objective) *grade.Finding {
-	for i := range obj.Checks {
-		c := &obj.Checks[i]
-		if c.Passed || c.Mistake == "" {
-			continue
-		}
-		for j := range o.Report.Findings {
-			if f := &o.Report.Findings[j]; f.ID == c.Mistake {
-				return f
-			}
+// mistake is the title of the first mistake that an objective's checks were missed for; "" if none was recognized.
+func (o *Result) mistake(obj *objective) string {
+	for _, x := range o.reasons(obj) {
+		if x.Mistake != nil {
+			return x.Mistake.Title
 		}
 	}
-	return nil
+	return ""
 }

@@ -9,7 +9,7 @@ import (
 
 // nbgrader writes the columns of nbgrader's own export of grades, for courses whose scripts read that.
 func nbgrader(w io.Writer, a *Assignment) ClassWriter {
-	row := func(o *Outcome) []string {
+	row := func(o *Result) []string {
 		first, last := names(o.Name)
 		raw, penalty, due, submitted := o.points(), "", "", ""
 		if o.Late != "" {

@@ -3,6 +3,8 @@ package report
 import (
 	"io"
 	"strings"
+
+	"github.com/labctl/labctl/grade"
 )
 
 // prairielearnResults is the results.json of PrairieLearn's external graders:
@@ -24,15 +26,16 @@ type prairielearnTest struct {
 	Output    string  `json:"output,omitempty"`
 }
 
-// prairielearn writes one test an objective that is not hidden. A submission that was refused, and one that could not be
-// graded, is not gradable: it costs no attempt, and there is no score. Only the first has format errors.
-func prairielearn(w io.Writer, _ *Assignment, o *Outcome) error {
+// prairielearn writes one test an objective that is not hidden. A submission that was refused, and one that
+// could not be graded, is not gradable: it costs no attempt, and there is no score. Only the first has format
+// errors.
+func prairielearn(w io.Writer, _ *Assignment, o *Result) error {
 	out := prairielearnResults{}
-	switch o = o.toStudent(); o.Status {
-	case Errored:
+	switch o.Status {
+	case grade.Errored:
 		out.Message = o.Message
-	case Refused:
-		out.FormatErrors = o.reasons()
+	case grade.Refused:
+		out.FormatErrors = o.problems()
 	default:
 		share := min(o.Score.Percent/100, 1)
 		out.Gradable, out.Score = true, &share

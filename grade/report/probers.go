@@ -4,16 +4,16 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
 )
 
 // probers says in a line what was probed with; empty: nothing was.
-func probers(list []grade.ProberReport) string {
+func probers(list []engine.ProberReport) string {
 	if len(list) == 0 {
 		return ""
 	}
 	probes, retries := 0, 0
-	by := map[grade.Rung][]string{}
+	by := map[engine.ProbeMethod][]string{}
 	for _, p := range list {
 		probes += p.Probes
 		retries += p.Retries
@@ -21,13 +21,13 @@ func probers(list []grade.ProberReport) string {
 	}
 	var parts []string
 	for _, rung := range []struct {
-		rung  grade.Rung
+		rung  engine.ProbeMethod
 		words string
 	}{
-		{grade.OwnImage, "with the tools of their own images"},
-		{grade.EphemeralContainer, "by an ephemeral container"},
-		{grade.HelperPod, "by a helper pod"},
-		{grade.NodeHelper, "by a pod in its network"},
+		{engine.OwnImage, "with the tools of their own images"},
+		{engine.EphemeralContainer, "by an ephemeral container"},
+		{engine.HelperPod, "by a helper pod"},
+		{engine.NodeHelper, "by a pod in its network"},
 	} {
 		if from := by[rung.rung]; len(from) > 0 {
 			parts = append(parts, "from "+strings.Join(from, ", ")+" "+rung.words)

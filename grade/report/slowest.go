@@ -17,8 +17,9 @@ var slowestPage = pageTemplate(slowestHTML)
 // slowestRows bounds the page.
 const slowestRows = 25
 
-// Slowest is the page about the submissions of a class that took longest to grade. Times differ from run to run, so they are
-// on a page of their own. Add takes every submission that was graded, and Write writes the page.
+// Slowest is the page about the submissions of a class that took longest to grade. Times differ from run to
+// run, so they are on a page of their own. Add takes every submission that was graded, and Write writes the
+// page.
 type Slowest struct {
 	Assignment Assignment
 
@@ -34,8 +35,8 @@ type timing struct {
 	Took     time.Duration
 }
 
-// Add takes how long a submission took, whose student's files are in dir, relative to the page; "" if there are none. Attempt
-// is 0 for an only one.
+// Add takes how long a submission took, whose student's files are in dir, relative to the page; "" if there
+// are none. Attempt is 0 for an only one.
 func (x *Slowest) Add(id string, attempt int, dir string, took time.Duration) {
 	x.n++
 	x.sum += took
@@ -69,7 +70,8 @@ func (x *Slowest) Write(w io.Writer) error {
 		v.Mean = duration(x.sum / time.Duration(x.n))
 	}
 	for _, t := range x.rows {
-		row := slowestRow{t.ID, t.Page, duration(t.Took), t.Attempt, barOf(t.Took.Seconds(), max(x.rows[0].Took.Seconds(), 1e-9))}
+		row := slowestRow{t.ID, t.Page, duration(t.Took), t.Attempt,
+			barOf(t.Took.Seconds(), max(x.rows[0].Took.Seconds(), 1e-9))}
 		row.Bar.Class = "plain"
 		v.Rows = append(v.Rows, row)
 	}

@@ -8,23 +8,24 @@ import (
 )
 
 const (
-	notYours     = "This submission was not graded, because of a fault that is not yours. It is not 0 points: ask the course staff to grade it again."
+	notYours = "This submission was not graded, because of a fault that is not yours. It is not 0 points: ask " +
+		"the course staff to grade it again."
 	notGradable  = "This submission could not be graded: %s. It is not 0 points: ask the course staff what to do."
-	nothingFound = "Nothing was found to grade: "
+	nothingFound = "Nothing to grade: "
 	// notChecked stands for what an engine says of a check that it could not carry out.
 	notChecked = "a fault of the grading, not of the answer"
 )
 
-// toStudent is the outcome as its student may read it. An error speaks of the machine that graded, of its files and addresses;
-// in its place stands whose fault it is and what to do.
-func (o *Outcome) toStudent() *Outcome {
-	if o.Status != Errored {
+// redactForStudent returns the result as its student may read it. An error speaks of the machine that
+// graded, of its files and addresses; in its place stands whose fault it is and what to do.
+func (o *Result) redactForStudent() *Result {
+	if o.Status != grade.Errored {
 		return o
 	}
-	told := *o
-	told.Message, told.Problems = notYours, nil
-	if o.Told != "" {
-		told.Message = fmt.Sprintf(notGradable, o.Told)
+	shown := *o
+	shown.Message, shown.Problems = notYours, nil
+	if o.StudentMessage != "" {
+		shown.Message = fmt.Sprintf(notGradable, o.StudentMessage)
 	}
 	if o.Report != nil {
 		r := *o.Report
@@ -32,9 +33,9 @@ func (o *Outcome) toStudent() *Outcome {
 		for i := range r.Tasks {
 			hideErrors(&r.Tasks[i])
 		}
-		told.Report = &r
+		shown.Report = &r
 	}
-	return &told
+	return &shown
 }
 
 // hideErrors takes the words of errors out of a task's checks, without touching those that it was copied from.
@@ -51,13 +52,14 @@ func hideErrors(t *grade.TaskReport) {
 	}
 }
 
-// notes are what is to be said of a grade as a whole, in sentences: what lateness cost, and that there was nothing to grade.
-func (o *Outcome) notes() []string {
+// notes are what is to be said of a grade as a whole, in sentences: what lateness cost, and that there was
+// nothing to grade.
+func (o *Result) notes() []string {
 	var notes []string
 	if o.Late != "" {
 		notes = append(notes, "Late: "+o.Late+".")
 	}
-	if o.Message != "" && (o.Status == Passed || o.Status == Failed) {
+	if o.Message != "" && (o.Status == grade.Passed || o.Status == grade.Failed) {
 		notes = append(notes, nothingFound+o.Message+".")
 	}
 	return notes

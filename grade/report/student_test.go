@@ -13,17 +13,17 @@ import (
 func TestStudentsAreToldNothingOfTheMachine(t *testing.T) {
 	t.Parallel()
 	const machine = "/tmp/grader-4711/out: 10.0.0.7: no route to host"
-	lost := OutcomeOf(nil, errors.New(machine))
+	lost := ResultOf(nil, errors.New(machine))
 	unreadable := lost
-	unreadable.Told = "there are several archives: a.zip, b.zip"
+	unreadable.StudentMessage = "there are several archives: a.zip, b.zip"
 	r := sampleReport()
 	r.Status = grade.Errored
 	check := &r.Tasks[1].Objectives[0].Checks[0]
 	check.Error = machine
-	unchecked := OutcomeOf(r, nil)
+	unchecked := ResultOf(r, nil)
 	for _, tt := range []struct {
 		name string
-		of   *Outcome
+		of   *Result
 		want string
 	}{
 		{"an error of ours", &lost, "a fault that is not yours"},
@@ -31,11 +31,11 @@ func TestStudentsAreToldNothingOfTheMachine(t *testing.T) {
 		{"a check that was not carried out", &unchecked, "a fault that is not yours"},
 	} {
 		for _, f := range Formats() {
-			if f.One == nil {
+			if f.File == "" {
 				continue
 			}
 			var text bytes.Buffer
-			if err := f.One(&text, sampleAssignment(), tt.of); err != nil {
+			if err := f.WriteOne(&text, sampleAssignment(), tt.of); err != nil {
 				t.Fatal(err)
 			}
 			if strings.Contains(text.String(), "4711") {
@@ -51,11 +51,11 @@ func TestStudentsAreToldNothingOfTheMachine(t *testing.T) {
 	}
 	// The course staff read all of it.
 	for _, f := range Formats() {
-		if f.Class == nil || !f.Detail && f.Name != "markdown" || f.Name == "moodle-csv" {
+		if f.ClassFile == "" || !f.Detail && f.Name != "markdown" || f.Name == "moodle-csv" {
 			continue
 		}
 		var text bytes.Buffer
-		c := f.Class(&text, sampleAssignment())
+		c := f.Begin(&text, sampleAssignment())
 		if err := errors.Join(c.Add(&lost), c.Close()); err != nil {
 			t.Fatal(err)
 		}
@@ -80,18 +80,18 @@ func TestNothingToGradeIsTold(t *testing.T) {
 		of   *grade.Report
 		want string // "": nothing is said
 	}{
-		{"no manifest", none, "Nothing was found to grade: there is no manifest in it"},
-		{"manifests without objects", empty, "Nothing was found to grade: its manifests are empty."},
+		{"no manifest", none, "Nothing to grade: it contains no manifest"},
+		{"manifests without objects", empty, "Nothing to grade: its manifests are empty or still commented out."},
 		{"other tasks", other, ""},
 		{"something", sampleReport(), ""},
 	} {
-		o := OutcomeOf(tt.of, nil)
+		o := ResultOf(tt.of, nil)
 		for _, f := range Formats() {
-			if f.One == nil && f.Name != "moodle-csv" {
+			if f.File == "" && f.Name != "moodle-csv" {
 				continue
 			}
 			text := string(single(t, f.Name, &o))
-			if told := strings.Contains(text, "Nothing was found to grade"); told != (tt.want != "") || !strings.Contains(strings.ReplaceAll(text, `\`, ""), tt.want) {
+			if told := strings.Contains(text, "Nothing to grade"); told != (tt.want != "") || !strings.Contains(strings.ReplaceAll(text, `\`, ""), tt.want) {
 				t.Errorf("%s: %s does not say %q:\n%s", tt.name, f.Name, tt.want, text)
 			}
 		}
@@ -103,7 +103,7 @@ func TestBlockedByWhatIsHidden(t *testing.T) {
 	t.Parallel()
 	r := sampleReport()
 	r.Tasks[1].Objectives[2].BlockedBy = []string{}
-	o := OutcomeOf(r, nil)
+	o := ResultOf(r, nil)
 	var text bytes.Buffer
 	if err := Text(&text, r, Style{}); err != nil {
 		t.Fatal(err)

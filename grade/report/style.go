@@ -9,9 +9,22 @@ import (
 
 // Style is how text comes out: how wide, and whether in colour. The zero value is plain and not wrapped.
 type Style struct {
-	Width int // columns at which lines are wrapped; 0: never
-	Color bool
+	Width  int // columns at which lines are wrapped; 0: never
+	Color  bool
+	Detail Detail // of a report's tasks
 }
+
+// Detail says which tasks of a report are shown in full; the others have one line.
+type Detail int
+
+const (
+	// AllTasks shows every task in full.
+	AllTasks Detail = iota
+	// BegunTasks shows the tasks that something was submitted for, and the first one that is open.
+	BegunTasks
+	// OpenTask shows only the first task that is open.
+	OpenTask
+)
 
 func (s Style) bold(text string) string   { return s.sgr("1", text) }
 func (s Style) dim(text string) string    { return s.sgr("2", text) }
@@ -31,7 +44,8 @@ func (s Style) sgr(code, text string) string {
 // page collects lines; it knows how to indent and wrap them.
 type page struct {
 	Style
-	b strings.Builder
+	explained map[string]bool // words of verdicts that the page has said the meaning of
+	b         strings.Builder
 }
 
 // line writes one line: text wrapped at the page's width, the first line behind prefix, the following

@@ -9,8 +9,8 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade/flow"
-	"github.com/labctl/labctl/labs"
 )
 
 // Table writes a truth table for a terminal: a row a source, a column a target. Columns whose names do
@@ -76,21 +76,21 @@ func total(names []string) int {
 
 // verdictMarks are the marks of a truth table, in the order of its legend.
 var verdictMarks = []struct {
-	verdict labs.Verdict
+	verdict verdict.Verdict
 	mark    string
 	name    string
 	fill    string // of the cell in the SVG
 }{
-	{labs.Allowed, "✓", "allowed", "#2da44e"},
-	{labs.Dropped, "✗", "dropped", "#cf222e"},
-	{labs.Rejected, "R", "rejected", "#a40e26"},
-	{labs.DNSFailed, "D", "name does not resolve", "#bf8700"},
-	{labs.AppError, "E", "error answer", "#bc4c00"},
-	{labs.ProbeError, "?", "could not be judged", "#6e7781"},
+	{verdict.Allowed, "✓", "allowed", "#2da44e"},
+	{verdict.Dropped, "✗", "dropped", "#cf222e"},
+	{verdict.Rejected, "R", "rejected", "#a40e26"},
+	{verdict.DNSFailed, "D", "name does not resolve", "#bf8700"},
+	{verdict.AppError, "E", "error answer", "#bc4c00"},
+	{verdict.ProbeError, "?", "could not be judged", "#6e7781"},
 	{"", "·", "not asked", "#d0d7de"},
 }
 
-func (p *page) cell(v labs.Verdict) string {
+func (p *page) cell(v verdict.Verdict) string {
 	for _, m := range verdictMarks {
 		if m.verdict == v {
 			return p.marked(v, m.mark)
@@ -99,11 +99,11 @@ func (p *page) cell(v labs.Verdict) string {
 	return string(v)
 }
 
-func (p *page) marked(v labs.Verdict, text string) string {
+func (p *page) marked(v verdict.Verdict, text string) string {
 	switch v {
-	case labs.Allowed:
+	case verdict.Allowed:
 		return p.green(text)
-	case labs.DNSFailed, labs.AppError, labs.ProbeError:
+	case verdict.DNSFailed, verdict.AppError, verdict.ProbeError:
 		return p.yellow(text)
 	case "":
 		return p.dim(text)
@@ -113,7 +113,7 @@ func (p *page) marked(v labs.Verdict, text string) string {
 
 // legend names the marks that the table uses.
 func (p *page) legend(t *flow.Table) string {
-	used := map[labs.Verdict]bool{}
+	used := map[verdict.Verdict]bool{}
 	for _, f := range t.From() {
 		for _, to := range t.To() {
 			used[t.Verdict(f, to)] = true
@@ -154,7 +154,7 @@ func TablesDOT(w io.Writer, tables []*flow.Table) error {
 			fmt.Fprintf(&b, "\t\t%s [label=%s style=rounded]\n", node("to", to), dotQuote(to))
 		}
 		for _, c := range t.Cells {
-			if c.Verdict == labs.Allowed {
+			if c.Verdict == verdict.Allowed {
 				fmt.Fprintf(&b, "\t\t%s -> %s\n", node("from", c.From), node("to", c.To))
 			}
 		}
@@ -196,7 +196,8 @@ func TablesSVG(w io.Writer, tables []*flow.Table) error {
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#ffffff"/>`+"\n")
 	y := 0.0
 	for _, t := range tables {
-		fmt.Fprintf(&b, `<text x="8" y="%.0f" font-weight="bold">%s</text>`+"\n", y+20, xmlText(strings.TrimSpace(t.Task+" "+t.Title)))
+		fmt.Fprintf(&b, `<text x="8" y="%.0f" font-weight="bold">%s</text>`+"\n", y+20,
+			xmlText(strings.TrimSpace(t.Task+" "+t.Title)))
 		y += svgTitle + headPx
 		for i, to := range t.To() {
 			x := leftPx + float64(i*svgCell) + svgCell/2
@@ -216,14 +217,15 @@ func TablesSVG(w io.Writer, tables []*flow.Table) error {
 	return err
 }
 
-func writeSVGCell(b *strings.Builder, x, y float64, from, to string, v labs.Verdict) {
+func writeSVGCell(b *strings.Builder, x, y float64, from, to string, v verdict.Verdict) {
 	for _, m := range verdictMarks {
 		if m.verdict != v {
 			continue
 		}
 		fmt.Fprintf(b, `<g><title>%s</title><rect x="%.0f" y="%.0f" width="%d" height="%d" rx="4" fill="%s"/>`,
 			xmlText(from+" → "+to+": "+m.name), x+1, y+1, svgCell-2, svgCell-2, m.fill)
-		fmt.Fprintf(b, `<text x="%.0f" y="%.0f" text-anchor="middle" fill="#ffffff">%s</text></g>`+"\n", x+svgCell/2, y+17, m.mark)
+		fmt.Fprintf(b, `<text x="%.0f" y="%.0f" text-anchor="middle" fill="#ffffff">%s</text></g>`+"\n", x+svgCell/2,
+			y+17, m.mark)
 	}
 }
 

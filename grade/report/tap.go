@@ -9,18 +9,18 @@ import (
 	"github.com/labctl/labctl/grade"
 )
 
-// tap writes an outcome in version 14 of the Test Anything Protocol (https://testanything.org): a test point an
-// objective that is not hidden. What could not be checked makes the run bail out.
-func tap(w io.Writer, _ *Assignment, o *Outcome) error {
+// tap writes a result in version 13 of the Test Anything Protocol (https://testanything.org), the newest
+// that Perl's prove takes: a test point an objective that is not hidden. What could not be checked makes the
+// run bail out.
+func tap(w io.Writer, _ *Assignment, o *Result) error {
 	var b strings.Builder
-	o = o.toStudent()
-	b.WriteString("TAP version 14\n")
+	b.WriteString("TAP version 13\n")
 	objectives := o.objectives()
 	if o.Report == nil {
 		b.WriteString("1..1\n")
-		if o.Status == Refused {
+		if o.Status == grade.Refused {
 			b.WriteString("not ok 1 - " + tapText("the submission is one that the lab takes") + "\n")
-			tapDiagnostic(&b, "fail", strings.Join(o.reasons(), "\n"))
+			tapDiagnostic(&b, "fail", strings.Join(o.problems(), "\n"))
 		}
 	} else {
 		fmt.Fprintf(&b, "1..%d\n", len(objectives))
@@ -39,7 +39,7 @@ func tap(w io.Writer, _ *Assignment, o *Outcome) error {
 			tapDiagnostic(&b, "fail", o.explained(obj))
 		}
 	}
-	if o.Status == Errored {
+	if o.Status == grade.Errored {
 		b.WriteString("Bail out! " + tapText(o.Message) + "\n")
 	} else if o.Score != nil {
 		fmt.Fprintf(&b, "# %s\n", tapText(o.summary()))
@@ -64,5 +64,7 @@ func tapDiagnostic(b *strings.Builder, severity, message string) {
 
 // oneLine takes line breaks and other control characters out of text.
 func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 }), " ")
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool {
+		return r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029
+	}), " ")
 }

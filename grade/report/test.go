@@ -5,15 +5,17 @@ import (
 	"io"
 
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/labtest"
 )
 
 // Test writes the outcome of testing a lab, for its author.
-func Test(w io.Writer, r *grade.TestReport, style Style) error {
+func Test(w io.Writer, r *labtest.Report, style Style) error {
 	p := &page{Style: style}
 	p.line("", p.bold(r.Lab.Title)+p.dim(fmt.Sprintf(" · %s · %s engine", r.Lab.Name, r.Engine)))
 	p.blank()
 	p.line("", p.bold("Samples"))
-	p.sample(&r.Starter, fmt.Sprintf("%s%%, must stay below the pass mark of %s%%", number(r.Starter.Got), number(r.Starter.Want)))
+	p.sample(&r.Starter, fmt.Sprintf("%s%%, must stay below the pass mark of %s%%", number(r.Starter.Got),
+		number(r.Starter.Want)))
 	for i := range r.Samples {
 		s := &r.Samples[i]
 		text := number(s.Got) + "%"
@@ -34,7 +36,7 @@ func Test(w io.Writer, r *grade.TestReport, style Style) error {
 	return err
 }
 
-func (p *page) sample(s *grade.SampleResult, text string) {
+func (p *page) sample(s *labtest.SampleResult, text string) {
 	mark := p.green("✓")
 	if !s.Passed {
 		mark = p.red("✗")
@@ -45,7 +47,7 @@ func (p *page) sample(s *grade.SampleResult, text string) {
 	p.line("  "+mark+" ", fmt.Sprintf("%-28s %s", s.Name, text))
 }
 
-func (p *page) mutation(m *grade.MutationResult) {
+func (p *page) mutation(m *labtest.MutationResult) {
 	p.line("", p.bold("Mutants of the solution"))
 	if m.Skipped != "" {
 		p.line("  "+p.red("✗")+" ", "none were made: "+m.Skipped)

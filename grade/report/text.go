@@ -1,13 +1,15 @@
-// Package report shows the outcomes of grading to people and programs. It computes nothing: every line
+// Package report shows the results of grading to people and programs. It computes nothing: every line
 // comes from the data that the JSON holds too.
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/labs"
 )
@@ -15,12 +17,9 @@ import (
 // Text writes the report for a student: task by task what was met, and for each check that missed what
 // was expected, what happened and why.
 func Text(w io.Writer, r *grade.Report, style Style) error {
-	p := &page{Style: style}
+	p := &page{Style: style, explained: map[string]bool{}}
 	p.line("", p.bold(r.Lab.Title)+p.dim(fmt.Sprintf(" · %s · %s engine", r.Lab.Name, r.Engine)))
-	for i := range r.Tasks {
-		p.blank()
-		p.task(taskNumber(r.LabFile(), r, i), &r.Tasks[i], r.Findings)
-	}
+	p.tasks(r)
 	p.findings(r)
 	p.blank()
 	for i, t := range r.Tampering {
@@ -32,8 +31,10 @@ func Text(w io.Writer, r *grade.Report, style Style) error {
 	if text := probers(r.Probers); text != "" {
 		p.line("", p.dim(text))
 	}
-	if why := r.Nothing(); why != "" {
+	if why := r.EmptyReason(); why != "" {
 		p.line("", p.yellow(nothingFound+why+"."))
+	} else if others := r.Submission.Others(5); others != "" {
+		p.line("", p.dim("Not read, since they are no manifests (*.yaml, *.yml, *.json): "+others))
 	}
 	p.line("", Summary(r, style))
 	_, err := io.WriteString(w, p.b.String())
@@ -43,48 +44,86 @@ func Text(w io.Writer, r *grade.Report, style Style) error {
 // taskNumber is the place of the report's task i in the lab, also when only some tasks were graded; lab may be nil.
 func taskNumber(lab *labs.Lab, r *grade.Report, i int) int {
 	if lab != nil {
-		if at := slices.IndexFunc(lab.Tasks, func(t labs.Task) bool { return t.Name == r.Tasks[i].Name }); at >= 0 {
+		if at := lab.TaskIndex(r.Tasks[i].Name); at >= 0 {
 			i = at
 		}
 	}
 	return i + 1
 }
 
-func (p *page) task(number int, t *grade.TaskReport, findings []grade.Finding) {
-	title := t.Title
-	if title == "" {
-		title = t.Name
+// tasks writes the tasks, in as much detail as the style asks for.
+func (p *page) tasks(r *grade.Report) {
+	open := firstOpen(r)
+	if len(r.Selected) > 0 && (p.Detail == BegunTasks || len(r.Tasks) == 1) {
+		p.Detail = AllTasks // what somebody asks for is shown
 	}
-	text := p.bold(title) + p.dim(" · "+t.Name)
+	if p.Detail == OpenTask && open >= 0 { // first, so that it is on any screen
+		p.blank()
+		p.task(r, open)
+	}
+	brief, some := false, false
+	for i := range r.Tasks {
+		if p.Detail == OpenTask && i == open {
+			continue
+		}
+		full := p.Detail == AllTasks || p.Detail == BegunTasks && (i == open || r.Tasks[i].Attempted)
+		if full || !brief {
+			p.blank()
+		}
+		if full {
+			p.task(r, i)
+		} else {
+			p.taskRow(r, i)
+		}
+		brief, some = !full, some || !full
+	}
+	if some {
+		p.blank()
+		p.line("", p.dim("--all-tasks shows every task in full."))
+	}
+}
+
+// firstOpen is the index of the first task with an objective that is not met, or -1.
+func firstOpen(r *grade.Report) int {
+	return slices.IndexFunc(r.Tasks, func(t grade.TaskReport) bool {
+		return slices.ContainsFunc(t.Objectives, func(o grade.ObjectiveReport) bool {
+			return !o.Bonus && o.Status != grade.Met && o.Status != grade.Hidden
+		})
+	})
+}
+
+// taskRow writes a task and its points in one line.
+func (p *page) taskRow(r *grade.Report, i int) {
+	t := &r.Tasks[i]
+	text := p.bold(cmp.Or(t.Title, t.Name)) + p.dim(" · "+t.Name)
 	if !t.Attempted {
 		text += p.dim(" (nothing submitted)")
 	}
+	number := taskNumber(r.LabFile(), r, i)
 	p.row(fmt.Sprintf("%2d  ", number), text, points(t.Score.Points, t.Score.Max))
+}
+
+// task writes a task in full.
+func (p *page) task(r *grade.Report, i int) {
+	p.taskRow(r, i)
+	t := &r.Tasks[i]
 	for _, h := range t.Hints {
 		p.line("    ", p.dim(fmt.Sprintf("hint %s taken: −%s", h.Name, plainPoints(h.Cost))))
 	}
-	v := taskView{page: p, task: t.Name, findings: findings, told: map[string]bool{}}
+	v := taskView{page: p, report: r, task: t.Name, said: map[string]bool{}}
 	for i := range t.Objectives {
 		v.objective(&t.Objectives[i])
 	}
 }
 
-// taskView writes a task's objectives and remembers what it said, so as not to say it again.
+// taskView writes a task's objectives, and remembers what it has said in order not to repeat it.
 type taskView struct {
 	*page
-	task     string
-	findings []grade.Finding
-	told     map[string]bool
-	alone    bool // what is written stands without the rest of the report: nothing is "above"
+	report *grade.Report
+	task   string
+	said   map[string]bool
+	alone  bool // the text is not part of a report: nothing is "above"
 }
-
-// reasonsTold is how many different reasons an objective's misses are explained with; further misses are
-// only listed, and -o json has everything.
-const reasonsTold = 3
-
-// sentencesWithMistake is how much of the account is told where the mistake has a name: what decided, and
-// what came nearest. `labctl explain` tells the rest.
-const sentencesWithMistake = 2
 
 const (
 	objectiveIndent = "    "
@@ -93,10 +132,7 @@ const (
 )
 
 func (v *taskView) objective(o *grade.ObjectiveReport) {
-	title := o.Title
-	if title == "" {
-		title = o.Name
-	}
+	title := cmp.Or(o.Title, o.Name)
 	if o.Bonus {
 		title += v.dim(" (bonus)")
 	}
@@ -105,113 +141,88 @@ func (v *taskView) objective(o *grade.ObjectiveReport) {
 		earned = points(*o.Points, o.Max)
 	}
 	v.row(objectiveIndent+StatusMark(o.Status, v.Style)+" ", title, earned)
-	v.checks(o)
+	v.reasons(o)
 }
 
-// checks writes what an objective asked and did not get, and why.
-func (v *taskView) checks(o *grade.ObjectiveReport) {
+// reasons writes why an objective was missed.
+func (v *taskView) reasons(o *grade.ObjectiveReport) {
 	if o.Status == grade.Blocked {
-		// What it asks is moot until then.
-		v.line(checkIndent, v.dim("counts once "+blockers(o)+" is met"))
+		v.line(checkIndent, v.dim("counts once "+blockers(v.report, v.task, o)+" is met"))
+	}
+	for _, x := range reasonsOf(v.report, v.task, o) {
+		v.reason(o.Name, &x)
+	}
+}
+
+func (v *taskView) reason(objective string, x *reason) {
+	for i := range x.Asked {
+		v.line(checkIndent, v.asked(&x.Asked[i]))
+		v.explainWords(&x.Asked[i])
+	}
+	if x.Error != "" {
+		v.line(detailIndent, v.yellow("could not be checked: ")+x.Error)
+	}
+	if x.Because != "" && v.first("because", objective, x.Because) {
+		v.line(detailIndent, x.Because)
+	}
+	why := x.Why
+	if len(why) > 0 && !v.first("why", why...) {
+		why = []string{v.dim("for the same reason as above")}
+	}
+	for i, sentence := range why {
+		label := "        "
+		if i == 0 {
+			label = v.dim("why     ")
+		}
+		v.line(detailIndent+label, sentence)
+	}
+	v.mistake(objective, x)
+}
+
+// explainWords says what verdicts mean, where a report first has them.
+func (v *taskView) explainWords(a *asked) {
+	if v.alone {
 		return
 	}
-	var missed []*grade.Check
-	for i := range o.Checks {
-		if c := &o.Checks[i]; !c.Passed {
-			missed = append(missed, c)
+	for _, word := range []string{a.Expected, a.Observed} {
+		if meaning := meaningOf(word); meaning != "" && !v.explained[word] {
+			v.explained[word] = true
+			v.line(detailIndent, v.dim(word+": "+meaning))
 		}
-	}
-	for reasons := 0; len(missed) > 0; reasons++ {
-		// Checks that missed for one and the same reason are told together.
-		first, rest := missed[0], missed[:0:0]
-		for _, c := range missed {
-			if c == first || sameReason(c, first) {
-				v.line(checkIndent, v.asked(c))
-			} else {
-				rest = append(rest, c)
-			}
-		}
-		if reasons < reasonsTold {
-			v.reason(o.Name, first)
-		}
-		missed = rest
 	}
 }
 
-// sameReason reports whether a and b missed for the same reason, one that was told: one mistake, or one account.
-func sameReason(a, b *grade.Check) bool {
-	if a.Mistake != "" || b.Mistake != "" {
-		return a.Mistake == b.Mistake && a.Hint == b.Hint
-	}
-	return a.Why != nil && b.Why != nil && len(a.Why.Text) > 0 && slices.Equal(a.Why.Text, b.Why.Text) &&
-		a.Because == b.Because && a.Error == b.Error
-}
-
-// reason writes why a check missed.
-func (v *taskView) reason(objective string, c *grade.Check) {
-	if c.Error != "" {
-		v.line(detailIndent, v.yellow("could not be checked: ")+c.Error)
-	}
-	if c.Because != "" && v.first("because", objective, c.Because) {
-		v.line(detailIndent, c.Because)
-	}
-	if c.Why != nil && len(c.Why.Text) > 0 {
-		text := c.Why.Text
-		if !v.first("why", text...) {
-			text = []string{v.dim("for the same reason as above")}
-		} else if c.Mistake != "" {
-			text = text[:min(len(text), sentencesWithMistake)]
+// mistake writes the mistake and the hint, in full where the mistake was found first.
+func (v *taskView) mistake(objective string, x *reason) {
+	if x.Mistake == nil {
+		if x.Hint != "" && v.first("hint", x.Hint) {
+			v.line(detailIndent+v.cyan("hint    "), x.Hint)
 		}
-		for i, sentence := range text {
-			label := "        "
-			if i == 0 {
-				label = v.dim("why     ")
-			}
-			v.line(detailIndent+label, sentence)
-		}
-	}
-	v.mistake(objective, c)
-}
-
-// mistake names the classic mistake behind a miss, in full where it was found first.
-func (v *taskView) mistake(objective string, c *grade.Check) {
-	if c.Mistake == "" && c.Hint == "" {
 		return
 	}
-	text, again := c.Mistake, !v.first("mistake", c.Mistake, c.Hint)
-	i := slices.IndexFunc(v.findings, func(f grade.Finding) bool {
-		return f.ID == c.Mistake && f.Task == v.task && f.Objective == objective
-	})
-	if i < 0 {
-		again = again || !v.alone
-		i = slices.IndexFunc(v.findings, func(f grade.Finding) bool { return f.ID == c.Mistake })
+	f := x.Mistake
+	again := !v.first("mistake", f.ID, x.Hint) || !v.alone && f.Task != "" &&
+		(f.Task != v.task || f.Objective != objective)
+	text := v.finding(f)
+	switch {
+	case again && f.Task == v.task:
+		text = f.Title + v.dim(" (as above)")
+	case again && f.Task != "":
+		text = f.Title + v.dim(" (as in "+f.Task+")")
 	}
-	if i >= 0 {
-		f := &v.findings[i]
-		switch {
-		case !again:
-			text = v.finding(f)
-		case f.Task == v.task:
-			text = f.Title + v.dim(" (as above)")
-		default:
-			text = f.Title + v.dim(" (as in "+f.Task+")")
-		}
-	}
-	if text != "" {
-		v.line(detailIndent+v.yellow("mistake "), text)
-	}
-	if c.Hint != "" && !again {
-		v.line(detailIndent+v.cyan("hint    "), c.Hint)
+	v.line(detailIndent+v.yellow("mistake "), text)
+	if x.Hint != "" && !again {
+		v.line(detailIndent+v.cyan("hint    "), x.Hint)
 	}
 }
 
 // first reports whether something is said for the first time in the task.
 func (v *taskView) first(kind string, what ...string) bool {
 	key := kind + "\x00" + strings.Join(what, "\x00")
-	if v.told[key] {
+	if v.said[key] {
 		return false
 	}
-	v.told[key] = true
+	v.said[key] = true
 	return true
 }
 
@@ -221,32 +232,25 @@ func (p *page) finding(f *grade.Finding) string {
 	if f.Message != "" {
 		text += ": " + f.Message
 	}
-	if at := grade.Place(f.File, f.Line); at != "" && !strings.Contains(f.Message, at) {
+	if at := placeOf(f); at != "" {
 		text += p.dim(" (" + at + ")")
 	}
 	return text
 }
 
-// asked is one check in a line: what, expected and found.
-func (p *page) asked(c *grade.Check) string {
-	subject := c.Name
-	if c.From != "" || c.To != "" {
-		subject = strings.TrimSpace(c.From + " → " + c.To)
-		if c.Name != "" {
-			subject = c.Name + ": " + subject
-		}
+// asked is one check in a line: its subject, and what was expected and observed.
+func (p *page) asked(a *asked) string {
+	text := p.bold(a.subject())
+	if a.Expected != "" {
+		text += ": expected " + p.green(a.Expected)
 	}
-	text := p.bold(subject)
-	if c.Expected != "" {
-		text += ": expected " + p.green(word(c.Expected))
-		if c.Verdict != "" {
-			text += ", got " + p.red(word(c.Verdict))
-		}
+	if a.Observed != "" {
+		text += ", got " + p.red(a.Observed)
 	}
 	return text
 }
 
-// findings writes what was noticed beside the checks that missed.
+// findings writes what was noticed besides the missed checks.
 func (p *page) findings(r *grade.Report) {
 	head := false
 	for _, f := range remarks(r) {
@@ -297,17 +301,40 @@ func StatusMark(s grade.ObjectiveStatus, style Style) string {
 	return style.dim("?")
 }
 
+// Words for verdicts whose names are none.
+const (
+	dnsFailure  = "a DNS failure"
+	errorAnswer = "an error answer"
+)
+
 // word is a verdict in a sentence.
-func word(v labs.Verdict) string {
+func word(v verdict.Verdict) string {
 	switch v {
-	case labs.DNSFailed:
-		return "a DNS failure"
-	case labs.AppError:
-		return "an error answer"
-	case labs.ProbeError:
+	case verdict.DNSFailed:
+		return dnsFailure
+	case verdict.AppError:
+		return errorAnswer
+	case verdict.ProbeError:
 		return "no result"
 	}
 	return string(v)
+}
+
+// meaningOf says what a word of verdicts means to whoever tries to connect; "" for those that speak for themselves.
+func meaningOf(word string) string {
+	switch word {
+	case string(verdict.Denied):
+		return "the connection must not get through; dropped and rejected both count"
+	case string(verdict.Dropped):
+		return "no answer comes, and the client times out"
+	case string(verdict.Rejected):
+		return "the connection is refused at once"
+	case dnsFailure:
+		return "the name does not resolve, so no connection is tried"
+	case errorAnswer:
+		return "the connection works, but the answer is an error"
+	}
+	return ""
 }
 
 func points(earned, max float64) string { return number(earned) + " / " + number(max) }

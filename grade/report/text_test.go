@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/labtest"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -89,16 +91,16 @@ func sampleReport() *grade.Report {
 					{
 						Name: "reaches", Title: "The frontend reaches the backend on its port, whatever the name by which it asks for it", Points: pts(0), Max: 10, Status: grade.Missed,
 						Checks: []grade.Check{
-							{Kind: grade.CheckExpect, From: "frontend", To: "backend:8080", Expected: labs.Allowed, Verdict: labs.Dropped, Why: why, Mistake: "pod-labels", Hint: "Compare the selector with the labels of the running pods."},
-							{Kind: grade.CheckExpect, From: "frontend", To: "backend:9090", Expected: labs.Allowed, Verdict: labs.Dropped, Why: why, Mistake: "pod-labels", Hint: "Compare the selector with the labels of the running pods."},
-							{Kind: grade.CheckExpect, From: "backend", To: "external internet:443", Expected: labs.Allowed, Verdict: labs.DNSFailed, Because: "Replies are stateful, new connections are not."},
-							{Kind: grade.CheckExpect, From: "monitoring", To: "backend:8080", Expected: labs.Denied, Verdict: labs.Dropped, Passed: true},
+							{Kind: grade.CheckExpect, From: "frontend", To: "backend:8080", Expected: verdict.Allowed, Verdict: verdict.Dropped, Why: why, Mistake: "pod-labels", Hint: "Compare the selector with the labels of the running pods."},
+							{Kind: grade.CheckExpect, From: "frontend", To: "backend:9090", Expected: verdict.Allowed, Verdict: verdict.Dropped, Why: why, Mistake: "pod-labels", Hint: "Compare the selector with the labels of the running pods."},
+							{Kind: grade.CheckExpect, From: "backend", To: "external internet:443", Expected: verdict.Allowed, Verdict: verdict.DNSFailed, Because: "Replies are stateful, new connections are not."},
+							{Kind: grade.CheckExpect, From: "monitoring", To: "backend:8080", Expected: verdict.Denied, Verdict: verdict.Dropped, Passed: true},
 						},
 					},
 					{
 						Name: "only", Title: "Nobody else does", Points: pts(4.5), Max: 9, Status: grade.Partly,
 						Checks: []grade.Check{
-							{Kind: grade.CheckInvariant, Name: "closed", From: "default/other", To: "backend:1", Expected: labs.Denied, Verdict: labs.Allowed, Why: why, Mistake: "pod-labels", Hint: "Compare the selector with the labels of the running pods."},
+							{Kind: grade.CheckInvariant, Name: "closed", From: "default/other", To: "backend:1", Expected: verdict.Denied, Verdict: verdict.Allowed, Why: why, Mistake: "pod-labels", Hint: "Compare the selector with the labels of the running pods."},
 							{Kind: grade.CheckObject, Name: "named", Error: "no such field: spec.x"},
 						},
 					},
@@ -124,25 +126,25 @@ func sampleReport() *grade.Report {
 func TestTest(t *testing.T) {
 	t.Parallel()
 	lab := grade.LabReport{Name: "networkpolicy", Title: "Kubernetes NetworkPolicy fundamentals"}
-	starter := grade.SampleResult{Name: "starter", Want: 70, Got: 10, Passed: true}
-	for name, r := range map[string]*grade.TestReport{
+	starter := labtest.SampleResult{Name: "starter", Want: 70, Got: 10, Passed: true}
+	for name, r := range map[string]*labtest.Report{
 		"passed": {
 			Lab: lab, Engine: "offline", Passed: true, Starter: starter,
-			Samples:  []grade.SampleResult{{Name: "solution", Want: 100, Got: 100, Passed: true}},
-			Mutation: grade.MutationResult{Mutants: 10, Killed: 7, Equivalent: 2, Invalid: 1},
+			Samples:  []labtest.SampleResult{{Name: "solution", Want: 100, Got: 100, Passed: true}},
+			Mutation: labtest.MutationResult{Mutants: 10, Killed: 7, Equivalent: 2, Invalid: 1},
 		},
 		"failed": {
-			Lab: lab, Engine: "offline", Starter: grade.SampleResult{Name: "starter", Want: 70, Got: 100},
-			Samples: []grade.SampleResult{
+			Lab: lab, Engine: "offline", Starter: labtest.SampleResult{Name: "starter", Want: 70, Got: 100},
+			Samples: []labtest.SampleResult{
 				{Name: "forgot-dns", Want: 60, Got: 66.67},
 				{Name: "gone", Error: "samples/gone: no such directory"},
 			},
-			Mutation: grade.MutationResult{Mutants: 10, Killed: 9, Survivors: []grade.Mutant{{
+			Mutation: labtest.MutationResult{Mutants: 10, Killed: 9, Survivors: []labtest.Mutant{{
 				Message: "drop the peer spec.ingress[0].from[1]", Object: "NetworkPolicy default/allow", File: "02/policy.yaml", Line: 9,
-				Flow: grade.ChangedFlow{Task: "frontend", From: "frontend", To: "backend:8080", Before: labs.Allowed, After: labs.Dropped},
+				Flow: labtest.ChangedFlow{Task: "frontend", From: "frontend", To: "backend:8080", Before: verdict.Allowed, After: verdict.Dropped},
 			}}},
 		},
-		"skipped": {Lab: lab, Engine: "offline", Starter: starter, Mutation: grade.MutationResult{Skipped: "no sample is a solution"}},
+		"skipped": {Lab: lab, Engine: "offline", Starter: starter, Mutation: labtest.MutationResult{Skipped: "no sample is a solution"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

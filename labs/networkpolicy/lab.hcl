@@ -247,7 +247,7 @@ task "allow-namespace" {
     cost = 1
   }
   hint "delete" {
-    text = "Policies only ever add. What you no longer want has to be deleted: see \"What to hand in\"."
+    text = "Policies only ever add. What you no longer want has to be deleted: see \"What to submit\"."
     cost = 0
   }
 

@@ -1,5 +1,5 @@
-// Package existing uses a cluster that is there already: a context of a kubeconfig. It makes and deletes
-// nothing; what labctl puts into the cluster is package provision's, which also takes it out again.
+// Package existing uses a cluster that already exists, through a context of a kubeconfig. It creates and deletes
+// nothing; package provision creates the lab's objects in the cluster, and deletes them.
 package existing
 
 import (
@@ -17,28 +17,23 @@ import (
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/labs/schema"
 	"github.com/labctl/labctl/provision"
 )
 
 // Name is what a lab's cluster block calls this provider.
 const Name = "existing"
 
-// settings are the attributes of a `cluster "existing"` block.
-type settings struct {
-	Kubeconfig string `mapstructure:"kubeconfig"` // default: as kubectl finds it
-	Context    string `mapstructure:"context"`    // default: the current one
-}
-
 // Provider implements provision.Provider.
-type Provider struct{ settings settings }
+type Provider struct{ settings schema.Existing }
 
 // New implements provision.NewProvider.
 func New(block labs.Cluster, _ *provision.Settings, _ *slog.Logger) (provision.Provider, error) {
-	p := &Provider{}
-	if err := provision.DecodeSettings(block, &p.settings); err != nil {
+	settings, err := schema.DecodeCluster[schema.Existing](Name, block.Settings)
+	if err != nil {
 		return nil, err
 	}
-	return p, nil
+	return &Provider{settings: settings}, nil
 }
 
 // Name implements provision.Provider.
@@ -50,8 +45,13 @@ func (p *Provider) Timeout() time.Duration { return time.Minute }
 // Ephemeral implements provision.Provider: the cluster stays.
 func (p *Provider) Ephemeral() bool { return false }
 
-// Values implements provision.Provider. The cluster's network is its owner's: only the chart's defaults hold.
-func (p *Provider) Values(provision.Cluster) map[string]any { return nil }
+// Local implements provision.Provider: where the nodes are is unknown.
+func (p *Provider) Local() bool { return false }
+
+// Values implements provision.Provider: the chart's defaults, since nothing is known about the cluster's network.
+func (p *Provider) Values(context.Context, provision.Cluster) (map[string]any, error) {
+	return nil, nil
+}
 
 // Preflight implements provision.Provider.
 func (p *Provider) Preflight(ctx context.Context, c provision.Cluster) []provision.Finding {
@@ -68,7 +68,7 @@ func (p *Provider) Preflight(ctx context.Context, c provision.Cluster) []provisi
 	return []provision.Finding{f}
 }
 
-// Find implements provision.Provider. A cluster that does not answer need not be gone: it is an error.
+// Find implements provision.Provider. A cluster that does not answer is an error, since it may still exist.
 func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Found, error) {
 	client, err := p.client(ctx, c)
 	if err != nil {
@@ -80,8 +80,8 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 	return provision.Found{State: provision.Running}, nil
 }
 
-// Create implements provision.Provider: it only looks whether the cluster answers.
-func (p *Provider) Create(ctx context.Context, c provision.Cluster, watch provision.Watch) error {
+// Create implements provision.Provider. It only checks that the cluster answers.
+func (p *Provider) Create(ctx context.Context, c provision.Cluster, progress provision.CreateProgress) error {
 	client, err := p.client(ctx, c)
 	if err != nil {
 		return err
@@ -89,16 +89,16 @@ func (p *Provider) Create(ctx context.Context, c provision.Cluster, watch provis
 	if err := client.WaitAPI(ctx, 15*time.Second); err != nil {
 		return err
 	}
-	watch.Reached(provision.NodesUp)
-	watch.Reached(provision.APIUp)
+	progress.Milestone(provision.NodesUp)
+	progress.Milestone(provision.APIUp)
 	return nil
 }
 
-// Delete implements provision.Provider: the cluster is not labctl's.
+// Delete implements provision.Provider: labctl does not own the cluster.
 func (p *Provider) Delete(context.Context, provision.Cluster) error { return nil }
 
-// Kubeconfig implements provision.Provider: the context alone, with what its files hold put in. Once an
-// instance has its own, that one counts, so that another current context does not move the lab.
+// Kubeconfig implements provision.Provider: the context alone, with the content of the files that it names. Once an
+// instance has its own kubeconfig, that is used, so that another current context does not move the lab.
 func (p *Provider) Kubeconfig(_ context.Context, c provision.Cluster) ([]byte, error) {
 	if data, err := os.ReadFile(c.Kubeconfig); err == nil {
 		return data, nil
@@ -112,13 +112,13 @@ func (p *Provider) Kubeconfig(_ context.Context, c provision.Cluster) ([]byte, e
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
 	if len(cfg.Contexts) == 0 {
-		return nil, fmt.Errorf("there is no kubeconfig with a cluster in it (looked at %v)", rules.GetLoadingPrecedence())
+		return nil, fmt.Errorf("no kubeconfig with a cluster found in %v", rules.GetLoadingPrecedence())
 	}
 	if p.settings.Context != "" {
 		cfg.CurrentContext = p.settings.Context
 	}
 	if cfg.CurrentContext == "" {
-		return nil, errors.New("the kubeconfig has no current context: name one in the lab's cluster block")
+		return nil, errors.New("the kubeconfig has no current context; set context in the lab's cluster block")
 	}
 	if cfg.Contexts[cfg.CurrentContext] == nil {
 		return nil, fmt.Errorf("the kubeconfig has no context %q", cfg.CurrentContext)

@@ -74,10 +74,10 @@ func TestKubeconfig(t *testing.T) {
 		{name: "no such context", settings: func(*testing.T) map[string]any { return map[string]any{"context": "pley"} }, err: `the kubeconfig has no context "pley"`},
 		{name: "no current context", settings: func(t *testing.T) map[string]any {
 			return map[string]any{"kubeconfig": write(t, strings.Replace(good, "current-context: work", "", 1))}
-		}, err: "no current context: name one in the lab's cluster block"},
+		}, err: "no current context; set context in the lab's cluster block"},
 		{name: "no file", settings: func(*testing.T) map[string]any { return map[string]any{"kubeconfig": "/no/such/file"} }, err: "read the kubeconfig: "},
 		{name: "garbage", settings: func(t *testing.T) map[string]any { return map[string]any{"kubeconfig": write(t, "no: [")} }, err: "read the kubeconfig: "},
-		{name: "no kubeconfig anywhere", env: "/no/such/file", err: "there is no kubeconfig with a cluster in it (looked at [/no/such/file])"},
+		{name: "no kubeconfig anywhere", env: "/no/such/file", err: "no kubeconfig with a cluster found in [/no/such/file]"},
 		{name: "a cluster that is not in it", settings: func(t *testing.T) map[string]any {
 			return map[string]any{"kubeconfig": write(t, strings.Replace(good, "{name: work, context: {cluster: work", "{name: work, context: {cluster: gone", 1))}
 		}, err: "read the kubeconfig: "},
@@ -132,10 +132,10 @@ func TestFindAndCreate(t *testing.T) {
 		t.Errorf("%+v, %v", found, err)
 	}
 	var reached []provision.Milestone
-	if err := p.Create(ctx, c, provision.Watch{Reached: func(m provision.Milestone) { reached = append(reached, m) }}); err != nil || len(reached) != 2 {
+	if err := p.Create(ctx, c, provision.CreateProgress{Milestone: func(m provision.Milestone) { reached = append(reached, m) }}); err != nil || len(reached) != 2 {
 		t.Errorf("reached %v, %v", reached, err)
 	}
-	if p.Ephemeral() || p.Values(c) != nil || p.Delete(ctx, c) != nil {
+	if values, err := p.Values(ctx, c); err != nil || values != nil || p.Ephemeral() || p.Local() || p.Delete(ctx, c) != nil {
 		t.Error("the cluster is taken for labctl's own")
 	}
 	server.Close()

@@ -15,10 +15,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// scope is what tokens are asked for: the cluster's API server takes no narrower one.
+// scope is the scope of tokens. The cluster's API server accepts no narrower one.
 const scope = "https://www.googleapis.com/auth/cloud-platform"
 
-// client asks Google's ClusterManager about one project and location.
+// client calls Google's ClusterManager for one project and location.
 type client struct {
 	api      *container.ClusterManagerClient
 	project  string
@@ -36,7 +36,7 @@ func newClient(ctx context.Context, project, location string, options ...option.
 			return nil, errNoProject
 		}
 	}
-	// The client lives as long as the process: a run has one.
+	// The client is used until the process ends.
 	api, err := container.NewClusterManagerClient(context.WithoutCancel(ctx), options...)
 	if err != nil {
 		return nil, explain(err, project)
@@ -44,11 +44,13 @@ func newClient(ctx context.Context, project, location string, options ...option.
 	return &client{api, project, location}, nil
 }
 
-// detect finds the Application Default Credentials: https://cloud.google.com/docs/authentication/application-default-credentials.
+// detect finds the Application Default Credentials:
+// https://cloud.google.com/docs/authentication/application-default-credentials.
 func detect() (*auth.Credentials, error) {
 	creds, err := credentials.DetectDefault(&credentials.DetectOptions{Scopes: []string{scope}})
 	if err != nil {
-		return nil, &advice{err, "no credentials for Google Cloud were found (" + firstLine(err).Error() + ")", logIn}
+		return nil,
+			&actionableError{err, "no credentials for Google Cloud were found (" + firstLine(err).Error() + ")", logIn}
 	}
 	return creds, nil
 }
@@ -57,24 +59,24 @@ func (c *client) parent() string { return "projects/" + c.project + "/locations/
 
 func (c *client) name(cluster string) string { return c.parent() + "/clusters/" + cluster }
 
-// cluster reads a cluster; nil: there is none.
+// cluster reads a cluster; nil if it does not exist.
 func (c *client) cluster(ctx context.Context, name string) (*containerpb.Cluster, error) {
 	cl, err := c.api.GetCluster(ctx, &containerpb.GetClusterRequest{Name: c.name(name)})
-	// A project that is not there is not found either, and says nothing of the cluster.
+	// A project that does not exist is "not found" too, which says nothing about the cluster.
 	if status.Code(err) == codes.NotFound && strings.Contains(status.Convert(err).Message(), "clusters/"+name) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at the cluster %s: %w", name, explain(err, c.project))
+		return nil, fmt.Errorf("read cluster %s: %w", name, explain(err, c.project))
 	}
 	return cl, nil
 }
 
-// operations are those on a cluster that are not done.
+// operations are the running operations on a cluster.
 func (c *client) operations(ctx context.Context, cluster string) ([]*containerpb.Operation, error) {
 	list, err := c.api.ListOperations(ctx, &containerpb.ListOperationsRequest{Parent: c.parent()})
 	if err != nil {
-		return nil, fmt.Errorf("look what Google is doing with the cluster %s: %w", cluster, explain(err, c.project))
+		return nil, fmt.Errorf("list the operations on cluster %s: %w", cluster, explain(err, c.project))
 	}
 	var running []*containerpb.Operation
 	for _, op := range list.Operations {
@@ -104,7 +106,7 @@ func isZone(location string) bool {
 	return strings.Count(location, "-") >= 2 && len(location[strings.LastIndexByte(location, '-')+1:]) == 1
 }
 
-// firstLine keeps of an error what fits into a sentence.
+// firstLine is the first line of an error, for use in a sentence.
 func firstLine(err error) error {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return fmt.Errorf("%s", strings.TrimSuffix(cmp.Or(line, "no reason given"), "."))

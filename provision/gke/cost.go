@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// Prices in US dollars an hour, on demand, in us-central1, from Google's price lists (cloud.google.com/kubernetes-engine/pricing,
-// cloud.google.com/compute/vm-instance-pricing, cloud.google.com/compute/disks-image-pricing) as of January 2026. Other regions
-// cost up to half as much more. They only serve an estimate.
+// Prices in US dollars an hour, on demand, in us-central1, from Google's price lists
+// (cloud.google.com/kubernetes-engine/pricing, cloud.google.com/compute/vm-instance-pricing,
+// cloud.google.com/compute/disks-image-pricing) as of January 2026. Other regions cost up to half as much more.
+// They only serve an estimate.
 const (
 	pricesAsOf    = "January 2026"
 	clusterPrice  = 0.10       // management fee of a cluster; the first zonal one of a billing account is free
@@ -87,7 +88,8 @@ func (p *Provider) Describe() string {
 	text := fmt.Sprintf("%d × %s with %d GB, %s, %s", nodes, kind, s.DiskGB, place, version)
 	price, ok := machinePrice(s.MachineType)
 	if !ok {
-		return text + "; what a " + s.MachineType + " costs is not known here: https://cloud.google.com/products/calculator"
+		return text + "; the price of a " + s.MachineType +
+			" is not known here: https://cloud.google.com/products/calculator"
 	}
 	if s.Spot {
 		price *= 1 - spotDiscount

@@ -14,86 +14,86 @@ import (
 	"github.com/labctl/labctl/provision"
 )
 
-// Create implements provision.Provider. What an earlier Create has begun it goes on with; what failed is deleted first.
-func (p *Provider) Create(ctx context.Context, c provision.Cluster, watch provision.Watch) error {
+// Create implements provision.Provider. It resumes what an earlier Create has begun, and deletes first what has failed.
+func (p *Provider) Create(ctx context.Context, c provision.Cluster, progress provision.CreateProgress) error {
 	client, err := p.client(ctx)
 	if err != nil {
 		return err
 	}
-	cl, err := p.create(ctx, client, c, watch.Step)
-	if err != nil {
+	if err := p.create(ctx, client, c, progress.Step); err != nil {
 		if ctx.Err() != nil {
-			p.mention(client, c)
+			p.warnStillCreating(client, c)
 		}
 		return err
 	}
-	p.mu.Lock()
-	p.seen = cl
-	p.mu.Unlock()
-	watch.Reached(provision.NodesUp)
-	watch.Reached(provision.APIUp)
+	progress.Milestone(provision.NodesUp)
+	progress.Milestone(provision.APIUp)
 	return nil
 }
 
-// mention says that Google goes on with what an interrupted run has begun: it costs money.
-func (p *Provider) mention(client *client, c provision.Cluster) {
+// warnStillCreating warns that Google continues what an interrupted run has begun, since it costs money.
+func (p *Provider) warnStillCreating(client *client, c provision.Cluster) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	cl, err := client.cluster(ctx, c.Name)
 	if err != nil {
-		p.log.Warn("whether Google goes on making the cluster is not known: look with labctl gc", "cluster", client.name(c.Name), "error", err)
+		p.log.Warn("cannot tell whether Google continues creating the cluster; check with: labctl gc",
+			"cluster", client.name(c.Name), "error", err)
 	} else if cl != nil {
-		p.log.Warn(fmt.Sprintf("Google goes on making the cluster, which costs money: labctl up goes on with it, labctl down %s deletes it", c.Instance),
+		p.log.Warn(fmt.Sprintf("Google continues creating the cluster, which costs money: labctl up resumes, labctl down %s deletes it", c.Instance),
 			"cluster", client.name(c.Name))
 	}
 }
 
-// create returns the cluster when it runs.
-func (p *Provider) create(ctx context.Context, client *client, c provision.Cluster, step func(string)) (*containerpb.Cluster, error) {
+// create returns when the cluster is running.
+func (p *Provider) create(ctx context.Context, client *client, c provision.Cluster, step func(string)) error {
 	for asked := false; ; {
 		cl, err := client.cluster(ctx, c.Name)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if cl != nil && !ours(cl, c) {
-			return nil, fmt.Errorf("there is a cluster %s in %s already, and this instance did not make it: give the lab another name with --name",
+			return provision.NameError(
+				"cluster %s already exists in %s and was not created by this instance; use another name",
 				c.Name, client.parent())
 		}
 		switch {
 		case cl == nil && asked:
-			return nil, fmt.Errorf("the cluster %s is gone: somebody has deleted it while it was being made", c.Name)
+			return fmt.Errorf("cluster %s is gone: somebody deleted it while it was being created", c.Name)
 		case cl == nil:
-			step("asking Google for the cluster")
-			op, err := p.ask(ctx, client, c)
+			step("requesting the cluster from Google")
+			op, err := p.requestCreate(ctx, client, c)
 			if err != nil {
-				return nil, fmt.Errorf("create the cluster %s: %w", c.Name, explain(err, client.project))
+				return fmt.Errorf("create the cluster %s: %w", c.Name, explain(err, client.project))
 			}
-			if err := p.follow(ctx, client, op, step); err != nil {
-				return nil, fmt.Errorf("create the cluster %s: %w", c.Name, err)
+			if err := p.awaitOperation(ctx, client, op, step); err != nil {
+				return fmt.Errorf("create the cluster %s: %w", c.Name, err)
 			}
 			asked = true
 		case cl.Status == containerpb.Cluster_RUNNING || cl.Status == containerpb.Cluster_RECONCILING:
-			return cl, nil
+			return nil
 		case cl.Status == containerpb.Cluster_PROVISIONING || cl.Status == containerpb.Cluster_STOPPING:
-			if err := p.followAll(ctx, client, c.Name, step); err != nil {
-				return nil, fmt.Errorf("create the cluster %s: %w", c.Name, err)
+			if err := p.awaitOperations(ctx, client, c.Name, step); err != nil {
+				return fmt.Errorf("create the cluster %s: %w", c.Name, err)
 			}
 		case asked:
-			return nil, fmt.Errorf("create the cluster %s: %s", c.Name, detail(cl))
+			return fmt.Errorf("create the cluster %s: %s", c.Name, detail(cl))
 		default: // an earlier attempt has failed
-			step("deleting what failed before")
+			step("deleting an earlier attempt that failed")
 			if err := p.delete(ctx, client, c.Name); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
 }
 
-// attempts to have one request taken. Google's own client repeats only those that change nothing.
+// attempts to send one request. Google's own client retries only requests that change nothing.
 const attempts = 4
 
-// ask has the cluster made. A request whose answer was lost is not made twice: Google refuses the name then.
-func (p *Provider) ask(ctx context.Context, client *client, c provision.Cluster) (*containerpb.Operation, error) {
+// requestCreate requests the cluster. A request whose answer was lost does not create a second one: Google rejects
+// the name.
+func (p *Provider) requestCreate(ctx context.Context, client *client,
+	c provision.Cluster) (*containerpb.Operation, error) {
 	req := &containerpb.CreateClusterRequest{Parent: client.parent(), Cluster: p.request(c)}
 	for attempt := 1; ; attempt++ {
 		op, err := client.api.CreateCluster(ctx, req)
@@ -116,19 +116,21 @@ func (p *Provider) ask(ctx context.Context, client *client, c provision.Cluster)
 	}
 }
 
-// request is the cluster as Google is asked for it.
+// request is the cluster that is requested from Google.
 func (p *Provider) request(c provision.Cluster) *containerpb.Cluster {
 	s := p.settings
 	node := &containerpb.NodeConfig{
 		MachineType: s.MachineType, DiskSizeGb: int32(s.DiskGB), Spot: s.Spot, ServiceAccount: s.ServiceAccount,
-		OauthScopes:    []string{scope}, // what a node may do is the service account's to say
+		OauthScopes:    []string{scope}, // the service account limits what a node may do
 		Metadata:       map[string]string{"disable-legacy-endpoints": "true"},
 		ResourceLabels: p.labels(c),
 	}
 	cl := &containerpb.Cluster{
 		Name: c.Name, Description: fmt.Sprintf("labctl: lab %s, instance %s", c.Lab, c.Instance),
 		ResourceLabels: p.labels(c), Network: s.Network, Subnetwork: s.Subnetwork, InitialClusterVersion: s.Version,
-		NodePools:          []*containerpb.NodePool{{Name: "default-pool", InitialNodeCount: int32(s.Nodes), Config: node}},
+		NodePools: []*containerpb.NodePool{{
+			Name: "default-pool", InitialNodeCount: int32(s.Nodes), Config: node,
+		}},
 		IpAllocationPolicy: &containerpb.IPAllocationPolicy{UseIpAliases: true},
 		ReleaseChannel:     &containerpb.ReleaseChannel{Channel: channel(s.ReleaseChannel)},
 		NetworkConfig:      &containerpb.NetworkConfig{},
@@ -141,33 +143,37 @@ func (p *Provider) request(c provision.Cluster) *containerpb.Cluster {
 		cl.NetworkConfig.DatapathProvider = containerpb.DatapathProvider_ADVANCED_DATAPATH
 		return cl
 	}
-	// No pod gets onto a node before Cilium's agent: https://docs.cilium.io/en/stable/installation/taints/.
-	node.Taints = []*containerpb.NodeTaint{{Key: "node.cilium.io/agent-not-ready", Value: "true", Effect: containerpb.NodeTaint_NO_EXECUTE}}
+	// No pod is scheduled to a node before Cilium's agent: https://docs.cilium.io/en/stable/installation/taints/.
+	node.Taints = []*containerpb.NodeTaint{{
+		Key: "node.cilium.io/agent-not-ready", Value: "true", Effect: containerpb.NodeTaint_NO_EXECUTE,
+	}}
 	cl.NetworkConfig.DatapathProvider = containerpb.DatapathProvider_LEGACY_DATAPATH
 	return cl
 }
 
 func channel(name string) containerpb.ReleaseChannel_Channel {
 	if name == "none" {
-		return 0 // "unspecified", which Google still takes for none
+		return 0 // "unspecified", which Google treats as none
 	}
 	return containerpb.ReleaseChannel_Channel(containerpb.ReleaseChannel_Channel_value[strings.ToUpper(name)])
 }
 
-// followAll follows what Google is doing with a cluster.
-func (p *Provider) followAll(ctx context.Context, client *client, cluster string, step func(string)) error {
+// awaitOperations waits for Google's first running operation on a cluster.
+func (p *Provider) awaitOperations(ctx context.Context, client *client, cluster string, step func(string)) error {
 	running, err := client.operations(ctx, cluster)
 	if err != nil {
 		return err
 	}
-	if len(running) == 0 { // its state is about to change
+	if len(running) == 0 { // the cluster's state is about to change
 		return sleep(ctx, p.poll)
 	}
-	return p.follow(ctx, client, running[0], step)
+	return p.awaitOperation(ctx, client, running[0], step)
 }
 
-// follow waits until an operation is done, and returns its error. That Google cannot be asked for a while does not end it.
-func (p *Provider) follow(ctx context.Context, client *client, op *containerpb.Operation, step func(string)) error {
+// awaitOperation waits until an operation is done, and returns its error. It survives that Google does not answer
+// for a while.
+func (p *Provider) awaitOperation(ctx context.Context, client *client, op *containerpb.Operation,
+	step func(string)) error {
 	name, said, failures := op.Name, "", 0
 	for op.Status != containerpb.Operation_DONE {
 		if text := progressOf(op); text != said {
@@ -183,7 +189,8 @@ func (p *Provider) follow(ctx context.Context, client *client, op *containerpb.O
 			op, failures = next, 0
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Internal:
+		case status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded ||
+			status.Code(err) == codes.Internal:
 			if failures++; failures > 20 {
 				return explain(err, client.project)
 			}
@@ -197,14 +204,14 @@ func (p *Provider) follow(ctx context.Context, client *client, op *containerpb.O
 	return nil
 }
 
-// progressOf puts into words how far an operation is: "Google makes the cluster: deploying 3 of 11".
+// progressOf describes the progress of an operation: "GKE is creating the cluster: deploying 3 of 11".
 func progressOf(op *containerpb.Operation) string {
-	text := "Google works on the cluster"
+	text := "GKE operation in progress"
 	switch op.OperationType {
 	case containerpb.Operation_CREATE_CLUSTER:
-		text = "Google makes the cluster"
+		text = "GKE is creating the cluster"
 	case containerpb.Operation_DELETE_CLUSTER:
-		text = "Google deletes the cluster"
+		text = "GKE is deleting the cluster"
 	}
 	values := map[string]int64{}
 	var names []string
@@ -216,7 +223,8 @@ func progressOf(op *containerpb.Operation) string {
 	}
 	for _, name := range names { // CLUSTER_DEPLOYING and CLUSTER_DEPLOYING_TOTAL
 		if total := values[name+"_TOTAL"]; total > 0 && values[name] < total {
-			return fmt.Sprintf("%s: %s %d of %d", text, strings.ToLower(strings.TrimPrefix(name, "CLUSTER_")), values[name], total)
+			return fmt.Sprintf("%s: %s %d of %d", text, strings.ToLower(strings.TrimPrefix(name, "CLUSTER_")),
+				values[name], total)
 		}
 	}
 	return text
@@ -231,7 +239,7 @@ func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
 	return p.delete(ctx, client, c.Name)
 }
 
-// delete removes a cluster and looks that it is gone. One that Google is busy with is deleted as soon as that is done.
+// delete deletes a cluster and verifies that it is gone. It waits for running operations on the cluster first.
 func (p *Provider) delete(ctx context.Context, client *client, cluster string) error {
 	wrap := func(err error) error { return fmt.Errorf("delete the cluster %s: %w", cluster, err) }
 	quiet := func(string) {}
@@ -244,23 +252,28 @@ func (p *Provider) delete(ctx context.Context, client *client, cluster string) e
 			return nil
 		}
 		if cl.ResourceLabels[labelInstance] == "" {
-			return wrap(errors.New("it does not carry labctl's labels: labctl has not made it"))
+			return wrap(errors.New("it does not have labctl's labels, so labctl did not create it"))
 		}
 		running, err := client.operations(ctx, cluster)
 		if err != nil {
 			return err
 		}
 		if len(running) > 0 {
-			// How a creation ends does not matter to whoever deletes.
-			if err := p.follow(ctx, client, running[0], quiet); err != nil && (ctx.Err() != nil || running[0].OperationType == containerpb.Operation_DELETE_CLUSTER) {
-				return wrap(err)
+			// Whether a creation succeeds does not matter here.
+			if err := p.awaitOperation(ctx, client, running[0], quiet); err != nil {
+				if ctx.Err() != nil || running[0].OperationType == containerpb.Operation_DELETE_CLUSTER {
+					return wrap(err)
+				}
+				if err := sleep(ctx, p.poll); err != nil {
+					return wrap(err)
+				}
 			}
 			continue
 		}
 		op, err := client.api.DeleteCluster(ctx, &containerpb.DeleteClusterRequest{Name: client.name(cluster)})
 		switch code := status.Code(err); {
 		case err == nil:
-			if err := p.follow(ctx, client, op, quiet); err != nil {
+			if err := p.awaitOperation(ctx, client, op, quiet); err != nil {
 				return wrap(err)
 			}
 		case code == codes.NotFound:

@@ -1,6 +1,7 @@
 package gke
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,91 +11,171 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-const logIn = "run \"gcloud auth application-default login\", or let GOOGLE_APPLICATION_CREDENTIALS name a key file"
+const logIn = "run \"gcloud auth application-default login\", or set GOOGLE_APPLICATION_CREDENTIALS to a key file"
 
-// advice is an error of Google's with what to do about it.
-type advice struct {
-	err error  // Google's
-	say string // what it said, in one line
-	do  string
+// actionableError is an error of Google's with what to do about it.
+type actionableError struct {
+	cause   error  // Google's
+	message string // in one line
+	hint    string // what to do; empty: unknown
 }
 
-func (a *advice) Error() string {
-	if a.do == "" {
-		return a.say
+func (e *actionableError) Error() string {
+	if e.hint == "" {
+		return e.message
 	}
-	return a.say + " — " + a.do
+	return e.message + " — " + e.hint
 }
 
-func (a *advice) Unwrap() error { return a.err }
+func (e *actionableError) Unwrap() error { return e.cause }
 
-// explain says what to do about an error of Google's API. Reasons are those of
-// https://cloud.google.com/apis/design/errors and https://pkg.go.dev/google.golang.org/genproto/googleapis/api/error_reason;
-// what Compute Engine reports through an operation has only words.
+// failure is what Google's API says about a request or operation that failed.
+type failure struct {
+	code    codes.Code
+	reason  string            // such as "SERVICE_DISABLED"; empty in what Compute Engine reports through an operation
+	details map[string]string // of the reason
+	message string            // in one line
+	project string
+}
+
+// has reports whether the message contains one of the words, in any case.
+func (f *failure) has(words ...string) bool {
+	text := strings.ToLower(f.message)
+	for _, w := range words {
+		if strings.Contains(text, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// console is a page of Google's web console.
+func (f *failure) console(path string) string {
+	return "https://console.cloud.google.com/" + path + "?project=" + f.project
+}
+
+// hints say what to do about failures; the first that matches counts.
+var hints = []struct {
+	when func(*failure) bool
+	hint func(*failure) string
+}{
+	{
+		func(f *failure) bool {
+			return f.reason == "SERVICE_DISABLED" || f.has("has not been used in project", "api is disabled")
+		},
+		func(f *failure) string {
+			url := cmp.Or(f.details["activationUrl"], f.console("apis/library/container.googleapis.com"))
+			return "enable the Kubernetes Engine API, wait a minute, and retry: " + url
+		},
+	},
+	{
+		func(f *failure) bool {
+			return f.reason == "BILLING_DISABLED" ||
+				f.has("billing account", "billing to be enabled", "billing must be enabled", "billing is disabled")
+		},
+		func(f *failure) string {
+			return "link a billing account to the project: " + f.console("billing/linkedaccount")
+		},
+	},
+	{
+		func(f *failure) bool {
+			return f.reason == "CONSUMER_INVALID" || f.code == codes.NotFound && f.has("project")
+		},
+		func(f *failure) string {
+			return fmt.Sprintf("check the project's ID (%s): gcloud projects list", f.project)
+		},
+	},
+	{
+		func(f *failure) bool {
+			return f.has("zone_resource_pool_exhausted", "does not have enough resources", "stockout",
+				"resource_pool_exhausted", "out of resources")
+		},
+		func(*failure) string {
+			return "the zone has no such machines left; set another location or machine_type, or retry later"
+		},
+	},
+	{
+		func(f *failure) bool {
+			return f.code == codes.ResourceExhausted && !f.has("quota") || f.reason == "RATE_LIMIT_EXCEEDED"
+		},
+		func(*failure) string { return "wait a minute and retry" },
+	},
+	{
+		func(f *failure) bool { return f.has("quota") },
+		func(f *failure) string {
+			return "use fewer or smaller nodes (nodes, machine_type, disk_gb), another region, or ask for more: " +
+				f.console("iam-admin/quotas")
+		},
+	},
+	{
+		func(f *failure) bool { return f.code == codes.Unauthenticated || f.has("invalid_grant", "reauth") },
+		func(*failure) string { return "log in again: gcloud auth application-default login" },
+	},
+	{
+		func(f *failure) bool {
+			return f.has("access to the service account", "access to service account", "iam.serviceaccounts.actas")
+		},
+		func(f *failure) string {
+			return "let your account use the nodes' service account (roles/iam.serviceAccountUser), or set service_account to another: " +
+				f.console("iam-admin/serviceaccounts")
+		},
+	},
+	{
+		func(f *failure) bool { return f.code == codes.PermissionDenied },
+		func(f *failure) string {
+			return "ask for the role Kubernetes Engine Admin (roles/container.admin) on the project: " +
+				f.console("iam-admin/iam")
+		},
+	},
+	{
+		func(f *failure) bool { return f.code == codes.AlreadyExists },
+		func(*failure) string { return "another cluster has this name; use another name for the instance" },
+	},
+	{
+		func(f *failure) bool { return f.code == codes.InvalidArgument && f.has("version") },
+		func(*failure) string {
+			return "choose a version that the release channel offers: https://cloud.google.com/kubernetes-engine/docs/release-notes"
+		},
+	},
+	{
+		func(f *failure) bool { return f.code == codes.InvalidArgument && f.has("location", "zone", "region") },
+		func(*failure) string {
+			return "choose a location from https://cloud.google.com/compute/docs/regions-zones"
+		},
+	},
+	{
+		func(f *failure) bool { return f.code == codes.InvalidArgument },
+		func(*failure) string { return "correct the lab's cluster \"gke\" block" },
+	},
+	{
+		func(f *failure) bool { return f.code == codes.Unavailable || f.code == codes.DeadlineExceeded },
+		func(*failure) string {
+			return "Google's API does not answer; check the network of this machine and retry"
+		},
+	},
+}
+
+// explain adds to an error of Google's API what to do about it. Reasons are those of
+// https://cloud.google.com/apis/design/errors and
+// https://pkg.go.dev/google.golang.org/genproto/googleapis/api/error_reason.
 func explain(err error, project string) error {
-	if err == nil {
-		return nil
-	}
-	var known *advice
-	if errors.As(err, &known) {
+	var known *actionableError
+	if err == nil || errors.As(err, &known) {
 		return err
 	}
-	reason, say, details := "", status.Convert(err).Message(), map[string]string{}
-	code := status.Code(err)
+	f := failure{code: status.Code(err), message: status.Convert(err).Message(), project: project}
 	if e, ok := apierror.FromError(err); ok {
-		reason, details = e.Reason(), e.Metadata()
-		code = e.GRPCStatus().Code()
-		say = e.GRPCStatus().Message()
+		f.reason, f.details = e.Reason(), e.Metadata()
+		f.code, f.message = e.GRPCStatus().Code(), e.GRPCStatus().Message()
 	}
-	if say == "" {
-		say = err.Error()
+	f.message = strings.TrimSuffix(strings.Join(strings.Fields(cmp.Or(f.message, err.Error())), " "), ".")
+	if f.has("could not find default credentials") {
+		return &actionableError{err, "no credentials for Google Cloud were found", logIn}
 	}
-	say = strings.TrimSuffix(strings.Join(strings.Fields(say), " "), ".")
-	a := &advice{err: err, say: say}
-	has := func(words ...string) bool {
-		for _, w := range words {
-			if strings.Contains(strings.ToLower(say), w) {
-				return true
-			}
+	for _, h := range hints {
+		if h.when(&f) {
+			return &actionableError{err, f.message, h.hint(&f)}
 		}
-		return false
 	}
-	page := func(path string) string { return "https://console.cloud.google.com/" + path + "?project=" + project }
-	switch {
-	case has("could not find default credentials"):
-		a.say, a.do = "no credentials for Google Cloud were found", logIn
-	case reason == "SERVICE_DISABLED" || has("has not been used in project", "is disabled"):
-		url := details["activationUrl"]
-		if url == "" {
-			url = page("apis/library/container.googleapis.com")
-		}
-		a.do = "enable the Kubernetes Engine API, wait a minute, and try again: " + url
-	case reason == "BILLING_DISABLED" || has("billing"):
-		a.do = "link a billing account to the project: " + page("billing/linkedaccount")
-	case reason == "CONSUMER_INVALID" || code == codes.NotFound && has("project"):
-		a.do = fmt.Sprintf("check the project's ID (%s): gcloud projects list", project)
-	case has("zone_resource_pool_exhausted", "does not have enough resources", "stockout", "resource_pool_exhausted", "out of resources"):
-		a.do = "the zone has no such machines left now: set another location or machine_type, or try again later"
-	case code == codes.ResourceExhausted && !has("quota") || reason == "RATE_LIMIT_EXCEEDED":
-		a.do = "wait a minute, and try again"
-	case has("quota", "insufficient regional quota"):
-		a.do = "use fewer or smaller nodes (nodes, machine_type, disk_gb), another region, or ask for more: " + page("iam-admin/quotas")
-	case code == codes.Unauthenticated || has("invalid_grant", "reauth"):
-		a.do = "log in again: gcloud auth application-default login"
-	case has("does not have access to the service account", "iam.serviceaccounts.actas", "service account"):
-		a.do = "let your account use the nodes' service account (roles/iam.serviceAccountUser), or set service_account to another: " + page("iam-admin/serviceaccounts")
-	case code == codes.PermissionDenied:
-		a.do = "have somebody grant your account the role Kubernetes Engine Admin (roles/container.admin) on the project: " + page("iam-admin/iam")
-	case code == codes.AlreadyExists:
-		a.do = "another cluster has this name: give the lab another with --name"
-	case code == codes.InvalidArgument && has("version"):
-		a.do = "choose a version that the release channel offers: https://cloud.google.com/kubernetes-engine/docs/release-notes"
-	case code == codes.InvalidArgument && has("location", "zone", "region"):
-		a.do = "choose a location of https://cloud.google.com/compute/docs/regions-zones"
-	case code == codes.InvalidArgument:
-		a.do = "correct the lab's cluster \"gke\" block"
-	case code == codes.Unavailable || code == codes.DeadlineExceeded:
-		a.do = "Google's API does not answer: check the network of this machine, and try again"
-	}
-	return a
+	return &actionableError{cause: err, message: f.message}
 }

@@ -1,8 +1,8 @@
-// Package gke makes clusters on Google Kubernetes Engine, through its API (ClusterManager) and the user's
-// Application Default Credentials; gcloud is not needed.
+// Package gke creates clusters on Google Kubernetes Engine, through its API (ClusterManager) and the user's
+// Application Default Credentials. It does not need gcloud.
 //
-// Such a cluster takes minutes and costs money. So Create goes on with what an interrupted one has left, every cluster
-// carries labels that say whose it is and until when (see labels.go), and Clusters finds all of them again.
+// Such a cluster takes minutes and costs money. So Create resumes an interrupted one, every cluster has labels that
+// name its owner and expiry (see labels.go), and Clusters finds all of them.
 package gke
 
 import (
@@ -24,61 +24,32 @@ import (
 	api "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/labs/schema"
 	"github.com/labctl/labctl/provision"
 )
 
 // Name is what a lab's cluster block calls this provider.
 const Name = "gke"
 
-// settings are the attributes of a `cluster "gke"` block; package labs has checked them.
-type settings struct {
-	Project        string            `mapstructure:"project"`  // default: that of the credentials
-	Location       string            `mapstructure:"location"` // a zone or a region
-	MachineType    string            `mapstructure:"machine_type"`
-	Nodes          int               `mapstructure:"nodes"` // of a region: in each of its zones
-	ReleaseChannel string            `mapstructure:"release_channel"`
-	Version        string            `mapstructure:"version"` // default: the channel's
-	Spot           bool              `mapstructure:"spot"`
-	DiskGB         int               `mapstructure:"disk_gb"`
-	Network        string            `mapstructure:"network"`    // default: the project's network "default"
-	Subnetwork     string            `mapstructure:"subnetwork"` // default: the network's in the region
-	PrivateNodes   bool              `mapstructure:"private_nodes"`
-	Labels         map[string]string `mapstructure:"labels"`
-	ServiceAccount string            `mapstructure:"service_account"` // default: Compute Engine's
-	Dataplane      string            `mapstructure:"dataplane"`       // v1: labctl installs Cilium; v2: Google's
-	TTL            string            `mapstructure:"ttl"`
-}
-
-// Defaults that a lab's block need not name: the smallest that runs a lab, where machines are cheapest.
-const (
-	defaultLocation = "us-central1-a"
-	defaultMachine  = "e2-standard-2"
-	defaultTTL      = 24 * time.Hour
-)
-
-// Provider implements provision.Provider, and what clouds offer besides.
+// Provider implements provision.Provider and the optional interfaces below.
 type Provider struct {
-	settings settings
-	ttl      time.Duration
+	settings schema.GKE
 	log      *slog.Logger
 	options  []option.ClientOption // for the client of Google's API
-	poll     time.Duration         // how often an operation is looked at
+	poll     time.Duration         // between looks at an operation
 	now      func() time.Time
 
 	connect sync.Mutex
-	api     *client // once it was needed
-
-	mu   sync.Mutex
-	seen *containerpb.Cluster // as it was when last looked at
+	api     *client // connected when first needed
 }
 
 var _ interface {
 	provision.Provider
-	provision.Continuer
+	provision.ResumableCreator
 	provision.Describer
-	provision.Pinner
-	provision.Networker
-	provision.Collector
+	provision.SettingsResolver
+	provision.BundledCNI
+	provision.Pruner
 } = (*Provider)(nil)
 
 // New implements provision.NewProvider.
@@ -91,27 +62,12 @@ func New(block labs.Cluster, site *provision.Settings, log *slog.Logger) (provis
 }
 
 func newProvider(block labs.Cluster, log *slog.Logger, options ...option.ClientOption) (*Provider, error) {
-	p := &Provider{log: log, options: options, poll: 5 * time.Second, now: time.Now}
-	if err := provision.DecodeSettings(block, &p.settings); err != nil {
+	settings, err := schema.DecodeCluster[schema.GKE](Name, block.Settings)
+	if err != nil {
 		return nil, err
 	}
-	s := &p.settings
-	s.Location = cmp.Or(s.Location, defaultLocation)
-	s.MachineType = cmp.Or(s.MachineType, defaultMachine)
-	s.Nodes = cmp.Or(s.Nodes, 2)
-	s.DiskGB = cmp.Or(s.DiskGB, 50)
-	s.ReleaseChannel = cmp.Or(s.ReleaseChannel, "regular")
-	s.Dataplane = cmp.Or(s.Dataplane, "v1")
-	s.Project = cmp.Or(s.Project, os.Getenv("GOOGLE_CLOUD_PROJECT"))
-	p.ttl = defaultTTL
-	if s.TTL != "" {
-		ttl, err := time.ParseDuration(s.TTL)
-		if err != nil {
-			return nil, fmt.Errorf("cluster %q: ttl = %q: want a duration such as 8h", Name, s.TTL)
-		}
-		p.ttl = ttl
-	}
-	return p, nil
+	settings.Project = cmp.Or(settings.Project, os.Getenv("GOOGLE_CLOUD_PROJECT"))
+	return &Provider{settings: settings, log: log, options: options, poll: 5 * time.Second, now: time.Now}, nil
 }
 
 // Name implements provision.Provider.
@@ -120,15 +76,15 @@ func (p *Provider) Name() string { return Name }
 // Ephemeral implements provision.Provider: the cluster is labctl's own.
 func (p *Provider) Ephemeral() bool { return true }
 
-// Timeout implements provision.Provider. Google's clusters take 4 to 10 minutes to make, and 3 to 5 to delete.
+// Timeout implements provision.Provider. Google takes 4 to 10 minutes to create a cluster, and 3 to 5 to delete it.
 func (p *Provider) Timeout() time.Duration { return 20 * time.Minute }
 
-// ContinuesCreate implements provision.Continuer.
-func (p *Provider) ContinuesCreate() {}
+// ResumesCreate implements provision.ResumableCreator.
+func (p *Provider) ResumesCreate() {}
 
-// Pinned implements provision.Pinner: the project, which the credentials may have named, and where labctl's defaults place the
-// cluster.
-func (p *Provider) Pinned(ctx context.Context) (map[string]any, error) {
+// ResolvedSettings implements provision.SettingsResolver: the project, which may come from the credentials, and the
+// location, which may be the default.
+func (p *Provider) ResolvedSettings(ctx context.Context) (map[string]any, error) {
 	client, err := p.client(ctx)
 	if err != nil {
 		return nil, err
@@ -136,29 +92,34 @@ func (p *Provider) Pinned(ctx context.Context) (map[string]any, error) {
 	return map[string]any{"project": client.project, "location": client.location}, nil
 }
 
-// Network implements provision.Networker.
-func (p *Provider) Network() (name, daemonSet string) {
+// CNI implements provision.BundledCNI.
+func (p *Provider) CNI() (name, daemonSet string) {
 	if p.settings.Dataplane == "v2" {
 		return "GKE Dataplane V2", "anetd" // https://cloud.google.com/kubernetes-engine/docs/concepts/dataplane-v2
 	}
 	return "", ""
 }
 
-// Values implements provision.Provider, after https://docs.cilium.io/en/stable/installation/k8s-install-helm/ (GKE).
-// The agents of a cluster that has not been looked at yet get no native routing range; an up has looked.
-func (p *Provider) Values(provision.Cluster) map[string]any {
+// Local implements provision.Provider.
+func (p *Provider) Local() bool { return false }
+
+// Values implements provision.Provider, after https://docs.cilium.io/en/stable/installation/k8s-install-helm/
+// (GKE). A cluster that does not exist yet has no native routing range.
+func (p *Provider) Values(ctx context.Context, c provision.Cluster) (map[string]any, error) {
 	values := map[string]any{
 		"nodeinit": map[string]any{"enabled": true, "reconfigureKubelet": true, "removeCbrBridge": true},
 		"cni":      map[string]any{"binPath": "/home/kubernetes/bin"},
 		"gke":      map[string]any{"enabled": true},
 		"ipam":     map[string]any{"mode": "kubernetes"},
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if cidr := p.seen.GetClusterIpv4Cidr(); cidr != "" {
+	cl, err := p.get(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if cidr := cl.GetClusterIpv4Cidr(); cidr != "" {
 		values["ipv4NativeRoutingCIDR"] = cidr
 	}
-	return values
+	return values, nil
 }
 
 // Find implements provision.Provider.
@@ -167,61 +128,56 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 	if err != nil || cl == nil {
 		return provision.Found{State: provision.Absent}, err
 	}
-	found := provision.Found{State: provision.Broken, Nodes: []string{c.Name + " in " + p.settings.Location}, Detail: detail(cl)}
+	found := provision.Found{
+		State: provision.Broken, Nodes: []string{c.Name + " in " + p.settings.Location}, Detail: detail(cl),
+	}
 	switch cl.Status {
 	case containerpb.Cluster_RUNNING, containerpb.Cluster_RECONCILING:
 		found.State, found.Detail = provision.Running, ""
 	case containerpb.Cluster_PROVISIONING:
-		found.Detail = "Google is still making it"
+		found.Detail = "Google is still creating it"
 	case containerpb.Cluster_STOPPING:
 		found.Detail = "Google is deleting it"
 	}
 	return found, nil
 }
 
-// detail is what Google says of a cluster that does not run.
+// detail is what Google reports about a cluster that does not run.
 func detail(cl *containerpb.Cluster) string {
 	text := ""
 	for _, c := range cl.Conditions {
 		text = cmp.Or(c.Message, text)
 	}
-	return cmp.Or(text, "Google calls it "+cl.Status.String())
+	return cmp.Or(text, "its status is "+cl.Status.String())
 }
 
-// get reads the cluster; nil: there is none.
+// get reads the cluster; nil if it does not exist.
 func (p *Provider) get(ctx context.Context, c provision.Cluster) (*containerpb.Cluster, error) {
 	client, err := p.client(ctx)
 	if err != nil {
 		return nil, err
 	}
-	cl, err := client.cluster(ctx, c.Name)
-	if err != nil {
-		return nil, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.seen = cl
-	return cl, nil
+	return client.cluster(ctx, c.Name)
 }
 
-// Kubeconfig implements provision.Provider. It holds no secret: whoever uses it gets a short-lived token from
-// `labctl gke-credentials`, by the user's own credentials.
+// Kubeconfig implements provision.Provider. It contains no secret: its user gets a short-lived token from `labctl
+// gke-credentials`, by the user's own credentials.
 func (p *Provider) Kubeconfig(ctx context.Context, c provision.Cluster) ([]byte, error) {
 	cl, err := p.get(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	if cl == nil {
-		return nil, fmt.Errorf("there is no cluster %s in %s", c.Name, p.settings.Location)
+		return nil, fmt.Errorf("cluster %s does not exist in %s", c.Name, p.settings.Location)
 	}
 	if cl.Endpoint == "" {
-		return nil, fmt.Errorf("the cluster %s has no address yet", c.Name)
+		return nil, fmt.Errorf("cluster %s has no address yet", c.Name)
 	}
 	ca, err := base64.StdEncoding.DecodeString(cl.GetMasterAuth().GetClusterCaCertificate())
 	if err != nil {
-		return nil, fmt.Errorf("the certificate of the cluster %s: %w", c.Name, err)
+		return nil, fmt.Errorf("decode the certificate of cluster %s: %w", c.Name, err)
 	}
-	command, err := self()
+	command, err := labctlCommand()
 	if err != nil {
 		return nil, err
 	}
@@ -230,19 +186,20 @@ func (p *Provider) Kubeconfig(ctx context.Context, c provision.Cluster) ([]byte,
 	cfg.Clusters[name] = &api.Cluster{Server: "https://" + cl.Endpoint, CertificateAuthorityData: ca}
 	cfg.AuthInfos[name] = &api.AuthInfo{Exec: &api.ExecConfig{
 		APIVersion: "client.authentication.k8s.io/v1", Command: command, Args: []string{"gke-credentials"},
-		InteractiveMode: api.NeverExecInteractiveMode, InstallHint: "labctl, which made this cluster, gets the credentials for it: install it again",
+		InteractiveMode: api.NeverExecInteractiveMode,
+		InstallHint:     "labctl provides the credentials for this cluster: reinstall it",
 	}}
 	cfg.Contexts[name] = &api.Context{Cluster: name, AuthInfo: name}
 	cfg.CurrentContext = name
 	return clientcmd.Write(*cfg)
 }
 
-// self is how a kubeconfig calls this program: by its name where the shell finds it by that, so that the next version of it
-// is used too.
-func self() (string, error) {
+// labctlCommand is how a kubeconfig calls this program: by its name if that finds it in $PATH, so that a new
+// version is used too.
+func labctlCommand() (string, error) {
 	path, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("where this program is: %w", err)
+		return "", fmt.Errorf("find the path of this program: %w", err)
 	}
 	if resolved, err := filepath.EvalSymlinks(path); err == nil {
 		path = resolved
@@ -255,7 +212,7 @@ func self() (string, error) {
 	return path, nil
 }
 
-// client connects to Google's API when that is first needed.
+// client connects to Google's API when first needed.
 func (p *Provider) client(ctx context.Context) (*client, error) {
 	p.connect.Lock()
 	defer p.connect.Unlock()
@@ -270,5 +227,5 @@ func (p *Provider) client(ctx context.Context) (*client, error) {
 	return api, nil
 }
 
-// errNoProject says that nobody has named the Google Cloud project.
-var errNoProject = errors.New("no Google Cloud project is named: set project in the lab's cluster \"gke\" block (labctl up --var project=…), or GOOGLE_CLOUD_PROJECT")
+// errNoProject reports that no Google Cloud project is set.
+var errNoProject = errors.New("no Google Cloud project is set: set project in the lab's cluster \"gke\" block, or GOOGLE_CLOUD_PROJECT")

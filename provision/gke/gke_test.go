@@ -59,8 +59,8 @@ func provider(t *testing.T, options []option.ClientOption, attrs map[string]any)
 	return p
 }
 
-func watch(steps *[]string) provision.Watch {
-	return provision.Watch{Reached: func(provision.Milestone) {}, Step: func(s string) {
+func watch(steps *[]string) provision.CreateProgress {
+	return provision.CreateProgress{Milestone: func(provision.Milestone) {}, Step: func(s string) {
 		if steps != nil {
 			*steps = append(*steps, s)
 		}
@@ -76,7 +76,7 @@ func TestContract(t *testing.T) {
 		Cluster: shop, Interrupt: 2, Timeout: time.Minute,
 	})
 	if made := s.Calls()["CreateCluster"]; made != 1 {
-		t.Errorf("Google was asked for %d clusters: an interrupted creation was not gone on with", made)
+		t.Errorf("Google was asked for %d clusters: an interrupted creation was not resumed", made)
 	}
 	if left := s.Clusters(); len(left) != 0 {
 		t.Errorf("clusters are left: %v", left)
@@ -87,7 +87,8 @@ func TestContract(t *testing.T) {
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	s := &gketest.Server{}
-	p := provider(t, google(t, s), map[string]any{
+	options := google(t, s)
+	p := provider(t, options, map[string]any{
 		"machine_type": "n1-standard-4", "nodes": 3, "disk_gb": 30, "spot": true, "release_channel": "stable", "version": "1.36",
 		"network": "net", "subnetwork": "sub", "private_nodes": true, "labels": map[string]string{"course": "k8s"},
 		"service_account": "nodes@course.iam.gserviceaccount.com", "ttl": "8h",
@@ -118,11 +119,12 @@ func TestRequest(t *testing.T) {
 			t.Errorf("%s: %v", what, c)
 		}
 	}
-	if got := strings.Join(steps, "\n"); !strings.Contains(got, "Google makes the cluster: deploying 1 of 3") {
+	if got := strings.Join(steps, "\n"); !strings.Contains(got, "GKE is creating the cluster: deploying 1 of 3") {
 		t.Errorf("the steps do not say how far Google is:\n%s", got)
 	}
-	values := p.Values(shop)
-	if values["ipv4NativeRoutingCIDR"] != "10.244.0.0/16" || values["gke"].(map[string]any)["enabled"] != true {
+	// Another process, which has not called Find, gets the same.
+	values, err := provider(t, options, nil).Values(t.Context(), shop)
+	if err != nil || values["ipv4NativeRoutingCIDR"] != "10.244.0.0/16" || values["gke"].(map[string]any)["enabled"] != true {
 		t.Errorf("values %v", values)
 	}
 }
@@ -138,10 +140,10 @@ func TestDataplaneV2(t *testing.T) {
 	if c.NetworkConfig.DatapathProvider != containerpb.DatapathProvider_ADVANCED_DATAPATH || len(c.NodePools[0].Config.Taints) != 0 {
 		t.Errorf("asked for %v", c)
 	}
-	if name, daemonSet := p.Network(); name == "" || daemonSet != "anetd" {
+	if name, daemonSet := p.CNI(); name == "" || daemonSet != "anetd" {
 		t.Errorf("the network is %q, %q", name, daemonSet)
 	}
-	if name, _ := provider(t, nil, nil).Network(); name != "" {
+	if name, _ := provider(t, nil, nil).CNI(); name != "" {
 		t.Errorf("a cluster without Dataplane V2 comes with the network %q", name)
 	}
 }
@@ -156,7 +158,7 @@ func TestAdvice(t *testing.T) {
 		middle *rpcstatus.Status // or the creation, in the middle
 		want   string
 	}{
-		{name: "API disabled", before: "GetCluster", want: "enable the Kubernetes Engine API, wait a minute, and try again: https://console.example.org/enable",
+		{name: "API disabled", before: "GetCluster", want: "enable the Kubernetes Engine API, wait a minute, and retry: https://console.example.org/enable",
 			err: gketest.Error(codes.PermissionDenied, "SERVICE_DISABLED", "Kubernetes Engine API has not been used in project course before or it is disabled.", map[string]string{"activationUrl": "https://console.example.org/enable"})},
 		{name: "billing off", before: "CreateCluster", want: "link a billing account to the project: https://console.cloud.google.com/billing/linkedaccount?project=course",
 			err: gketest.Error(codes.PermissionDenied, "BILLING_DISABLED", "This API method requires billing to be enabled.", nil)},
@@ -288,7 +290,7 @@ func TestInterruptionIsMentioned(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := watch(nil)
 	w.Step = func(text string) {
-		if strings.Contains(text, "makes the cluster") {
+		if strings.Contains(text, "is creating the cluster") {
 			cancel()
 		}
 	}
@@ -312,11 +314,11 @@ func TestClustersOfOthersAreLeftAlone(t *testing.T) {
 	if !s.Change(name, func(c *containerpb.Cluster) { c.ResourceLabels[labelOwner] = "somebody_else" }) {
 		t.Fatal("there is no cluster")
 	}
-	if err := p.Create(t.Context(), shop, watch(nil)); err == nil || !strings.Contains(err.Error(), "this instance did not make it") {
+	if err := p.Create(t.Context(), shop, watch(nil)); err == nil || !strings.Contains(err.Error(), "was not created by this instance") {
 		t.Errorf("Create: %v", err)
 	}
 	s.Change(name, func(c *containerpb.Cluster) { c.ResourceLabels = nil })
-	if err := p.Delete(t.Context(), shop); err == nil || !strings.Contains(err.Error(), "labctl has not made it") {
+	if err := p.Delete(t.Context(), shop); err == nil || !strings.Contains(err.Error(), "labctl did not create it") {
 		t.Errorf("Delete: %v", err)
 	}
 	if len(s.Clusters()) != 1 {
@@ -387,7 +389,7 @@ func TestPreflight(t *testing.T) {
 		{"fine", nil, ""},
 		{"a version that is there", map[string]any{"version": "1.37"}, ""},
 		{"a version of another channel", map[string]any{"version": "1.37", "release_channel": "stable"}, "set version to one of 1.36.4-gke.2000000"},
-		{"half a version", map[string]any{"version": "1.3"}, "1.3 is not to be had"},
+		{"half a version", map[string]any{"version": "1.3"}, "1.3 is not available"},
 		{"no such place", map[string]any{"location": "moon-1"}, "choose a location"},
 		{"private nodes", map[string]any{"private_nodes": true}, "Cloud NAT in us-west2"},
 	} {
@@ -416,7 +418,7 @@ func TestDescribe(t *testing.T) {
 		{map[string]any{"machine_type": "n1-standard-4"}, "2 × n1-standard-4 with 50 GB, us-west2-a, regular channel; about 0.49 USD an hour"},
 		{map[string]any{"spot": true}, "2 × e2-standard-2 (spot) with 50 GB, us-west2-a, regular channel; about 0.17 USD an hour"},
 		{map[string]any{"location": "us-west2", "nodes": 1, "version": "1.36"}, "3 × e2-standard-2 with 50 GB, us-west2, 1 in each of its zones, Kubernetes 1.36; about 0.32 USD an hour"},
-		{map[string]any{"machine_type": "m9-giant-1"}, "what a m9-giant-1 costs is not known here"},
+		{map[string]any{"machine_type": "m9-giant-1"}, "the price of a m9-giant-1 is not known here"},
 		{map[string]any{"machine_type": "e2-medium", "release_channel": "none"}, "no release channel; about 0.18 USD an hour"},
 	} {
 		if got := provider(t, nil, tc.attrs).Describe(); !strings.Contains(got, tc.want) {

@@ -16,8 +16,8 @@ import (
 	"github.com/labctl/labctl/provision"
 )
 
-// Labels of every cluster, so that it says whose it is when all else is lost. Values have lower-case letters, digits, _ and
-// -, 63 at most: https://cloud.google.com/kubernetes-engine/docs/how-to/creating-managing-labels.
+// Labels of every cluster, which identify it even if the instance's state is lost. Values have at most 63 lowercase
+// letters, digits, _ and -: https://cloud.google.com/kubernetes-engine/docs/how-to/creating-managing-labels.
 const (
 	labelLab      = "labctl-lab"
 	labelInstance = "labctl-instance"
@@ -25,7 +25,7 @@ const (
 	labelExpiry   = "labctl-expiry" // seconds since 1970
 )
 
-// labels are those of a cluster made now.
+// labels are the labels of a cluster created now.
 func (p *Provider) labels(c provision.Cluster) map[string]string {
 	labels := maps.Clone(p.settings.Labels)
 	if labels == nil {
@@ -34,11 +34,11 @@ func (p *Provider) labels(c provision.Cluster) map[string]string {
 	labels[labelLab] = labelValue(c.Lab)
 	labels[labelInstance] = labelValue(c.Instance)
 	labels[labelOwner] = owner()
-	labels[labelExpiry] = strconv.FormatInt(p.now().Add(p.ttl).Unix(), 10)
+	labels[labelExpiry] = strconv.FormatInt(p.now().Add(p.settings.TTL).Unix(), 10)
 	return labels
 }
 
-// labelValue makes a string one that a label may have.
+// labelValue converts a string into a valid label value.
 func labelValue(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -50,45 +50,48 @@ func labelValue(s string) string {
 	return s[:min(len(s), 63)]
 }
 
-// owner says who uses labctl on which machine. Instances are kept there, for that user.
+// owner identifies the user and machine on which the instance is kept.
 func owner() string {
 	name := "unknown"
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	host, _ := os.Hostname() // without one the user's name has to do
+	host, _ := os.Hostname() // without one, the user name alone
 	return labelValue(name + "_" + host)
 }
 
-// ours says whether a cluster was made for this instance by this user on this machine.
+// ours reports whether this user created a cluster for this instance on this machine.
 func ours(cl *containerpb.Cluster, c provision.Cluster) bool {
 	l := cl.ResourceLabels
 	return l[labelInstance] == labelValue(c.Instance) && l[labelOwner] == owner()
 }
 
-// Clusters implements provision.Collector, for all locations of the project.
-func (p *Provider) Clusters(ctx context.Context) ([]provision.Owned, error) {
+// Clusters implements provision.Pruner for all locations of the project.
+func (p *Provider) Clusters(ctx context.Context) ([]provision.ManagedCluster, error) {
 	client, err := p.client(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list, err := client.api.ListClusters(ctx, &containerpb.ListClustersRequest{Parent: "projects/" + client.project + "/locations/-"})
+	list, err := client.api.ListClusters(ctx,
+		&containerpb.ListClustersRequest{Parent: "projects/" + client.project + "/locations/-"})
 	if err != nil {
-		return nil, fmt.Errorf("list the clusters of the project %s: %w", client.project, explain(err, client.project))
+		return nil, fmt.Errorf("list the clusters of project %s: %w", client.project, explain(err, client.project))
 	}
 	if len(list.MissingZones) > 0 {
-		p.log.Warn("Google does not answer for some zones: clusters there are not listed", "zones", strings.Join(list.MissingZones, " "))
+		p.log.Warn("Google does not answer for some zones; their clusters are not listed",
+			"zones", strings.Join(list.MissingZones, " "))
 	}
-	owned := []provision.Owned{}
+	owned := []provision.ManagedCluster{}
 	for _, cl := range list.Clusters {
 		l := cl.ResourceLabels
 		if l[labelInstance] == "" || l[labelOwner] == "" {
 			continue
 		}
-		o := provision.Owned{
+		o := provision.ManagedCluster{
 			Provider: Name, Name: cl.Name, Place: client.project + "/" + cl.Location,
-			Lab: l[labelLab], Instance: l[labelInstance], Owner: l[labelOwner], State: strings.ToLower(cl.Status.String()),
-			Mine: l[labelOwner] == owner(),
+			Lab: l[labelLab], Instance: l[labelInstance], Owner: l[labelOwner],
+			State: strings.ToLower(cl.Status.String()),
+			Mine:  l[labelOwner] == owner(),
 		}
 		if t, err := time.Parse(time.RFC3339, cl.CreateTime); err == nil {
 			o.Created = t.UTC()
@@ -98,15 +101,17 @@ func (p *Provider) Clusters(ctx context.Context) ([]provision.Owned, error) {
 		}
 		owned = append(owned, o)
 	}
-	slices.SortFunc(owned, func(a, b provision.Owned) int { return strings.Compare(a.Place+"/"+a.Name, b.Place+"/"+b.Name) })
+	slices.SortFunc(owned, func(a, b provision.ManagedCluster) int {
+		return strings.Compare(a.Place+"/"+a.Name, b.Place+"/"+b.Name)
+	})
 	return owned, nil
 }
 
-// Remove implements provision.Collector.
-func (p *Provider) Remove(ctx context.Context, o provision.Owned) error {
+// Remove implements provision.Pruner.
+func (p *Provider) Remove(ctx context.Context, o provision.ManagedCluster) error {
 	project, location, ok := strings.Cut(o.Place, "/")
 	if !ok {
-		return fmt.Errorf("%q is no place of Google's", o.Place)
+		return fmt.Errorf("invalid GKE location %q", o.Place)
 	}
 	there, err := newClient(ctx, project, location, p.options...)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/labctl/labctl/provision"
 )
 
-// Preflight implements provision.Provider: whether Google lets this user make a cluster of this kind here. What machines and
-// quotas there are only the creation shows.
+// Preflight implements provision.Provider. It checks whether this user may create such a cluster. Only the creation
+// shows whether machines and quota are available.
 func (p *Provider) Preflight(ctx context.Context, _ provision.Cluster) []provision.Finding {
 	fail := func(check string, err error) []provision.Finding {
 		say, do, _ := strings.Cut(err.Error(), " — ")
@@ -24,22 +24,26 @@ func (p *Provider) Preflight(ctx context.Context, _ provision.Cluster) []provisi
 	}
 	conf, err := client.api.GetServerConfig(ctx, &containerpb.GetServerConfigRequest{Name: client.parent()})
 	if err != nil {
-		return fail("Google Cloud", fmt.Errorf("ask about %s: %w", client.parent(), explain(err, client.project)))
+		return fail("Google Cloud", fmt.Errorf("read the server configuration of %s: %w",
+			client.parent(), explain(err, client.project)))
 	}
-	findings := []provision.Finding{{Check: "Google Cloud", Severity: provision.OK, Message: "project " + client.project + ", " + p.settings.Location}}
+	findings := []provision.Finding{{
+		Check: "Google Cloud", Severity: provision.OK,
+		Message: "project " + client.project + ", " + p.settings.Location,
+	}}
 	if f := p.checkVersion(conf); f != nil {
 		findings = append(findings, *f)
 	}
 	if p.settings.PrivateNodes {
 		findings = append(findings, provision.Finding{
-			Check: "private nodes", Severity: provision.Warning, Message: "they pull Cilium and the apps through the network's NAT",
-			Fix: "make sure that the network has Cloud NAT in " + region(p.settings.Location),
+			Check: "private nodes", Severity: provision.Warning, Message: "they pull images through the network's NAT",
+			Fix: "verify that the network has Cloud NAT in " + region(p.settings.Location),
 		})
 	}
 	return findings
 }
 
-// checkVersion looks whether the version of Kubernetes that the lab names is to be had; nil: it is, or none is named.
+// checkVersion checks that the lab's Kubernetes version is available; nil if it is, or if the lab names none.
 func (p *Provider) checkVersion(conf *containerpb.ServerConfig) *provision.Finding {
 	want := p.settings.Version
 	if want == "" || want == "latest" {
@@ -59,7 +63,8 @@ func (p *Provider) checkVersion(conf *containerpb.ServerConfig) *provision.Findi
 	}
 	return &provision.Finding{
 		Check: "Kubernetes version", Severity: provision.Failure,
-		Message: fmt.Sprintf("%s is not to be had in the %s channel in %s", want, p.settings.ReleaseChannel, p.settings.Location),
-		Fix:     "set version to one of " + strings.Join(valid, ", ") + ", or leave it out",
+		Message: fmt.Sprintf("%s is not available in the %s channel in %s",
+			want, p.settings.ReleaseChannel, p.settings.Location),
+		Fix: "set version to one of " + strings.Join(valid, ", ") + ", or omit it",
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// certificate makes a self-signed certificate for the stand-in's addresses, so that a client that connects
-// with TLS finds TLS. Nobody trusts it, and nobody is asked to.
+// certificate makes a self-signed certificate for the stand-in's addresses, so that a client that connects with TLS
+// finds TLS. No client is expected to trust it.
 func certificate(addrs []string) (cert, key string, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

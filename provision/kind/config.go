@@ -7,7 +7,7 @@ import (
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 )
 
-// config is what kind is asked for.
+// config is the configuration of the kind cluster.
 func (p *Provider) config(name string) *v1alpha4.Cluster {
 	s := &p.settings
 	c := &v1alpha4.Cluster{
@@ -24,7 +24,7 @@ func (p *Provider) config(name string) *v1alpha4.Cluster {
 	for range s.ControlPlanes {
 		c.Nodes = append(c.Nodes, v1alpha4.Node{Role: v1alpha4.ControlPlaneRole, Image: p.image()})
 	}
-	for range *s.Workers {
+	for range s.Workers {
 		c.Nodes = append(c.Nodes, v1alpha4.Node{Role: v1alpha4.WorkerRole, Image: p.image()})
 	}
 	for _, m := range s.PortMappings {
@@ -47,7 +47,7 @@ var mirrorPatches = []string{
 	"version = 3\n[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n",
 }
 
-// image is the nodes' image: the lab's own choice, the site's, or what kind is released with.
+// image is the nodes' image: the lab's, the site's, or kind's default.
 func (p *Provider) image() string {
 	switch {
 	case p.settings.NodeImage != "":
@@ -67,7 +67,7 @@ func trimV(version string) string {
 	return version
 }
 
-// nodeNames are the names of the containers that kind makes, the control plane first.
+// nodeNames are the names of the containers that kind creates, the control plane first.
 func (s *settings) nodeNames(cluster string) []string {
 	var names []string
 	add := func(role string, count int) {
@@ -80,7 +80,7 @@ func (s *settings) nodeNames(cluster string) []string {
 		}
 	}
 	add("control-plane", s.ControlPlanes)
-	add("worker", *s.Workers)
+	add("worker", s.Workers)
 	return names
 }
 

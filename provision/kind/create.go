@@ -12,9 +12,9 @@ import (
 	"github.com/labctl/labctl/provision"
 )
 
-// Create implements provision.Provider. kind's own Create knows no context and tells nobody how far it is:
-// the milestones are looked for beside it, and an end of the context takes its containers away until it fails.
-func (p *Provider) Create(ctx context.Context, c provision.Cluster, tell provision.Watch) error {
+// Create implements provision.Provider. kind's own Create takes no context and reports no progress. So the
+// milestones are watched concurrently, and when the context ends its containers are deleted until it fails.
+func (p *Provider) Create(ctx context.Context, c provision.Cluster, progress provision.CreateProgress) error {
 	if err := p.pull(ctx, p.image()); err != nil {
 		return fmt.Errorf("node image: %w", err)
 	}
@@ -39,7 +39,7 @@ func (p *Provider) Create(ctx context.Context, c provision.Cluster, tell provisi
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		p.watch(watch, kp, c, tell.Reached)
+		p.watch(watch, kp, c, progress.Milestone)
 	}()
 	select {
 	case err = <-created:
@@ -47,7 +47,7 @@ func (p *Provider) Create(ctx context.Context, c provision.Cluster, tell provisi
 		err = p.abandon(c, created)
 	}
 	if err == nil {
-		// All that is created is there: the milestones follow at once, if they were not seen before.
+		// Everything is created, so the remaining milestones follow at once.
 		select {
 		case <-watched:
 			return nil
@@ -62,7 +62,7 @@ func (p *Provider) Create(ctx context.Context, c provision.Cluster, tell provisi
 	return fmt.Errorf("create kind cluster %s: %w", c.Name, reason(err))
 }
 
-// abandon removes the containers of a Create that goes on without us until it gives up.
+// abandon deletes the containers of a Create that still runs, until it fails.
 func (p *Provider) abandon(c provision.Cluster, created <-chan error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -74,14 +74,15 @@ func (p *Provider) abandon(c provision.Cluster, created <-chan error) error {
 		case err := <-created:
 			return errors.Join(err, p.Delete(ctx, c))
 		case <-ctx.Done():
-			return fmt.Errorf("the creation of kind cluster %s does not end", c.Name)
+			return fmt.Errorf("creating kind cluster %s did not end after the interruption", c.Name)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// watch calls reached as the milestones pass. It returns when all have, or its context ends.
-func (p *Provider) watch(ctx context.Context, kp *cluster.Provider, c provision.Cluster, reached func(provision.Milestone)) {
+// watch calls reached at each milestone. It returns after the last, or when its context ends.
+func (p *Provider) watch(ctx context.Context, kp *cluster.Provider, c provision.Cluster,
+	reached func(provision.Milestone)) {
 	for _, node := range p.settings.nodeNames(c.Name) {
 		ok := poll(ctx, 250*time.Millisecond, func() bool {
 			_, err := p.engine.exec(ctx, node, "ctr", "version")
@@ -94,7 +95,7 @@ func (p *Provider) watch(ctx context.Context, kp *cluster.Provider, c provision.
 			p.log.Warn("set up the registry mirrors", "node", node, "error", err)
 		}
 	}
-	// For mirrors kind starts containerd anew before it calls kubeadm: nothing must be loaded meanwhile.
+	// With mirrors, kind restarts containerd before it calls kubeadm. No image must be loaded until then.
 	restarts := len(p.site.Mirrors) > 0
 	if !restarts {
 		reached(provision.NodesUp)
@@ -108,7 +109,7 @@ func (p *Provider) watch(ctx context.Context, kp *cluster.Provider, c provision.
 		if err != nil {
 			return false
 		}
-		// kubeadm binds the administrator's role after the API is up: this asks for something only he may see.
+		// kubeadm binds the administrator's role after the API is up; only an administrator may read this.
 		_, err = client.UID(ctx)
 		return err == nil
 	})
@@ -121,7 +122,7 @@ func (p *Provider) watch(ctx context.Context, kp *cluster.Provider, c provision.
 	reached(provision.APIUp)
 }
 
-// poll calls done until it says so; false if the context ended before.
+// poll calls done until it returns true; it returns false if the context ends before.
 func poll(ctx context.Context, every time.Duration, done func() bool) bool {
 	for {
 		if done() {

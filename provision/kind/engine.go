@@ -16,16 +16,16 @@ import (
 	kindexec "sigs.k8s.io/kind/pkg/exec"
 )
 
-// engine is the container engine's command line: docker, nerdctl or podman, which speak nearly the same
-// language and are what kind itself runs.
+// engine is the command line of the container engine: docker, nerdctl or podman, which are nearly compatible. kind
+// runs them too.
 type engine struct {
 	once sync.Once
 	name string
 	err  error
 }
 
-// engines are tried in kind's order; banner is how their version line begins, which tells podman from docker
-// where one is a link to the other.
+// engines are tried in kind's order. banner is the beginning of their version line, which distinguishes podman from
+// docker if one is a link to the other.
 var engines = []struct {
 	name, banner string
 	option       func() cluster.ProviderOption
@@ -35,9 +35,10 @@ var engines = []struct {
 	{"podman", "podman version", cluster.ProviderWithPodman},
 }
 
-var errNoEngine = errors.New("no container engine was found: install Docker (https://docs.docker.com/get-docker), podman or nerdctl")
+var errNoEngine = errors.New(
+	"no container engine was found; install Docker (https://docs.docker.com/get-docker), podman or nerdctl")
 
-// find looks which engine there is; KIND_EXPERIMENTAL_PROVIDER names one, as for kind.
+// find finds the engine; KIND_EXPERIMENTAL_PROVIDER selects one, as for kind.
 func (e *engine) find(ctx context.Context) (string, error) {
 	e.once.Do(func() {
 		wanted := os.Getenv("KIND_EXPERIMENTAL_PROVIDER")
@@ -56,7 +57,7 @@ func (e *engine) find(ctx context.Context) (string, error) {
 	return e.name, e.err
 }
 
-// run runs an engine command and returns its standard output; an error carries what it said.
+// run runs an engine command and returns its standard output. An error contains its standard error.
 func (e *engine) run(ctx context.Context, args ...string) (string, error) {
 	return e.pipe(ctx, nil, args...)
 }
@@ -111,9 +112,12 @@ func (e *engineError) Error() string {
 
 func (e *engineError) Unwrap() error { return e.err }
 
-// unreachable says whether it was the engine that did not answer, rather than the command that failed.
+// unreachable reports whether the engine did not answer, as opposed to a failed command.
 func (e *engineError) unreachable() bool {
-	for _, sign := range []string{"Cannot connect to the Docker daemon", "error during connect", "permission denied while trying to connect", "Cannot connect to Podman"} {
+	for _, sign := range []string{
+		"Cannot connect to the Docker daemon", "error during connect", "permission denied while trying to connect",
+		"Cannot connect to Podman",
+	} {
 		if strings.Contains(e.stderr, sign) {
 			return true
 		}
@@ -135,7 +139,7 @@ func (p *Provider) kind(ctx context.Context) (*cluster.Provider, error) {
 	return nil, errNoEngine
 }
 
-// reason is an error of kind's with what the failed command printed last, which kind keeps to itself.
+// reason is an error of kind's with the last lines of the failed command, which kind leaves out.
 func reason(err error) error {
 	if err == nil {
 		return nil
@@ -145,7 +149,7 @@ func reason(err error) error {
 		return err
 	}
 	lines := strings.Split(strings.TrimSpace(string(run.Output)), "\n")
-	// kubeadm prints a page; what it died of stands at the end.
+	// kubeadm prints a page; the cause is at its end.
 	if n := len(lines); n > 6 {
 		lines = lines[n-6:]
 	}

@@ -60,7 +60,7 @@ func TestNoEngine(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	p := newProvider(t, nil, nil)
 	_, err := p.Find(context.Background(), shopCluster)
-	wantError(t, err, "no container engine was found: install Docker")
+	wantError(t, err, "no container engine was found; install Docker")
 	findings := p.Preflight(context.Background(), shopCluster)
 	if len(findings) != 1 || findings[0].Severity != provision.Failure || !strings.Contains(findings[0].Fix, "podman or nerdctl") {
 		t.Errorf("%+v", findings)
@@ -105,13 +105,13 @@ func TestFind(t *testing.T) {
 		{name: "one is frozen", ps: `printf 'labctl-shop-control-plane\tUp 5 minutes (Paused)\nlabctl-shop-worker\tUp 5 minutes\n'`,
 			want: provision.Found{State: provision.Stopped, Nodes: []string{"labctl-shop-control-plane", "labctl-shop-worker"}, Detail: "stopped: labctl-shop-control-plane"}},
 		{name: "one is gone", ps: `printf 'labctl-shop-control-plane\tUp 5 minutes\n'`,
-			want: provision.Found{State: provision.Broken, Nodes: []string{"labctl-shop-control-plane"}, Missing: []string{"labctl-shop-worker"}, Detail: "gone: labctl-shop-worker"}},
+			want: provision.Found{State: provision.Broken, Nodes: []string{"labctl-shop-control-plane"}, Missing: []string{"labctl-shop-worker"}, Detail: "missing: labctl-shop-worker"}},
 		{name: "one is gone and one is stopped", ps: `printf 'labctl-shop-control-plane\tExited (137) 2 minutes ago\n'`,
-			want: provision.Found{State: provision.Broken, Nodes: []string{"labctl-shop-control-plane"}, Missing: []string{"labctl-shop-worker"}, Detail: "gone: labctl-shop-worker"}},
+			want: provision.Found{State: provision.Broken, Nodes: []string{"labctl-shop-control-plane"}, Missing: []string{"labctl-shop-worker"}, Detail: "missing: labctl-shop-worker"}},
 		{name: "the load balancer is gone", settings: m{"control_planes": 3, "workers": 0},
 			ps: `printf 'labctl-shop-control-plane\tUp 1 second\nlabctl-shop-control-plane2\tUp 1 second\nlabctl-shop-control-plane3\tUp 1 second\n'`,
 			want: provision.Found{State: provision.Broken, Nodes: []string{"labctl-shop-control-plane", "labctl-shop-control-plane2", "labctl-shop-control-plane3"},
-				Missing: []string{"labctl-shop-external-load-balancer"}, Detail: "gone: labctl-shop-external-load-balancer"}},
+				Missing: []string{"labctl-shop-external-load-balancer"}, Detail: "missing: labctl-shop-external-load-balancer"}},
 		{name: "no daemon", ps: daemonDown, err: "list the nodes of kind cluster labctl-shop: docker does not answer: Cannot connect"},
 		{name: "no permission", ps: `echo "permission denied while trying to connect to the Docker daemon socket" >&2; exit 1`, err: "docker does not answer: permission denied"},
 		{name: "something else", ps: `echo "invalid filter" >&2; exit 1`, err: "docker ps: invalid filter"},
@@ -146,7 +146,7 @@ func TestPull(t *testing.T) {
 func TestCreateWithoutImage(t *testing.T) {
 	asked := fakeDocker(t, `"image inspect"*) echo "No such image" >&2; exit 1 ;;
 "pull"*) echo "toomanyrequests: You have reached your pull rate limit" >&2; exit 1 ;;`)
-	err := newProvider(t, nil, nil).Create(context.Background(), shopCluster, provision.Watch{Reached: func(provision.Milestone) { t.Error("a milestone was reached") }})
+	err := newProvider(t, nil, nil).Create(context.Background(), shopCluster, provision.CreateProgress{Milestone: func(provision.Milestone) { t.Error("a milestone was reached") }})
 	wantError(t, err, "is not on this machine and cannot be pulled: docker pull: toomanyrequests")
 	wantError(t, err, "node image: ")
 	for _, line := range asked() {

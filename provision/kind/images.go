@@ -15,7 +15,7 @@ import (
 	"github.com/labctl/labctl/provision"
 )
 
-// pull makes sure that the local engine has the image.
+// pull pulls an image if the local engine lacks it.
 func (p *Provider) pull(ctx context.Context, image string) error {
 	_, err := p.imageID(ctx, image)
 	var engineErr *engineError
@@ -32,61 +32,27 @@ func (p *Provider) imageID(ctx context.Context, image string) (string, error) {
 	return p.engine.run(ctx, "image", "inspect", "--format", "{{.Id}}", image)
 }
 
-// LoadImages implements provision.ImageLoader. The engine writes the images once, and the nodes that lack one of
-// them read it at the same time, with no file in between.
+// LoadImages implements provision.ImageLoader. The engine writes the images once, as a stream to all nodes that
+// lack one of them.
 func (p *Provider) LoadImages(ctx context.Context, c provision.Cluster, images []string, progress func(string)) error {
-	if len(images) == 0 {
-		return nil
-	}
-	list := p.settings.nodeNames(c.Name)
-	want := map[string]string{} // image → its ID; an archive has none
+	nodes := p.settings.nodeNames(c.Name)
 	var named, archives []string
 	for _, image := range images {
-		if strings.HasSuffix(image, ".tar") {
-			if _, err := os.Stat(image); err != nil {
-				return fmt.Errorf("image archive: %w", err)
-			}
-			archives = append(archives, image)
+		if !strings.HasSuffix(image, ".tar") {
+			named = append(named, image)
 			continue
 		}
-		if err := p.pull(ctx, image); err != nil {
-			return fmt.Errorf("image to load: %w", err)
+		if _, err := os.Stat(image); err != nil {
+			return fmt.Errorf("image archive: %w", err)
 		}
-		id, err := p.imageID(ctx, image)
-		if err != nil {
-			return fmt.Errorf("image to load: %w", err)
-		}
-		want[image] = id
-		named = append(named, image)
+		archives = append(archives, image)
 	}
-	lacking, err := p.lacking(ctx, list, want)
-	if err != nil {
+	if err := p.loadNamed(ctx, nodes, named, progress); err != nil {
 		return err
-	}
-	var load []string
-	var to []string
-	for _, node := range list {
-		if len(lacking[node]) > 0 {
-			to = append(to, node)
-		}
-	}
-	for _, image := range named {
-		if slices.ContainsFunc(to, func(node string) bool { return slices.Contains(lacking[node], image) }) {
-			load = append(load, image)
-		}
-	}
-	if len(load) > 0 {
-		progress(fmt.Sprintf("loading %s into %d nodes", strings.Join(short(load), ", "), len(to)))
-		err := p.fanOut(ctx, to, func(ctx context.Context, w io.Writer) error {
-			return p.engine.stream(ctx, nil, w, append([]string{"save"}, load...)...)
-		})
-		if err != nil {
-			return fmt.Errorf("load %s: %w", strings.Join(load, ", "), err)
-		}
 	}
 	for _, path := range archives {
 		progress("loading " + path)
-		err := p.fanOut(ctx, list, func(_ context.Context, w io.Writer) error {
+		err := p.fanOut(ctx, nodes, func(_ context.Context, w io.Writer) error {
 			f, err := os.Open(path)
 			if err != nil {
 				return err
@@ -102,7 +68,44 @@ func (p *Provider) LoadImages(ctx context.Context, c provision.Cluster, images [
 	return nil
 }
 
-// lacking lists for each node the images that it does not have, or has in another version.
+// loadNamed loads images that the engine has or can pull.
+func (p *Provider) loadNamed(ctx context.Context, nodes, images []string, progress func(string)) error {
+	if len(images) == 0 {
+		return nil
+	}
+	ids := map[string]string{}
+	for _, image := range images {
+		if err := p.pull(ctx, image); err != nil {
+			return fmt.Errorf("image to load: %w", err)
+		}
+		id, err := p.imageID(ctx, image)
+		if err != nil {
+			return fmt.Errorf("image to load: %w", err)
+		}
+		ids[image] = id
+	}
+	lacking, err := p.lacking(ctx, nodes, ids)
+	if err != nil {
+		return err
+	}
+	to := slices.DeleteFunc(slices.Clone(nodes), func(node string) bool { return len(lacking[node]) == 0 })
+	load := slices.DeleteFunc(slices.Clone(images), func(image string) bool {
+		return !slices.ContainsFunc(to, func(node string) bool { return slices.Contains(lacking[node], image) })
+	})
+	if len(load) == 0 {
+		return nil
+	}
+	progress(fmt.Sprintf("loading %s into %d nodes", strings.Join(short(load), ", "), len(to)))
+	err = p.fanOut(ctx, to, func(ctx context.Context, w io.Writer) error {
+		return p.engine.stream(ctx, nil, w, append([]string{"save"}, load...)...)
+	})
+	if err != nil {
+		return fmt.Errorf("load %s: %w", strings.Join(load, ", "), err)
+	}
+	return nil
+}
+
+// lacking lists for each node the images that it lacks, or has in another version.
 func (p *Provider) lacking(ctx context.Context, list []string, want map[string]string) (map[string][]string, error) {
 	type image struct {
 		ID   string   `json:"id"`
@@ -122,7 +125,9 @@ func (p *Provider) lacking(ctx context.Context, list []string, want map[string]s
 		}
 		for name, id := range want {
 			has := slices.ContainsFunc(got.Images, func(i image) bool {
-				return i.ID == id && slices.ContainsFunc(i.Tags, func(tag string) bool { return tag == name || strings.HasSuffix(tag, "/"+name) })
+				return i.ID == id && slices.ContainsFunc(i.Tags, func(tag string) bool {
+					return tag == name || strings.HasSuffix(tag, "/"+name)
+				})
 			})
 			if !has {
 				out[node] = append(out[node], name)
@@ -132,7 +137,7 @@ func (p *Provider) lacking(ctx context.Context, list []string, want map[string]s
 	return out, nil
 }
 
-// fanOut lets all nodes import what write writes.
+// fanOut imports what write writes on all nodes.
 func (p *Provider) fanOut(ctx context.Context, to []string, write func(context.Context, io.Writer) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	var writers []io.Writer
@@ -142,7 +147,7 @@ func (p *Provider) fanOut(ctx context.Context, to []string, write func(context.C
 		writers, pipes = append(writers, w), append(pipes, w)
 		group.Go(func() error {
 			err := p.importImages(ctx, node, r)
-			// A node that fails must not leave the writer waiting for it.
+			// A node that fails must not block the writer.
 			r.CloseWithError(errors.Join(errors.New("the import ended"), err))
 			if err != nil {
 				return fmt.Errorf("import on %s: %w", node, err)
@@ -160,8 +165,8 @@ func (p *Provider) fanOut(ctx context.Context, to []string, write func(context.C
 	return group.Wait()
 }
 
-// importImages hands an archive to a node's containerd. By way of its transfer service, the default of newer
-// ones, an import takes twice the processor time; older ones know no other way than the one asked for.
+// importImages imports an archive on a node. Through containerd's transfer service, the default of newer versions,
+// it would take twice the CPU time; older versions have no such service and no flag --local.
 func (p *Provider) importImages(ctx context.Context, node string, archive io.Reader) error {
 	script := `set -- --namespace=k8s.io images import --all-platforms --digests
 if ctr images import --help | grep -q -e --local; then set -- "$@" --local; fi
@@ -170,7 +175,7 @@ exec ctr "$@" --snapshotter="${KIND_EXPERIMENTAL_CONTAINERD_SNAPSHOTTER:-overlay
 	return err
 }
 
-// short are image names without their registry.
+// short are image names without their registry and path.
 func short(images []string) []string {
 	out := make([]string, len(images))
 	for i, image := range images {
@@ -179,7 +184,7 @@ func short(images []string) []string {
 	return out
 }
 
-// mirrors tells a node's containerd where to pull from instead of a registry.
+// mirrors configures the mirrors of registries in a node's containerd.
 func (p *Provider) mirrors(ctx context.Context, node string) error {
 	for host, url := range p.site.Mirrors {
 		file := "/etc/containerd/certs.d/" + host + "/hosts.toml"

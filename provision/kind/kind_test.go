@@ -38,11 +38,11 @@ func TestSettingsErrors(t *testing.T) {
 	}{
 		{"unknown", m{"wrokers": 1}, "wrokers"},
 		{"no number", m{"workers": "many"}, "workers"},
-		{"an even control plane", m{"control_planes": 2}, "control_planes = 2: want 1, 3, 5, 7 or 9"},
-		{"a control plane of -1", m{"control_planes": -1}, "control_planes = -1"},
-		{"too many workers", m{"workers": 51}, "workers = 51: want 0 to 50"},
-		{"a kube-proxy that is none", m{"kube_proxy": "off"}, `kube_proxy = "off": want one of iptables, ipvs, nftables, none`},
-		{"a family of addresses", m{"ip_family": "ipx"}, `ip_family = "ipx": want one of ipv4, ipv6, dual`},
+		{"an even control plane", m{"control_planes": 2}, "control_planes must be an odd number, not 2"},
+		{"a control plane of -1", m{"control_planes": -1}, "control_planes must be a whole number from 1 to 9, not -1"},
+		{"too many workers", m{"workers": 51}, "workers must be a whole number from 0 to 50, not 51"},
+		{"a kube-proxy that is none", m{"kube_proxy": "off"}, `kube_proxy must be "iptables", "ipvs", "nftables" or "none", not "off"`},
+		{"a family of addresses", m{"ip_family": "ipx"}, `ip_family must be "ipv4", "ipv6" or "dual", not "ipx"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -97,7 +97,7 @@ func TestImage(t *testing.T) {
 		{"of a version", m{"kubernetes_version": "1.36.1"}, "", "kindest/node:v1.36.1"},
 		{"of a version with a v", m{"kubernetes_version": "v1.36.1"}, "", "kindest/node:v1.36.1"},
 		{"the site's", m{"kubernetes_version": "1.36.1"}, "registry.school/node:1", "registry.school/node:1"},
-		{"the lab's own", m{"node_image": "lab:1", "kubernetes_version": "1.36.1"}, "registry.school/node:1", "lab:1"},
+		{"the lab's own", m{"node_image": "lab:1"}, "registry.school/node:1", "lab:1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -156,7 +156,11 @@ func TestValues(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, newProvider(t, tc.settings, nil).Values(c)[tc.key]); diff != "" {
+			values, err := newProvider(t, tc.settings, nil).Values(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, values[tc.key]); diff != "" {
 				t.Error(diff)
 			}
 		})

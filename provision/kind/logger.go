@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/kind/pkg/log"
 )
 
-// logger hands kind's messages to the log; what matters to users comes back as errors.
+// logger writes kind's messages to the log. Users see its errors.
 type logger struct{ log *slog.Logger }
 
 func (l logger) Warn(message string)            { l.log.Debug(message, "from", "kind") }

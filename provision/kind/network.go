@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// kind has one network for all its clusters, whoever makes them.
+// kindNetwork is the network of all kind clusters, including those of other tools.
 const kindNetwork = "kind"
 
-// networkLabel marks a network that labctl made. The mark is the network's, not an instance's, so that the last
-// instance to go takes it along, whichever came first.
+// networkLabel marks a network that labctl created. It names no instance, so that the last instance to be deleted
+// deletes the network.
 const networkLabel = "labctl.network"
 
 // network is the name of the nodes' network.
@@ -25,30 +25,33 @@ func network() string {
 	return kindNetwork
 }
 
-// makeNetwork makes the nodes' network as kind would, but with labctl's mark. Where that fails or the engine is
-// another one, kind makes it, and it stays for good.
+// makeNetwork creates the nodes' network as kind would, with labctl's label. If that fails, or with another engine,
+// kind creates it, and labctl does not delete it.
 func (p *Provider) makeNetwork(ctx context.Context) {
 	name, err := p.engine.find(ctx)
 	if err != nil || name != "docker" || network() != kindNetwork {
 		return
 	}
-	if found, err := p.engine.run(ctx, "network", "ls", "-q", "--filter", "name=^"+kindNetwork+"$"); err != nil || found != "" {
+	if found, err := p.engine.run(ctx, "network", "ls", "-q", "--filter", "name=^"+kindNetwork+"$"); err != nil ||
+		found != "" {
 		return
 	}
 	args := []string{"network", "create", "-d=bridge", "-o", "com.docker.network.bridge.enable_ip_masquerade=true"}
-	if mtu, err := p.engine.run(ctx, "network", "inspect", "bridge", "-f", `{{ index .Options "com.docker.network.driver.mtu" }}`); err == nil && mtu != "" {
+	if mtu, err := p.engine.run(ctx, "network", "inspect", "bridge", "-f",
+		`{{ index .Options "com.docker.network.driver.mtu" }}`); err == nil && mtu != "" {
 		args = append(args, "-o", "com.docker.network.driver.mtu="+mtu)
 	}
-	// What kind's generateULASubnetFromName makes of the name.
+	// The result of kind's generateULASubnetFromName for the name.
 	args = append(args, "--ipv6", "--subnet", "fc00:f853:ccd:e793::/64", "--label", networkLabel+"=true", kindNetwork)
 	if _, err := p.engine.run(ctx, args...); err != nil {
-		p.log.Debug("make the nodes' network", "error", err)
+		p.log.Debug("create the nodes' network", "error", err)
 	}
 }
 
-// removeNetwork removes the nodes' network if labctl made it and no container is on it, not even a stopped one.
+// removeNetwork deletes the nodes' network if labctl created it and no container uses it, not even a stopped one.
 func (p *Provider) removeNetwork(ctx context.Context) error {
-	id, err := p.engine.run(ctx, "network", "ls", "-q", "--filter", "name=^"+kindNetwork+"$", "--filter", "label="+networkLabel)
+	id, err := p.engine.run(ctx, "network", "ls", "-q", "--filter", "name=^"+kindNetwork+"$",
+		"--filter", "label="+networkLabel)
 	if err != nil || id == "" {
 		return err
 	}
@@ -60,12 +63,12 @@ func (p *Provider) removeNetwork(ctx context.Context) error {
 		return nil
 	}
 	if _, err := p.engine.run(ctx, "network", "rm", id); err != nil && !inUse() {
-		return fmt.Errorf("remove the nodes' network: %w", err)
+		return fmt.Errorf("delete the nodes' network: %w", err)
 	}
 	return nil
 }
 
-// addressSpace is a network's addresses and who has them.
+// addressSpace is a network's addresses and their owners.
 type addressSpace struct {
 	subnet netip.Prefix
 	taken  map[netip.Addr]string // address → container
@@ -91,7 +94,7 @@ func parseAddresses(text string) (*addressSpace, error) {
 		return nil, fmt.Errorf("read the addresses of the nodes' network: %w", err)
 	}
 	if len(list) == 0 {
-		return nil, errors.New("the nodes' network is gone: make the lab anew")
+		return nil, errors.New("the nodes' network is gone; recreate the lab (labctl down, labctl up)")
 	}
 	space := &addressSpace{taken: map[netip.Addr]string{}}
 	for _, c := range list[0].IPAM.Config {
@@ -112,7 +115,7 @@ func parseAddresses(text string) (*addressSpace, error) {
 	return space, nil
 }
 
-// below counts the free addresses below one: engines give the lowest.
+// below counts the free addresses below one. Engines assign the lowest.
 func (s *addressSpace) below(addr netip.Addr) int {
 	n := 0
 	if !s.subnet.Contains(addr) {

@@ -21,9 +21,10 @@ type container struct {
 	status  string
 }
 
-// containers lists the cluster's containers, in name order.
+// containers lists the cluster's containers, sorted by name.
 func (p *Provider) containers(ctx context.Context, cluster string) ([]container, error) {
-	out, err := p.engine.run(ctx, "ps", "-a", "--filter", "label="+clusterLabel+"="+cluster, "--format", "{{.Names}}\t{{.Status}}")
+	out, err := p.engine.run(ctx, "ps", "-a", "--filter", "label="+clusterLabel+"="+cluster,
+		"--format", "{{.Names}}\t{{.Status}}")
 	if err != nil {
 		return nil, fmt.Errorf("list the nodes of kind cluster %s: %w", cluster, err)
 	}
@@ -31,7 +32,8 @@ func (p *Provider) containers(ctx context.Context, cluster string) ([]container,
 	for line := range strings.Lines(out) {
 		name, status, _ := strings.Cut(strings.TrimSpace(line), "\t")
 		if name != "" {
-			list = append(list, container{name, strings.HasPrefix(status, "Up") && !strings.Contains(status, "Paused"), status})
+			list = append(list,
+				container{name, strings.HasPrefix(status, "Up") && !strings.Contains(status, "Paused"), status})
 		}
 	}
 	slices.SortFunc(list, func(a, b container) int { return strings.Compare(a.name, b.name) })
@@ -66,7 +68,7 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 	}
 	switch {
 	case len(found.Missing) > 0:
-		found.State, found.Detail = provision.Broken, "gone: "+strings.Join(found.Missing, ", ")
+		found.State, found.Detail = provision.Broken, "missing: "+strings.Join(found.Missing, ", ")
 	case len(stopped) > 0:
 		found.State, found.Detail = provision.Stopped, "stopped: "+strings.Join(stopped, ", ")
 	default:
@@ -75,9 +77,9 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 	return found, nil
 }
 
-// removePatience is how long containers may take to be removed: the engine refuses while it starts them, as it
-// does for a moment after an up that was killed.
-const removePatience = 30 * time.Second
+// removeTimeout is how long deleting containers may take. The engine refuses while it starts them, which it does
+// briefly after an up was killed.
+const removeTimeout = 30 * time.Second
 
 // Delete implements provision.Provider.
 func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
@@ -87,10 +89,10 @@ func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
 	return p.removeNetwork(ctx)
 }
 
-// removeNodes removes the cluster's containers, and looks whether they are gone.
+// removeNodes deletes the cluster's containers, and verifies that they are gone.
 func (p *Provider) removeNodes(ctx context.Context, c provision.Cluster) error {
 	var refused error
-	for start := time.Now(); time.Since(start) < removePatience; {
+	for start := time.Now(); time.Since(start) < removeTimeout; {
 		list, err := p.members(ctx, c.Name)
 		if err != nil {
 			return err
@@ -102,7 +104,7 @@ func (p *Provider) removeNodes(ctx context.Context, c provision.Cluster) error {
 		for _, con := range list {
 			args = append(args, con.name)
 		}
-		// The next round looks what is left, and a container that somebody else removes meanwhile is no error.
+		// The next round handles what is left. A container that was deleted meanwhile is not an error.
 		if _, refused = p.engine.run(ctx, args...); refused != nil {
 			p.log.Debug("remove nodes", "error", refused)
 		}
@@ -113,7 +115,7 @@ func (p *Provider) removeNodes(ctx context.Context, c provision.Cluster) error {
 		}
 	}
 	if refused == nil {
-		refused = errors.New("they are still there")
+		refused = errors.New("containers still exist")
 	}
-	return fmt.Errorf("the nodes of kind cluster %s cannot be removed: %w", c.Name, refused)
+	return fmt.Errorf("delete the nodes of kind cluster %s: %w", c.Name, refused)
 }

@@ -50,9 +50,9 @@ func (p *Provider) members(ctx context.Context, cluster string) ([]container, er
 	return list, nil
 }
 
-// Resume implements provision.Pauser. A node must get the address that it had: its kubelet, etcd and the other
-// nodes' agents know it by that. The engine gives whoever starts the lowest address that is free, so they start
-// one after the other in the order of their addresses, and what is free below is taken for the while.
+// Resume implements provision.Pauser. A node must keep its address, since its kubelet, etcd and the other nodes'
+// agents know it by that. The engine assigns the lowest free address, so nodes start one by one in the order of
+// their addresses, and placeholder containers occupy the free addresses below.
 func (p *Provider) Resume(ctx context.Context, c provision.Cluster) (err error) {
 	list, err := p.members(ctx, c.Name)
 	if err != nil {
@@ -64,7 +64,7 @@ func (p *Provider) Resume(ctx context.Context, c provision.Cluster) (err error) 
 			old[con.name] = addr
 		}
 	}
-	// Those that nobody knows by an address come last: the stand-in and the load balancer.
+	// Containers whose address does not matter come last: the stand-in and the load balancer.
 	slices.SortStableFunc(list, func(a, b container) int {
 		x, y := old[a.name], old[b.name]
 		if !x.IsValid() || !y.IsValid() {
@@ -72,12 +72,12 @@ func (p *Provider) Resume(ctx context.Context, c provision.Cluster) (err error) 
 		}
 		return x.Compare(y)
 	})
-	var fillers []string
+	var placeholders []string
 	defer func() {
-		if len(fillers) > 0 {
+		if len(placeholders) > 0 {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 			defer cancel()
-			_, rmErr := p.engine.run(ctx, append([]string{"rm", "-f"}, fillers...)...)
+			_, rmErr := p.engine.run(ctx, append([]string{"rm", "-f"}, placeholders...)...)
 			err = errors.Join(err, rmErr)
 		}
 	}()
@@ -87,7 +87,7 @@ func (p *Provider) Resume(ctx context.Context, c provision.Cluster) (err error) 
 		}
 		if want, known := old[con.name]; known {
 			more, err := p.fillBelow(ctx, con.name, want)
-			fillers = append(fillers, more...)
+			placeholders = append(placeholders, more...)
 			if err != nil {
 				return err
 			}
@@ -102,7 +102,7 @@ func (p *Provider) Resume(ctx context.Context, c provision.Cluster) (err error) 
 	return nil
 }
 
-// oldAddress is the address that a node had when it last started, which its image notes in a file.
+// oldAddress is the address that a node had when it last started, which its image writes to a file.
 func (p *Provider) oldAddress(ctx context.Context, name string) (netip.Addr, bool) {
 	var archive bytes.Buffer
 	if err := p.engine.stream(ctx, nil, &archive, "cp", name+":/kind/old-ipv4", "-"); err != nil {
@@ -120,46 +120,49 @@ func (p *Provider) oldAddress(ctx context.Context, name string) (netip.Addr, boo
 	return addr, err == nil
 }
 
-// mostFillers is how many free addresses are taken for the while, before it is given up.
-const mostFillers = 32
+// maxPlaceholders limits how many free addresses are occupied.
+const maxPlaceholders = 32
 
-// fillBelow takes the addresses that are free below the one that a node is to have, and returns the containers
-// that do so.
+// fillBelow starts placeholder containers that occupy the free addresses below the one that a node must get, and
+// returns them.
 func (p *Provider) fillBelow(ctx context.Context, node string, want netip.Addr) ([]string, error) {
 	space, err := p.addressSpace(ctx, network())
 	if err != nil {
 		return nil, err
 	}
 	if holder := space.taken[want]; holder != "" {
-		return nil, fmt.Errorf("%s has the address %s now, which %s had when it was stopped: stop it and try again, or make the lab anew",
+		return nil, fmt.Errorf(
+			"%s now has the address %s, which %s had when it was stopped; stop it and retry, or recreate the lab",
 			holder, want, node)
 	}
 	n := space.below(want)
-	if n > mostFillers {
-		return nil, fmt.Errorf("%s cannot get its address %s again: %d below it are free, and %s gives the lowest; make the lab anew", node, want, n, p.engine.name)
+	if n > maxPlaceholders {
+		return nil, fmt.Errorf("%s cannot get its address %s again: %d addresses below it are free, and %s assigns the lowest; recreate the lab", node, want, n, p.engine.name)
 	}
-	var fillers []string
+	var placeholders []string
 	for range n {
-		id, err := p.engine.run(ctx, "run", "-d", "--rm", "--network", network(), "--entrypoint", "sleep", p.image(), "300")
+		id, err := p.engine.run(ctx, "run", "-d", "--rm", "--network", network(), "--entrypoint", "sleep",
+			p.image(), "300")
 		if err != nil {
-			return fillers, fmt.Errorf("take the addresses below the one of %s: %w", node, err)
+			return placeholders, fmt.Errorf("occupy the addresses below that of %s: %w", node, err)
 		}
-		fillers = append(fillers, id)
+		placeholders = append(placeholders, id)
 	}
-	return fillers, nil
+	return placeholders, nil
 }
 
-// sameAddress makes sure that a node has the address that it had.
+// sameAddress verifies that a node has its old address.
 func (p *Provider) sameAddress(ctx context.Context, name string, want netip.Addr) error {
 	if !want.IsValid() {
 		return nil
 	}
-	got, err := p.engine.run(ctx, "inspect", "--format", `{{(index .NetworkSettings.Networks "`+network()+`").IPAddress}}`, name)
+	got, err := p.engine.run(ctx, "inspect",
+		"--format", `{{(index .NetworkSettings.Networks "`+network()+`").IPAddress}}`, name)
 	if err != nil {
-		return fmt.Errorf("look at the address of %s: %w", name, err)
+		return fmt.Errorf("read the address of %s: %w", name, err)
 	}
 	if got != want.String() {
-		return fmt.Errorf("%s has got the address %s, and had %s, by which the cluster knows it: make the lab anew (labctl down, labctl up)", name, got, want)
+		return fmt.Errorf("%s has address %s, but the cluster knows it by %s; recreate the lab (labctl down, labctl up)", name, got, want)
 	}
 	return nil
 }

@@ -39,8 +39,8 @@ func TestResume(t *testing.T) {
 	}{
 		{"others have the addresses between", two + "," + four, "172.18.0.5", 0, "worker control-plane outside", ""},
 		{"addresses between are free", two, "172.18.0.5", 1, "worker control-plane outside", ""},
-		{"somebody has a node's address", two + `,"c": {"Name": "thief", "IPv4Address": "172.18.0.5/16"}`, "172.18.0.6", 0, "worker", "thief has the address 172.18.0.5 now, which labctl-shop-control-plane had when it was stopped"},
-		{"the engine gives another one", two + "," + four, "172.18.0.9", 0, "worker control-plane", "labctl-shop-control-plane has got the address 172.18.0.9, and had 172.18.0.5"},
+		{"somebody has a node's address", two + `,"c": {"Name": "thief", "IPv4Address": "172.18.0.5/16"}`, "172.18.0.6", 0, "worker", "thief now has the address 172.18.0.5, which labctl-shop-control-plane had when it was stopped"},
+		{"the engine gives another one", two + "," + four, "172.18.0.9", 0, "worker control-plane", "labctl-shop-control-plane has address 172.18.0.9, but the cluster knows it by 172.18.0.5"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			// Once the worker runs, its address is taken.

@@ -26,38 +26,40 @@ func (p *Provider) Preflight(ctx context.Context, c provision.Cluster) []provisi
 			Fix: fmt.Sprintf("start it (Docker Desktop, or: sudo systemctl start %s), and let your user use it", name),
 		}}
 	}
-	findings := []provision.Finding{{Check: "container engine", Severity: provision.OK, Message: name + " " + info.ServerVersion}}
+	findings := []provision.Finding{{
+		Check: "container engine", Severity: provision.OK, Message: name + " " + info.ServerVersion,
+	}}
 	findings = append(findings, info.findings()...)
 	found, err := p.Find(ctx, c)
 	if err != nil || found.State != provision.Absent {
-		return findings // its ports are taken by itself
+		return findings // the cluster itself uses the ports
 	}
 	if p.settings.APIPort != 0 {
 		findings = append(findings, portFree("127.0.0.1", p.settings.APIPort, "api_port"))
 	}
 	for _, m := range p.settings.PortMappings {
-		if m.Protocol == "" || m.Protocol == "TCP" {
+		if m.Protocol == "TCP" {
 			findings = append(findings, portFree(m.ListenAddress, m.HostPort, "port_mapping"))
 		}
 	}
 	return findings
 }
 
-// portFree says whether a port of this machine can be listened on.
+// portFree checks that a port of this machine is free.
 func portFree(addr string, port int, setting string) provision.Finding {
 	f := provision.Finding{Check: "port " + strconv.Itoa(port), Severity: provision.OK, Message: "free"}
 	l, err := net.Listen("tcp", net.JoinHostPort(addr, strconv.Itoa(port)))
 	if err != nil {
 		f.Severity = provision.Failure
-		f.Message = fmt.Sprintf("the lab's cluster block asks for it (%s), and it cannot be had: %v", setting, err)
-		f.Fix = "stop what listens there, or give the lab another port"
+		f.Message = fmt.Sprintf("the lab's cluster block needs it (%s), but it cannot be used: %v", setting, err)
+		f.Fix = "stop the process that uses it, or set another port in the lab"
 		return f
 	}
 	l.Close()
 	return f
 }
 
-// engineInfo is what docker and nerdctl say of themselves; podman says less, in other words.
+// engineInfo is what docker and nerdctl report. podman reports less, in another format.
 type engineInfo struct {
 	ServerVersion string
 	MemTotal      uint64
@@ -81,22 +83,25 @@ func (p *Provider) info(ctx context.Context, name string) (*engineInfo, error) {
 		return nil, fmt.Errorf("%s info: %w", name, err)
 	}
 	if info.ServerVersion == "" {
-		// The command succeeds although the engine did not answer.
+		// The command succeeds even if the engine does not answer.
 		return nil, fmt.Errorf("%s does not answer", name)
 	}
 	return &info, nil
 }
 
-// needed memory of the machine that the engine runs on: two nodes and what else is there.
+// needMemory is the memory that the engine's machine needs for two nodes.
 const needMemory = 4 << 30
 
 func (i *engineInfo) findings() []provision.Finding {
 	var out []provision.Finding
 	if i.MemTotal > 0 {
-		f := provision.Finding{Check: "engine's machine", Severity: provision.OK, Message: fmt.Sprintf("%d CPUs, %.1f GiB", i.NCPU, float64(i.MemTotal)/(1<<30))}
+		f := provision.Finding{
+			Check: "engine's machine", Severity: provision.OK,
+			Message: fmt.Sprintf("%d CPUs, %.1f GiB", i.NCPU, float64(i.MemTotal)/(1<<30)),
+		}
 		if i.MemTotal < needMemory-needMemory/8 {
 			f.Severity = provision.Warning
-			f.Message += " is little for a lab of two nodes"
+			f.Message += " is too little for a lab of two nodes"
 			f.Fix = "give the engine's machine 4 GiB (Docker Desktop: Settings, Resources)"
 		}
 		out = append(out, f)
@@ -109,7 +114,7 @@ func (i *engineInfo) findings() []provision.Finding {
 	}
 	if i.CgroupVersion == "1" {
 		out = append(out, provision.Finding{
-			Check: "cgroups", Severity: provision.OK, Message: "version 1: new versions of Kubernetes want version 2",
+			Check: "cgroups", Severity: provision.OK, Message: "version 1; new versions of Kubernetes need version 2",
 		})
 	}
 	if i.DockerRootDir != "" {

@@ -12,7 +12,7 @@ import (
 
 func standInName(cluster string) string { return cluster + "-outside" }
 
-// standInLabel marks the container that stands in for the internet; its value is the cluster.
+// standInLabel marks the stand-in container; its value is the cluster.
 const standInLabel = "labctl.stand-in"
 
 func (p *Provider) hasStandIn(ctx context.Context, cluster string) (bool, error) {
@@ -20,60 +20,31 @@ func (p *Provider) hasStandIn(ctx context.Context, cluster string) (bool, error)
 	return out != "", err
 }
 
-// StandIn implements provision.Outsider: a container on the nodes' network, which to Cilium is the world. It
-// has the addresses on its loopback interface, and the nodes route them to it. The addresses are not the
-// container's own, so that a policy that leaves private ranges out treats them as the internet's.
-func (p *Provider) StandIn(ctx context.Context, c provision.Cluster, image string, endpoints []provision.Endpoint) error {
+// StandIn implements provision.StandInProvider with a container on the nodes' network, which Cilium treats as the
+// world. It has the addresses on its loopback interface, and the nodes route them to it. They are not the
+// container's own address, so that a policy that excludes private ranges treats them as internet addresses.
+func (p *Provider) StandIn(ctx context.Context, c provision.Cluster, image string,
+	endpoints []provision.Endpoint) error {
 	name := standInName(c.Name)
 	if err := p.pull(ctx, image); err != nil {
 		return fmt.Errorf("image of the stand-in: %w", err)
 	}
 	nodes := p.settings.nodeNames(c.Name)
-	network, err := p.engine.run(ctx, "inspect", "--format", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", nodes[0])
+	network, err := p.engine.run(ctx, "inspect",
+		"--format", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", nodes[0])
 	if err != nil {
-		return fmt.Errorf("look for the nodes' network: %w", err)
+		return fmt.Errorf("find the nodes' network: %w", err)
 	}
 	network, _, _ = strings.Cut(network, " ")
-	spec := specOf(image, endpoints)
-	running, err := p.engine.run(ctx, "ps", "--filter", "label="+standInLabel+"="+c.Name, "--format", "{{.Label \"labctl.spec\"}}")
+	addr, err := p.startStandIn(ctx, c.Name, image, network, endpoints)
 	if err != nil {
 		return err
 	}
-	if running != spec {
-		if exists, err := p.hasStandIn(ctx, c.Name); err != nil {
-			return err
-		} else if exists {
-			if _, err := p.engine.run(ctx, "rm", "-f", "-v", name); err != nil {
-				return err
-			}
-		}
-		cert, key, err := certificate(addresses(endpoints))
-		if err != nil {
-			return err
-		}
-		args := []string{
-			"run", "-d", "--name", name, "--hostname", name, "--network", network, "--restart", "on-failure",
-			"-e", "CERT=" + cert, "-e", "KEY=" + key,
-			"--label", standInLabel + "=" + c.Name, "--label", "labctl.spec=" + spec,
-			"--entrypoint", "/bin/sh", image, "-c", script(endpoints),
-		}
-		if _, err := p.engine.run(ctx, args...); err != nil {
-			return fmt.Errorf("start the stand-in for the internet: %w", err)
-		}
-	}
-	addr, err := p.engine.run(ctx, "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}", name)
-	if err != nil {
-		return err
-	}
-	addr, _, _ = strings.Cut(addr, " ")
-	if addr == "" {
-		return fmt.Errorf("the stand-in for the internet has ended: see %s logs %s", p.engine.name, name)
-	}
-	// The image of the demo apps need not have the command ip; that of the nodes has.
+	// The node image has the command ip; the image of the demo apps need not have it.
 	for _, a := range addresses(endpoints) {
 		if _, err := p.engine.run(ctx, "run", "--rm", "--network", "container:"+name, "--cap-add", "NET_ADMIN",
 			"--entrypoint", "ip", p.image(), "addr", "replace", a+"/32", "dev", "lo"); err != nil {
-			return fmt.Errorf("give the stand-in the address %s: %w", a, err)
+			return fmt.Errorf("add the address %s to the stand-in: %w", a, err)
 		}
 		for _, node := range nodes {
 			if _, err := p.engine.exec(ctx, node, "ip", "route", "replace", a+"/32", "via", addr); err != nil {
@@ -82,6 +53,49 @@ func (p *Provider) StandIn(ctx context.Context, c provision.Cluster, image strin
 		}
 	}
 	return nil
+}
+
+// startStandIn starts the container, unless one for the same endpoints runs, and returns its address.
+func (p *Provider) startStandIn(ctx context.Context, cluster, image, network string,
+	endpoints []provision.Endpoint) (addr string, err error) {
+	name, spec := standInName(cluster), specOf(image, endpoints)
+	running, err := p.engine.run(ctx, "ps", "--filter", "label="+standInLabel+"="+cluster,
+		"--format", "{{.Label \"labctl.spec\"}}")
+	if err != nil {
+		return "", err
+	}
+	if running != spec {
+		if exists, err := p.hasStandIn(ctx, cluster); err != nil {
+			return "", err
+		} else if exists {
+			if _, err := p.engine.run(ctx, "rm", "-f", "-v", name); err != nil {
+				return "", err
+			}
+		}
+		cert, key, err := certificate(addresses(endpoints))
+		if err != nil {
+			return "", err
+		}
+		args := []string{
+			"run", "-d", "--name", name, "--hostname", name, "--network", network, "--restart", "on-failure",
+			"-e", "CERT=" + cert, "-e", "KEY=" + key,
+			"--label", standInLabel + "=" + cluster, "--label", "labctl.spec=" + spec,
+			"--entrypoint", "/bin/sh", image, "-c", script(endpoints),
+		}
+		if _, err := p.engine.run(ctx, args...); err != nil {
+			return "", fmt.Errorf("start the stand-in: %w", err)
+		}
+	}
+	addr, err = p.engine.run(ctx, "inspect",
+		"--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}", name)
+	if err != nil {
+		return "", err
+	}
+	addr, _, _ = strings.Cut(addr, " ")
+	if addr == "" {
+		return "", fmt.Errorf("the stand-in has stopped; see %s logs %s", p.engine.name, name)
+	}
+	return addr, nil
 }
 
 func addresses(endpoints []provision.Endpoint) []string {
@@ -94,7 +108,7 @@ func addresses(endpoints []provision.Endpoint) []string {
 	return out
 }
 
-// script serves every port of the endpoints with the demo image, one server a port.
+// script starts a server of the demo image for each port of the endpoints.
 func script(endpoints []provision.Endpoint) string {
 	var tcp, udp []int
 	for _, e := range endpoints {
@@ -115,7 +129,7 @@ func script(endpoints []provision.Endpoint) string {
 				args += " --tls-cert-file=/tmp/cert --tls-private-key-file=/tmp/key"
 			}
 		} else {
-			// It always has an HTTP port: one that nobody asks for.
+			// It always has an HTTP port: here, an unused one.
 			args += " --http-port=" + strconv.Itoa(18080+i)
 		}
 		if i < len(udp) {

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// TestMain lets the test binary be minikube: one that knows the flags that labctl may use, keeps its clusters in a directory,
-// and prints what the real one of version 1.38 does by its sources (testdata).
+// TestMain lets the test binary be minikube: one that knows the flags that labctl may use, keeps its clusters in a
+// directory, and prints what the real one of version 1.38 does by its sources (testdata).
 func TestMain(m *testing.M) {
 	if home := os.Getenv("FAKE_MINIKUBE_HOME"); home != "" {
 		os.Exit((&fake{home: home, mood: os.Getenv("FAKE_MINIKUBE_MOOD")}).main(os.Args[1:]))

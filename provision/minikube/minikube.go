@@ -1,5 +1,5 @@
-// Package minikube makes clusters through the user's own minikube program: whatever machine or container its driver makes, on
-// whatever system. The network is left to Cilium.
+// Package minikube creates clusters with the user's own minikube program and its drivers. It installs no network:
+// Cilium is the network.
 package minikube
 
 import (
@@ -19,26 +19,17 @@ import (
 	api "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/labs/schema"
 	"github.com/labctl/labctl/provision"
 )
 
 // Name is what a lab's cluster block calls this provider.
 const Name = "minikube"
 
-// settings are the attributes of a `cluster "minikube"` block; package labs has checked them. What is not set is minikube's to
-// choose, by its own configuration (minikube config).
-type settings struct {
-	Profile           string `mapstructure:"profile"` // default: the cluster's name
-	Driver            string `mapstructure:"driver"`
-	Nodes             int    `mapstructure:"nodes"`
-	Memory            string `mapstructure:"memory"` // of a node: "4096" is MB, or "4g"
-	CPUs              int    `mapstructure:"cpus"`   // of a node
-	KubernetesVersion string `mapstructure:"kubernetes_version"`
-}
-
-// Provider implements provision.Provider and what minikube offers besides.
+// Provider implements provision.Provider and the optional interfaces below. Minikube chooses what is not set, by
+// its own configuration (minikube config).
 type Provider struct {
-	settings settings
+	settings schema.Minikube
 	log      *slog.Logger
 	program  program
 }
@@ -57,17 +48,11 @@ func New(block labs.Cluster, _ *provision.Settings, log *slog.Logger) (provision
 }
 
 func newProvider(block labs.Cluster, log *slog.Logger, program program) (*Provider, error) {
-	p := &Provider{log: log, program: program}
-	if err := provision.DecodeSettings(block, &p.settings); err != nil {
+	settings, err := schema.DecodeCluster[schema.Minikube](Name, block.Settings)
+	if err != nil {
 		return nil, err
 	}
-	if p.settings.Nodes == 0 {
-		p.settings.Nodes = 1
-	}
-	if p.settings.CPUs == 0 {
-		p.settings.CPUs = 2
-	}
-	return p, nil
+	return &Provider{settings: settings, log: log, program: program}, nil
 }
 
 // Name implements provision.Provider.
@@ -79,8 +64,13 @@ func (p *Provider) Ephemeral() bool { return true }
 // Timeout implements provision.Provider. A first start downloads a system and an archive of images.
 func (p *Provider) Timeout() time.Duration { return 15 * time.Minute }
 
-// Values implements provision.Provider: the chart's defaults hold on minikube.
-func (p *Provider) Values(provision.Cluster) map[string]any { return nil }
+// Local implements provision.Provider.
+func (p *Provider) Local() bool { return true }
+
+// Values implements provision.Provider: the chart's defaults work on minikube.
+func (p *Provider) Values(context.Context, provision.Cluster) (map[string]any, error) {
+	return nil, nil
+}
 
 // Describe implements provision.Describer.
 func (p *Provider) Describe() string {
@@ -105,12 +95,15 @@ func (p *Provider) profile(c provision.Cluster) string {
 	return c.Name
 }
 
-// startArgs are what makes a cluster: no network, since Cilium is to be it, and the current context of the user's kubeconfig stays.
+// startArgs are the arguments that create a cluster, without a network, and without changing the current context of
+// the user's kubeconfig.
 func (p *Provider) startArgs(c provision.Cluster) []string {
 	s := p.settings
 	args := []string{
-		"start", "--profile", p.profile(c), "--output", "json", "--interactive=false", "--keep-context", "--embed-certs",
-		"--cni=false", "--network-plugin=cni", "--wait=apiserver", "--nodes", strconv.Itoa(s.Nodes), "--cpus", strconv.Itoa(s.CPUs),
+		"start", "--profile", p.profile(c), "--output", "json",
+		"--interactive=false", "--keep-context", "--embed-certs",
+		"--cni=false", "--network-plugin=cni", "--wait=apiserver", "--nodes", strconv.Itoa(s.Nodes),
+		"--cpus", strconv.Itoa(s.CPUs),
 	}
 	if s.Memory != "" {
 		args = append(args, "--memory", s.Memory)
@@ -124,7 +117,7 @@ func (p *Provider) startArgs(c provision.Cluster) []string {
 	return args
 }
 
-// Preflight implements provision.Provider: minikube itself says whether it could start the cluster.
+// Preflight implements provision.Provider. minikube itself checks whether it could start the cluster.
 func (p *Provider) Preflight(ctx context.Context, c provision.Cluster) []provision.Finding {
 	f := provision.Finding{Check: Name, Severity: provision.OK}
 	version, err := p.program.version(ctx)
@@ -136,7 +129,7 @@ func (p *Provider) Preflight(ctx context.Context, c provision.Cluster) []provisi
 	f.Message = "minikube " + version
 	findings := []provision.Finding{f}
 	if found, err := p.Find(ctx, c); err != nil || found.State != provision.Absent {
-		return findings // it would speak of the cluster that is there
+		return findings // minikube would check the existing cluster
 	}
 	if err := p.program.events(ctx, c, nil, append(p.startArgs(c), "--dry-run")...); err != nil {
 		f := provision.Finding{Check: "minikube's driver", Severity: provision.Failure, Message: err.Error()}
@@ -157,7 +150,9 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 	}
 	if !slices.Contains(profiles.valid, p.profile(c)) {
 		if slices.Contains(profiles.invalid, p.profile(c)) {
-			return provision.Found{State: provision.Broken, Nodes: []string{p.profile(c)}, Detail: "minikube cannot read its profile"}, nil
+			return provision.Found{
+				State: provision.Broken, Nodes: []string{p.profile(c)}, Detail: "minikube cannot read its profile",
+			}, nil
 		}
 		return provision.Found{State: provision.Absent}, nil
 	}
@@ -168,7 +163,7 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 	return foundOf(nodes, p.settings.Nodes), nil
 }
 
-// foundOf puts the states of the nodes together.
+// foundOf combines the states of the nodes.
 func foundOf(nodes []nodeStatus, want int) provision.Found {
 	found := provision.Found{State: provision.Broken}
 	var running, stopped int
@@ -182,7 +177,8 @@ func foundOf(nodes []nodeStatus, want int) provision.Found {
 		case n.Host == "Stopped" || n.Host == "Running" && n.APIServer == "Paused":
 			stopped++
 		default:
-			found.Detail = fmt.Sprintf("node %s is %s, its kubelet %s, its API server %s", n.Name, word(n.Host), word(n.Kubelet), word(n.APIServer))
+			found.Detail = fmt.Sprintf("node %s is %s, its kubelet %s, its API server %s",
+				n.Name, word(n.Host), word(n.Kubelet), word(n.APIServer))
 		}
 		found.Nodes = append(found.Nodes, n.Name)
 	}
@@ -209,20 +205,20 @@ func word(state string) string {
 	return strings.ToLower(state)
 }
 
-// Create implements provision.Provider. minikube says when all is done, and not what can begin before.
-func (p *Provider) Create(ctx context.Context, c provision.Cluster, watch provision.Watch) error {
+// Create implements provision.Provider. minikube reports no milestones before the end.
+func (p *Provider) Create(ctx context.Context, c provision.Cluster, progress provision.CreateProgress) error {
 	found, err := p.Find(ctx, c)
 	if err != nil {
 		return err
 	}
 	if found.State != provision.Absent {
-		return fmt.Errorf("there is a minikube profile %s already", p.profile(c))
+		return fmt.Errorf("minikube profile %s already exists", p.profile(c))
 	}
-	if err := p.program.events(ctx, c, watch.Step, p.startArgs(c)...); err != nil {
+	if err := p.program.events(ctx, c, progress.Step, p.startArgs(c)...); err != nil {
 		return fmt.Errorf("create the minikube cluster %s: %w", p.profile(c), err)
 	}
-	watch.Reached(provision.NodesUp)
-	watch.Reached(provision.APIUp)
+	progress.Milestone(provision.NodesUp)
+	progress.Milestone(provision.APIUp)
 	return nil
 }
 
@@ -239,7 +235,7 @@ func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
 		return err
 	}
 	if found.State != provision.Absent {
-		return fmt.Errorf("minikube has deleted %s, and it is still there: %s", p.profile(c), found.Detail)
+		return fmt.Errorf("minikube deleted %s, but it still exists: %s", p.profile(c), found.Detail)
 	}
 	return nil
 }
@@ -274,26 +270,27 @@ func (p *Provider) LoadImages(ctx context.Context, c provision.Cluster, images [
 		progress("loading " + filepath.Base(image))
 		args := []string{"image", "load", "--profile", p.profile(c)}
 		if !archive {
-			args = append(args, "--daemon") // the local engine's, and not a registry's
+			args = append(args, "--daemon") // from the local engine, not from a registry
 		}
 		if _, err := p.program.run(ctx, "", append(args, image)...); err != nil {
 			return fmt.Errorf("load the image %s: %w", image, err)
 		}
 		if archive {
-			continue // what is in it only minikube knows
+			continue // only minikube knows what it contains
 		}
-		// minikube ends well although it did not find an image.
+		// minikube succeeds even if it did not find an image.
 		if there, err = p.program.images(ctx, p.profile(c)); err != nil {
 			return err
 		}
 		if !slices.Contains(there, fullName(image)) {
-			return fmt.Errorf("load the image %s: minikube has not put it into the cluster: is it in the local container engine?", image)
+			return fmt.Errorf(
+				"load the image %s: minikube did not load it; check that the local container engine has it", image)
 		}
 	}
 	return nil
 }
 
-// fullName is the name of an image as container runtimes list it.
+// fullName is the full name of an image, as container runtimes list it.
 func fullName(image string) string {
 	name, tag := image, ""
 	if i := strings.LastIndexAny(image, ":@"); i > strings.LastIndexByte(image, '/') {
@@ -321,7 +318,7 @@ func (p *Provider) CollectLogs(ctx context.Context, c provision.Cluster, dir str
 	return err
 }
 
-// Kubeconfig implements provision.Provider. minikube writes into a file of ours, never into the user's.
+// Kubeconfig implements provision.Provider. minikube writes to a temporary file, never to the user's.
 func (p *Provider) Kubeconfig(ctx context.Context, c provision.Cluster) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "labctl-minikube-")
 	if err != nil {
@@ -337,7 +334,7 @@ func (p *Provider) Kubeconfig(ctx context.Context, c provision.Cluster) ([]byte,
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("read the kubeconfig of minikube: %w", err)
 	}
-	// The address changes when the machine is started again.
+	// The address changes when the machine is restarted.
 	if _, err := p.program.run(ctx, file, "update-context", "--profile", p.profile(c)); err != nil {
 		return nil, fmt.Errorf("read the kubeconfig of minikube: %w", err)
 	}

@@ -35,8 +35,8 @@ func shop(t *testing.T) provision.Cluster {
 	return provision.Cluster{Name: "labctl-shop", Instance: "shop", Lab: "shop", Kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 }
 
-func quiet() provision.Watch {
-	return provision.Watch{Step: func(string) {}, Reached: func(provision.Milestone) {}}
+func quiet() provision.CreateProgress {
+	return provision.CreateProgress{Step: func(string) {}, Milestone: func(provision.Milestone) {}}
 }
 
 func calls(t *testing.T, home string) []string {

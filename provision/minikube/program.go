@@ -20,16 +20,16 @@ import (
 	"github.com/labctl/labctl/provision"
 )
 
-// oldest is the version of minikube that has all that is used here.
+// oldest is the oldest version of minikube that has everything used here.
 const oldest = "1.32.0"
 
 // program is the user's minikube.
 type program struct {
 	path string   // or its name, for $PATH
-	env  []string // besides the user's
+	env  []string // in addition to the user's
 }
 
-// command prepares a call. An interruption is minikube's to handle, for a while.
+// command prepares a call. minikube gets some time to handle an interruption.
 func (m program) command(ctx context.Context, kubeconfig string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, m.path, args...)
 	cmd.Env = append(os.Environ(), m.env...)
@@ -42,7 +42,7 @@ func (m program) command(ctx context.Context, kubeconfig string, args ...string)
 	return cmd
 }
 
-// run returns what a call prints.
+// run returns the standard output of a call.
 func (m program) run(ctx context.Context, kubeconfig string, args ...string) ([]byte, error) {
 	var out, errs bytes.Buffer
 	cmd := m.command(ctx, kubeconfig, args...)
@@ -65,11 +65,13 @@ func (m program) explain(ctx context.Context, err error, args []string, said str
 	return fmt.Errorf("minikube %s: %s", args[0], said)
 }
 
-// lastWords are the last lines that minikube says for people, without its pictures.
+// lastWords are the last lines of minikube's output, without its emojis and boxes.
 func lastWords(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {
-		line = strings.TrimFunc(line, func(r rune) bool { return r > 0x2000 || r == ' ' || r == '\t' || r == '\n' || r == '\r' || r == '*' })
+		line = strings.TrimFunc(line, func(r rune) bool {
+			return r > 0x2000 || r == ' ' || r == '\t' || r == '\n' || r == '\r' || r == '*'
+		})
 		if line != "" && !strings.HasPrefix(line, "╭") && !strings.HasPrefix(line, "╰") {
 			lines = append(lines, line)
 		}
@@ -77,7 +79,7 @@ func lastWords(text string) string {
 	return strings.Join(lines[max(0, len(lines)-3):], "; ")
 }
 
-// failure is an error that minikube itself explains.
+// failure is an error with minikube's own advice.
 type failure struct {
 	name    string // "DRV_NOT_FOUND"
 	message string
@@ -103,7 +105,7 @@ type event struct {
 
 const eventPrefix = "io.k8s.sigs.minikube."
 
-// events runs a command that prints events, and hands on how far it is. The error is what minikube says of it.
+// events runs a command that prints events, and reports its progress. The error is minikube's.
 func (m program) events(ctx context.Context, c provision.Cluster, step func(string), args ...string) error {
 	cmd := m.command(ctx, c.Kubeconfig, args...)
 	var errs bytes.Buffer
@@ -128,7 +130,7 @@ func (m program) events(ctx context.Context, c provision.Cluster, step func(stri
 	return m.explain(ctx, err, args, cmp.Or(lastWords(errs.String()), lastWords(other)))
 }
 
-// follow reads events to their end, and returns the last error among them and what was no event.
+// follow reads all events, and returns the last error among them and all other output.
 func follow(r io.Reader, step func(string)) (failed *failure, other string) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
@@ -142,9 +144,11 @@ func follow(r io.Reader, step func(string)) (failed *failure, other string) {
 		message := strings.TrimSpace(d.Message)
 		switch text := ""; strings.TrimPrefix(e.Type, eventPrefix) {
 		case "error":
-			f := &failure{d.Name, strings.Join(strings.Fields(message), " "), strings.Join(strings.Fields(d.Advice), " ")}
+			f := &failure{
+				d.Name, strings.Join(strings.Fields(message), " "), strings.Join(strings.Fields(d.Advice), " "),
+			}
 			if f.message == "" && failed != nil {
-				continue // the end of one that was told before
+				continue // the end of an error that was reported before
 			}
 			failed = f
 		case "step":
@@ -164,7 +168,7 @@ func follow(r io.Reader, step func(string)) (failed *failure, other string) {
 			}
 		}
 	}
-	_, _ = io.Copy(io.Discard, r) // a line that is too long must not hold minikube up
+	_, _ = io.Copy(io.Discard, r) // a line that is too long must not block minikube
 	return failed, other
 }
 
@@ -174,7 +178,7 @@ func say(step func(string), text string) {
 	}
 }
 
-// version reads the version, "1.38.1", and refuses what is too old.
+// version reads the version, such as "1.38.1", and refuses one that is too old.
 func (m program) version(ctx context.Context) (string, error) {
 	data, err := m.run(ctx, "", "version", "--output", "json")
 	if err != nil {
@@ -196,7 +200,7 @@ func (m program) version(ctx context.Context) (string, error) {
 	return have.String(), nil
 }
 
-// profiles are the names of the clusters that minikube knows; it cannot read the invalid ones.
+// profiles are the names of minikube's clusters. It cannot read the invalid ones.
 type profiles struct{ valid, invalid []string }
 
 func (m program) profiles(ctx context.Context) (profiles, error) {
@@ -218,13 +222,13 @@ func (m program) profiles(ctx context.Context) (profiles, error) {
 	return p, nil
 }
 
-// nodeStatus is how a node is: Running, Stopped, Paused, Nonexistent, Error.
+// nodeStatus is the status of a node: Running, Stopped, Paused, Nonexistent or Error.
 type nodeStatus struct {
 	Name, Host, Kubelet, APIServer string
 	Worker                         bool
 }
 
-// status asks for the nodes of a profile. minikube's exit code says that some do not run: what it prints counts.
+// status reads the nodes of a profile. Its exit code only says that some do not run, and is ignored.
 func (m program) status(ctx context.Context, profile string) ([]nodeStatus, error) {
 	data, err := m.run(ctx, "", "status", "--profile", profile, "--output", "json")
 	if ctx.Err() != nil {
@@ -232,11 +236,11 @@ func (m program) status(ctx context.Context, profile string) ([]nodeStatus, erro
 	}
 	data = bytes.TrimSpace(data)
 	var nodes []nodeStatus
-	if bytes.HasPrefix(data, []byte("{")) { // a single node is no list
+	if bytes.HasPrefix(data, []byte("{")) { // a single node is not a list
 		data = append(append([]byte("["), data...), ']')
 	}
 	if bad := json.Unmarshal(data, &nodes); bad != nil || len(nodes) == 0 || nodes[0].Name == "" {
-		return nil, cmp.Or(err, fmt.Errorf("minikube status prints no status of %s", profile))
+		return nil, cmp.Or(err, fmt.Errorf("minikube status printed no status of %s", profile))
 	}
 	return nodes, nil
 }

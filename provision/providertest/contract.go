@@ -17,11 +17,12 @@ import (
 
 // Subject is a provider that is tested, and what it is tested with.
 type Subject struct {
-	// New makes the provider anew, as another process would.
+	// New recreates the provider, as another process would.
 	New func(t *testing.T) provision.Provider
 	// Cluster does not exist yet, unless the provider is not ephemeral.
 	Cluster provision.Cluster
-	// Interrupt says when the first Create is broken off: after how many steps or milestones. 0: never, since Create takes no time.
+	// Interrupt says when the first Create is broken off: after how many steps or milestones. 0: never, since
+	// Create takes no time.
 	Interrupt int
 	// Images are loaded, if the provider can.
 	Images []string
@@ -70,8 +71,12 @@ func Run(t *testing.T, s Subject) {
 		if p.Name() == "" || p.Timeout() <= 0 {
 			t.Errorf("its name is %q and its time-out %s", p.Name(), p.Timeout())
 		}
-		if _, err := yaml.Marshal(p.Values(s.Cluster)); err != nil {
-			t.Errorf("its Helm values: %v", err)
+		values, err := p.Values(ctx(t), s.Cluster)
+		if _, yamlErr := yaml.Marshal(values); err != nil || yamlErr != nil {
+			t.Errorf("its Helm values: %v, %v", err, yamlErr)
+		}
+		if p.Local() && !p.Ephemeral() {
+			t.Error("it says that clusters of others run on this machine")
 		}
 		for _, f := range p.Preflight(ctx(t), s.Cluster) {
 			if f.Severity == provision.Failure {
@@ -104,7 +109,7 @@ func Run(t *testing.T, s Subject) {
 	var kubeconfig []byte
 	step("creates", func(t *testing.T) {
 		p = s.New(t) // as the next run would
-		_, continues := p.(provision.Continuer)
+		_, continues := p.(provision.ResumableCreator)
 		if s.Interrupt > 0 && !continues {
 			if err := p.Delete(ctx(t), s.Cluster); err != nil {
 				t.Fatalf("delete what the interrupted Create has left: %v", err)
@@ -128,7 +133,7 @@ func Run(t *testing.T, s Subject) {
 	})
 	step("creates what is there", func(t *testing.T) {
 		p = s.New(t)
-		if _, ok := p.(provision.Continuer); ok || !p.Ephemeral() {
+		if _, ok := p.(provision.ResumableCreator); ok || !p.Ephemeral() {
 			s.create(t, p, ctx(t))
 		} else if err := p.Create(ctx(t), s.Cluster, ignore()); err == nil {
 			t.Error("Create made a cluster that was there, although it does not go on with one")
@@ -151,7 +156,8 @@ func Run(t *testing.T, s Subject) {
 					t.Fatal(err)
 				}
 			}
-			if err := loader.LoadImages(ctx(t), s.Cluster, []string{"labctl.invalid/no/such:image"}, func(string) {}); err == nil {
+			if err := loader.LoadImages(ctx(t), s.Cluster, []string{"labctl.invalid/no/such:image"},
+				func(string) {}); err == nil {
 				t.Error("an image that is nowhere was loaded")
 			}
 		})
@@ -203,7 +209,9 @@ func (s Subject) interrupted(t *testing.T, p provision.Provider, parent context.
 			cancel(errInterrupted)
 		}
 	}
-	err := p.Create(ctx, s.Cluster, provision.Watch{Step: func(string) { count() }, Reached: func(provision.Milestone) { count() }})
+	err := p.Create(ctx, s.Cluster, provision.CreateProgress{Step: func(string) {
+		count()
+	}, Milestone: func(provision.Milestone) { count() }})
 	switch {
 	case seen < s.Interrupt:
 		t.Fatalf("Create ended after %d steps and milestones: %v", seen, err)
@@ -216,7 +224,9 @@ func (s Subject) interrupted(t *testing.T, p provision.Provider, parent context.
 func (s Subject) create(t *testing.T, p provision.Provider, ctx context.Context) {
 	t.Helper()
 	var reached []provision.Milestone
-	err := p.Create(ctx, s.Cluster, provision.Watch{Step: func(string) {}, Reached: func(m provision.Milestone) { reached = append(reached, m) }})
+	err := p.Create(ctx, s.Cluster, provision.CreateProgress{
+		Step: func(string) {}, Milestone: func(m provision.Milestone) { reached = append(reached, m) },
+	})
 	if err != nil {
 		t.Fatalf("Create: %v", err)
 	}
@@ -225,6 +235,6 @@ func (s Subject) create(t *testing.T, p provision.Provider, ctx context.Context)
 	}
 }
 
-func ignore() provision.Watch {
-	return provision.Watch{Step: func(string) {}, Reached: func(provision.Milestone) {}}
+func ignore() provision.CreateProgress {
+	return provision.CreateProgress{Step: func(string) {}, Milestone: func(provision.Milestone) {}}
 }

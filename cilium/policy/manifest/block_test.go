@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,12 +28,12 @@ func FuzzBlockDocument(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		for _, c := range splitDocuments(data) {
+		for c := range splitDocuments(data) {
 			f.Add(c.text)
 		}
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if len(splitDocuments(text)) != 1 {
+		if len(slices.Collect(splitDocuments(text))) != 1 {
 			return // it is given single documents only
 		}
 		got := blockDocument(text)

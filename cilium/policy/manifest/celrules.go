@@ -22,7 +22,8 @@ var celRules = map[string]func(*node) bool{
 		return err == nil && !p.Addr().Is4In6()
 	},
 	"!(self.to.exists(peer, has(peer.networks) || has(peer.nodes) || has(peer.domainNames)) && has(self.protocols) && self.protocols.exists(protocol, has(protocol.destinationNamedPort)))": func(n *node) bool {
-		return !(anyItemHas(n, "to", "networks", "nodes", "domainNames") && anyItemHas(n, "protocols", "destinationNamedPort"))
+		return !(anyItemHas(n, "to", "networks", "nodes", "domainNames") &&
+			anyItemHas(n, "protocols", "destinationNamedPort"))
 	},
 }
 

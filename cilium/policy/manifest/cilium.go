@@ -1,9 +1,9 @@
 package manifest
 
 import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/cilium/cilium/pkg/policy/api"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // CiliumNetworkPolicy is a CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy without its status.
@@ -30,7 +30,7 @@ type CiliumCIDRGroupSpec struct {
 }
 
 // defaultCiliumPolicy fills in the one default of the CRD: the family of an ICMP field.
-func defaultCiliumPolicy(p *CiliumNetworkPolicy) {
+func defaultCiliumPolicy(p *CiliumNetworkPolicy) field.ErrorList {
 	rules := p.Specs
 	if p.Spec != nil {
 		rules = append(api.Rules{p.Spec}, rules...)
@@ -52,6 +52,7 @@ func defaultCiliumPolicy(p *CiliumNetworkPolicy) {
 			defaultICMP(r.EgressDeny[i].ICMPs)
 		}
 	}
+	return nil
 }
 
 func defaultICMP(rules api.ICMPRules) {

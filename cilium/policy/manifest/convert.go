@@ -3,73 +3,44 @@ package manifest
 import (
 	"encoding/base64"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
 // converter writes a tree of nodes as JSON, the way sigs.k8s.io/yaml does, and notes what is wrong with
-// it on the way: keys that occur twice, values that JSON cannot hold, aliases that explode.
+// it on the way: keys that occur twice, values that JSON cannot hold. The tree has been surveyed.
 type converter struct {
 	doc      document
-	lim      Limits
 	buf      []byte
 	path     fieldPath
-	nodes    int
 	depth    int
-	open     []*node // aliases being expanded
-	findings []finding
-	stopped  bool // a limit was hit
-	leaveOut []*node
+	findings findings
+	leaveOut map[*node]bool
 	typeMeta typeMeta // what the object is said to be by the list around it
-}
 
-// finding is a problem that does not know its file and object yet.
-type finding struct {
-	line    int
-	field   string
-	message string
-	hint    string
-	rule    bool // a CRD's CEL rule
-	unknown bool // an unknown field, which does not keep the rest from being checked
+	// What the limits of policies count; in other objects it means nothing.
+	rules, entries int
 }
 
 func (c *converter) report(n *node, message, hint string) {
-	c.findings = append(c.findings, finding{line: c.doc.line(n), field: c.path.String(), message: message, hint: hint})
-}
-
-func (c *converter) stop(n *node, message string) {
-	if !c.stopped {
-		c.stopped = true
-		c.findings = append(c.findings, finding{line: c.doc.line(n), message: message})
-	}
+	c.findings.add(finding{line: c.doc.line(n), field: c.path.String(), message: message, hint: hint})
 }
 
 func (c *converter) value(n *node) {
-	if c.stopped {
-		return
-	}
-	if c.nodes++; c.nodes > c.lim.Nodes {
-		c.stop(n, fmt.Sprintf("more than %d values, with aliases expanded", c.lim.Nodes))
-		return
-	}
-	if c.depth > c.lim.Depth {
-		c.stop(n, fmt.Sprintf("the document is nested more than %d levels deep", c.lim.Depth))
-		return
-	}
 	c.depth++
 	defer func() { c.depth-- }()
 	switch n.kind {
 	case mappingNode:
 		c.mapping(n)
 	case sequenceNode:
+		c.list(n)
 		c.buf = append(c.buf, '[')
 		for i, item := range n.content {
 			if i > 0 {
 				c.buf = append(c.buf, ',')
 			}
-			if len(c.leaveOut) > 0 && slices.Contains(c.leaveOut, resolveAlias(item)) {
+			if c.leaveOut[resolveAlias(item)] {
 				c.buf = append(c.buf, "null"...) // keeps the indices of the others
 				continue
 			}
@@ -79,31 +50,26 @@ func (c *converter) value(n *node) {
 		}
 		c.buf = append(c.buf, ']')
 	case aliasNode:
-		if !c.enter(n) {
-			return
-		}
 		c.value(n.alias)
-		c.open = c.open[:len(c.open)-1]
 	case scalarNode:
 		c.scalar(n)
-	default:
-		c.stop(n, "the parser returned a value of unknown kind")
 	}
 }
 
-// enter notes that the alias n is being expanded, and refuses one that contains itself.
-func (c *converter) enter(n *node) bool {
-	for _, o := range c.open {
-		if o == n.alias {
-			c.stop(n, fmt.Sprintf("the alias *%s contains itself", n.value))
-			return false
-		}
+// list counts the items of a list: the rules of a policy, or what stands in them.
+func (c *converter) list(n *node) {
+	switch c.path.last() {
+	case "ingress", "egress", "ingressDeny", "egressDeny":
+		c.rules += len(n.content)
+	default:
+		c.entries += len(n.content)
 	}
-	c.open = append(c.open, n.alias)
-	return true
 }
 
 func (c *converter) mapping(n *node) {
+	if c.path.last() == "matchLabels" {
+		c.entries += len(n.content) / 2
+	}
 	c.buf = append(c.buf, '{')
 	keys := keySet{}
 	first := true
@@ -134,7 +100,8 @@ func (c *converter) mapping(n *node) {
 		}
 		if line, dup := keys.add(key, k.line); dup {
 			c.path.pushKey(key)
-			c.report(k, fmt.Sprintf("the key %q occurs twice in the same mapping, first on line %d", key, c.doc.offset+line), "keep one of the two")
+			c.report(k, fmt.Sprintf("the key %q occurs twice in the same mapping, first on line %d",
+				key, c.doc.offset+line), "keep one of the two")
 			c.path.pop()
 			continue
 		}
@@ -147,7 +114,7 @@ func (c *converter) mapping(n *node) {
 }
 
 func (c *converter) entry(key string, v *node, first bool) bool {
-	if len(c.leaveOut) > 0 && slices.Contains(c.leaveOut, resolveAlias(v)) {
+	if c.leaveOut[resolveAlias(v)] {
 		return first
 	}
 	if !first {
@@ -163,19 +130,9 @@ func (c *converter) entry(key string, v *node, first bool) bool {
 
 // merge adds the keys of a "<<" value that the mapping does not have itself.
 func (c *converter) merge(m *node, keys *keySet, first bool) bool {
-	if c.nodes++; c.nodes > c.lim.Nodes {
-		c.stop(m, fmt.Sprintf("more than %d values, with aliases expanded", c.lim.Nodes))
-	}
-	if c.stopped {
-		return first
-	}
 	switch m.kind {
 	case aliasNode:
-		if !c.enter(m) {
-			return first
-		}
 		first = c.merge(m.alias, keys, first)
-		c.open = c.open[:len(c.open)-1]
 	case sequenceNode:
 		for _, item := range m.content {
 			first = c.merge(item, keys, first)
@@ -229,7 +186,8 @@ func (c *converter) key(k *node) (string, bool) {
 func (c *converter) scalar(n *node) {
 	kind, text, ok := resolveScalar(n)
 	if !ok {
-		c.report(n, fmt.Sprintf("%s cannot be expressed in JSON, which Kubernetes uses", n.value), "quote it if it is text")
+		c.report(n, fmt.Sprintf("%s cannot be expressed in JSON, which Kubernetes uses", n.value),
+			"quote it if it is text")
 		c.buf = append(c.buf, "null"...)
 		return
 	}
@@ -252,7 +210,9 @@ func resolveScalar(n *node) (kind scalarKind, text string, ok bool) {
 		return scalarNumber, n.value, true
 	case "!!bool", "!!int", "!!float", "!!null":
 		kind, text, ok = resolvePlain(n.value)
-		want := map[string]scalarKind{"!!bool": scalarBool, "!!int": scalarNumber, "!!float": scalarNumber, "!!null": scalarNull}[n.tag]
+		want := map[string]scalarKind{
+			"!!bool": scalarBool, "!!int": scalarNumber, "!!float": scalarNumber, "!!null": scalarNull,
+		}[n.tag]
 		return kind, text, ok && kind == want
 	case "!!binary":
 		data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.value), ""))
@@ -344,9 +304,19 @@ type pathElem struct {
 func (p *fieldPath) pushKey(k string) { p.elems = append(p.elems, pathElem{key: k, isKey: true}) }
 func (p *fieldPath) pushIndex(i int)  { p.elems = append(p.elems, pathElem{index: i}) }
 func (p *fieldPath) pop()             { p.elems = p.elems[:len(p.elems)-1] }
+
+// last is the key that is looked into, or "" in the items of a list.
+func (p *fieldPath) last() string {
+	if len(p.elems) == 0 {
+		return ""
+	}
+	return p.elems[len(p.elems)-1].key
+}
+
 func (p fieldPath) String() string {
 	var b strings.Builder
 	for _, e := range p.elems {
+		e.key = shorten(e.key, maxShownKey)
 		switch {
 		case !e.isKey:
 			b.WriteString("[" + strconv.Itoa(e.index) + "]")

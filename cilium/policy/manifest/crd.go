@@ -12,7 +12,7 @@ import (
 )
 
 // The schemas are those of the CRDs that Cilium and the network policy API ship, without descriptions
-// and status. "go test ./cilium/policy/manifest -run TestSchemasAreCurrent -update" writes them anew
+// and status. "go test ./cilium/policy/manifest -run TestSchemasAreCurrent -update" rewrites them
 // after an upgrade; without -update that test fails if they have changed.
 //
 //go:embed schemas/*.json

@@ -94,7 +94,7 @@ func (c *checker) checkGo(s *schema, key, n *node, got string) {
 		return
 	}
 	if s.accepts != nil {
-		conv := converter{doc: c.doc, lim: c.lim}
+		conv := converter{doc: c.doc}
 		conv.value(n)
 		if err := s.accepts(conv.buf); err != nil {
 			c.typeError(key, n, got, s, err.Error())
@@ -130,15 +130,21 @@ func (c *checker) checkGo(s *schema, key, n *node, got string) {
 		}
 	case "integer":
 		if _, text, _ := resolveScalar(n); !fitsInto(text, s.Format) {
-			c.typeError(key, n, got, s, fmt.Sprintf("cannot unmarshal number %s into a field of type %s", text, s.goType))
+			c.typeError(key, n, got, s, fmt.Sprintf("cannot unmarshal number %s into a field of type %s",
+				text, s.goType))
 		}
 	}
 }
 
 func (c *checker) typeError(key, n *node, got string, s *schema, message string) {
-	c.misfits = append(c.misfits, n)
-	c.findings = append(c.findings, finding{
-		line: c.doc.line(key), field: c.path.String(), message: strings.TrimPrefix(message, "json: "), hint: typeHint(n, got, s),
+	c.misfit(n)
+	if c.findings.full() {
+		c.findings.more++
+		return
+	}
+	c.findings.add(finding{
+		line: c.doc.line(key), field: c.path.String(), message: strings.TrimPrefix(message, "json: "),
+		hint: typeHint(n, got, s),
 	})
 }
 

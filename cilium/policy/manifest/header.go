@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // header reads one of apiVersion and kind.
@@ -19,7 +20,16 @@ func (r *report) header(name, inherited string, required bool) string {
 		}
 	case !ok:
 		v := resolveAlias(v)
-		r.add(name, fmt.Sprintf("cannot unmarshal %s into a field of type string", goName(jsonType(v))), typeHint(v, jsonType(v), &schema{Type: "string"}))
+		r.add(name, fmt.Sprintf("cannot unmarshal %s into a field of type string", goName(jsonType(v))),
+			typeHint(v, jsonType(v), &schema{Type: "string"}))
+		return ""
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		r.add(name, fmt.Sprintf("Invalid value: %q: it contains control characters", shorten(s, maxName)), "")
+		return ""
+	}
+	if len(s) > maxName {
+		r.add(name, fmt.Sprintf("%s has %d bytes, and names have at most %d", name, len(s), maxName), "")
 		return ""
 	}
 	return s
@@ -28,8 +38,11 @@ func (r *report) header(name, inherited string, required bool) string {
 func headerHint(root *node, name string) string {
 	hint := ""
 	eachField(root, func(key string, _, _ *node) {
-		if key != name && strings.EqualFold(key, name) {
+		switch message, remedy := pasted(key + ":"); {
+		case key != name && strings.EqualFold(key, name):
 			hint = fmt.Sprintf("write %s, not %s: case matters", name, key)
+		case message != "" && hint == "":
+			hint = fmt.Sprintf("%q is %s: %s", shorten(key, maxShownKey), message, remedy)
 		}
 	})
 	if hint != "" {
@@ -43,14 +56,16 @@ func headerHint(root *node, name string) string {
 
 // nearKind finds the kind that a misspelt one is meant to be.
 func nearKind(name, apiVersion string) string {
-	for _, known := range knownKinds() {
-		if strings.EqualFold(known, name) {
-			return known
+	for i := range knownKinds {
+		if k := &knownKinds[i]; strings.EqualFold(k.name, name) {
+			return k.name
 		}
 	}
-	for _, known := range knownKinds() {
-		if k, _ := lookupKind(known); slices.Contains(k.versions, apiVersion) && apiVersion != "v1" && apiVersion != "apps/v1" && didYouMean(name, []string{known}) != "" {
-			return known
+	for i := range knownKinds {
+		k := &knownKinds[i]
+		if slices.Contains(k.versions, apiVersion) && apiVersion != "v1" && apiVersion != "apps/v1" &&
+			didYouMean(name, []string{k.name}) != "" {
+			return k.name
 		}
 	}
 	return ""

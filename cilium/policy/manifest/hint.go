@@ -7,8 +7,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agext/levenshtein"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/labctl/labctl/internal/wording"
 )
 
 // unknownFieldHint says what the author of an unknown field probably meant: parents are the schemas
@@ -19,10 +20,8 @@ func unknownFieldHint(name string, s *schema, parents []*schema) string {
 		known = append(known, p)
 	}
 	slices.Sort(known)
-	for _, k := range known {
-		if strings.EqualFold(k, name) {
-			return fmt.Sprintf("did you mean %q? Case matters", k)
-		}
+	if near := wording.Nearest(name, known); strings.EqualFold(near, name) && near != "" {
+		return didYouMean(name, known)
 	}
 	for i := len(parents) - 2; i >= 0; i-- {
 		if parents[i].Properties[name] != nil {
@@ -42,7 +41,10 @@ func unknownFieldHint(name string, s *schema, parents []*schema) string {
 		}
 	}
 	if s.Properties["matchLabels"] != nil {
-		return "labels stand under matchLabels"
+		return "labels go under matchLabels"
+	}
+	if strings.Contains(name, " ") {
+		return "if this line is a comment, begin it with #"
 	}
 	if len(known) > 0 && len(known) <= 6 {
 		return "known here: " + strings.Join(known, ", ")
@@ -52,23 +54,14 @@ func unknownFieldHint(name string, s *schema, parents []*schema) string {
 
 // didYouMean names the one of known that is nearest to name, if one is near.
 func didYouMean(name string, known []string) string {
-	if len(name) > 64 {
+	near := wording.Nearest(name, known)
+	switch {
+	case near == "":
 		return ""
+	case strings.EqualFold(near, name):
+		return fmt.Sprintf("did you mean %q? Case matters", near)
 	}
-	best, bestDistance := "", max(2, len(name)/4)+1
-	for _, k := range known {
-		if strings.EqualFold(k, name) {
-			return fmt.Sprintf("did you mean %q? Case matters", k)
-		}
-		d := levenshtein.Distance(name, k, levenshtein.NewParams().MaxCost(bestDistance))
-		if d < bestDistance && d < len(name) {
-			best, bestDistance = k, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("did you mean %q?", best)
+	return fmt.Sprintf("did you mean %q?", near)
 }
 
 // typeHint explains a value of the wrong type by the way YAML is written.
@@ -87,15 +80,15 @@ func typeHint(n *node, got string, s *schema) string {
 	case want == "boolean" && got == "string" && (n.value == "true" || n.value == "false"):
 		return "write it without quotes: " + n.value
 	case want == "array" && (got == "object" || s.Items == nil || s.Items.Type != "string"):
-		return `a list is wanted: begin each item with "- "`
+		return `expected a list: begin each item with "- "`
 	case want == "array":
-		return `a list is wanted: write [` + n.value + `] or begin each item with "- "`
+		return `expected a list: write [` + n.value + `] or begin each item with "- "`
 	case want == "integer,string":
-		return "a number or a name is wanted"
+		return "expected a number or a name"
 	case want == "object" && got == "array":
-		return `a mapping is wanted, not a list: leave out the "-"`
+		return `expected a mapping, not a list: remove the "-"`
 	case want == "object" && got == "string":
-		return "a mapping is wanted, such as key: value (with a space after the colon)"
+		return "expected a mapping, such as key: value (with a space after the colon)"
 	}
 	return ""
 }
@@ -115,8 +108,10 @@ func fieldErrorHint(e *field.Error) string {
 	name := e.Field[strings.LastIndexByte(e.Field, '.')+1:]
 	text, _ := e.BadValue.(string)
 	switch {
-	case (name == "port" || name == "targetPort") && isDigits(fmt.Sprint(e.BadValue)) && strings.Contains(e.Detail, "letter"):
-		return "a port in quotes is a port's name; write the number without quotes: " + name + ": " + fmt.Sprint(e.BadValue)
+	case (name == "port" || name == "targetPort") && isDigits(fmt.Sprint(e.BadValue)) &&
+		strings.Contains(e.Detail, "letter"):
+		return "a port in quotes is a port's name; write the number without quotes: " + name + ": " +
+			fmt.Sprint(e.BadValue)
 	case e.Type == field.ErrorTypeNotSupported:
 		bad := fmt.Sprint(e.BadValue)
 		for _, s := range []string{"TCP", "UDP", "SCTP", "Ingress", "Egress"} {

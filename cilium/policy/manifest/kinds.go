@@ -1,6 +1,9 @@
 package manifest
 
+//lint:file-ignore SA1019 Clusters still have Endpoints, and what people write by hand takes effect.
+
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -8,10 +11,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 )
 
 // kind is a kind that this package decodes.
@@ -21,114 +22,137 @@ type kind struct {
 	namespaced bool
 	new        func() any                      // an empty value to decode into
 	schema     func() *schema                  // of a custom resource; nil for built-in kinds
-	checkName  apivalidation.ValidateNameFunc  // the rule for metadata.name
+	checkName  apivalidation.ValidateNameFunc  // the rule for metadata.name; nil: a DNS subdomain
 	check      func(value any) field.ErrorList // checks beside metadata, and applies defaults; may be nil
+}
+
+// knownKinds are the kinds that Parse decodes: those of policyKinds, and the objects that clusters are made of.
+var knownKinds = append(kindsOfPolicies(), []kind{
+	{name: "Pod", versions: []string{"v1"}, namespaced: true, new: decodeInto[corev1.Pod], check: checked(checkPod)},
+	{name: "Namespace", versions: []string{"v1"}, checkName: apivalidation.NameIsDNSLabel,
+		new: decodeInto[corev1.Namespace]},
+	{name: "Service", versions: []string{"v1"}, namespaced: true, checkName: apivalidation.NameIsDNSLabel,
+		new: decodeInto[corev1.Service], check: checked(checkService)},
+	{name: "Node", versions: []string{"v1"}, new: decodeInto[corev1.Node], check: checked(checkNode)},
+	{name: "EndpointSlice", versions: []string{"discovery.k8s.io/v1"}, namespaced: true,
+		new: decodeInto[discoveryv1.EndpointSlice], check: checked(checkEndpointSlice)},
+	//nolint:staticcheck // deprecated, and still what many clusters and manifests hold
+	{name: "Endpoints", versions: []string{"v1"}, namespaced: true, new: decodeInto[corev1.Endpoints],
+		check: checked(checkEndpoints)},
+	{name: "Deployment", versions: []string{"apps/v1"}, namespaced: true, new: decodeInto[appsv1.Deployment],
+		check: checked(func(d *appsv1.Deployment) field.ErrorList {
+			return checkWorkload(d.Spec.Selector, &d.Spec.Template, d.Spec.Replicas)
+		})},
+	{name: "StatefulSet", versions: []string{"apps/v1"}, namespaced: true, new: decodeInto[appsv1.StatefulSet],
+		check: checked(func(s *appsv1.StatefulSet) field.ErrorList {
+			return checkWorkload(s.Spec.Selector, &s.Spec.Template, s.Spec.Replicas)
+		})},
+	{name: "DaemonSet", versions: []string{"apps/v1"}, namespaced: true, new: decodeInto[appsv1.DaemonSet],
+		check: checked(func(d *appsv1.DaemonSet) field.ErrorList {
+			return checkWorkload(d.Spec.Selector, &d.Spec.Template, nil)
+		})},
+	{name: "ReplicaSet", versions: []string{"apps/v1"}, namespaced: true, new: decodeInto[appsv1.ReplicaSet],
+		check: checked(func(r *appsv1.ReplicaSet) field.ErrorList {
+			return checkWorkload(r.Spec.Selector, &r.Spec.Template, r.Spec.Replicas)
+		})},
+	{name: "ReplicationController", versions: []string{"v1"}, namespaced: true,
+		new: decodeInto[corev1.ReplicationController], check: checked(checkReplicationController)},
+	{name: "CronJob", versions: []string{"batch/v1"}, namespaced: true, new: decodeInto[batchv1.CronJob],
+		check: checked(func(c *batchv1.CronJob) field.ErrorList {
+			return checkJob(&c.Spec.JobTemplate.Spec, field.NewPath("spec", "jobTemplate", "spec"))
+		})},
+	{name: "Job", versions: []string{"batch/v1"}, namespaced: true, new: decodeInto[batchv1.Job],
+		check: checked(func(j *batchv1.Job) field.ErrorList {
+			return checkJob(&j.Spec, field.NewPath("spec"))
+		})},
+}...)
+
+func decodeInto[T any]() any { return new(T) }
+
+// checked adapts a check of one type.
+func checked[T any](check func(*T) field.ErrorList) func(any) field.ErrorList {
+	return func(v any) field.ErrorList { return check(v.(*T)) }
 }
 
 // lookupKind finds a kind that Parse decodes.
 func lookupKind(name string) (kind, bool) {
-	subdomain, label := apivalidation.NameIsDNSSubdomain, apivalidation.NameIsDNSLabel
-	k := kind{name: name, namespaced: true, checkName: subdomain}
-	switch name {
-	case "NetworkPolicy":
-		k.versions = []string{"networking.k8s.io/v1"}
-		k.new = func() any { return new(networkingv1.NetworkPolicy) }
-		k.check = func(v any) field.ErrorList { return checkNetworkPolicy(v.(*networkingv1.NetworkPolicy)) }
-	case "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy":
-		k.versions = []string{"cilium.io/v2"}
-		k.namespaced = name == "CiliumNetworkPolicy"
-		k.new = func() any { return new(CiliumNetworkPolicy) }
-		k.schema = ciliumPolicySchema
-		k.check = func(v any) field.ErrorList { defaultCiliumPolicy(v.(*CiliumNetworkPolicy)); return nil }
-	case "CiliumCIDRGroup":
-		k.versions = []string{"cilium.io/v2", "cilium.io/v2alpha1"}
-		k.namespaced = false
-		k.new = func() any { return new(CiliumCIDRGroup) }
-		k.schema = cidrGroupSchema
-	case "ClusterNetworkPolicy":
-		k.versions = []string{"policy.networking.k8s.io/v1alpha2"}
-		k.namespaced = false
-		k.new = func() any { return new(policyv1alpha2.ClusterNetworkPolicy) }
-		k.schema = clusterPolicySchema
-	case "Pod":
-		k.versions = []string{"v1"}
-		k.new = func() any { return new(corev1.Pod) }
-		k.check = func(v any) field.ErrorList { return checkPod(v.(*corev1.Pod)) }
-	case "Namespace":
-		k.versions = []string{"v1"}
-		k.namespaced = false
-		k.checkName = label
-		k.new = func() any { return new(corev1.Namespace) }
-	case "Service":
-		k.versions = []string{"v1"}
-		k.checkName = label
-		k.new = func() any { return new(corev1.Service) }
-		k.check = func(v any) field.ErrorList { return checkService(v.(*corev1.Service)) }
-	case "Node":
-		k.versions = []string{"v1"}
-		k.namespaced = false
-		k.new = func() any { return new(corev1.Node) }
-		k.check = func(v any) field.ErrorList { return checkNode(v.(*corev1.Node)) }
-	case "EndpointSlice":
-		k.versions = []string{"discovery.k8s.io/v1"}
-		k.new = func() any { return new(discoveryv1.EndpointSlice) }
-		k.check = func(v any) field.ErrorList { return checkEndpointSlice(v.(*discoveryv1.EndpointSlice)) }
-	case "Deployment":
-		k.versions = []string{"apps/v1"}
-		k.new = func() any { return new(appsv1.Deployment) }
-		k.check = func(v any) field.ErrorList {
-			d := v.(*appsv1.Deployment)
-			return checkWorkload(d.Spec.Selector, &d.Spec.Template, d.Spec.Replicas)
+	for i := range knownKinds {
+		if knownKinds[i].name == name {
+			return knownKinds[i], true
 		}
-	case "StatefulSet":
-		k.versions = []string{"apps/v1"}
-		k.new = func() any { return new(appsv1.StatefulSet) }
-		k.check = func(v any) field.ErrorList {
-			s := v.(*appsv1.StatefulSet)
-			return checkWorkload(s.Spec.Selector, &s.Spec.Template, s.Spec.Replicas)
-		}
-	case "DaemonSet":
-		k.versions = []string{"apps/v1"}
-		k.new = func() any { return new(appsv1.DaemonSet) }
-		k.check = func(v any) field.ErrorList {
-			d := v.(*appsv1.DaemonSet)
-			return checkWorkload(d.Spec.Selector, &d.Spec.Template, nil)
-		}
-	case "ReplicaSet":
-		k.versions = []string{"apps/v1"}
-		k.new = func() any { return new(appsv1.ReplicaSet) }
-		k.check = func(v any) field.ErrorList {
-			r := v.(*appsv1.ReplicaSet)
-			return checkWorkload(r.Spec.Selector, &r.Spec.Template, r.Spec.Replicas)
-		}
-	case "Job":
-		k.versions = []string{"batch/v1"}
-		k.new = func() any { return new(batchv1.Job) }
-		k.check = func(v any) field.ErrorList { return checkJob(v.(*batchv1.Job)) }
-	default:
-		return kind{}, false
 	}
-	return k, true
-}
-
-// knownKinds are the names that lookupKind knows.
-func knownKinds() []string {
-	return []string{
-		"NetworkPolicy", "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy", "CiliumCIDRGroup", "ClusterNetworkPolicy",
-		"Pod", "Namespace", "Service", "Node", "EndpointSlice",
-		"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job",
-	}
+	return kind{name: name, namespaced: true}, false
 }
 
 // Known reports whether Parse decodes objects of the kind.
-func Known(kind string) bool { return slices.Contains(knownKinds(), kind) }
+func Known(kind string) bool {
+	_, known := lookupKind(kind)
+	return known
+}
+
+// Namespaced reports whether objects of a kind are in namespaces. It takes kinds that this package does not know to be,
+// as most are.
+func Namespaced(kind string) bool {
+	k, _ := lookupKind(kind)
+	return k.namespaced
+}
 
 // otherProject reports whether the apiVersion belongs to another project's kind of the same name, such as
 // Knative's Service. A policy is never that: who writes one means it to be in force.
 func (k kind) otherProject(apiVersion string) bool {
-	if strings.HasSuffix(k.name, "NetworkPolicy") || k.name == "CiliumCIDRGroup" {
+	if IsPolicy(k.name) {
 		return false
 	}
 	group, _, found := strings.Cut(apiVersion, "/")
 	return found && strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io")
+}
+
+// trafficKinds are the kinds of other projects that decide which traffic passes, beside those whose names end in
+// NetworkPolicy, by their API group.
+var trafficKinds = map[string][]string{
+	"cilium.io":             {"CiliumLocalRedirectPolicy"},
+	"k8s.ovn.org":           {"EgressFirewall"},
+	"security.istio.io":     {"AuthorizationPolicy", "PeerAuthentication"},
+	"policy.linkerd.io":     {"AuthorizationPolicy", "Server", "ServerAuthorization"},
+	"kuma.io":               {"MeshTrafficPermission", "TrafficPermission"},
+	"consul.hashicorp.com":  {"ServiceIntentions"},
+	"vpcresources.k8s.aws":  {"SecurityGroupPolicy"},
+	"kubeovn.io":            {"SecurityGroup"},
+	"projectcalico.org":     {"HostEndpoint"},
+	"crd.projectcalico.org": {"HostEndpoint"},
+}
+
+// Unmodelled reports whether an object decides which traffic passes, and is of a kind that is not Known: leaving it
+// out would change verdicts.
+func (o *Object) Unmodelled() bool {
+	group, _, _ := strings.Cut(o.APIVersion, "/")
+	switch {
+	case o.Value != nil:
+		return false
+	case namedPolicy(o.Kind):
+		return !strings.HasPrefix(o.Kind, "Staged") // Calico's, which are not in force
+	}
+	return slices.Contains(trafficKinds[group], o.Kind)
+}
+
+// NotModelled is the problem of an object whose kind no engine of labctl evaluates.
+func (o *Object) NotModelled() Problem {
+	return Problem{
+		File: o.File, Line: o.LineOf("kind"), Object: o.Ref().String(), Field: "kind",
+		Message: fmt.Sprintf("%s %s is not modelled by the offline engine", o.APIVersion, o.Kind),
+	}
+}
+
+// otherPolicyProject names the project that has a NetworkPolicy or ClusterNetworkPolicy of its own in a version.
+func otherPolicyProject(apiVersion string) string {
+	group, _, _ := strings.Cut(apiVersion, "/")
+	switch group {
+	case "projectcalico.org", "crd.projectcalico.org":
+		return "Calico"
+	case "crd.antrea.io", "security.antrea.tanzu.vmware.com":
+		return "Antrea"
+	case "networking.k8s.aws":
+		return "Amazon"
+	}
+	return ""
 }

@@ -1,13 +1,14 @@
 // Package manifest reads Kubernetes manifests the way the API server would take them: strictly, with
-// every problem of every file reported at once, each with the file and line it stands on.
+// every problem of every file reported at once, each with its file and line.
 //
 // It knows the kinds that the offline engine needs (see Known) and decodes them into typed values. It
 // judges no traffic: package policy does.
 package manifest
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
-	"strings"
 )
 
 // File is one file of manifests. Name is what messages show: a slash-separated path relative to what
@@ -31,8 +32,8 @@ type Object struct {
 	// Value is the decoded object:
 	//   *networkingv1.NetworkPolicy, *CiliumNetworkPolicy (also for clusterwide), *CiliumCIDRGroup,
 	//   *policyv1alpha2.ClusterNetworkPolicy, *corev1.Pod, *corev1.Namespace, *corev1.Service,
-	//   *corev1.Node, *discoveryv1.EndpointSlice, *appsv1.Deployment, *appsv1.StatefulSet,
-	//   *appsv1.DaemonSet, *appsv1.ReplicaSet, *batchv1.Job.
+	//   *corev1.Node, *discoveryv1.EndpointSlice, *corev1.Endpoints, *appsv1.Deployment, *appsv1.StatefulSet,
+	//   *appsv1.DaemonSet, *appsv1.ReplicaSet, *corev1.ReplicationController, *batchv1.Job, *batchv1.CronJob.
 	Value any
 
 	// JSON is the object as JSON (what CEL assertions and normalisation read).
@@ -58,53 +59,13 @@ func (r Ref) String() string {
 // Ref returns the object's name.
 func (o *Object) Ref() Ref { return Ref{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name} }
 
-// Problem is one thing wrong with a manifest, placed where it stands.
-type Problem struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`             // from 1; 0 if the whole file is meant
-	Object  string `json:"object,omitempty"` // "NetworkPolicy default/allow-frontend"
-	Field   string `json:"field,omitempty"`  // "spec.ingress[0].from[1].podSelector"
-	Message string `json:"message"`          // as the API server says it
-	Hint    string `json:"hint,omitempty"`   // what to do, "did you mean …"
-}
-
-func (p Problem) String() string {
-	var b strings.Builder
-	b.WriteString(p.File)
-	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d", p.Line)
+// Tree returns a new copy of the object as JSON values, with numbers as json.Number.
+func (o *Object) Tree() (map[string]any, error) {
+	dec := json.NewDecoder(bytes.NewReader(o.JSON))
+	dec.UseNumber()
+	var root map[string]any
+	if err := dec.Decode(&root); err != nil {
+		return nil, fmt.Errorf("decode %s: %w", o.Ref(), err)
 	}
-	if b.Len() > 0 {
-		b.WriteString(": ")
-	}
-	if p.Object != "" {
-		b.WriteString(p.Object + ": ")
-	}
-	if p.Field != "" {
-		b.WriteString(p.Field + ": ")
-	}
-	b.WriteString(p.Message)
-	if p.Hint != "" {
-		b.WriteString(" (" + p.Hint + ")")
-	}
-	return b.String()
-}
-
-// Problems is every problem found, in the order of files and lines. It is an error when not empty.
-type Problems []Problem
-
-func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i := range p {
-		lines[i] = p[i].String()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Err returns p as an error, or nil if there is no problem.
-func (p Problems) Err() error {
-	if len(p) == 0 {
-		return nil
-	}
-	return p
+	return root, nil
 }

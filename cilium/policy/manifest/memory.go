@@ -2,9 +2,9 @@ package manifest
 
 import lru "github.com/hashicorp/golang-lru/v2"
 
-// Memory keeps what small objects without a problem were decoded to. Most of a class write the same objects, and then only
-// where they stand is another each time. What it keeps is given out again and again: nobody may change an Object's Value
-// or Labels. It is safe for concurrent use; nil is a memory that keeps nothing.
+// Memory keeps what small objects without a problem were decoded to. Most of a class write the same objects, and then
+// only where they stand is another each time. What it keeps is given out again and again: nobody may change an Object's
+// Value or Labels. It is safe for concurrent use; nil is a memory that keeps nothing.
 type Memory struct {
 	objects *lru.Cache[said, Object] // without their places
 }
@@ -25,9 +25,9 @@ func NewMemory(objects int) *Memory {
 	return &Memory{cache}
 }
 
-// Parse is the function of the same name.
-func (m *Memory) Parse(files []File, lim Limits) ([]*Object, Problems) {
-	return parse(files, parser{lim: lim.orDefault(), memory: m})
+// Parser returns a Parser that keeps what it decodes in the memory, and takes what is there from it.
+func (m *Memory) Parser(lim Limits) *Parser {
+	return &Parser{memory: m, counts: &counts{survey: survey{lim: lim.orDefault()}}}
 }
 
 // recall completes an object that has its JSON, if its like was met before.

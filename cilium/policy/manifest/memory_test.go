@@ -42,7 +42,7 @@ spec:
 	} {
 		files := []File{{Name: tc.name + ".yaml", Data: []byte(tc.text)}}
 		want, problems := Parse(files, Limits{})
-		got, told := memory.Parse(files, Limits{})
+		got, told := memory.Parser(Limits{}).Parse(files)
 		if !reflect.DeepEqual(told, problems) {
 			t.Errorf("%s: the problems are\n%v\nwant\n%v", tc.name, told, problems)
 		}

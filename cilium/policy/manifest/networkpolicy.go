@@ -66,7 +66,8 @@ func plainLabels(labels map[string]string) bool {
 
 func plainLabel(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && (c != '-' || i == 0 || i == len(s)-1) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') &&
+			(c != '-' || i == 0 || i == len(s)-1) {
 			return false
 		}
 	}
@@ -77,16 +78,19 @@ func checkPorts(ports []networkingv1.NetworkPolicyPort, path *field.Path) (errs 
 	for i := range ports {
 		p, path := &ports[i], path.Index(i)
 		if p.Protocol != nil && !slices.Contains(protocols, *p.Protocol) {
-			errs = append(errs, field.NotSupported(path.Child("protocol"), *p.Protocol, []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}))
+			errs = append(errs, field.NotSupported(path.Child("protocol"), *p.Protocol,
+				[]corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}))
 		}
 		switch {
 		case p.Port == nil:
 			if p.EndPort != nil {
-				errs = append(errs, field.Invalid(path.Child("endPort"), *p.EndPort, "may not be specified when `port` is not specified"))
+				errs = append(errs, field.Invalid(path.Child("endPort"), *p.EndPort,
+					"may not be specified when `port` is not specified"))
 			}
 		case p.Port.Type == intstr.String:
 			if p.EndPort != nil {
-				errs = append(errs, field.Invalid(path.Child("endPort"), *p.EndPort, "may not be specified when `port` is non-numeric"))
+				errs = append(errs, field.Invalid(path.Child("endPort"), *p.EndPort,
+					"may not be specified when `port` is non-numeric"))
 			}
 			for _, msg := range validation.IsValidPortName(p.Port.StrVal) {
 				errs = append(errs, field.Invalid(path.Child("port"), p.Port.StrVal, msg))
@@ -95,7 +99,8 @@ func checkPorts(ports []networkingv1.NetworkPolicyPort, path *field.Path) (errs 
 			errs = append(errs, checkPortNumber(p.Port.IntVal, path.Child("port"))...)
 			if p.EndPort != nil {
 				if *p.EndPort < p.Port.IntVal {
-					errs = append(errs, field.Invalid(path.Child("endPort"), *p.EndPort, "must be greater than or equal to `port`"))
+					errs = append(errs, field.Invalid(path.Child("endPort"), *p.EndPort,
+						"must be greater than or equal to `port`"))
 				}
 				errs = append(errs, checkPortNumber(*p.EndPort, path.Child("endPort"))...)
 			}

@@ -5,11 +5,12 @@ import "go.yaml.in/yaml/v3"
 // node is a value of a YAML or JSON document together with where it stands: what is needed of yaml.Node,
 // at a quarter of its size.
 type node struct {
-	kind   nodeKind
-	quoted bool   // a scalar in quotes, or a block scalar: a string whatever it looks like
-	line   int    // from 1, in the text that was parsed
-	value  string // of a scalar; of an alias its name
-	tag    string // as written; jsonNumberTag; "!!merge" for the merge key; else empty
+	kind     nodeKind
+	quoted   bool   // a scalar in quotes, or a block scalar: a string whatever it looks like
+	anchored bool   // an alias may stand for it
+	line     int    // from 1, in the text that was parsed
+	value    string // of a scalar; of an alias its name
+	tag      string // as written; jsonNumberTag; "!!merge" for the merge key; otherwise empty
 
 	content []*node // of a sequence its items, of a mapping keys and values in turn
 	alias   *node   // what an alias stands for
@@ -29,13 +30,14 @@ const jsonNumberTag = "!!json-number"
 
 const mergeTag = "!!merge"
 
-// fromYAML converts what the YAML library parsed. done holds the nodes that aliases point to.
+// fromYAML converts what the YAML library parsed, which is at most 10,000 levels deep. done holds the nodes that
+// aliases point to. An alias may stand for what it is in: survey refuses that.
 func fromYAML(y *yaml.Node, done map[*yaml.Node]*node) *node {
 	if n := done[y]; n != nil {
 		return n
 	}
-	n := &node{line: y.Line, value: y.Value}
-	if y.Anchor != "" {
+	n := &node{line: y.Line, value: y.Value, anchored: y.Anchor != ""}
+	if n.anchored {
 		done[y] = n
 	}
 	switch y.Kind {

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -180,11 +181,14 @@ func TestParseLimits(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"an alias bomb", "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n" + bomb, "more than 2000000 values"},
 		{"a merge bomb", merges, "more than 2000000 values"},
-		{"escape sequences", "apiVersion: v1\nkind: Namespace\nmetadata: {name: \"\\e[2J\", \"\\e[1m\": x}\n", "Namespace \ufffd[2J: metadata[\ufffd[1m]: unknown field"},
+		{"escape sequences", "apiVersion: v1\nkind: Namespace\nmetadata: {name: \"\\e[2J\", \"\\e[1m\": x}\n", `Namespace \x1b[2J: metadata[\x1b[1m]: unknown field`},
 		{"a deep document", deep, "nested more than 64 levels deep"},
 		{"a deep JSON document", `{"a": ` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "}", "max depth"},
-		{"many documents", strings.Repeat("---\na: b\n", 20001), "more than 20000 objects"},
+		{"many documents", strings.Repeat("---\na: b\n", 20001), "more than 20000 documents and items of lists, including empty ones (the limit max-documents)"},
 		{"UTF-16", "\xff\xfea\x00", "not UTF-8 but UTF-16"},
+		{"UTF-32", "\xff\xfe\x00\x00a\x00\x00\x00", "not UTF-8 but UTF-32"},
+		{"UTF-32, big-endian", "\x00\x00\xfe\xff\x00\x00\x00a", "not UTF-8 but UTF-32"},
+		{"EBCDIC", "a: \x81\x82", "a.yaml:1: the file is not UTF-8: byte 0x81 at column 4 (save it as UTF-8)"},
 		{"Latin-1", "a: b\nc: \xe9\n", "a.yaml:2: the file is not UTF-8"},
 		{"bad JSON", `{"a": 1,}`, "a.yaml:1: "},
 	} {
@@ -196,6 +200,18 @@ func TestParseLimits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// parsed are the documents of a file that has no syntax error.
+func parsed(t *testing.T, f File) (docs []document) {
+	t.Helper()
+	for d, err := range documents(f, new(int)) {
+		if err != nil {
+			t.Fatalf("%s: %+v", f.Data, *err)
+		}
+		docs = append(docs, d)
+	}
+	return docs
 }
 
 func TestParseJSONErrorLine(t *testing.T) {
@@ -239,7 +255,7 @@ func FuzzParse(f *testing.F) {
 	}
 	for _, file := range files {
 		f.Add(file.Data)
-		for _, c := range splitDocuments(file.Data) {
+		for c := range splitDocuments(file.Data) {
 			f.Add(c.text)
 		}
 	}
@@ -262,7 +278,7 @@ func FuzzParse(f *testing.F) {
 			if p.Line < 0 || p.Line > lines+1 || p.Message == "" {
 				t.Fatalf("problem %+v in %d lines", p, lines)
 			}
-			if strings.Contains(p.Message, "cannot be read: ") || strings.Contains(p.Message, "gave up") {
+			if strings.Contains(p.Message, "cannot be read: ") || strings.Contains(p.Message, "the YAML parser failed") {
 				t.Fatalf("a panic was caught: %v", p)
 			}
 		}
@@ -292,4 +308,40 @@ func FuzzPlainLabel(f *testing.F) {
 			t.Error(errs)
 		}
 	})
+}
+
+// TestBlanks shows that what a skeleton leaves open is named in one line, and that underscores in a name are no blank.
+func TestBlanks(t *testing.T) {
+	t.Parallel()
+	const policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: x, namespace: %s}\n" +
+		"spec: {podSelector: {matchLabels: {%s}}, policyTypes: [%s]}\n"
+	for _, tt := range []struct{ namespace, labels, types, want string }{
+		{"default", "app: a", "Ingress", ""},
+		{"default", "app: a____b", "Ingress", ""},
+		{"____", "app: a", "Ingress", "p.yaml:3: NetworkPolicy: a blank (____) is left: metadata.namespace (fill in every blank)"},
+		{"default", "____: ____", "Ingress",
+			"p.yaml:4: NetworkPolicy: a blank (____) is left: spec.podSelector.matchLabels (fill in every blank)"},
+		{"______", "app: ____", "____", "p.yaml:3: NetworkPolicy: blanks (____) are left: metadata.namespace, " +
+			"spec.podSelector.matchLabels.app and spec.policyTypes[0] (fill in every blank)"},
+		{"default", "app: a", "____, ____, ____, ____, ____, ____, ____", "p.yaml:4: NetworkPolicy: blanks (____) are left: " +
+			"spec.policyTypes[0], spec.policyTypes[1], spec.policyTypes[2], spec.policyTypes[3], spec.policyTypes[4] " +
+			"and 2 more (fill in every blank)"},
+	} {
+		data := fmt.Sprintf(policy, tt.namespace, tt.labels, tt.types)
+		_, problems := Parse([]File{{Name: "p.yaml", Data: []byte(data)}}, Limits{})
+		if got := problems.Error(); got != tt.want {
+			t.Errorf("%s got\n%s\nwant\n%s", data, got, tt.want)
+		}
+	}
+	// What the API server takes is no blank.
+	for _, data := range []string{
+		"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: x, annotations: {note: ____}}\nspec: {podSelector: {}}\n",
+		"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: x}\nspec: {description: ____, endpointSelector: {}, ingress: [{}]}\n",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {line: ____}\n",
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: c, image: i, env: [{name: LINE, value: ____}]}]}\n",
+	} {
+		if _, problems := Parse([]File{{Name: "p.yaml", Data: []byte(data)}}, Limits{}); len(problems) > 0 {
+			t.Errorf("%s got\n%s", data, problems.Error())
+		}
+	}
 }

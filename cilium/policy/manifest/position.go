@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// positions is the parsed text of an object, in which the line of a field is looked up when asked for.
+// positions is the parsed text of an object, in which the line of a field is looked up on demand.
 type positions struct {
 	root   *node
 	offset int
 }
 
-// LineOf returns the line (from 1) on which a field stands, given its path as Problem.Field and
+// LineOf returns the line (from 1) of a field, given its path as Problem.Field and
 // policy.RuleRef write it: "spec.ingress[0].from[1]", "metadata.labels[app.kubernetes.io/name]". For a
 // field that is not there it is the line of the nearest thing around it.
 func (o *Object) LineOf(fieldPath string) int {
@@ -136,8 +136,8 @@ func resolveAlias(n *node) *node {
 	return n
 }
 
-// Layout is a digest of where everything in the object stands: two objects with equal JSON and equal layouts are the same
-// but for comments, and LineOf says the same of both. It is false where an alias makes that hard to tell.
+// Layout is a digest of the position of everything in the object: two objects with equal JSON and equal layouts are the
+// same but for comments, and LineOf says the same of both. It is false where an alias makes that hard to tell.
 func (o *Object) Layout() (digest [sha256.Size]byte, ok bool) {
 	var places bytes.Buffer
 	places.Write(binary.AppendUvarint(nil, uint64(o.Line)))

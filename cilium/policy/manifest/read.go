@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -26,7 +25,7 @@ func ReadPath(name string, lim Limits) ([]File, error) {
 	}
 	if !info.IsDir() {
 		if !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s: not a regular file (%s)", name, describeMode(info.Mode()))
+			return nil, NotRegular(name, info.Mode())
 		}
 		f, err := os.Open(name)
 		if err != nil {
@@ -55,7 +54,7 @@ func ReadFS(fsys fs.FS, dir string, lim Limits) ([]File, error) {
 	r := reader{fsys: fsys, lim: lim.orDefault()}
 	if !info.IsDir() {
 		if !info.Mode().IsRegular() { // opening it could wait for a writer
-			return nil, fmt.Errorf("%s: not a regular file (%s)", path.Base(dir), describeMode(info.Mode()))
+			return nil, NotRegular(path.Base(dir), info.Mode())
 		}
 		if err := r.readFile(dir, dir); err != nil {
 			return nil, err
@@ -88,53 +87,69 @@ type reader struct {
 }
 
 func (r *reader) readDir() ([]File, error) {
-	if err := r.walk(".", 0); err != nil {
+	err := Walk(r.fsys, r.lim, func(name string, mode fs.FileMode) error {
+		switch {
+		case mode.IsDir(), !IsManifestName(name), HiddenManifest(path.Base(name)):
+			return nil
+		case !mode.IsRegular():
+			return NotRegular(name, mode)
+		}
+		return r.readFile(name, name)
+	})
+	if err != nil {
 		return nil, err
 	}
 	return r.files, nil
 }
 
-func (r *reader) walk(dir string, depth int) error {
-	if depth > r.lim.Depth {
-		return fmt.Errorf("%s: directories are nested more than %d deep", dir, r.lim.Depth)
+// Walk calls visit for every file and directory below the root of fsys, in the order of their names; mode is that of
+// what a symbolic link leads to. It leaves out what begins with a dot, but for a HiddenManifest. visit may return
+// fs.SkipDir for a directory. A link that leaves the root or leads to a directory, a name with control characters, and
+// directories beyond lim.Depth are errors.
+func Walk(fsys fs.FS, lim Limits, visit func(name string, mode fs.FileMode) error) error {
+	w := walker{fsys: fsys, depth: lim.orDefault().Depth, visit: visit}
+	return w.walk(".", 0)
+}
+
+type walker struct {
+	fsys  fs.FS
+	depth int
+	visit func(name string, mode fs.FileMode) error
+}
+
+func (w *walker) walk(dir string, depth int) error {
+	if depth > w.depth {
+		return fmt.Errorf("%s: %w", dir, exceeds("max-depth", "directories are nested more than %d deep", w.depth))
 	}
-	entries, err := fs.ReadDir(r.fsys, dir) // sorted by name
+	entries, err := fs.ReadDir(w.fsys, dir) // sorted by name
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	for _, e := range entries {
+		if e.Name() == macIcon {
+			continue
+		}
 		if err := checkName(e.Name()); err != nil {
 			if dir == "." {
 				return err
 			}
 			return fmt.Errorf("%s: %w", dir, err)
 		}
-		if strings.HasPrefix(e.Name(), ".") {
+		if strings.HasPrefix(e.Name(), ".") && (e.IsDir() || !HiddenManifest(e.Name())) {
 			continue
 		}
 		name := path.Join(dir, e.Name())
-		mode := e.Type()
-		if mode&fs.ModeSymlink != 0 {
-			info, err := fs.Stat(r.fsys, name)
-			if err != nil {
-				return fmt.Errorf("%s: a symbolic link that leaves the directory or leads nowhere: replace it by the file itself", name)
-			}
-			// A link to a directory could make a cycle.
-			if info.IsDir() {
-				return fmt.Errorf("%s: a symbolic link to a directory: replace it by the directory itself", name)
-			}
-			mode = info.Mode().Type()
+		mode, err := w.mode(name, e)
+		if err != nil {
+			return err
 		}
+		err = w.visit(name, mode)
 		switch {
+		case err == fs.SkipDir && mode.IsDir():
+		case err != nil:
+			return err
 		case mode.IsDir():
-			if err := r.walk(name, depth+1); err != nil {
-				return err
-			}
-		case !isManifestName(e.Name()):
-		case !mode.IsRegular():
-			return fmt.Errorf("%s: not a regular file (%s)", name, describeMode(mode))
-		default:
-			if err := r.readFile(name, name); err != nil {
+			if err := w.walk(name, depth+1); err != nil {
 				return err
 			}
 		}
@@ -142,9 +157,35 @@ func (r *reader) walk(dir string, depth int) error {
 	return nil
 }
 
+// macIcon is the file that macOS keeps a folder's icon in; its name ends in a carriage return.
+const macIcon = "Icon\r"
+
+// mode is the type of an entry, or of what it links to.
+func (w *walker) mode(name string, e fs.DirEntry) (fs.FileMode, error) {
+	mode := e.Type()
+	if mode&fs.ModeSymlink == 0 {
+		return mode, nil
+	}
+	info, err := fs.Stat(w.fsys, name)
+	if err != nil {
+		return 0, fmt.Errorf(
+			"%s: a symbolic link that leaves the directory or leads nowhere: replace it with the file itself", name)
+	}
+	// A link to a directory could make a cycle.
+	if info.IsDir() {
+		return 0, fmt.Errorf("%s: a symbolic link to a directory: replace it with the directory itself", name)
+	}
+	return info.Mode().Type(), nil
+}
+
+// NotRegular is the error about a file that is a device, a pipe or the like: opening it could wait for a writer.
+func NotRegular(name string, mode fs.FileMode) error {
+	return fmt.Errorf("%s: not a regular file (%s)", name, describeMode(mode))
+}
+
 func (r *reader) readFile(name, shown string) error {
 	if len(r.files) >= r.lim.Files {
-		return fmt.Errorf("%s: more than %d files", shown, r.lim.Files)
+		return fmt.Errorf("%s: %w", shown, exceeds("max-files", "more than %d files", r.lim.Files))
 	}
 	f, err := r.fsys.Open(name)
 	if err != nil {
@@ -156,13 +197,12 @@ func (r *reader) readFile(name, shown string) error {
 		return fmt.Errorf("%s: %w", shown, err)
 	}
 	if r.total += int64(len(data)); r.total > r.lim.TotalBytes {
-		return fmt.Errorf("%s: all files together are larger than %d bytes", shown, r.lim.TotalBytes)
+		return fmt.Errorf("%s: %w", shown, exceeds("max-bytes", "all files together are larger than %d bytes",
+			r.lim.TotalBytes))
 	}
 	r.files = append(r.files, File{Name: shown, Data: data})
 	return nil
 }
-
-var errTooLarge = errors.New("file is too large")
 
 func readAtMost(r io.Reader, n int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, n+1))
@@ -170,17 +210,24 @@ func readAtMost(r io.Reader, n int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > n {
-		return nil, fmt.Errorf("%w: more than %d bytes", errTooLarge, n)
+		return nil, exceeds("max-file-bytes", "the file is too large: more than %d bytes", n)
 	}
 	return data, nil
 }
 
-func isManifestName(name string) bool {
+// IsManifestName reports whether a file is read as manifests, by its name.
+func IsManifestName(name string) bool {
 	switch strings.ToLower(path.Ext(name)) {
 	case ".yaml", ".yml", ".json":
 		return true
 	}
 	return false
+}
+
+// HiddenManifest reports whether the name of a file is that of manifests but begins with a dot: it is not read, but
+// whoever wrote it may not know that. Files that begin with "._" are made by macOS.
+func HiddenManifest(name string) bool {
+	return strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "._") && IsManifestName(name)
 }
 
 func checkName(name string) error {

@@ -95,7 +95,7 @@ func TestReadPathRefuses(t *testing.T) {
 		{name: "control characters", files: map[string]string{"a\x1b[2J.yaml": ""}, want: "control characters"},
 		{name: "not UTF-8", files: map[string]string{"a\xff.yaml": ""}, want: "not UTF-8"},
 		{name: "too many files", files: map[string]string{"a.yaml": "", "b.yaml": "", "c.yaml": ""}, lim: Limits{Files: 2}, want: "c.yaml: more than 2 files"},
-		{name: "too large", files: map[string]string{"a.yaml": "123456"}, lim: Limits{FileBytes: 5}, want: "a.yaml: file is too large: more than 5 bytes"},
+		{name: "too large", files: map[string]string{"a.yaml": "123456"}, lim: Limits{FileBytes: 5}, want: "a.yaml: the file is too large: more than 5 bytes"},
 		{name: "too large together", files: map[string]string{"a.yaml": "123", "b.yaml": "456"}, lim: Limits{TotalBytes: 5}, want: "b.yaml: all files together are larger than 5 bytes"},
 		{name: "too deep", files: map[string]string{"a/b/c/d.yaml": ""}, lim: Limits{Depth: 2}, want: "nested more than 2 deep"},
 	} {

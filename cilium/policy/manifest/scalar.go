@@ -16,10 +16,6 @@ const (
 	scalarNumber
 )
 
-func (k scalarKind) String() string {
-	return [...]string{"string", "null", "boolean", "number"}[k]
-}
-
 // resolvePlain says what an unquoted scalar is to Kubernetes, which reads YAML 1.1: "yes", "on" and "y"
 // are booleans, 010 is eight and 1_000 is a thousand. text is its JSON. ok is false for the numbers that
 // JSON cannot hold (.inf, .nan).

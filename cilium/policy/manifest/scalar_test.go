@@ -32,11 +32,11 @@ func FuzzScalar(f *testing.F) {
 		if err != nil {
 			return // .inf and .nan
 		}
-		docs, errs := documents(File{Name: "a.yaml", Data: text}, new(int))
-		if len(errs) > 0 || len(docs) != 1 {
-			t.Fatalf("%q: %v", s, errs)
+		docs := parsed(t, File{Name: "a.yaml", Data: text})
+		if len(docs) != 1 {
+			t.Fatalf("%q: %d documents", s, len(docs))
 		}
-		c := converter{doc: docs[0], lim: DefaultLimits()}
+		c := converter{doc: docs[0]}
 		c.value(docs[0].root)
 		var a, b any
 		if err := json.Unmarshal(c.buf, &a); err != nil {

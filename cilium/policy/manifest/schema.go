@@ -72,11 +72,17 @@ type celRule struct {
 // checker walks an object along its schema and reports what does not fit, in the words of the API server.
 type checker struct {
 	doc      document
-	lim      Limits
 	path     fieldPath
 	parents  []*schema
-	findings []finding
-	misfits  []*node // the values of a type that does not fit
+	findings findings
+	misfits  map[*node]bool // the values of a type that does not fit
+}
+
+func (c *checker) misfit(n *node) {
+	if c.misfits == nil {
+		c.misfits = map[*node]bool{}
+	}
+	c.misfits[n] = true
 }
 
 // check reports what in n does not fit s. key is the node on whose line n stands.
@@ -91,13 +97,14 @@ func (c *checker) check(s *schema, key, n *node) {
 		return
 	}
 	if !s.allows(got) {
-		c.misfits = append(c.misfits, n)
+		c.misfit(n)
 		want, is := s.wantedType(), got
 		if s.Format != "" && got != "string" && got != "array" && got != "null" {
 			// In this case the API server speaks of the formats, not of the types.
 			want, is = s.Format, map[string]string{"integer": "int64", "number": "float64"}[got]
 		}
-		c.addHint(key, field.TypeInvalid(nil, is, fmt.Sprintf("%s in body must be of type %s: %q", c.where(), want, is)), typeHint(n, got, s))
+		c.addHint(key, field.TypeInvalid(nil, is,
+			fmt.Sprintf("%s in body must be of type %s: %q", c.where(), want, is)), typeHint(n, got, s))
 		return
 	}
 	switch got {
@@ -112,8 +119,8 @@ func (c *checker) check(s *schema, key, n *node) {
 	}
 	for _, r := range s.Rules {
 		if holds, ok := celRules[r.Rule]; ok && !holds(n) {
-			c.add(key, field.Invalid(nil, describe(n, got), r.Message))
-			c.findings[len(c.findings)-1].rule = true
+			e := field.Invalid(nil, describe(n, got), r.Message)
+			c.findings.add(finding{line: c.doc.line(key), field: c.path.String(), message: e.ErrorBody(), rule: true})
 		}
 	}
 }
@@ -184,16 +191,22 @@ func (c *checker) alternatives(s *schema, key *node, present map[string]bool) {
 		return n
 	}
 	if len(s.AnyOf) > 0 && !s.IntOrString && count(s.AnyOf) == 0 {
-		c.addHint(key, field.Invalid(nil, "", fmt.Sprintf("%q must validate at least one schema (anyOf)", c.where())), "give at least one of "+namesOf(s.AnyOf))
+		c.addHint(key, field.Invalid(nil, "", fmt.Sprintf("%q must validate at least one schema (anyOf)", c.where())),
+			"give at least one of "+namesOf(s.AnyOf))
 	}
 	if len(s.OneOf) == 0 {
 		return
 	}
 	switch n := count(s.OneOf); {
 	case n == 0:
-		c.addHint(key, field.Invalid(nil, "", fmt.Sprintf("%q must validate one and only one schema (oneOf). Found none valid", c.where())), "give one of "+namesOf(s.OneOf))
+		c.addHint(key,
+			field.Invalid(nil, "", fmt.Sprintf("%q must validate one and only one schema (oneOf). Found none valid",
+				c.where())), "give one of "+namesOf(s.OneOf))
 	case n > 1:
-		c.addHint(key, field.Invalid(nil, "", fmt.Sprintf("%q must validate one and only one schema (oneOf). Found %d valid alternatives", c.where(), n)), "give only one of "+namesOf(s.OneOf))
+		c.addHint(key,
+			field.Invalid(nil, "",
+				fmt.Sprintf("%q must validate one and only one schema (oneOf). Found %d valid alternatives",
+					c.where(), n)), "give only one of "+namesOf(s.OneOf))
 	}
 }
 
@@ -242,7 +255,8 @@ func (c *checker) string(s *schema, key, n *node) {
 		c.invalid(key, text, "%s in body should match '%s'", c.where(), s.Pattern)
 	}
 	if !validFormat(s.Format, text) {
-		c.addHint(key, field.Invalid(nil, text, fmt.Sprintf("%s in body must be of type %s: %q", c.where(), s.Format, text)), formatHint(s.Format, text))
+		c.addHint(key, field.Invalid(nil, text,
+			fmt.Sprintf("%s in body must be of type %s: %q", c.where(), s.Format, text)), formatHint(s.Format, text))
 	}
 	if len(s.Enum) > 0 && !slices.Contains(s.Enum, text) {
 		c.addHint(key, field.NotSupported(nil, text, s.Enum), didYouMean(text, s.Enum))
@@ -278,7 +292,14 @@ func (c *checker) missing(name string, key *node) {
 }
 
 func (c *checker) unknownField(s *schema, name string, k *node) {
-	c.findings = append(c.findings, finding{
+	if c.path.elems[0].key == "status" {
+		return // the cluster writes it, perhaps in an older or newer version
+	}
+	if c.findings.full() {
+		c.findings.more++
+		return
+	}
+	c.findings.add(finding{
 		line: c.doc.line(k), field: c.path.String(), unknown: true,
 		message: fmt.Sprintf("unknown field %q", name), hint: unknownFieldHint(name, s, c.parents),
 	})
@@ -291,7 +312,11 @@ func (c *checker) invalid(key *node, value any, format string, args ...any) {
 func (c *checker) add(key *node, e *field.Error) { c.addHint(key, e, "") }
 
 func (c *checker) addHint(key *node, e *field.Error, hint string) {
-	c.findings = append(c.findings, finding{line: c.doc.line(key), field: c.path.String(), message: e.ErrorBody(), hint: hint})
+	if c.findings.full() {
+		c.findings.more++
+		return
+	}
+	c.findings.add(finding{line: c.doc.line(key), field: c.path.String(), message: e.ErrorBody(), hint: hint})
 }
 
 // where names the value in a message; the API server says "<nil>" of the object itself.

@@ -1,5 +1,7 @@
 package manifest
 
+//lint:file-ignore SA1019 Clusters still have Endpoints, and what people write by hand takes effect.
+
 import (
 	"slices"
 	"strings"
@@ -27,6 +29,9 @@ func checkPod(p *corev1.Pod) field.ErrorList {
 		errs = append(errs, checkIP(ip.IP, status.Child("podIPs").Index(i).Child("ip"))...)
 	}
 	errs = append(errs, checkIP(p.Status.HostIP, status.Child("hostIP"))...)
+	for i, ip := range p.Status.HostIPs {
+		errs = append(errs, checkIP(ip.IP, status.Child("hostIPs").Index(i).Child("ip"))...)
+	}
 	return errs
 }
 
@@ -90,7 +95,8 @@ func orTCP(p corev1.Protocol) corev1.Protocol {
 	return p
 }
 
-func checkWorkload(selector *metav1.LabelSelector, template *corev1.PodTemplateSpec, replicas *int32) (errs field.ErrorList) {
+func checkWorkload(selector *metav1.LabelSelector, template *corev1.PodTemplateSpec,
+	replicas *int32) (errs field.ErrorList) {
 	spec := field.NewPath("spec")
 	if replicas != nil && *replicas < 0 {
 		errs = append(errs, field.Invalid(spec.Child("replicas"), *replicas, "must be greater than or equal to 0"))
@@ -104,8 +110,10 @@ func checkWorkload(selector *metav1.LabelSelector, template *corev1.PodTemplateS
 		}
 		selectorErrs := checkSelector(selector, path)
 		errs = append(errs, selectorErrs...)
-		if s, err := metav1.LabelSelectorAsSelector(selector); err == nil && len(selectorErrs) == 0 && !s.Empty() && !s.Matches(labels.Set(template.Labels)) {
-			errs = append(errs, field.Invalid(spec.Child("template", "metadata", "labels"), template.Labels, "`selector` does not match template `labels`"))
+		if s, err := metav1.LabelSelectorAsSelector(selector); err == nil && len(selectorErrs) == 0 && !s.Empty() &&
+			!s.Matches(labels.Set(template.Labels)) {
+			errs = append(errs, field.Invalid(spec.Child("template", "metadata", "labels"), template.Labels,
+				"`selector` does not match template `labels`"))
 		}
 	}
 	return append(errs, checkTemplate(template, spec.Child("template"))...)
@@ -116,17 +124,39 @@ func checkTemplate(t *corev1.PodTemplateSpec, path *field.Path) field.ErrorList 
 	return append(errs, checkPodSpec(&t.Spec, path.Child("spec"))...)
 }
 
-func checkJob(j *batchv1.Job) (errs field.ErrorList) {
+func checkReplicationController(rc *corev1.ReplicationController) field.ErrorList {
 	spec := field.NewPath("spec")
+	t := rc.Spec.Template
+	if t == nil {
+		return field.ErrorList{field.Required(spec.Child("template"), "")}
+	}
+	if len(rc.Spec.Selector) == 0 {
+		rc.Spec.Selector = t.Labels
+	}
+	errs := metavalidation.ValidateLabels(rc.Spec.Selector, spec.Child("selector"))
+	switch s := labels.Set(rc.Spec.Selector).AsSelectorPreValidated(); {
+	case rc.Spec.Replicas != nil && *rc.Spec.Replicas < 0:
+		errs = append(errs, field.Invalid(spec.Child("replicas"), *rc.Spec.Replicas,
+			"must be greater than or equal to 0"))
+	case s.Empty():
+		errs = append(errs, field.Required(spec.Child("selector"), ""))
+	case !s.Matches(labels.Set(t.Labels)):
+		errs = append(errs, field.Invalid(spec.Child("template", "metadata", "labels"), t.Labels,
+			"`selector` does not match template `labels`"))
+	}
+	return append(errs, checkTemplate(t, spec.Child("template"))...)
+}
+
+func checkJob(j *batchv1.JobSpec, spec *field.Path) (errs field.ErrorList) {
 	for _, n := range []struct {
 		name  string
 		value *int32
-	}{{"parallelism", j.Spec.Parallelism}, {"completions", j.Spec.Completions}} {
+	}{{"parallelism", j.Parallelism}, {"completions", j.Completions}} {
 		if n.value != nil && *n.value < 0 {
 			errs = append(errs, field.Invalid(spec.Child(n.name), *n.value, "must be greater than or equal to 0"))
 		}
 	}
-	return append(errs, checkTemplate(&j.Spec.Template, spec.Child("template"))...)
+	return append(errs, checkTemplate(&j.Template, spec.Child("template"))...)
 }
 
 func checkService(s *corev1.Service) (errs field.ErrorList) {
@@ -134,10 +164,12 @@ func checkService(s *corev1.Service) (errs field.ErrorList) {
 	switch s.Spec.Type {
 	case "":
 		s.Spec.Type = corev1.ServiceTypeClusterIP
-	case corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeExternalName:
+	case corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer,
+		corev1.ServiceTypeExternalName:
 	default:
 		errs = append(errs, field.NotSupported(spec.Child("type"), s.Spec.Type, []corev1.ServiceType{
-			corev1.ServiceTypeClusterIP, corev1.ServiceTypeExternalName, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort,
+			corev1.ServiceTypeClusterIP, corev1.ServiceTypeExternalName, corev1.ServiceTypeLoadBalancer,
+			corev1.ServiceTypeNodePort,
 		}))
 	}
 	headless := s.Spec.ClusterIP == corev1.ClusterIPNone
@@ -156,6 +188,9 @@ func checkService(s *corev1.Service) (errs field.ErrorList) {
 	}
 	for i, ip := range s.Spec.ExternalIPs {
 		errs = append(errs, checkIP(ip, spec.Child("externalIPs").Index(i))...)
+	}
+	for i, in := range s.Status.LoadBalancer.Ingress {
+		errs = append(errs, checkIP(in.IP, field.NewPath("status", "loadBalancer", "ingress").Index(i).Child("ip"))...)
 	}
 	errs = append(errs, metavalidation.ValidateLabels(s.Spec.Selector, spec.Child("selector"))...)
 	return append(errs, checkServicePorts(s.Spec.Ports, spec.Child("ports"))...)
@@ -183,6 +218,9 @@ func checkServicePorts(ports []corev1.ServicePort, path *field.Path) (errs field
 			names[p.Name] = true
 		}
 		errs = append(errs, checkPortNumber(p.Port, path.Child("port"))...)
+		if p.NodePort != 0 {
+			errs = append(errs, checkPortNumber(p.NodePort, path.Child("nodePort"))...)
+		}
 		p.Protocol = orTCP(p.Protocol)
 		if !slices.Contains(protocols, p.Protocol) {
 			errs = append(errs, field.NotSupported(path.Child("protocol"), p.Protocol, protocols))
@@ -226,7 +264,9 @@ func checkEndpointSlice(s *discoveryv1.EndpointSlice) (errs field.ErrorList) {
 		errs = append(errs, field.Required(field.NewPath("addressType"), ""))
 	default:
 		errs = append(errs, field.NotSupported(field.NewPath("addressType"), s.AddressType,
-			[]discoveryv1.AddressType{discoveryv1.AddressTypeFQDN, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6}))
+			[]discoveryv1.AddressType{
+				discoveryv1.AddressTypeFQDN, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6,
+			}))
 	}
 	for i, e := range s.Endpoints {
 		path := field.NewPath("endpoints").Index(i).Child("addresses")
@@ -259,6 +299,37 @@ func checkEndpointSlice(s *discoveryv1.EndpointSlice) (errs field.ErrorList) {
 		}
 		if p.Port != nil {
 			errs = append(errs, checkPortNumber(*p.Port, path.Child("port"))...)
+		}
+	}
+	return errs
+}
+
+// checkEndpoints checks addresses and ports, and fills in the protocol.
+//
+//nolint:staticcheck // deprecated, and still what many clusters and manifests hold
+func checkEndpoints(e *corev1.Endpoints) (errs field.ErrorList) {
+	addresses := func(list []corev1.EndpointAddress, path *field.Path) {
+		for i, a := range list {
+			if a.IP == "" {
+				errs = append(errs, field.Required(path.Index(i).Child("ip"), ""))
+			}
+			errs = append(errs, checkIP(a.IP, path.Index(i).Child("ip"))...)
+		}
+	}
+	for i := range e.Subsets {
+		s, path := &e.Subsets[i], field.NewPath("subsets").Index(i)
+		if len(s.Addresses)+len(s.NotReadyAddresses) == 0 {
+			errs = append(errs, field.Required(path, "must specify `addresses` or `notReadyAddresses`"))
+		}
+		addresses(s.Addresses, path.Child("addresses"))
+		addresses(s.NotReadyAddresses, path.Child("notReadyAddresses"))
+		for j := range s.Ports {
+			p, path := &s.Ports[j], path.Child("ports").Index(j)
+			p.Protocol = orTCP(p.Protocol)
+			if !slices.Contains(protocols, p.Protocol) {
+				errs = append(errs, field.NotSupported(path.Child("protocol"), p.Protocol, protocols))
+			}
+			errs = append(errs, checkPortNumber(p.Port, path.Child("port"))...)
 		}
 	}
 	return errs

@@ -68,7 +68,8 @@ func acceptNetworkPolicy(obj object) (object, error) {
 	if err := networkingdefaults.Convert_v1_NetworkPolicy_To_networking_NetworkPolicy(np, internal, nil); err != nil {
 		return nil, fmt.Errorf("%w: %w", errRefused, err)
 	}
-	if errs := networkingvalidation.ValidateNetworkPolicy(internal, networkingvalidation.ValidationOptionsForNetworking(internal, nil)); len(errs) > 0 {
+	if errs := networkingvalidation.ValidateNetworkPolicy(internal,
+		networkingvalidation.ValidationOptionsForNetworking(internal, nil)); len(errs) > 0 {
 		return nil, fmt.Errorf("%w: %w", errRefused, errs[0])
 	}
 	var stored object
@@ -96,7 +97,8 @@ func (r *customResource) accept(obj object) (object, error) {
 	if err := recode(obj, &stored); err != nil {
 		return nil, err
 	}
-	unknown := pruning.PruneWithOptions(stored, r.structural, true, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
+	unknown := pruning.PruneWithOptions(stored, r.structural, true,
+		schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
 	if len(unknown) > 0 {
 		return nil, fmt.Errorf("%w: unknown field %q", errRefused, unknown[0])
 	}
@@ -106,7 +108,8 @@ func (r *customResource) accept(obj object) (object, error) {
 	errs = append(errs, crdvalidation.ValidateCustomResource(nil, stored, r.validator)...)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, r.structural, stored)...)
 	if len(errs) == 0 && r.cel != nil {
-		celErrs, _ := r.cel.Validate(context.Background(), nil, r.structural, stored, nil, celconfig.RuntimeCELCostBudget)
+		celErrs, _ := r.cel.Validate(context.Background(), nil, r.structural, stored, nil,
+			celconfig.RuntimeCELCostBudget)
 		errs = append(errs, celErrs...)
 	}
 	if len(errs) > 0 {
@@ -120,7 +123,9 @@ func (r *customResource) accept(obj object) (object, error) {
 var customResources = sync.OnceValues(func() (map[string]*customResource, error) {
 	out := map[string]*customResource{}
 	var files [][]byte
-	for _, name := range []string{"ciliumnetworkpolicies.yaml", "ciliumclusterwidenetworkpolicies.yaml", "ciliumcidrgroups.yaml"} {
+	for _, name := range []string{
+		"ciliumnetworkpolicies.yaml", "ciliumclusterwidenetworkpolicies.yaml", "ciliumcidrgroups.yaml",
+	} {
 		text, err := ciliumcrds.EmbedFS.ReadFile(name)
 		if err != nil {
 			return nil, err
@@ -131,7 +136,8 @@ var customResources = sync.OnceValues(func() (map[string]*customResource, error)
 	if err != nil {
 		return nil, fmt.Errorf("find the CRD of ClusterNetworkPolicy (run the oracle in its own folder): %w", err)
 	}
-	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "config/crd/experimental/policy.networking.k8s.io_clusternetworkpolicies.yaml"))
+	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)),
+		"config/crd/experimental/policy.networking.k8s.io_clusternetworkpolicies.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +161,9 @@ func newCustomResource(crd *apiextensionsv1.CustomResourceDefinition) (*customRe
 			continue
 		}
 		internal := &apiextensions.JSONSchemaProps{}
-		if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(v.Schema.OpenAPIV3Schema, internal, nil); err != nil {
+		err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(
+			v.Schema.OpenAPIV3Schema, internal, nil)
+		if err != nil {
 			return nil, err
 		}
 		structural, err := schema.NewStructural(internal)

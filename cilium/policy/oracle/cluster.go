@@ -51,13 +51,21 @@ var (
 	portNumbers = []int{80, 8080, 8081, 8085, 8090, 9090, 443, 5432, 53}
 	portNames   = []string{"http", "web", "metrics", "dns", "dns-tcp", "sctp-x"}
 
-	outsideV4 = []string{"203.0.113.7", "203.0.113.9", "203.0.113.200", "198.51.100.1", "192.168.1.1", "8.8.8.8", "10.99.0.1", "172.18.0.77", "10.0.200.1"}
+	outsideV4 = []string{
+		"203.0.113.7", "203.0.113.9", "203.0.113.200", "198.51.100.1", "192.168.1.1", "8.8.8.8", "10.99.0.1",
+		"172.18.0.77", "10.0.200.1",
+	}
 	outsideV6 = []string{"2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1", "2606:4700::1111", "fd00:99::1"}
 
-	cidrsV4 = []string{"0.0.0.0/0", "10.0.0.0/8", "10.0.1.0/24", "203.0.113.0/24", "203.0.113.0/28", "203.0.113.7/32", "203.0.113.8/29", "198.51.100.0/24", "192.168.0.0/16", "172.18.0.0/16", "8.8.8.8/32", "8.0.0.0/6"}
+	cidrsV4 = []string{
+		"0.0.0.0/0", "10.0.0.0/8", "10.0.1.0/24", "203.0.113.0/24", "203.0.113.0/28", "203.0.113.7/32",
+		"203.0.113.8/29", "198.51.100.0/24", "192.168.0.0/16", "172.18.0.0/16", "8.8.8.8/32", "8.0.0.0/6",
+	}
 	cidrsV6 = []string{"::/0", "2001:db8::/32", "2001:db8:1::/48", "2001:db8:1::1/128", "fd00::/8", "2606:4700::/32"}
 
-	dnsNames = []string{"example.com", "api.example.com", "www.example.com", "db.example.org", "deep.api.example.com", "example.org"}
+	dnsNames = []string{
+		"example.com", "api.example.com", "www.example.com", "db.example.org", "deep.api.example.com", "example.org",
+	}
 )
 
 // controlPlane is the label of the nodes that run the API server.
@@ -79,6 +87,7 @@ type pod struct {
 	ips             []string
 	node            string
 	ports           []containerPort
+	unready         bool
 }
 
 func (p *pod) ref() string { return p.namespace + "/" + p.name }
@@ -97,6 +106,10 @@ type service struct {
 	clusterIP       string            // "None": headless
 	ports           []servicePort
 	endpoints       []string
+	// sliced: endpoints, with their conditions, are what a slice says of a service with a selector.
+	sliced     bool
+	conditions []object // of each endpoint; nil: none
+	notReady   bool     // publishNotReadyAddresses
 }
 
 func (s *service) ref() string { return s.namespace + "/" + s.name }
@@ -204,7 +217,10 @@ func (g *generator) cluster() *cluster {
 		c.namespaces = append(c.namespaces, ns)
 	}
 	for i := range 1 + g.IntN(2) {
-		n := &node{name: fmt.Sprintf("node-%d", i+1), ips: []string{fmt.Sprintf("172.18.0.%d", i+2)}, labels: map[string]string{"kubernetes.io/os": "linux"}}
+		n := &node{
+			name: fmt.Sprintf("node-%d", i+1), ips: []string{fmt.Sprintf("172.18.0.%d", i+2)},
+			labels: map[string]string{"kubernetes.io/os": "linux"},
+		}
 		if i == 0 && g.chance(0.5) {
 			n.labels[controlPlane] = ""
 		}
@@ -242,6 +258,7 @@ func (g *generator) pod(i int, ns string) *pod {
 	if g.chance(0.25) {
 		p.serviceAccount = pick(g, []string{"robot", "default"})
 	}
+	p.unready = g.chance(0.15)
 	names := some(g, g.hotNames, g.IntN(4))
 	for _, name := range names {
 		port := containerPort{name: name, number: g.number(), protocol: "TCP"}
@@ -350,6 +367,10 @@ func (g *generator) service(i int) *service {
 		return s
 	}
 	s.selector = map[string]string{"app": pick(g, podLabels["app"])}
+	s.notReady = g.chance(0.1)
+	if g.chance(0.25) {
+		g.slice(s)
+	}
 	if g.chance(0.3) {
 		s.selector["tier"] = pick(g, podLabels["tier"])
 	}
@@ -384,6 +405,30 @@ func (g *generator) dns() {
 		if g.c.dual && g.chance(0.4) {
 			g.c.names[name] = append(g.c.names[name], pick(g, outsideV6))
 		}
+	}
+}
+
+// slice gives a service with a selector a slice that lists what the selector may not select.
+func (g *generator) slice(s *service) {
+	addresses := slices.Clone(outsideV4)
+	for _, p := range g.c.pods {
+		if p.kind == "Pod" { // a workload's pods have no address in the manifests
+			addresses = append(addresses, p.ips[0])
+		}
+	}
+	slices.Sort(addresses)
+	s.sliced, s.endpoints = true, some(g, slices.Compact(addresses), g.IntN(4))
+	for range s.endpoints {
+		var conditions object
+		for _, key := range []string{"ready", "serving", "terminating"} {
+			if g.chance(0.4) {
+				if conditions == nil {
+					conditions = object{}
+				}
+				conditions[key] = g.chance(0.5)
+			}
+		}
+		s.conditions = append(s.conditions, conditions)
 	}
 }
 
@@ -473,8 +518,14 @@ func (c *cluster) manifests() []object {
 			for _, ip := range p.ips {
 				ips = append(ips, object{"ip": ip})
 			}
-			out = append(out, object{"apiVersion": "v1", "kind": "Pod", "metadata": meta(p.namespace, p.name, p.labels),
-				"spec": spec, "status": object{"podIP": p.ips[0], "podIPs": ips, "phase": "Running"}})
+			status := object{"podIP": p.ips[0], "podIPs": ips, "phase": "Running"}
+			if p.unready {
+				status["conditions"] = []any{object{"type": "Ready", "status": "False"}}
+			}
+			out = append(out, object{
+				"apiVersion": "v1", "kind": "Pod", "metadata": meta(p.namespace, p.name, p.labels), "spec": spec,
+				"status": status,
+			})
 			continue
 		}
 		if i > 0 && c.pods[i-1].owner == p.owner {
@@ -482,7 +533,10 @@ func (c *cluster) manifests() []object {
 		}
 		labels := strings2any(p.labels)
 		labels["owner"] = p.owner
-		workload := object{"selector": object{"matchLabels": object{"owner": p.owner}}, "template": object{"metadata": object{"labels": labels}, "spec": spec}}
+		workload := object{
+			"selector": object{"matchLabels": object{"owner": p.owner}},
+			"template": object{"metadata": object{"labels": labels}, "spec": spec},
+		}
 		switch p.kind {
 		case "DaemonSet":
 			delete(spec, "nodeName")
@@ -498,7 +552,9 @@ func (c *cluster) manifests() []object {
 			}
 			workload["replicas"] = replicas
 		}
-		out = append(out, object{"apiVersion": "apps/v1", "kind": p.kind, "metadata": meta(p.namespace, p.owner, nil), "spec": workload})
+		out = append(out, object{
+			"apiVersion": "apps/v1", "kind": p.kind, "metadata": meta(p.namespace, p.owner, nil), "spec": workload,
+		})
 	}
 	for _, s := range c.services {
 		var ports []any
@@ -513,15 +569,32 @@ func (c *cluster) manifests() []object {
 		if s.selector != nil {
 			spec["selector"] = strings2any(s.selector)
 		}
-		out = append(out, object{"apiVersion": "v1", "kind": "Service", "metadata": meta(s.namespace, s.name, s.labels), "spec": spec})
-		if s.selector == nil {
+		if s.notReady {
+			spec["publishNotReadyAddresses"] = true
+		}
+		out = append(out, object{
+			"apiVersion": "v1", "kind": "Service", "metadata": meta(s.namespace, s.name, s.labels), "spec": spec,
+		})
+		if s.selector == nil || s.sliced {
 			var slicePorts []any
 			for _, port := range s.ports {
 				slicePorts = append(slicePorts, object{"name": port.name, "port": port.port, "protocol": port.protocol})
 			}
-			out = append(out, object{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-				"metadata":  meta(s.namespace, s.name+"-1", map[string]string{"kubernetes.io/service-name": s.name}),
-				"endpoints": []any{object{"addresses": list(s.endpoints)}}, "ports": slicePorts})
+			endpoints := []any{}
+			if !s.sliced {
+				endpoints = append(endpoints, object{"addresses": list(s.endpoints)})
+			}
+			for i := range s.conditions {
+				e := object{"addresses": []any{s.endpoints[i]}}
+				if s.conditions[i] != nil {
+					e["conditions"] = s.conditions[i]
+				}
+				endpoints = append(endpoints, e)
+			}
+			out = append(out, object{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+				"addressType": "IPv4",
+				"metadata":    meta(s.namespace, s.name+"-1", map[string]string{"kubernetes.io/service-name": s.name}),
+				"endpoints":   endpoints, "ports": slicePorts})
 		}
 	}
 	return out

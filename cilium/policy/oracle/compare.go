@@ -89,11 +89,17 @@ func compare(p *Probe, want expected, got result) *difference {
 	}
 	if len(want.backends) > 1 {
 		if len(got.Backends) != len(want.backends) {
-			return &difference{probe: p, cilium: fmt.Sprintf("%d destinations", len(want.backends)), labctl: fmt.Sprintf("%d destinations", len(got.Backends))}
+			return &difference{
+				probe: p, cilium: fmt.Sprintf("%d destinations", len(want.backends)),
+				labctl: fmt.Sprintf("%d destinations", len(got.Backends)),
+			}
 		}
 		for i := range want.backends {
 			if d := compareOne(want.backends[i], got.Backends[i]); d != "" {
-				return &difference{probe: p, cilium: want.backends[i].String() + d, labctl: got.Backends[i].To + " " + got.Backends[i].String(), by: want.backends[i].rules()}
+				return &difference{
+					probe: p, cilium: want.backends[i].String() + d,
+					labctl: got.Backends[i].To + " " + got.Backends[i].String(), by: want.backends[i].rules(),
+				}
 			}
 		}
 	}

@@ -180,7 +180,8 @@ func mustText(obj object) string {
 
 // write prints the totals.
 func (c *coverage) write(out io.Writer) {
-	fmt.Fprintf(out, "%d cases, %d probes; %d cases refused by both, %d not modelled by labctl\n", c.cases, c.probes, c.refused, c.unmodelled)
+	fmt.Fprintf(out, "%d cases, %d probes; %d cases refused by both, %d not modelled by labctl\n",
+		c.cases, c.probes, c.refused, c.unmodelled)
 	for _, v := range slices.Sorted(maps.Keys(c.verdicts)) {
 		fmt.Fprintf(out, "  %-12s %5.1f %%\n", v, 100*float64(c.verdicts[v])/float64(max(1, c.probes)))
 	}

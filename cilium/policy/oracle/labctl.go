@@ -72,7 +72,8 @@ func (l labctl) probe(ctx context.Context, dir string, want int) (*report, error
 		return nil, fmt.Errorf("the output of %s: %w", l.binary, err)
 	}
 	if out.FormatVersion != 1 || len(out.Results) != want {
-		return nil, fmt.Errorf("%s: format_version %d with %d results, want 1 with %d", l.binary, out.FormatVersion, len(out.Results), want)
+		return nil, fmt.Errorf("%s: format_version %d with %d results, want 1 with %d",
+			l.binary, out.FormatVersion, len(out.Results), want)
 	}
 	return &report{results: out.Results}, nil
 }

@@ -170,7 +170,8 @@ func (w *world) serviceTables() (*statedb.DB, statedb.RWTable[*loadbalancer.Serv
 					}
 					if _, _, err := backends.Insert(txn, &loadbalancer.Backend{
 						ServiceName: name, Source: source.Kubernetes,
-						Address: loadbalancer.NewL3n4Addr(loadbalancer.TCP, cmtypes.AddrClusterFrom(addr, 0), 0, loadbalancer.ScopeExternal),
+						Address: loadbalancer.NewL3n4Addr(loadbalancer.TCP, cmtypes.AddrClusterFrom(addr, 0), 0,
+							loadbalancer.ScopeExternal),
 					}); err != nil {
 						return nil, nil, nil, err
 					}

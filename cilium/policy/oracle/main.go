@@ -30,7 +30,8 @@ func main() {
 	flag.IntVar(&o.cases, "n", 300, "how many `cases` to draw")
 	flag.IntVar(&o.probes, "probes", 250, "connections to judge in each `case`")
 	flag.Uint64Var(&o.seed, "seed", 1, "`seed` of the run: the same seed draws the same cases")
-	flag.StringVar(&o.only, "case", "", "run the one case of this `seed` again (16 hexadecimal digits, as a difference prints it)")
+	flag.StringVar(&o.only, "case", "",
+		"run the one case of this `seed` again (16 hexadecimal digits, as a difference prints it)")
 	flag.StringVar(&o.replay, "replay", "", "run the case in this `folder` instead of drawing any")
 	flag.StringVar(&o.keep, "keep", filepath.Join(os.TempDir(), "labctl-oracle"), "`folder` for the cases that differ")
 	flag.StringVar(&o.binary, "labctl", "../../../bin/labctl", "`path` of the labctl binary to test")

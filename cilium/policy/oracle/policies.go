@@ -89,7 +89,9 @@ func (g *generator) selector(keys []string, values map[string][]string, prefix s
 	default:
 		odd := pick(g, oddLabels)
 		if g.chance(0.3) {
-			return object{"matchExpressions": []any{object{"key": odd.key, "operator": pick(g, []string{"Exists", "DoesNotExist"})}}}
+			return object{"matchExpressions": []any{object{
+				"key": odd.key, "operator": pick(g, []string{"Exists", "DoesNotExist"}),
+			}}}
 		}
 		return object{"matchLabels": object{odd.key: odd.value}}
 	}
@@ -137,7 +139,9 @@ func (g *generator) networkPolicy(name string) object {
 			spec["egress"] = rules
 		}
 	}
-	return object{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": meta(ns, name, nil), "spec": spec}
+	return object{
+		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": meta(ns, name, nil), "spec": spec,
+	}
 }
 
 func (g *generator) networkRules(peers string) ([]any, bool) {
@@ -351,7 +355,8 @@ func (g *generator) endpointSelector() object {
 		labels["io.cilium.k8s.policy.cluster"] = pick(g, []string{"default", "other"})
 	case 5:
 		exprs, _ := out["matchExpressions"].([]any)
-		out["matchExpressions"] = append(exprs, object{"key": "io.kubernetes.pod.namespace", "operator": pick(g, []string{"Exists", "NotIn", "In"})})
+		out["matchExpressions"] = append(exprs,
+			object{"key": "io.kubernetes.pod.namespace", "operator": pick(g, []string{"Exists", "NotIn", "In"})})
 		last := out["matchExpressions"].([]any)[len(exprs)].(object)
 		if last["operator"] != "Exists" {
 			last["values"] = []any{pick(g, g.c.namespaces).name}
@@ -365,7 +370,8 @@ func (g *generator) endpointSelector() object {
 
 func (g *generator) peerSelector() object {
 	if g.chance(0.04) {
-		return object{"matchLabels": object{"reserved:" + pick(g, []string{"host", "remote-node", "world", "kube-apiserver"}): ""}}
+		return object{"matchLabels": object{"reserved:" +
+			pick(g, []string{"host", "remote-node", "world", "kube-apiserver"}): ""}}
 	}
 	return g.endpointSelector()
 }
@@ -381,7 +387,10 @@ func (g *generator) ciliumRules(one func() object) []any {
 	return rules
 }
 
-var entities = []string{"all", "world", "cluster", "host", "remote-node", "kube-apiserver", "init", "unmanaged", "health", "none", "cluster-mesh", "ingress"}
+var entities = []string{
+	"all", "world", "cluster", "host", "remote-node", "kube-apiserver", "init", "unmanaged", "health", "none",
+	"cluster-mesh", "ingress",
+}
 
 func (g *generator) entities() []any {
 	n := 1 + g.weighted(4, 1)
@@ -432,7 +441,8 @@ func (g *generator) cidrSet() []any {
 			}
 			out = append(out, ref)
 		default:
-			out = append(out, object{"cidrGroupSelector": object{"matchLabels": object{"zone": pick(g, []string{"a", "b"})}}})
+			out = append(out,
+				object{"cidrGroupSelector": object{"matchLabels": object{"zone": pick(g, []string{"a", "b"})}}})
 		}
 	}
 	return out
@@ -443,8 +453,9 @@ func (g *generator) cidrGroup(i int) object {
 	if g.chance(0.7) {
 		labels["zone"] = pick(g, []string{"a", "b"})
 	}
-	return object{"apiVersion": "cilium.io/v2", "kind": "CiliumCIDRGroup", "metadata": meta("", fmt.Sprintf("group-%d", i), labels),
-		"spec": object{"externalCIDRs": list(some(g, cidrsV4[2:], 1+g.IntN(3)))}}
+	return object{"apiVersion": "cilium.io/v2", "kind": "CiliumCIDRGroup",
+		"metadata": meta("", fmt.Sprintf("group-%d", i), labels),
+		"spec":     object{"externalCIDRs": list(some(g, cidrsV4[2:], 1+g.IntN(3)))}}
 }
 
 func (g *generator) ciliumIngress() object {
@@ -497,7 +508,9 @@ func (g *generator) fqdn() object {
 	if g.chance(0.55) {
 		return object{"matchName": pick(g, dnsNames)}
 	}
-	return object{"matchPattern": pick(g, []string{"*.example.com", "*.example.org", "*", "a*.example.com", "**.example.com", "example.*", "*.*.example.com"})}
+	return object{"matchPattern": pick(g, []string{
+		"*.example.com", "*.example.org", "*", "a*.example.com", "**.example.com", "example.*", "*.*.example.com",
+	})}
 }
 
 // dnsRule is the rule that teaches names.
@@ -515,7 +528,9 @@ func (g *generator) dnsRule() object {
 	}
 	switch g.weighted(8, 2, 1) {
 	case 0:
-		rule["toEndpoints"] = []any{object{"matchLabels": object{"io.kubernetes.pod.namespace": "kube-system", "k8s-app": "kube-dns"}}}
+		rule["toEndpoints"] = []any{object{"matchLabels": object{
+			"io.kubernetes.pod.namespace": "kube-system", "k8s-app": "kube-dns",
+		}}}
 	case 1:
 		rule["toEntities"] = []any{"cluster"}
 	}
@@ -574,7 +589,10 @@ func (g *generator) portRule(egress bool) object {
 	case g.chance(0.28):
 		return g.httpRule()
 	case g.chance(0.04):
-		return object{"ports": []any{object{"port": "443", "protocol": "TCP"}}, "serverNames": list(some(g, serverNames, 1+g.IntN(2)))}
+		return object{
+			"ports":       []any{object{"port": "443", "protocol": "TCP"}},
+			"serverNames": list(some(g, serverNames, 1+g.IntN(2))),
+		}
 	}
 	var ports []any
 	for range 1 + g.weighted(4, 2) {
@@ -655,7 +673,9 @@ func (g *generator) deny(rule object) object {
 // ClusterNetworkPolicy
 
 func (g *generator) clusterPolicy(name string, priority int) object {
-	spec := object{"tier": []string{"Admin", "Baseline"}[g.weighted(6, 4)], "priority": priority, "subject": g.clusterPeer()}
+	spec := object{
+		"tier": []string{"Admin", "Baseline"}[g.weighted(6, 4)], "priority": priority, "subject": g.clusterPeer(),
+	}
 	for spec["ingress"] == nil && spec["egress"] == nil {
 		if g.chance(0.6) {
 			spec["ingress"] = g.clusterRules("from", g.clusterPeer)
@@ -664,7 +684,10 @@ func (g *generator) clusterPolicy(name string, priority int) object {
 			spec["egress"] = g.clusterRules("to", g.clusterEgressPeer)
 		}
 	}
-	return object{"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": meta("", name, nil), "spec": spec}
+	return object{
+		"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+		"metadata": meta("", name, nil), "spec": spec,
+	}
 }
 
 func (g *generator) clusterPeer() object {
@@ -683,7 +706,8 @@ func (g *generator) clusterEgressPeer() object {
 		}
 		return object{"networks": list(some(g, pool, 1+g.IntN(2)))}
 	case 2:
-		return object{"domainNames": list(some(g, []string{"example.com", "*.example.com", "api.example.com", "*.example.org"}, 1+g.IntN(2)))}
+		return object{"domainNames": list(some(g,
+			[]string{"example.com", "*.example.com", "api.example.com", "*.example.org"}, 1+g.IntN(2)))}
 	}
 	return g.clusterPeer()
 }

@@ -52,9 +52,15 @@ func (g *generator) probe(ports []int) Probe {
 	case 4:
 		p.From, p.To = from.ref(), "fqdn:"+g.name()
 	case 5:
-		p.From, p.To = from.ref(), pick(g, []string{"node:" + pick(g, g.c.nodes).name, "entity:host", "entity:remote-node", "entity:kube-apiserver", "entity:world"})
+		p.From, p.To = from.ref(), pick(g, []string{
+			"node:" + pick(g, g.c.nodes).name, "entity:host", "entity:remote-node", "entity:kube-apiserver",
+			"entity:world",
+		})
 	case 6:
-		p.From, p.To = pick(g, []string{"node:" + pick(g, g.c.nodes).name, "entity:host", "entity:remote-node", "entity:kube-apiserver", "entity:world"}), to.ref()
+		p.From, p.To = pick(g, []string{
+			"node:" + pick(g, g.c.nodes).name, "entity:host", "entity:remote-node", "entity:kube-apiserver",
+			"entity:world",
+		}), to.ref()
 	case 7:
 		// an address that belongs to somebody
 		owned := g.owned()
@@ -149,7 +155,10 @@ func (g *generator) port(p *Probe, ports []int) {
 	case 4:
 		p.Protocol = "TCP"
 		p.Port = pick(g, []int{80, 8080, 80, 8080, 80, 8080, 8085, pick(g, g.hot)})
-		p.HTTP = &HTTPProbe{Method: pick(g, []string{"GET", "POST", "HEAD", "PUT"}), Path: pick(g, []string{"/", "/public", "/public/a", "/v1/items", "/admin", "/publicity"})}
+		p.HTTP = &HTTPProbe{
+			Method: pick(g, []string{"GET", "POST", "HEAD", "PUT"}),
+			Path:   pick(g, []string{"/", "/public", "/public/a", "/v1/items", "/admin", "/publicity"}),
+		}
 		if g.chance(0.3) {
 			p.HTTP.Host = pick(g, []string{"shop.example.com", "other.test"})
 		}
@@ -159,7 +168,10 @@ func (g *generator) port(p *Probe, ports []int) {
 		return
 	case 5:
 		p.Protocol, p.Port = "TCP", 443
-		p.TLSSNI = pick(g, []string{"example.com", "api.example.com", "deep.api.example.com", "shop.example.com", "other.test", "API.example.com"})
+		p.TLSSNI = pick(g, []string{
+			"example.com", "api.example.com", "deep.api.example.com", "shop.example.com", "other.test",
+			"API.example.com",
+		})
 		return
 	}
 	p.Port = pick(g, g.hot)

@@ -46,17 +46,21 @@ func (e *endpoint) redirects(p policy.SelectorPolicy) map[string]uint16 {
 			kind = toDNSProxy
 		}
 		for port := range e.redirectPorts(p, filter) {
-			id := policy.ProxyID(uint16(e.id), filter.Ingress, string(filter.Protocol), port, tuple.Policy.GetListener())
+			id := policy.ProxyID(uint16(e.id), filter.Ingress, string(filter.Protocol), port,
+				tuple.Policy.GetListener())
 			if _, ok := out[id]; ok {
 				continue
 			}
 			out[id] = uint16(kind)
 			if kind == toDNSProxy {
 				if e.dns == nil {
-					e.dns = dnsproxy.NewDNSProxy(dnsproxy.DNSProxyConfig{Logger: discard, IPv4: true, IPv6: true}, nil, nil)
+					e.dns = dnsproxy.NewDNSProxy(dnsproxy.DNSProxyConfig{
+						Logger: discard, IPv4: true, IPv6: true,
+					}, nil, nil)
 				}
 				// The patterns were validated with the policy; one that does not compile allows nothing.
-				_, _ = e.dns.UpdateAllowed(e.id, restore.MakeV2PortProto(port, filter.U8Proto), filter.GetPerSelectorPolicies())
+				_, _ = e.dns.UpdateAllowed(e.id, restore.MakeV2PortProto(port, filter.U8Proto),
+					filter.GetPerSelectorPolicies())
 			}
 		}
 	}
@@ -73,7 +77,8 @@ func (e *endpoint) redirectPorts(p policy.SelectorPolicy, filter *policy.L4Filte
 				yield(port)
 			}
 		default:
-			for _, port := range p.GetEgressNamedPorts(filter.PortName, filter.U8Proto, filter.Identities(p.GetSelectorSnapshot())) {
+			for _, port := range p.GetEgressNamedPorts(filter.PortName, filter.U8Proto,
+				filter.Identities(p.GetSelectorSnapshot())) {
 				if !yield(port) {
 					return
 				}
@@ -87,12 +92,14 @@ func (e *endpoint) program(p policy.SelectorPolicy, ingress, egress bool, l4 *po
 	named := func(name string, proto u8proto.U8proto, ids iter.Seq[identity.NumericIdentity]) ciliumtypes.NidPortSeq {
 		return p.GetEgressNamedPorts(name, proto, ids)
 	}
-	n := envoy.GetNetworkPolicy(e, named, p.GetSelectorSnapshot(), nil, l4, ingress, egress, false, false, "", discard, translator)
+	n := envoy.GetNetworkPolicy(e, named, p.GetSelectorSnapshot(), nil, l4, ingress, egress, false, false, "",
+		discard, translator)
 	e.ingress, e.egress = n.IngressPerPortPolicies, n.EgressPerPortPolicies
 }
 
 // passes asks the proxy whether it forwards the request of a probe.
-func (e *endpoint) passes(to redirect, ingress bool, peer identity.NumericIdentity, proto u8proto.U8proto, port uint16, p *Probe) bool {
+func (e *endpoint) passes(to redirect, ingress bool, peer identity.NumericIdentity, proto u8proto.U8proto, port uint16,
+	p *Probe) bool {
 	switch to {
 	case toDNSProxy:
 		if p.DNSQuery == "" {
@@ -214,7 +221,9 @@ func (r envoyRule) verdict(peer identity.NumericIdentity) int {
 func (r envoyRule) verdictHTTP(peer identity.NumericIdentity, request *HTTPProbe) int {
 	verdict := r.verdict(peer)
 	if http := r.GetHttpRules(); verdict == rankAllow && http != nil {
-		if !slices.ContainsFunc(http.HttpRules, func(rule *cilium.HttpNetworkPolicyRule) bool { return requestMatches(rule, request) }) {
+		if !slices.ContainsFunc(http.HttpRules, func(rule *cilium.HttpNetworkPolicyRule) bool {
+			return requestMatches(rule, request)
+		}) {
 			return -1
 		}
 	}
@@ -222,7 +231,9 @@ func (r envoyRule) verdictHTTP(peer identity.NumericIdentity, request *HTTPProbe
 }
 
 func (r envoyRule) verdictSNI(peer identity.NumericIdentity, name string) int {
-	if len(r.ServerNames) > 0 && !slices.ContainsFunc(r.ServerNames, func(pattern string) bool { return serverNameMatches(pattern, name) }) {
+	if len(r.ServerNames) > 0 && !slices.ContainsFunc(r.ServerNames, func(pattern string) bool {
+		return serverNameMatches(pattern, name)
+	}) {
 		return -1
 	}
 	return r.verdict(peer)
@@ -239,7 +250,8 @@ func serverNameMatches(pattern, name string) bool {
 	case !strings.Contains(pattern, "*"):
 		return pattern == name
 	}
-	re, err := regexp.Compile("^(?:" + strings.NewReplacer(".", "[.]", "**", "[-a-z0-9_]+([.][-a-z0-9_]+)*", "*", "[-a-z0-9_]*").Replace(pattern) + ")$")
+	re, err := regexp.Compile("^(?:" + strings.NewReplacer(".", "[.]", "**", "[-a-z0-9_]+([.][-a-z0-9_]+)*", "*",
+		"[-a-z0-9_]*").Replace(pattern) + ")$")
 	return err == nil && re.MatchString(name)
 }
 

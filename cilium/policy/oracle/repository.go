@@ -71,7 +71,8 @@ func newFull(c *Case) (*full, error) {
 	for _, l := range policies {
 		for _, e := range l.entries {
 			// The labels only serve to say which rules decided, so they can be ours.
-			e.Labels = labels.LabelArray{labels.NewLabel(ruleLabel, strconv.Itoa(len(f.entries)), labels.LabelSourceUnspec)}
+			e.Labels = labels.LabelArray{labels.NewLabel(ruleLabel, strconv.Itoa(len(f.entries)),
+				labels.LabelSourceUnspec)}
 			f.entries = append(f.entries, ruleInfo{l.object, e})
 		}
 		f.repo.ReplaceByResource(l.entries, l.resource)
@@ -118,7 +119,8 @@ func (f *full) newEndpoint(id uint64, p *podState) (*endpoint, error) {
 	}
 	redirects := e.redirects(selPolicy)
 	e.policy = selPolicy.DistillPolicy(discard, e, redirects)
-	e.program(selPolicy, e.policy.SelectorPolicy.IngressPolicyEnabled, e.policy.SelectorPolicy.EgressPolicyEnabled, &e.policy.SelectorPolicy.L4Policy)
+	e.program(selPolicy, e.policy.SelectorPolicy.IngressPolicyEnabled, e.policy.SelectorPolicy.EgressPolicyEnabled,
+		&e.policy.SelectorPolicy.L4Policy)
 	return e, nil
 }
 
@@ -171,7 +173,8 @@ type side struct {
 }
 
 // judge looks a connection up, as the datapath would, and asks the proxy it is redirected to.
-func (f *full) judge(e *endpoint, ingress bool, peer identity.NumericIdentity, proto u8proto.U8proto, port uint16, p *Probe) side {
+func (f *full) judge(e *endpoint, ingress bool, peer identity.NumericIdentity, proto u8proto.U8proto, port uint16,
+	p *Probe) side {
 	key := policy.EgressKey()
 	if ingress {
 		key = policy.IngressKey()

@@ -54,7 +54,8 @@ func run(ctx context.Context, o options) (int, error) {
 			}
 		}
 		if n := a.index + 1; n%100 == 0 {
-			fmt.Printf("%d cases, %d probes, %d cases differ (%s)\n", n, t.coverage.probes, differ, time.Since(start).Round(time.Second))
+			fmt.Printf("%d cases, %d probes, %d cases differ (%s)\n",
+				n, t.coverage.probes, differ, time.Since(start).Round(time.Second))
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -272,6 +273,7 @@ func (t *test) show(ctx context.Context, a reply, diffs []difference) error {
 	if len(small.Probes.DNS) > 0 {
 		fmt.Printf("# dns %v\n", small.Probes.DNS)
 	}
-	fmt.Printf("%s\nthe case is in %s; run it again with -case %016x, the small one with -replay %s\n\n", last, dir, a.c.Seed, filepath.Join(dir, "small"))
+	fmt.Printf("%s\nthe case is in %s; run it again with -case %016x, the small one with -replay %s\n\n",
+		last, dir, a.c.Seed, filepath.Join(dir, "small"))
 	return nil
 }

@@ -51,7 +51,10 @@ func (g *generator) vandalise(obj object) string {
 			p[path[len(path)-1].(int)] = v
 		}
 	}
-	values := []any{nil, "", "x y", "Tcp", 0, -1, 70000, 80, true, object{}, []any{}, []any{object{}}, object{"a": "b"}, 1.5, "10.0.0.0/33", "*"}
+	values := []any{
+		nil, "", "x y", "Tcp", 0, -1, 70000, 80, true, object{}, []any{}, []any{object{}}, object{"a": "b"}, 1.5,
+		"10.0.0.0/33", "*",
+	}
 	if p, ok := parent.(object); ok && g.chance(0.2) {
 		p[pick(g, []string{"unknown", "from", "podselector", "ports", "toPorts", "except"})] = pick(g, values)
 		return "a field added beside " + text
@@ -92,7 +95,8 @@ func (g *generator) mistake(kind string, spec object) string {
 			{"port number as text", ports("ingress", tcp("80"))},
 			{"protocol ICMP", ports("ingress", object{"protocol": "ICMP", "port": 8})},
 			{"protocol in small letters", ports("ingress", object{"protocol": "tcp", "port": 80})},
-			{"ipBlock with podSelector", add("ingress", object{"from": bare(object{"podSelector": object{}, "ipBlock": object{"cidr": "10.0.0.0/8"}})})},
+			{"ipBlock with podSelector", add("ingress",
+				object{"from": bare(object{"podSelector": object{}, "ipBlock": object{"cidr": "10.0.0.0/8"}})})},
 			{"empty peer", add("ingress", object{"from": bare(object{})})},
 			{"cidr is an address", block(object{"cidr": "10.0.0.1"})},
 			{"cidr with a bad length", block(object{"cidr": "10.0.0.0/33"})},
@@ -107,9 +111,12 @@ func (g *generator) mistake(kind string, spec object) string {
 			{"In without values", func() { spec["podSelector"] = selectorWith("In") }},
 			{"Exists with values", func() { spec["podSelector"] = selectorWith("Exists", "a") }},
 			{"label value with a space", func() { spec["podSelector"] = object{"matchLabels": object{"app": "a b"}} }},
-			{"label key with two slashes", func() { spec["podSelector"] = object{"matchLabels": object{"a/b/c": "x"}} }},
+			{"label key with two slashes", func() {
+				spec["podSelector"] = object{"matchLabels": object{"a/b/c": "x"}}
+			}},
 			{"from in an egress rule", add("egress", object{"from": []any{}})},
-			{"peer is a list of labels", add("ingress", object{"from": bare(object{"podSelector": object{"app": "web"}})})},
+			{"peer is a list of labels",
+				add("ingress", object{"from": bare(object{"podSelector": object{"app": "web"}})})},
 			{"from is no list", add("ingress", object{"from": object{"podSelector": object{}}})},
 		}
 	case "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy":
@@ -118,30 +125,46 @@ func (g *generator) mistake(kind string, spec object) string {
 		all = []change{
 			{"fromCIDR is an address", add("ingress", object{"fromCIDR": bare("10.0.0.1")})},
 			{"two kinds of peer", add("ingress", object{"fromEndpoints": bare(object{}), "fromEntities": bare("all")})},
-			{"two kinds of destination", add("egress", object{"toEndpoints": bare(object{}), "toCIDR": bare("10.0.0.0/8")})},
-			{"toServices with toEndpoints", add("egress", object{"toEndpoints": bare(object{}), "toServices": bare(object{"k8sService": object{"serviceName": "a"}})})},
+			{"two kinds of destination",
+				add("egress", object{"toEndpoints": bare(object{}), "toCIDR": bare("10.0.0.0/8")})},
+			{"toServices with toEndpoints",
+				add("egress", object{
+					"toEndpoints": bare(object{}), "toServices": bare(object{"k8sService": object{"serviceName": "a"}}),
+				})},
 			{"unknown entity", add("ingress", object{"fromEntities": bare("everybody")})},
-			{"HTTP over UDP", toPorts("ingress", object{"ports": bare(object{"port": "80", "protocol": "UDP"}), "rules": http})},
+			{"HTTP over UDP",
+				toPorts("ingress", object{"ports": bare(object{"port": "80", "protocol": "UDP"}), "rules": http})},
 			{"HTTP without protocol", toPorts("ingress", object{"ports": bare(object{"port": "80"}), "rules": http})},
 			{"HTTP on port 0", toPorts("ingress", object{"ports": bare(tcp("0")), "rules": http})},
 			{"HTTP without ports", toPorts("ingress", object{"rules": http})},
-			{"DNS rules on ingress", toPorts("ingress", object{"ports": bare(object{"port": "53", "protocol": "UDP"}), "rules": dns})},
+			{"DNS rules on ingress",
+				toPorts("ingress", object{"ports": bare(object{"port": "53", "protocol": "UDP"}), "rules": dns})},
 			{"DNS rules without ports", toPorts("egress", object{"rules": dns})},
-			{"DNS rules on a range", toPorts("egress", object{"ports": bare(object{"port": "53", "endPort": 60, "protocol": "UDP"}), "rules": dns})},
-			{"HTTP and DNS rules", toPorts("egress", object{"ports": bare(tcp("53")), "rules": object{"http": http["http"], "dns": dns["dns"]}})},
+			{"DNS rules on a range", toPorts("egress",
+				object{"ports": bare(object{"port": "53", "endPort": 60, "protocol": "UDP"}), "rules": dns})},
+			{"HTTP and DNS rules", toPorts("egress",
+				object{"ports": bare(tcp("53")), "rules": object{"http": http["http"], "dns": dns["dns"]}})},
 			{"L7 rules in a deny rule", toPorts("ingressDeny", object{"ports": bare(tcp("80")), "rules": http})},
 			{"toFQDNs in a deny rule", add("egressDeny", object{"toFQDNs": bare(object{"matchName": "example.com"})})},
-			{"icmps with toPorts", add("ingress", object{"icmps": bare(object{"fields": bare(object{"type": 8})}), "toPorts": bare(object{"ports": bare(tcp("80"))})})},
-			{"unknown ICMP type", add("ingress", object{"icmps": bare(object{"fields": bare(object{"type": "Ping"})})})},
+			{"icmps with toPorts", add("ingress", object{
+				"icmps":   bare(object{"fields": bare(object{"type": 8})}),
+				"toPorts": bare(object{"ports": bare(tcp("80"))}),
+			})},
+			{"unknown ICMP type",
+				add("ingress", object{"icmps": bare(object{"fields": bare(object{"type": "Ping"})})})},
 			{"ICMP type 300", add("ingress", object{"icmps": bare(object{"fields": bare(object{"type": 300})})})},
-			{"ICMPv6 name for IPv4", add("ingress", object{"icmps": bare(object{"fields": bare(object{"type": "PacketTooBig"})})})},
+			{"ICMPv6 name for IPv4",
+				add("ingress", object{"icmps": bare(object{"fields": bare(object{"type": "PacketTooBig"})})})},
 			{"port is a number", toPorts("ingress", object{"ports": bare(tcp(80))})},
 			{"port 70000", toPorts("ingress", object{"ports": bare(tcp("70000"))})},
 			{"port missing", toPorts("ingress", object{"ports": bare(object{"protocol": "TCP"})})},
 			{"port in capitals", toPorts("ingress", object{"ports": bare(tcp("HTTP"))})},
-			{"endPort below port", toPorts("ingress", object{"ports": bare(object{"port": "90", "endPort": 80, "protocol": "TCP"})})},
-			{"endPort with a named port", toPorts("ingress", object{"ports": bare(object{"port": "http", "endPort": 80, "protocol": "TCP"})})},
-			{"protocol in small letters", toPorts("ingress", object{"ports": bare(object{"port": "80", "protocol": "tcp"})})},
+			{"endPort below port",
+				toPorts("ingress", object{"ports": bare(object{"port": "90", "endPort": 80, "protocol": "TCP"})})},
+			{"endPort with a named port",
+				toPorts("ingress", object{"ports": bare(object{"port": "http", "endPort": 80, "protocol": "TCP"})})},
+			{"protocol in small letters",
+				toPorts("ingress", object{"ports": bare(object{"port": "80", "protocol": "tcp"})})},
 			{"unknown protocol", toPorts("ingress", object{"ports": bare(object{"port": "80", "protocol": "QUIC"})})},
 			{"41 ports", func() {
 				var many []any
@@ -150,14 +173,20 @@ func (g *generator) mistake(kind string, spec object) string {
 				}
 				toPorts("ingress", object{"ports": many})()
 			}},
-			{"bad regular expression", toPorts("ingress", object{"ports": bare(tcp("80")), "rules": object{"http": bare(object{"path": "/(a"})}})},
-			{"bad method", toPorts("ingress", object{"ports": bare(tcp("80")), "rules": object{"http": bare(object{"method": "[GET"})}})},
+			{"bad regular expression", toPorts("ingress",
+				object{"ports": bare(tcp("80")), "rules": object{"http": bare(object{"path": "/(a"})}})},
+			{"bad method", toPorts("ingress",
+				object{"ports": bare(tcp("80")), "rules": object{"http": bare(object{"method": "[GET"})}})},
 			{"matchName with a star", add("egress", object{"toFQDNs": bare(object{"matchName": "*.example.com"})})},
-			{"matchName and matchPattern", add("egress", object{"toFQDNs": bare(object{"matchName": "example.com", "matchPattern": "*"})})},
+			{"matchName and matchPattern",
+				add("egress", object{"toFQDNs": bare(object{"matchName": "example.com", "matchPattern": "*"})})},
 			{"matchPattern with a space", add("egress", object{"toFQDNs": bare(object{"matchPattern": "a b"})})},
-			{"except outside", add("ingress", object{"fromCIDRSet": bare(object{"cidr": "10.0.0.0/8", "except": bare("192.168.0.0/16")})})},
-			{"cidr and cidrGroupRef", add("ingress", object{"fromCIDRSet": bare(object{"cidr": "10.0.0.0/8", "cidrGroupRef": "group-0"})})},
-			{"neither cidr nor group", add("ingress", object{"fromCIDRSet": bare(object{"except": bare("10.0.0.0/8")})})},
+			{"except outside", add("ingress",
+				object{"fromCIDRSet": bare(object{"cidr": "10.0.0.0/8", "except": bare("192.168.0.0/16")})})},
+			{"cidr and cidrGroupRef",
+				add("ingress", object{"fromCIDRSet": bare(object{"cidr": "10.0.0.0/8", "cidrGroupRef": "group-0"})})},
+			{"neither cidr nor group",
+				add("ingress", object{"fromCIDRSet": bare(object{"except": bare("10.0.0.0/8")})})},
 			{"no rules", func() {
 				for _, key := range []string{"ingress", "ingressDeny", "egress", "egressDeny"} {
 					delete(spec, key)
@@ -170,7 +199,9 @@ func (g *generator) mistake(kind string, spec object) string {
 			{"podSelector instead of endpointSelector", func() { spec["podSelector"] = object{} }},
 			{"operator Equals", func() { spec["endpointSelector"] = selectorWith("Equals", "a") }},
 			{"In without values", func() { spec["endpointSelector"] = selectorWith("In") }},
-			{"label value with a space", func() { spec["endpointSelector"] = object{"matchLabels": object{"app": "a b"}} }},
+			{"label value with a space", func() {
+				spec["endpointSelector"] = object{"matchLabels": object{"app": "a b"}}
+			}},
 			{"enableDefaultDeny is a boolean", func() { spec["enableDefaultDeny"] = false }},
 			{"fromNodes", add("ingress", object{"fromNodes": bare(object{})})},
 		}
@@ -191,22 +222,34 @@ func (g *generator) mistake(kind string, spec object) string {
 			{"no subject", func() { delete(spec, "subject") }},
 			{"empty subject", func() { spec["subject"] = object{} }},
 			{"two subjects", func() {
-				spec["subject"] = object{"namespaces": object{}, "pods": object{"namespaceSelector": object{}, "podSelector": object{}}}
+				spec["subject"] = object{
+					"namespaces": object{}, "pods": object{"namespaceSelector": object{}, "podSelector": object{}},
+				}
 			}},
 			{"no peers", rule("ingress", []any{}, nil)},
 			{"an empty peer", rule("ingress", bare(object{}), nil)},
-			{"two peers in one", rule("egress", bare(object{"namespaces": object{}, "networks": bare("10.0.0.0/8")}), nil)},
+			{"two peers in one",
+				rule("egress", bare(object{"namespaces": object{}, "networks": bare("10.0.0.0/8")}), nil)},
 			{"networks on ingress", rule("ingress", bare(object{"networks": bare("10.0.0.0/8")}), nil)},
 			{"unknown action", rule("ingress", bare(pods), object{"action": "Allow"})},
-			{"range upside down", rule("ingress", bare(pods), object{"protocols": bare(object{"tcp": object{"destinationPort": object{"range": object{"start": 90, "end": 80}}}})})},
-			{"number and range", rule("ingress", bare(pods), object{"protocols": bare(object{"tcp": object{"destinationPort": object{"number": 80, "range": object{"start": 80, "end": 90}}}})})},
+			{"range upside down",
+				rule("ingress", bare(pods),
+					object{"protocols": bare(
+						object{"tcp": object{"destinationPort": object{"range": object{"start": 90, "end": 80}}}})})},
+			{"number and range",
+				rule("ingress", bare(pods),
+					object{"protocols": bare(object{"tcp": object{"destinationPort": object{
+						"number": 80, "range": object{"start": 80, "end": 90},
+					}}})})},
 			{"empty tcp", rule("ingress", bare(pods), object{"protocols": bare(object{"tcp": object{}})})},
 			{"no protocols in the list", rule("ingress", bare(pods), object{"protocols": []any{}})},
-			{"deny of a name", rule("egress", bare(object{"domainNames": bare("example.com")}), object{"action": "Deny"})},
+			{"deny of a name", rule("egress", bare(object{"domainNames": bare("example.com")}),
+				object{"action": "Deny"})},
 			{"star in the middle", rule("egress", bare(object{"domainNames": bare("a.*.example.com")}), nil)},
 			{"bad network", rule("egress", bare(object{"networks": bare("10.0.0.1")}), nil)},
 			{"nodes", rule("egress", bare(object{"nodes": object{}}), nil)},
-			{"networks with a named port", rule("egress", bare(object{"networks": bare("10.0.0.0/8")}), object{"protocols": bare(object{"destinationNamedPort": "http"})})},
+			{"networks with a named port", rule("egress", bare(object{"networks": bare("10.0.0.0/8")}),
+				object{"protocols": bare(object{"destinationNamedPort": "http"})})},
 			{"rule name too long", rule("ingress", bare(pods), object{"name": strings.Repeat("x", 101)})},
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cilium/cilium/pkg/identity"
+	"github.com/cilium/cilium/pkg/k8s"
 	"github.com/cilium/cilium/pkg/u8proto"
 )
 
@@ -124,7 +125,8 @@ func (f *full) nodeIdentity(own, apiServer bool) identity.NumericIdentity {
 }
 
 var protocols = map[string]u8proto.U8proto{
-	"": u8proto.TCP, "TCP": u8proto.TCP, "UDP": u8proto.UDP, "SCTP": u8proto.SCTP, "ICMP": u8proto.ICMP, "ICMPv6": u8proto.ICMPv6,
+	"": u8proto.TCP, "TCP": u8proto.TCP, "UDP": u8proto.UDP, "SCTP": u8proto.SCTP, "ICMP": u8proto.ICMP,
+	"ICMPv6": u8proto.ICMPv6,
 }
 
 // Judge says what happens to a probe.
@@ -209,6 +211,9 @@ func (f *full) service(p *Probe, from target, s *serviceState, learnt []string) 
 	if from.pod != nil && !resolver && f.lookup(from.pod, name) == unanswered {
 		return expected{verdict: dnsFailed}
 	}
+	if s.svc.Spec.ClusterIP == "None" && !resolver && !f.hasAddress(s) {
+		return expected{verdict: dnsFailed, note: "a headless service without endpoints has no name"}
+	}
 	return f.backendsOf(p, from, s, learnt)
 }
 
@@ -233,29 +238,28 @@ type backend struct {
 	port int
 }
 
+// hasAddress reports whether a headless service's name has an address.
+func (f *full) hasAddress(s *serviceState) bool {
+	for _, port := range s.svc.Spec.Ports {
+		if len(f.backends(s, port.Name)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (f *full) backends(s *serviceState, portName string) []backend {
 	var out []backend
 	for _, port := range s.svc.Spec.Ports {
 		if port.Name != portName {
 			continue
 		}
-		if len(s.svc.Spec.Selector) == 0 {
-			for _, slice := range s.slices {
-				for _, sp := range slice.Ports {
-					if sp.Name == nil || *sp.Name != portName {
-						continue
-					}
-					for _, e := range slice.Endpoints {
-						for _, a := range e.Addresses {
-							out = append(out, backend{f.address(netip.MustParseAddr(a)), int(*sp.Port)})
-						}
-					}
-				}
-			}
-			return out
+		if len(s.slices) > 0 || len(s.svc.Spec.Selector) == 0 {
+			return f.sliced(s, portName)
 		}
 		for _, pod := range f.pods {
-			if pod.pod.Namespace != s.svc.Namespace || !selects(s.svc.Spec.Selector, pod.pod.Labels) {
+			if pod.pod.Namespace != s.svc.Namespace || !selects(s.svc.Spec.Selector, pod.pod.Labels) ||
+				pod.unready && !s.notReady {
 				continue
 			}
 			number := int(port.Port)
@@ -273,6 +277,35 @@ func (f *full) backends(s *serviceState, portName string) []backend {
 		}
 	}
 	return out
+}
+
+// sliced are the backends that slices list: the active ones, or else those that terminate and serve. The
+// conditions are read by Cilium's code; what its load balancer makes of them is in its convertEndpoints.
+func (f *full) sliced(s *serviceState, portName string) []backend {
+	var active, terminating []backend
+	for _, slice := range s.slices {
+		for _, sp := range slice.Ports {
+			if sp.Name == nil || *sp.Name != portName {
+				continue
+			}
+			for _, e := range slice.Endpoints {
+				conditions := k8s.ParseEndpointConditionsV1(e.Conditions)
+				for _, a := range e.Addresses {
+					b := backend{f.address(netip.MustParseAddr(a)), int(*sp.Port)}
+					switch {
+					case conditions.IsReady():
+						active = append(active, b)
+					case conditions.IsTerminating() && conditions.IsServing():
+						terminating = append(terminating, b)
+					}
+				}
+			}
+		}
+	}
+	if len(active) > 0 || s.svc.Spec.ClusterIP == "None" {
+		return active // DNS answers with ready endpoints only
+	}
+	return terminating
 }
 
 func selects(selector, lbls map[string]string) bool {

@@ -72,11 +72,35 @@ type podState struct {
 	ports ciliumtypes.NamedPortMap
 	*endpoint
 	learntNames []string // nil: not computed yet
+	unready     bool
 }
 
 type serviceState struct {
 	svc    slimcorev1.Service
 	slices []slimdiscoveryv1.EndpointSlice
+	// notReady is publishNotReadyAddresses, which Cilium does not read: it is for the slice controller.
+	notReady bool
+}
+
+// kubernetesService adds the service of the API server, which every cluster has.
+func (w *world) kubernetesService() {
+	const name = "default/kubernetes"
+	if w.services[name] != nil {
+		return
+	}
+	s := &serviceState{}
+	s.svc.Namespace, s.svc.Name = "default", "kubernetes"
+	s.svc.Labels = map[string]string{"component": "apiserver", "provider": "kubernetes"}
+	addr := "172.18.255.254" // one that nothing else has
+	for _, node := range slices.Sorted(maps.Keys(w.apiNodes)) {
+		addr = w.nodes[node][0].String()
+		break
+	}
+	s.slices = []slimdiscoveryv1.EndpointSlice{{
+		AddressType: slimdiscoveryv1.AddressTypeIPv4,
+		Endpoints:   []slimdiscoveryv1.Endpoint{{Addresses: []string{addr}}},
+	}}
+	w.services[name] = s
 }
 
 // world is the cluster as Cilium's agent would know it.
@@ -106,7 +130,8 @@ type world struct {
 
 func newWorld(c *Case) (*world, error) {
 	w := &world{
-		byRef: map[string]*podState{}, byIP: map[netip.Addr]*podState{}, nodes: map[string][]netip.Addr{}, apiNodes: map[string]bool{}, nodeOf: map[netip.Addr]string{},
+		byRef: map[string]*podState{}, byIP: map[netip.Addr]*podState{}, nodes: map[string][]netip.Addr{},
+		apiNodes: map[string]bool{}, nodeOf: map[netip.Addr]string{},
 		services: map[string]*serviceState{}, vips: map[netip.Addr]*serviceState{}, dns: map[string][]netip.Addr{},
 		byLabels: map[string]*identity.Identity{}, outside: map[string]*identity.Identity{},
 		nextPod: 1000, nextCIDR: identity.IdentityScopeLocal + 100,
@@ -144,6 +169,9 @@ func newWorld(c *Case) (*world, error) {
 			if err := decode(obj, &p.pod); err != nil {
 				return nil, err
 			}
+			p.unready = slices.ContainsFunc(p.pod.Status.Conditions, func(c slimcorev1.PodCondition) bool {
+				return c.Type == slimcorev1.PodReady && c.Status != slimcorev1.ConditionTrue
+			})
 			if err := w.addPod(p); err != nil {
 				return nil, err
 			}
@@ -154,6 +182,8 @@ func newWorld(c *Case) (*world, error) {
 			if err := decode(obj, &s.svc); err != nil {
 				return nil, err
 			}
+			spec, _ := obj["spec"].(object)
+			s.notReady, _ = spec["publishNotReadyAddresses"].(bool)
 			w.services[s.svc.Namespace+"/"+s.svc.Name] = s
 			if addr, err := netip.ParseAddr(s.svc.Spec.ClusterIP); err == nil {
 				w.vips[addr] = s
@@ -177,6 +207,7 @@ func newWorld(c *Case) (*world, error) {
 			s.slices = append(s.slices, slice)
 		}
 	}
+	w.kubernetesService()
 	for name, addresses := range c.Probes.DNS {
 		for _, a := range addresses {
 			addr, err := netip.ParseAddr(a)
@@ -276,7 +307,9 @@ func (w *world) workload(obj object) error {
 		return err
 	}
 	add := func(name, node string, extra map[string]string) error {
-		p := &podState{pod: slimcorev1.Pod{ObjectMeta: set.Spec.Template.Metadata, Spec: *set.Spec.Template.Spec.DeepCopy()}}
+		p := &podState{pod: slimcorev1.Pod{
+			ObjectMeta: set.Spec.Template.Metadata, Spec: *set.Spec.Template.Spec.DeepCopy(),
+		}}
 		p.pod.Name, p.pod.Namespace = name, set.Metadata.Namespace
 		p.pod.Labels = maps.Clone(p.pod.Labels)
 		if p.pod.Labels == nil {
@@ -303,7 +336,9 @@ func (w *world) workload(obj object) error {
 	case "StatefulSet":
 		for i := range replicas {
 			one := fmt.Sprintf("%s-%d", name, i)
-			if err := add(one, "", map[string]string{"statefulset.kubernetes.io/pod-name": one, "apps.kubernetes.io/pod-index": fmt.Sprint(i)}); err != nil {
+			if err := add(one, "", map[string]string{
+				"statefulset.kubernetes.io/pod-name": one, "apps.kubernetes.io/pod-index": fmt.Sprint(i),
+			}); err != nil {
 				return err
 			}
 		}

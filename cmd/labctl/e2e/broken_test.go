@@ -23,7 +23,7 @@ func (s *suite) kubeconfigLost(t *testing.T) {
 	if err := os.WriteFile(s.kubeconfig(), []byte("\x00not a kubeconfig"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.run(t, 3, "status", s.name).has(t, `kubeconfig`, `labctl up networkpolicy --name `+s.name)
+	s.run(t, 3, "status", s.name).has(t, `kubeconfig`, `labctl up networkpolicy --instance `+s.name)
 	s.run(t, 3, "reset", s.name).has(t, `kubeconfig`)
 	s.mends(t, `change +cluster .*kubeconfig`)
 	uid := s.kubectl(t, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
@@ -127,6 +127,6 @@ func (s *suite) nodeLost(t *testing.T) {
 	if why := strings.Join(st.NotReady, "\n"); st.Cluster.State != provision.Broken || !strings.Contains(why, s.node("worker")) || !strings.Contains(why, "labctl up") {
 		t.Errorf("status without the worker: %s: %s", st.Cluster.State, why)
 	}
-	s.run(t, 0, "list").has(t, s.name+` .*broken \(gone: `+s.node("worker")+`\)`)
-	s.run(t, 0, "plan", "networkpolicy", "--name", s.name).has(t, `redo +cluster .*gone: `+s.node("worker"), `create +cilium`, `create +apps`)
+	s.run(t, 0, "list").has(t, s.name+` .*broken \(missing: `+s.node("worker")+`\)`)
+	s.run(t, 0, "plan", "networkpolicy", "--name", s.name).has(t, `redo +cluster .*missing: `+s.node("worker"), `create +cilium`, `create +apps`)
 }

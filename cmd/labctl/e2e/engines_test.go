@@ -14,7 +14,7 @@ import (
 // protocol can be probed, and grading again and again (make bench-live: 100 times) leaves nothing behind.
 func (s *suite) engines(t *testing.T) {
 	s.lab(t)
-	cmd := exec.Command("go", "test", "-tags", "e2e", "-count=1", "-v", "-timeout", "8m", "-run", "TestAgreement|TestLadder|TestProtocols|TestSteady", "github.com/labctl/labctl/grade/live")
+	cmd := exec.Command("go", "test", "-tags", "e2e", "-count=1", "-v", "-timeout", "8m", "-run", "TestAgreement|TestProbeMethods|TestProtocols|TestSteady", "github.com/labctl/labctl/grade/live")
 	cmd.Env = append(os.Environ(), "LABCTL_E2E_KUBECONFIG="+s.kubeconfig(), "LABCTL_STEADY=10")
 	r := start(t, cmd).wait(t, 10*time.Minute)
 	t.Logf("%s", r.stdout)

@@ -81,7 +81,7 @@ func (s *suite) existing(t *testing.T) {
 
 	// Somebody else's namespace and app, by the names that the lab gives its own.
 	s.kubectl(t, "create", "namespace", namespace)
-	defer s.kubectl(t, "delete", "namespace", namespace, "--wait=false")
+	defer s.kubectl(t, "delete", "namespace", namespace)
 	s.kubectl(t, "label", "namespace", namespace, "of=theirs", "team=a")
 	image := s.kubectl(t, "get", "deployment", "frontend", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
 	s.kubectl(t, "-n", namespace, "create", "deployment", "web", "--image="+image, "--replicas=0")
@@ -100,7 +100,7 @@ func (s *suite) existing(t *testing.T) {
 	s.gone(t, name)
 	s.same(t, "after an up that was refused", before)
 
-	s.run(t, 0, "up", good, "--name", name, "--adopt").has(t, `Cilium .*, which was here before`, `1 of 1 connection`)
+	s.run(t, 0, "up", good, "--name", name, "--adopt").has(t, `Cilium .*, which was already installed`, `1 of 1 connection`)
 	if labels := s.kubectl(t, "get", "namespace", namespace, "-o", "jsonpath={.metadata.labels.of}"); labels != "the-lab" {
 		t.Errorf("the lab's namespace has the label of=%s", labels)
 	}

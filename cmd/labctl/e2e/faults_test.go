@@ -70,13 +70,13 @@ func (s *suite) refused(t *testing.T) {
 		{"docker", "DOCKER_HOST=unix://" + nowhere, "", []string{`docker does not answer`, `start it`}},
 		{"node-image", "LABCTL_NODE_IMAGE=" + image, "", []string{`node image: ` + image + ` is not on this machine and cannot be pulled`, `refused`}},
 		{"image", "LABCTL_IMAGES=" + image, "", []string{`images: image to load: ` + image + ` is not on this machine and cannot be pulled`}},
-		{"image-archive", "LABCTL_IMAGES=" + nowhere + ".tar", "", []string{`image archive: .*nowhere\.tar: no such file`, `correct the setting images`}},
-		{"chart", "LABCTL_CILIUM_CHART=" + nowhere + ".tgz", "", []string{`Cilium's chart: .*nowhere\.tgz: no such file`, `correct the setting cilium_chart`}},
+		{"image-archive", "LABCTL_IMAGES=" + nowhere + ".tar", "", []string{`image archive: .*nowhere\.tar: no such file`, `fix the setting images`}},
+		{"chart", "LABCTL_CILIUM_CHART=" + nowhere + ".tgz", "", []string{`Cilium's chart: .*nowhere\.tgz: no such file`, `fix the setting cilium_chart`}},
 		{"chart-content", "LABCTL_CILIUM_CHART=" + file("chart.tgz", "no archive"), "", []string{`read the chart .*chart\.tgz`}},
-		{"values", values(nowhere), "", []string{`Helm values: .*nowhere: no such file`, `correct the setting cilium_values`}},
+		{"values", values(nowhere), "", []string{`Helm values: .*nowhere: no such file`, `fix the setting cilium_values`}},
 		{"values-yaml", values(file("values.yaml", "a: [")), "", []string{`read Helm values: .*values\.yaml: `}},
 		{"values-schema", values(file("values.yaml", "debug: {enabled: perhaps}")), "", []string{`values for chart .*`, `debug.*enabled`, `boolean`}},
-		{"api-port", "", lab, []string{fmt.Sprintf(`port %d: the lab's cluster block asks for it \(api_port\), and it cannot be had`, port), `address already in use`}},
+		{"api-port", "", lab, []string{fmt.Sprintf(`port %d: the lab's cluster block needs it \(api_port\), but it cannot be used`, port), `address already in use`}},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			instance := s.name + "-" + fault.name
@@ -107,9 +107,9 @@ func (s *suite) foreign(t *testing.T) {
 	}
 	command(t, "docker", "create", "--name", node, "--label", "io.x-k8s.kind.cluster=labctl-"+instance, image)
 	defer command(t, "docker", "rm", "-f", "-v", node)
-	refusal := `there is a kind cluster labctl-` + instance + ` already, and labctl did not make it`
+	refusal := `kind cluster labctl-` + instance + ` already exists and was not created by labctl`
 	s.run(t, 3, "plan", "networkpolicy", "--name", instance).has(t, refusal)
-	s.run(t, 3, "up", "networkpolicy", "--name", instance).has(t, refusal, `--name`)
+	s.run(t, 3, "up", "networkpolicy", "--name", instance).has(t, refusal, `--instance`)
 	s.run(t, 2, "down", instance).has(t, `no such lab instance`)
 	// With --retain there is an instance afterwards, and still the cluster is not its own.
 	s.run(t, 3, "up", "networkpolicy", "--name", instance, "--retain").has(t, refusal)
@@ -140,7 +140,7 @@ func (s *suite) vanished(t *testing.T) {
 		command(t, "docker", append([]string{"rm", "-f", "-v"}, left...)...)
 		return fmt.Errorf("still there: %s", left)
 	})
-	s.run(t, 3, "status", instance).has(t, `the cluster is gone: .* labctl up networkpolicy --name `+instance)
+	s.run(t, 3, "status", instance).has(t, `the cluster is gone; recreate it with: labctl up networkpolicy --instance `+instance)
 	s.run(t, 0, "down", instance)
 	s.gone(t, instance)
 }

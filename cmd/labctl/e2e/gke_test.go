@@ -120,8 +120,8 @@ func (s *suite) gke(t *testing.T) {
 	if interrupted.code != 130 {
 		t.Errorf("exit code %d", interrupted.code)
 	}
-	interrupted.has(t, `Google goes on making the cluster`, `labctl down `+name+` deletes it`)
-	cloud.run(t, 0, "list").has(t, name+`.*gke labctl-`+name+` +broken, not complete \(Google is still making it\)`)
+	interrupted.has(t, `Google continues creating the cluster`, `labctl down `+name+` deletes it`)
+	cloud.run(t, 0, "list").has(t, name+`.*gke labctl-`+name+` +broken, incomplete \(Google is still creating it\)`)
 
 	up := cloud.run(t, 0, "up", dir, "--name", name)
 	up.has(t, `is ready`, `1 of 1 connection`)
@@ -161,7 +161,7 @@ func (s *suite) gke(t *testing.T) {
 	if err := os.Rename(s.instanceDir(name), lost); err != nil {
 		t.Fatal(err)
 	}
-	cloud.run(t, 0, "gc").has(t, `to delete: no lab instance knows it`, `Nothing is deleted: say --yes`)
+	cloud.run(t, 0, "gc").has(t, `to delete: no lab instance uses it`, `Nothing deleted. Rerun with --yes`)
 	if err := os.Rename(lost, s.instanceDir(name)); err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func newGoogle(t *testing.T, s *suite) *google {
 
 // make makes a cluster of kind that takes a token.
 func (g *google) make(ctx context.Context, provider provision.Provider, c provision.Cluster, images []string) (string, []byte, error) {
-	nothing := provision.Watch{Reached: func(provision.Milestone) {}, Step: func(string) {}}
+	nothing := provision.CreateProgress{Milestone: func(provision.Milestone) {}, Step: func(string) {}}
 	if err := provider.Create(ctx, c, nothing); err != nil {
 		return "", nil, err
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/provision"
 )
 
@@ -30,7 +30,7 @@ func (s *suite) killed(t *testing.T) {
 	if r.code != 130 {
 		t.Errorf("after Ctrl-C: exit code %d after %.1f s, want 130\n%s", r.code, took.Seconds(), r.output())
 	}
-	s.run(t, 0, "list").has(t, s.name+` .*not complete`)
+	s.run(t, 0, "list").has(t, s.name+` .*incomplete`)
 
 	for _, kill := range []struct {
 		phase string
@@ -41,7 +41,7 @@ func (s *suite) killed(t *testing.T) {
 		{"images", "", time.Second},
 		{"cilium", "", time.Second},
 		{"apps", "", 500 * time.Millisecond},
-		{"canary", "under a deny", 300 * time.Millisecond},
+		{"canary", "with a deny", 300 * time.Millisecond},
 		{"baseline", "", 0},
 	} {
 		p := up()
@@ -60,7 +60,7 @@ func (s *suite) killed(t *testing.T) {
 		if !p.kill(t) {
 			t.Fatalf("up ended before it could be killed in phase %s:\n%s", kill.phase, p.stderr.String())
 		}
-		s.run(t, 0, "list").has(t, s.name+` .*not complete`)
+		s.run(t, 0, "list").has(t, s.name+` .*incomplete`)
 		t.Logf("killed in phase %-8s after %.1f s", kill.phase, time.Since(p.started).Seconds())
 	}
 
@@ -75,7 +75,7 @@ func (s *suite) killed(t *testing.T) {
 		t.Errorf("the baseline has %d connections, the lab's objectives use 40", len(result.Baseline))
 	}
 	for _, c := range result.Baseline {
-		if c.Verdict != labs.Allowed {
+		if c.Verdict != verdict.Allowed {
 			t.Errorf("baseline: %s → %s: %s %s", c.From, c.To, c.Verdict, c.Detail)
 		}
 	}

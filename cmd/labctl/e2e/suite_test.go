@@ -1,7 +1,5 @@
 //go:build e2e
 
-// Package e2e tests labctl as users have it: the built binary, real clusters, real Cilium. It needs a container
-// engine and kubectl; in a closed network the images and charts come from where LABCTL_* say (labctl config).
 package e2e
 
 import (
@@ -46,6 +44,7 @@ func TestLab(t *testing.T) {
 		{"again", s.again},
 		{"foreign", s.foreign},
 		{"existing", s.existing},
+		{"strangers", s.strangers},
 		{"look", s.look},
 		{"walk", s.walk},
 		{"reset", s.reset},

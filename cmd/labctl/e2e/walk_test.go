@@ -81,7 +81,7 @@ func (s *suite) walk(t *testing.T) {
 		`✓ NetworkPolicy default/backend-allow-monitoring`, `✓ NetworkPolicy default/backend-allow-egress-internet`,
 		`monitoring: purpose=monitoring`, `kube-system: purpose=dns`)
 	r := s.run(t, 0, "reset", s.name)
-	r.has(t, `deleted +NetworkPolicy default/allow-dns`, `restored +labels of namespace monitoring`, `is as it was deployed`)
+	r.has(t, `deleted +NetworkPolicy default/allow-dns`, `restored +labels of namespace monitoring`, `is in its deployed state`)
 	t.Logf("reset took %.1f s", r.took.Seconds())
 	if st := s.status(t, 0); len(st.Policies) > 0 || len(st.Labels) > 0 {
 		t.Errorf("after reset: policies %v, labels %v", st.Policies, st.Labels)

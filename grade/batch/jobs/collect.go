@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/grade/batch/storage"
 )
 
@@ -91,11 +92,12 @@ func (e *Incomplete) Error() string {
 	return b.String()
 }
 
-// Collect writes the files of the run to cfg.Out, as a run on one machine does. What cfg has beside what the plan says (formats,
-// say) must change no grade. Results that are missing are an *Incomplete, and nothing is written; with partial they are errors
-// among the results. report is told how many segments have been read.
-func (r *Run) Collect(ctx context.Context, cfg batch.Config, partial bool, report func(done, total int)) (*batch.Summary, error) {
-	c := collection{run: r, have: map[attempt]bool{}, damaged: map[int][]string{}}
+// Collect writes the files of the run to cfg.Out, as a run on one machine does. What cfg has beside what the
+// plan says (formats, say) must change no grade. Results that are missing are an *Incomplete, and nothing is
+// written; with partial they are errors among the results. report receives how many segments have been read.
+func (r *Run) Collect(ctx context.Context, cfg batch.Config, partial bool,
+	report func(done, total int)) (*batch.Summary, error) {
+	c := collection{run: r, have: map[entryName]bool{}, damaged: map[int][]string{}}
 	for i := range r.Plan.Shards {
 		c.firsts = append(c.firsts, len(c.entries))
 		part, err := r.Entries(ctx, i)
@@ -143,14 +145,14 @@ func (r *Run) Collect(ctx context.Context, cfg batch.Config, partial bool, repor
 // collection is the work of Collect.
 type collection struct {
 	run      *Run
-	entries  []batch.Entry
+	entries  []intake.Entry
 	firsts   []int // the first entry of each shard
 	segments []segment
-	have     map[attempt]bool
+	have     map[entryName]bool
 	damaged  map[int][]string
 }
 
-func (c *collection) shard(i int) []batch.Entry {
+func (c *collection) shard(i int) []intake.Entry {
 	return c.entries[c.firsts[i] : c.firsts[i]+c.run.Plan.Shards[i]]
 }
 
@@ -163,7 +165,7 @@ func (c *collection) look(ctx context.Context) error {
 	for i := range p.Shards {
 		if p.Shards[i].Done == p.Shards[i].Total {
 			for _, e := range c.shard(i) {
-				c.have[attempt{e.ID, e.Attempt}] = true
+				c.have[entryName{e.ID, e.Attempt}] = true
 			}
 			continue
 		}
@@ -186,7 +188,7 @@ func (c *collection) gap() *Incomplete {
 	for i := range c.run.Plan.Shards {
 		s := MissingShard{Shard: i, Total: c.run.Plan.Shards[i], Damaged: c.damaged[i]}
 		for _, e := range c.shard(i) {
-			if c.have[attempt{e.ID, e.Attempt}] {
+			if c.have[entryName{e.ID, e.Attempt}] {
 				continue
 			}
 			if s.Missing++; s.Missing == 1 {
@@ -217,7 +219,7 @@ func (c *collection) take(ctx context.Context, s segment, root *os.Root, put fun
 		return nil
 	}, func(name string, from io.Reader) error {
 		if !studentFile(name) {
-			return fmt.Errorf("%q is no file of a student", name)
+			return fmt.Errorf("%q is not the file of a student", name)
 		}
 		return writeFile(root, name, from)
 	})
@@ -233,7 +235,7 @@ func (c *collection) take(ctx context.Context, s segment, root *os.Root, put fun
 		return nil
 	}
 	for _, rec := range records {
-		c.have[attempt{rec.ID, rec.Attempt}] = true
+		c.have[entryName{rec.ID, rec.Attempt}] = true
 		if err := put(rec); err != nil {
 			return err
 		}
@@ -245,10 +247,11 @@ func (c *collection) take(ctx context.Context, s segment, root *os.Root, put fun
 func (c *collection) fill(put func(batch.Record) error) error {
 	for i := range c.run.Plan.Shards {
 		for _, e := range c.shard(i) {
-			if c.have[attempt{e.ID, e.Attempt}] {
+			if c.have[entryName{e.ID, e.Attempt}] {
 				continue
 			}
-			if err := put(batch.Lost(&e, fmt.Sprintf("its result is missing: shard %d of the run %s is not complete", i, c.run.ID))); err != nil {
+			if err := put(batch.Lost(&e, fmt.Sprintf("its result is missing: shard %d of the run %s is not complete",
+				i, c.run.ID))); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,10 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/labctl/labctl/grade/batch/storage"
+	"github.com/labctl/labctl/grade/batch/intake"
 )
 
-// notPublic are addresses that no public storage has; among them is the one where a cloud's machines get their credentials.
+// notPublic are addresses that no public storage has; among them is the one where a cloud's machines get
+// their credentials.
 var notPublic = []string{"10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"}
 
 // public is every address of the internet.
@@ -28,13 +30,24 @@ func public() []Egress {
 	}
 }
 
-// EgressTo says what workers must reach for the storages of URLs: the pods behind a service of the cluster, the addresses of an
-// endpoint, or, for the clouds', the internet at port 443.
+// EndpointError says that the addresses of a storage's endpoint are not known here.
+type EndpointError struct {
+	Endpoint string
+	Err      error
+}
+
+func (e *EndpointError) Error() string {
+	return "look up the endpoint " + e.Endpoint + ": " + e.Err.Error()
+}
+func (e *EndpointError) Unwrap() error { return e.Err }
+
+// EgressTo says what workers must reach for the storages of URLs: the pods behind a service of the cluster,
+// the addresses of an endpoint, or, for the clouds', the internet at port 443.
 func EgressTo(ctx context.Context, client kubernetes.Interface, namespace string, urls ...string) ([]Egress, error) {
 	var all []Egress
 	seen := map[string]bool{}
 	for _, u := range urls {
-		if _, local := storage.LocalPath(u); local {
+		if _, local := intake.LocalPath(u); local {
 			continue
 		}
 		endpoint := endpointOf(u)
@@ -88,23 +101,24 @@ func egressTo(ctx context.Context, client kubernetes.Interface, namespace, endpo
 	}
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
 	if err != nil {
-		return nil, fmt.Errorf("endpoint=%s: %w; --egress ADDRESS/BITS:PORT says what the workers may reach", endpoint, err)
+		return nil, &EndpointError{endpoint, err}
 	}
 	var all []Egress
 	for _, a := range addrs {
 		a = a.Unmap()
 		if a.IsGlobalUnicast() && !a.IsPrivate() {
-			return public443(number), nil // a name on the internet changes its addresses
+			return publicEgress(number), nil // a name on the internet changes its addresses
 		}
 		if a.IsLoopback() {
-			return nil, fmt.Errorf("endpoint=%s: pods cannot reach an address of this machine's own: use one that both can", endpoint)
+			return nil, fmt.Errorf("endpoint=%s: pods cannot reach an address of this machine's own: use one that "+
+				"both can", endpoint)
 		}
 		all = append(all, Egress{CIDR: netip.PrefixFrom(a, a.BitLen()).String(), Port: intstr.FromInt32(int32(number))})
 	}
 	return all, nil
 }
 
-func public443(port uint64) []Egress {
+func publicEgress(port uint64) []Egress {
 	all := public()
 	for i := range all {
 		all[i].Port = intstr.FromInt32(int32(port))
@@ -147,16 +161,16 @@ func service(ctx context.Context, client kubernetes.Interface, namespace, host s
 	return nil, fmt.Errorf("the service %s/%s has no port %d", namespace, parts[0], port)
 }
 
-// ParseEgress reads what --egress says: ADDRESS/BITS:PORT.
+// ParseEgress reads ADDRESS/BITS:PORT.
 func ParseEgress(text string) (Egress, error) {
 	at := strings.LastIndexByte(text, ':')
 	if at < 0 {
-		return Egress{}, fmt.Errorf("--egress %s: want ADDRESS/BITS:PORT, such as 10.1.2.3/32:9000", text)
+		return Egress{}, errors.New("must be ADDRESS/BITS:PORT, such as 10.1.2.3/32:9000")
 	}
 	prefix, err := netip.ParsePrefix(strings.Trim(text[:at], "[]"))
 	port, portErr := strconv.ParseUint(text[at+1:], 10, 16)
 	if err != nil || portErr != nil {
-		return Egress{}, fmt.Errorf("--egress %s: want ADDRESS/BITS:PORT, such as 10.1.2.3/32:9000", text)
+		return Egress{}, errors.New("must be ADDRESS/BITS:PORT, such as 10.1.2.3/32:9000")
 	}
 	return Egress{CIDR: prefix.Masked().String(), Port: intstr.FromInt32(int32(port))}, nil
 }

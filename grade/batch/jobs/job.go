@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 
-	"github.com/labctl/labctl/grade/batch/storage"
+	"github.com/labctl/labctl/grade/batch/intake"
 )
 
 // JobSpec says how the workers of a run are to be started.
@@ -25,9 +25,13 @@ type JobSpec struct {
 	// Parallelism is how many shards are graded at the same time.
 	Parallelism int
 	Retries     int // of a shard
-	Memory, CPU resource.Quantity
-	Queue       string // of Kueue, which then says when the job begins; "": none
-	Secret      string // whose entries are environment variables of the workers, and files in SecretPath; "": none
+	// FinalExitCode is the exit code with which a worker says that another try would fail too: a usage error,
+	// a lab with errors, another version, no permission. Any other failure is retried. The Go runtime must
+	// not use it: a crash exits with 2.
+	FinalExitCode int32
+	Memory, CPU   resource.Quantity
+	Queue         string // of Kueue, which then says when the job begins; "": none
+	Secret        string // whose entries are environment variables of the workers, and files in SecretPath; "": none
 	// VolumeClaim is mounted at VolumePath, for file:// URLs; "": none.
 	VolumeClaim string
 	VolumePath  string
@@ -58,10 +62,6 @@ const (
 	annotationDestination = "labctl.dev/destination"
 	labelQueue            = "kueue.x-k8s.io/queue-name"
 
-	// exitForGood is the exit code of a worker that another try would not help: wrong use, a lab in error, another version, no
-	// permission. Any other failure is tried again.
-	exitForGood = 2
-
 	user          = 65532 // nobody's: images without users call it nonroot
 	containerName = "worker"
 	scratch       = "/tmp"
@@ -69,29 +69,44 @@ const (
 	bytesOnDisk = 512 << 10
 )
 
-// Check refuses what the API server would not take, or take and never start.
+// SpecError says what is wrong with a field of a JobSpec, or with its plan (Source, Shards).
+type SpecError struct {
+	Field string
+	Err   error
+}
+
+func (e *SpecError) Error() string { return e.Field + ": " + e.Err.Error() }
+func (e *SpecError) Unwrap() error { return e.Err }
+
+func specError(field, format string, args ...any) error {
+	return &SpecError{field, fmt.Errorf(format, args...)}
+}
+
+// Check refuses what the API server would refuse, or accept and never start. Its errors are *SpecErrors.
 func (s *JobSpec) Check() error {
 	// The hostname of a pod is the job's name with an index of up to five digits.
 	if problems := validation.IsDNS1123Label(s.Name); len(problems) > 0 || len(s.Name) > 57 {
-		return fmt.Errorf("--name %q: want at most 57 small letters, digits and -, such as week-3", s.Name)
+		return specError("Name", "%q must be at most 57 lowercase letters, digits and dashes, such as week-3", s.Name)
 	}
 	if s.Image == "" {
-		return fmt.Errorf("--image is missing: name the image that has labctl %s (docs/scale.md says how to make one)", s.Run.Plan.Tool)
+		return specError("Image", "must name an image with labctl %s (docs/scale.md shows how to build one)",
+			s.Run.Plan.Tool)
 	}
 	if s.Parallelism < 1 {
-		return fmt.Errorf("--parallelism %d: want at least 1", s.Parallelism)
+		return specError("Parallelism", "%d must be at least 1", s.Parallelism)
 	}
 	if n := len(s.Run.Plan.Shards); n > 100_000 {
-		return fmt.Errorf("--shards %d: a Job has at most 100000 indexes", n)
+		return specError("Shards", "%d is too many: a Job has at most 100000 indexes", n)
 	}
-	for what, url := range map[string]string{"the submissions": s.Run.Plan.Source, "--out": s.Destination} {
-		local, ok := storage.LocalPath(url)
+	for _, url := range []string{s.Run.Plan.Source, s.Destination} {
+		local, ok := intake.LocalPath(url)
 		switch {
 		case !ok:
 		case s.VolumeClaim == "":
-			return fmt.Errorf("pods cannot reach %s (%s): name the volume with --volume-claim, or use object storage", url, what)
+			return specError("VolumeClaim", "pods cannot reach %s: name the volume that it is on, or use object "+
+				"storage", url)
 		case local != path.Clean(s.VolumePath) && !strings.HasPrefix(local, path.Clean(s.VolumePath)+"/"):
-			return fmt.Errorf("%s (%s) is not on the volume, which is mounted at %s: --volume-path says where", url, what, s.VolumePath)
+			return specError("VolumePath", "%s is not on the volume, which is mounted at %s", url, s.VolumePath)
 		}
 	}
 	return nil
@@ -101,8 +116,8 @@ func (s *JobSpec) labels() map[string]string {
 	return map[string]string{labelName: "labctl-batch", labelManaged: "labctl"}
 }
 
-// Job is the Indexed Job: an index a shard. It is suspended, so that nothing runs before its NetworkPolicy is there; with a queue
-// it is Kueue that resumes it.
+// Job is the Indexed Job: an index a shard. It is suspended, so that nothing runs before its NetworkPolicy is
+// there; with a queue it is Kueue that resumes it.
 func (s *JobSpec) Job() *batchv1.Job {
 	shards := int32(len(s.Run.Plan.Shards))
 	job := &batchv1.Job{
@@ -122,13 +137,16 @@ func (s *JobSpec) Job() *batchv1.Job {
 			PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
 				{
 					// A drained or preempted node is not the worker's fault.
-					Action:          batchv1.PodFailurePolicyActionIgnore,
-					OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
+					Action: batchv1.PodFailurePolicyActionIgnore,
+					OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{
+						Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+					}},
 				},
 				{
 					Action: batchv1.PodFailurePolicyActionFailIndex,
 					OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
-						ContainerName: ptr.To(containerName), Operator: batchv1.PodFailurePolicyOnExitCodesOpIn, Values: []int32{exitForGood},
+						ContainerName: ptr.To(containerName), Operator: batchv1.PodFailurePolicyOnExitCodesOpIn,
+						Values: []int32{s.FinalExitCode},
 					},
 				},
 			}},
@@ -156,7 +174,8 @@ func (s *JobSpec) pod() corev1.PodSpec {
 		AutomountServiceAccountToken: ptr.To(false),
 		EnableServiceLinks:           ptr.To(false),
 		SecurityContext: &corev1.PodSecurityContext{
-			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To(int64(user)), RunAsGroup: ptr.To(int64(user)), FSGroup: ptr.To(int64(user)),
+			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To(int64(user)), RunAsGroup: ptr.To(int64(user)),
+			FSGroup:        ptr.To(int64(user)),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		// A node that is gone is not waited for five minutes, the default: another one can have its shards.
@@ -172,23 +191,28 @@ func (s *JobSpec) pod() corev1.PodSpec {
 				{Name: "TMPDIR", Value: scratch},
 				// The collector works harder before the limit is reached, which would be the end.
 				{Name: "GOMEMLIMIT", Value: fmt.Sprint(s.Memory.Value() / 10 * 9)},
-				// Without a secret there are no credentials: nobody is to wait for an answer that the network policy stops.
+				// Without a secret there are no credentials: nobody is to wait for an answer that the network
+				// policy stops.
 				{Name: "AWS_EC2_METADATA_DISABLED", Value: "true"},
 			},
 			Resources: corev1.ResourceRequirements{Requests: limits, Limits: limits},
 			SecurityContext: &corev1.SecurityContext{
-				AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true), Privileged: ptr.To(false), RunAsNonRoot: ptr.To(true),
+				AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true),
+				Privileged: ptr.To(false), RunAsNonRoot: ptr.To(true),
 				Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 			},
 			TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 			VolumeMounts:             []corev1.VolumeMount{{Name: "scratch", MountPath: scratch}},
 		}},
-		Volumes: []corev1.Volume{{Name: "scratch", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: disk}}}},
+		Volumes: []corev1.Volume{{Name: "scratch",
+			VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: disk}}}},
 	}
 	c := &pod.Containers[0]
 	if s.Secret != "" {
-		c.EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: s.Secret}}}}
-		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "credentials", MountPath: SecretPath, ReadOnly: true})
+		secret := corev1.LocalObjectReference{Name: s.Secret}
+		c.EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: secret}}}
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "credentials", MountPath: SecretPath,
+			ReadOnly: true})
 		pod.Volumes = append(pod.Volumes, corev1.Volume{Name: "credentials", VolumeSource: corev1.VolumeSource{
 			Secret: &corev1.SecretVolumeSource{SecretName: s.Secret, DefaultMode: ptr.To(int32(0o440))},
 		}})
@@ -207,7 +231,8 @@ const goneAfter = 60
 
 func gone(taint string) corev1.Toleration {
 	return corev1.Toleration{
-		Key: taint, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: ptr.To(int64(goneAfter)),
+		Key: taint, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute,
+		TolerationSeconds: ptr.To(int64(goneAfter)),
 	}
 }
 
@@ -223,8 +248,10 @@ func (s *JobSpec) NetworkPolicy() *networkingv1.NetworkPolicy {
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
 			Egress: []networkingv1.NetworkPolicyEgressRule{{
 				To: []networkingv1.NetworkPolicyPeer{{
-					NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: metav1.NamespaceSystem}},
-					PodSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"k8s-app": "kube-dns"}},
+					NamespaceSelector: &metav1.LabelSelector{
+						MatchLabels: map[string]string{corev1.LabelMetadataName: metav1.NamespaceSystem},
+					},
+					PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"k8s-app": "kube-dns"}},
 				}},
 				Ports: []networkingv1.NetworkPolicyPort{{Protocol: &udp, Port: &dns}, {Protocol: &tcp, Port: &dns}},
 			}},
@@ -239,7 +266,8 @@ func (s *JobSpec) NetworkPolicy() *networkingv1.NetworkPolicy {
 			peer.PodSelector = &metav1.LabelSelector{MatchLabels: e.Pods}
 		}
 		np.Spec.Egress = append(np.Spec.Egress, networkingv1.NetworkPolicyEgressRule{
-			To: []networkingv1.NetworkPolicyPeer{peer}, Ports: []networkingv1.NetworkPolicyPort{{Protocol: &tcp, Port: &e.Port}},
+			To:    []networkingv1.NetworkPolicyPeer{peer},
+			Ports: []networkingv1.NetworkPolicyPort{{Protocol: &tcp, Port: &e.Port}},
 		})
 	}
 	return np

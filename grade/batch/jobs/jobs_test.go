@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,7 +98,7 @@ func newPlace(t *testing.T) place {
 }
 
 // submission of the class that is uploaded.
-func (p place) submission(t *testing.T, shards int) jobs.Submission {
+func (p place) request(t *testing.T, shards int) jobs.Request {
 	t.Helper()
 	list := p.URL("in/class.csv")
 	source, err := storage.OpenSource(t.Context(), list, batch.DefaultLimits(), 0)
@@ -107,7 +110,7 @@ func (p place) submission(t *testing.T, shards int) jobs.Submission {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return jobs.Submission{Config: config(t), Semantics: policy.Cilium, Source: list, Entries: found.Entries, Shards: shards}
+	return jobs.Request{Config: config(t), Semantics: policy.Cilium, Source: list, Entries: found.Entries, Shards: shards}
 }
 
 // submit uploads a class and submits it.
@@ -116,7 +119,7 @@ func (p place) submit(t *testing.T, dir string, shards int) *jobs.Run {
 	if err := storagetest.Upload(t.Context(), p.Open(t, "in"), dir); err != nil {
 		t.Fatal(err)
 	}
-	run, resumed, err := jobs.Submit(t.Context(), p.Open(t, "out"), p.submission(t, shards))
+	run, resumed, err := jobs.Submit(t.Context(), p.Open(t, "out"), p.request(t, shards))
 	if err != nil || resumed {
 		t.Fatal(err, resumed)
 	}
@@ -144,7 +147,8 @@ func collect(t *testing.T, run *jobs.Run, partial bool) (map[string]string, erro
 	return gradetest.Files(t, cfg.Out), nil
 }
 
-// Workers that are killed at any moment lose nothing that matters: the others finish, and the results are those of one machine.
+// Workers that are killed at any moment lose nothing that matters: the others finish, and the results are
+// those of one machine.
 func TestKilledWorkers(t *testing.T) {
 	t.Parallel()
 	const shards, kills = 3, 9
@@ -201,6 +205,73 @@ func TestKilledWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	gradetest.Same(t, got, want)
+}
+
+// Submissions that every worker dies of, as those for which the kernel kills for memory, cost the others of
+// their shard nothing, are errors in the end, and take two more workers than there are of them.
+func TestWorkersDieOfSubmissions(t *testing.T) {
+	t.Parallel()
+	dir := gradetest.Samples(t, 24)
+	list := "student_id,path\n"
+	for i := range 24 {
+		list += fmt.Sprintf("student-%04d,student-%04d\n", i, i)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "class.csv"), []byte(list), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := local(t, dir)
+	p := newPlace(t)
+	run := p.submit(t, dir, 1)
+	deadly := []string{"student-0003/", "student-0009/", "student-0017/", "student-0021/"}
+	var victim atomic.Pointer[os.Process]
+	p.Refuse(func(r *http.Request) int {
+		if v := victim.Load(); v != nil && slices.ContainsFunc(deadly, func(d string) bool { return strings.Contains(r.URL.Path, d) }) {
+			_ = v.Kill() // it may have ended
+			return http.StatusInternalServerError
+		}
+		return 0
+	})
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deaths := 0
+	for ; ; deaths++ {
+		// Two more than there are on a quiet machine. On a busy one a worker may be killed before it has written down
+		// what it was doing, and dies of the same submission again.
+		if deaths > 2*len(deadly)+2 {
+			t.Fatalf("the shard is still not done after %d workers died", deaths)
+		}
+		cmd := exec.Command(self)
+		cmd.Env = append(os.Environ(), "JOBS_TEST_DESTINATION="+p.URL("out"), "JOBS_TEST_SHARD=0")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		victim.Store(cmd.Process)
+		err := cmd.Wait()
+		victim.Store(nil)
+		if err == nil {
+			break
+		}
+	}
+	got, err := collect(t, run, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deaths < 3 {
+		t.Errorf("workers died %d times: nothing was tried again", deaths)
+	}
+	wanted := slices.Collect(strings.Lines(want["results.jsonl"]))
+	for i, line := range slices.Collect(strings.Lines(got["results.jsonl"])) {
+		fatal := slices.ContainsFunc(deadly, func(d string) bool { return strings.Contains(line, `"id":"`+strings.TrimSuffix(d, "/")+`"`) })
+		switch {
+		case fatal && (!strings.Contains(line, `"status":"error"`) || !strings.Contains(line, " died while grading this submission alone")):
+			t.Errorf("it has no error: %s", line)
+		case !fatal && line != wanted[i]:
+			t.Errorf("it has another result than on one machine:\n%s%s", line, wanted[i])
+		}
+	}
+	t.Logf("workers died %d times", deaths)
 }
 
 // No result that has reached the destination is made again, also by two workers after each other.
@@ -325,9 +396,9 @@ func TestSubmittedAgain(t *testing.T) {
 	p := newPlace(t)
 	dir := class(t, 6)
 	run := p.submit(t, dir, 2)
-	again := func(change func(*jobs.Submission)) (*jobs.Run, bool) {
+	again := func(change func(*jobs.Request)) (*jobs.Run, bool) {
 		t.Helper()
-		s := p.submission(t, 2)
+		s := p.request(t, 2)
 		change(&s)
 		r, resumed, err := jobs.Submit(t.Context(), p.Open(t, "out"), s)
 		if err != nil {
@@ -335,14 +406,14 @@ func TestSubmittedAgain(t *testing.T) {
 		}
 		return r, resumed
 	}
-	if r, resumed := again(func(*jobs.Submission) {}); !resumed || r.ID != run.ID {
+	if r, resumed := again(func(*jobs.Request) {}); !resumed || r.ID != run.ID {
 		t.Errorf("the same is another run, %s and not %s", r.ID, run.ID)
 	}
-	for name, change := range map[string]func(*jobs.Submission){
-		"an option":    func(s *jobs.Submission) { s.Config.Options.Reveal = true },
-		"a due date":   func(s *jobs.Submission) { s.Config.Due = s.Config.Due.Add(time.Hour) },
-		"a submission": func(s *jobs.Submission) { s.Entries = s.Entries[1:] },
-		"the tool":     func(s *jobs.Submission) { s.Config.Tool = "another" },
+	for name, change := range map[string]func(*jobs.Request){
+		"an option":    func(s *jobs.Request) { s.Config.Options.AfterDue = true },
+		"a due date":   func(s *jobs.Request) { s.Config.Due = s.Config.Due.Add(time.Hour) },
+		"a submission": func(s *jobs.Request) { s.Entries = s.Entries[1:] },
+		"the tool":     func(s *jobs.Request) { s.Config.Tool = "another" },
 	} {
 		if r, resumed := again(change); resumed || r.ID == run.ID {
 			t.Errorf("%s is another, and the run is the same", name)
@@ -362,7 +433,7 @@ func TestSubmittedAgain(t *testing.T) {
 func TestJob(t *testing.T) {
 	t.Parallel()
 	s := jobs.JobSpec{
-		Name: "week-3", Namespace: "grading", Image: "registry.example.org/labctl:0.1.0", Parallelism: 8, Retries: 6,
+		Name: "week-3", Namespace: "grading", Image: "registry.example.org/labctl:0.1.0", Parallelism: 8, Retries: 6, FinalExitCode: 64,
 		Memory: resource.MustParse("1Gi"), CPU: resource.MustParse("1"), Queue: "teaching", Secret: "storage", VolumeClaim: "class", VolumePath: "/data",
 		TTL: 86400, Run: &jobs.Run{ID: "3f2a9c01b7de", Plan: &jobs.Plan{Shards: []int{2000, 2000, 1500}}}, Destination: "s3://class/graded?region=eu-central-1",
 		Egress: []jobs.Egress{

@@ -1,6 +1,6 @@
-// Package jobs grades a class on many machines: a plan says which submissions belong to which shard, workers grade a shard
-// each and keep what they have in object storage, and Collect makes of it the same files as a run on one machine. Kubernetes
-// starts the workers, as an Indexed Job.
+// Package jobs grades a class on many machines: a plan says which submissions belong to which shard, workers
+// grade a shard each and keep what they have in object storage, and Collect makes of it the same files as a
+// run on one machine. Kubernetes starts the workers, as an Indexed Job.
 package jobs
 
 import (
@@ -26,6 +26,7 @@ import (
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/grade/batch/storage"
 	"github.com/labctl/labctl/grade/offline"
 	"github.com/labctl/labctl/labs"
@@ -66,8 +67,9 @@ func (p *Plan) Total() int {
 	return n
 }
 
-// The objects of a destination. A run has a folder of its own, which is named by what it depends on: another lab, option or
-// list of submissions is another run, and what the earlier one has left is never mixed with it.
+// The objects of a destination. A run has a folder of its own, which is named by what it depends on: another
+// lab, option or list of submissions is another run, and what the earlier one has left is never mixed with
+// it.
 const (
 	latestFile = "latest.json"
 	runsDir    = "runs"
@@ -94,26 +96,28 @@ func (r *Run) key(parts ...string) string {
 
 func entriesName(shard int) string { return fmt.Sprintf("%06d.jsonl.zst", shard) }
 
-// MaxShard is how many submissions a shard has at most, unless it is said how many shards there are. It bounds a worker's disk:
-// some 300 KB of reports a submission.
+// MaxShard is how many submissions a shard has at most, unless it is said how many shards there are. It
+// bounds a worker's disk: some 300 KB of reports a submission.
 const MaxShard = 2000
 
-// Submission says what a plan is made of.
-type Submission struct {
+// Request says what a plan is made of.
+type Request struct {
 	Config    batch.Config // Grader and Tool are needed
 	Options   labs.LoadOptions
 	Semantics policy.Semantics
 	Source    string
-	Entries   []batch.Entry
+	Entries   []intake.Entry
 	Shards    int // 0: as many as it takes
 }
 
 // Submit writes the plan of a run to a destination, or finds that it is there already.
-func Submit(ctx context.Context, to *storage.Store, s Submission) (_ *Run, resumed bool, err error) {
+func Submit(ctx context.Context, to *storage.Store, s Request) (_ *Run, resumed bool, err error) {
 	lab := s.Config.Grader.Lab()
 	plan := &Plan{
-		FormatVersion: FormatVersion, Tool: s.Config.Tool, Key: s.Config.Key(), Semantics: s.Semantics, Config: s.Config, Source: s.Source,
-		Lab:     PlanLab{Name: lab.Name, Dir: lab.Dir, Digest: lab.Digest, Vars: s.Options.Vars, VarFiles: []string{}, Release: s.Options.ToolVersion},
+		FormatVersion: FormatVersion, Tool: s.Config.Tool, Key: s.Config.Key(), Semantics: s.Semantics,
+		Config: s.Config, Source: s.Source,
+		Lab: PlanLab{Name: lab.Name, Dir: lab.Dir, Digest: lab.Digest, Vars: s.Options.Vars, VarFiles: []string{},
+			Release: s.Options.ToolVersion},
 		Entries: map[string]string{},
 	}
 	shards := s.Shards
@@ -187,7 +191,8 @@ func Find(ctx context.Context, to *storage.Store, id string) (*Run, error) {
 		return nil, err
 	}
 	if r.Plan.FormatVersion != FormatVersion {
-		return nil, fmt.Errorf("the run %s in %s was submitted by another version of labctl, %s: use that one", id, to.Name(), r.Plan.Tool)
+		return nil, fmt.Errorf("the run %s in %s was submitted by another version of labctl, %s: use that one", id,
+			to.Name(), r.Plan.Tool)
 	}
 	return r, nil
 }
@@ -208,7 +213,7 @@ func digest(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-func packEntries(entries []batch.Entry) ([]byte, error) {
+func packEntries(entries []intake.Entry) ([]byte, error) {
 	var lines bytes.Buffer
 	enc := json.NewEncoder(&lines)
 	for i := range entries {
@@ -231,23 +236,24 @@ func compress(data []byte) ([]byte, error) {
 }
 
 // Entries reads the submissions of a shard.
-func (r *Run) Entries(ctx context.Context, shard int) ([]batch.Entry, error) {
+func (r *Run) Entries(ctx context.Context, shard int) ([]intake.Entry, error) {
 	name := entriesName(shard)
 	data, err := r.to.Read(ctx, r.key(entriesDir, name), maxPlan)
 	if err != nil {
 		return nil, err
 	}
 	if digest(data) != r.Plan.Entries[name] {
-		return nil, fmt.Errorf("%s/%s is not what the plan says: submit again, to another destination", r.to.Name(), r.key(entriesDir, name))
+		return nil, fmt.Errorf("%s/%s differs from the plan: submit again, to another destination", r.to.Name(),
+			r.key(entriesDir, name))
 	}
 	z, err := zstd.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
 	defer z.Close()
-	var entries []batch.Entry
+	var entries []intake.Entry
 	for dec := json.NewDecoder(z); ; {
-		var e batch.Entry
+		var e intake.Entry
 		if err := dec.Decode(&e); errors.Is(err, io.EOF) {
 			return entries, nil
 		} else if err != nil {
@@ -257,7 +263,8 @@ func (r *Run) Entries(ctx context.Context, shard int) ([]batch.Entry, error) {
 	}
 }
 
-// packLab puts the lab's files and the files of variables into an archive, the latter under other names, which go into the plan.
+// packLab puts the lab's files and the files of variables into an archive, the latter under other names,
+// which go into the plan.
 func packLab(plan *Plan, lab *labs.Lab, varFiles []string) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
@@ -300,7 +307,8 @@ func packLab(plan *Plan, lab *labs.Lab, varFiles []string) ([]byte, error) {
 func (r *Run) Load(ctx context.Context, tool string) (batch.Config, error) {
 	cfg := r.Plan.Config
 	if tool != r.Plan.Tool {
-		return cfg, fmt.Errorf("the run %s was submitted by labctl %s, and this is %s: use the same", r.ID, r.Plan.Tool, tool)
+		return cfg, fmt.Errorf("the run %s was submitted by labctl %s, and this is %s: use the same", r.ID,
+			r.Plan.Tool, tool)
 	}
 	data, err := r.to.Read(ctx, r.key(labFile), maxPlan)
 	if err != nil {
@@ -311,7 +319,7 @@ func (r *Run) Load(ctx context.Context, tool string) (batch.Config, error) {
 		return cfg, err
 	}
 	if lab.Digest != r.Plan.Lab.Digest {
-		return cfg, fmt.Errorf("the lab of the run %s is not what the plan says", r.ID)
+		return cfg, fmt.Errorf("the lab of the run %s differs from the plan", r.ID)
 	}
 	if cfg.Grader, err = grade.NewGrader(lab); err != nil {
 		return cfg, err
@@ -321,7 +329,8 @@ func (r *Run) Load(ctx context.Context, tool string) (batch.Config, error) {
 	}
 	cfg.Tool = tool
 	if cfg.Key() != r.Plan.Key {
-		return cfg, fmt.Errorf("what the run %s depends on is not what this labctl makes of its plan: use the same labctl to submit, to grade and to collect", r.ID)
+		return cfg, fmt.Errorf("this labctl reads the plan of the run %s differently: submit, grade and collect "+
+			"with the same version", r.ID)
 	}
 	return cfg, nil
 }

@@ -19,12 +19,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/grade/batch/storage"
 )
 
-// A segment is a part of a shard's journal with the files of its students: a tar archive, compressed with zstd. Object storage cannot
-// append, so a worker writes one after another; none is ever changed. Each line of the journal has its own checksum, the whole has
-// zstd's. How many results it has is in its name, so that a listing tells how far the run is.
+// A segment is a part of a shard's journal with the files of its students: a tar archive, compressed with
+// zstd. Object storage cannot append, so a worker writes one after another; none is ever changed. Each line
+// of the journal has its own checksum, the whole has zstd's. How many results it has is in its name, so that
+// a listing tells how far the run is.
 type segment struct {
 	key     string
 	shard   int
@@ -33,8 +35,9 @@ type segment struct {
 	errors  int // among the results
 }
 
-// The name is number, writer, results and errors. The writer tells two workers of one shard apart: one may still live on a node
-// that is cut off while the other has taken its place. What both have graded is the same.
+// The name is number, writer, results and errors. The writer tells two workers of one shard apart: one may
+// still live on a node that is cut off while the other has taken its place. What both have graded is the
+// same.
 var segmentName = regexp.MustCompile(`^(\d{6})-([0-9a-f]{8})-(\d+)-(\d+)\.tar\.zst$`)
 
 func (r *Run) shardKey(shard int) string { return r.key(shardsDir, fmt.Sprintf("%06d", shard)) }
@@ -96,8 +99,8 @@ func packSegment(out string, journal []byte) (data []byte, results, failed int, 
 		if rec.Errored {
 			failed++
 		}
-		entry := batch.Entry{ID: rec.ID, Attempt: rec.Attempt}
-		dir := filepath.Join(out, filepath.FromSlash(entry.Dir()))
+		entry := intake.Entry{ID: rec.ID, Attempt: rec.Attempt}
+		dir := filepath.Join(out, filepath.FromSlash(batch.DirOf(&entry)))
 		files, err := os.ReadDir(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -111,7 +114,7 @@ func packSegment(out string, journal []byte) (data []byte, results, failed int, 
 			}
 			content, err := os.ReadFile(filepath.Join(dir, f.Name()))
 			if err == nil {
-				err = add(path.Join(entry.Dir(), f.Name()), content)
+				err = add(path.Join(batch.DirOf(&entry), f.Name()), content)
 			}
 			if err != nil {
 				return nil, 0, 0, err
@@ -123,7 +126,8 @@ func packSegment(out string, journal []byte) (data []byte, results, failed int, 
 }
 
 // readSegment hands on the journal of a segment and then its files. What is damaged is an error.
-func readSegment(ctx context.Context, from *storage.Store, key string, journal func([]byte) error, file func(name string, r io.Reader) error) error {
+func readSegment(ctx context.Context, from *storage.Store, key string, journal func([]byte) error,
+	file func(name string, r io.Reader) error) error {
 	r, err := from.Stream(ctx, key)
 	if err != nil {
 		return err
@@ -145,7 +149,7 @@ func readSegment(ctx context.Context, from *storage.Store, key string, journal f
 			return nil
 		}
 		if err == nil && first != (h.Name == journalName) {
-			err = errors.New("it is no segment")
+			err = errors.New("it is not a segment")
 		}
 		if err == nil && first {
 			var data []byte

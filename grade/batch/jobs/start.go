@@ -19,8 +19,24 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// Start makes the Job and its NetworkPolicy, and lets it run. A Job of this name that has ended is taken away first; one that still runs
-// for the same run is left as it is, and for another run it is an error.
+// JobExistsError says that a Job of this name works on something else.
+type JobExistsError struct {
+	Namespace, Name string
+	Run             string // its run; empty: labctl did not create the Job
+}
+
+func (e *JobExistsError) Error() string {
+	if e.Run == "" {
+		return fmt.Sprintf("Job %s/%s exists and was not created by labctl", e.Namespace, e.Name)
+	}
+	return fmt.Sprintf("Job %s/%s is working on another run, %s", e.Namespace, e.Name, e.Run)
+}
+
+// ErrNoJob is FindJob's error for a Job that does not exist, perhaps not any more.
+var ErrNoJob = errors.New("there is no Job")
+
+// Start makes the Job and its NetworkPolicy, and lets it run. A Job of this name that has ended is taken away
+// first; one that still runs for the same run is left as it is, and for another run it is an error.
 func (s *JobSpec) Start(ctx context.Context, client kubernetes.Interface) (*batchv1.Job, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
@@ -32,7 +48,7 @@ func (s *JobSpec) Start(ctx context.Context, client kubernetes.Interface) (*batc
 	case err != nil:
 		return nil, fmt.Errorf("look for the Job %s/%s: %w", s.Namespace, s.Name, err)
 	case old.Annotations[annotationRun] == "":
-		return nil, fmt.Errorf("there is a Job %s/%s that labctl has not made: choose another --name", s.Namespace, s.Name)
+		return nil, &JobExistsError{Namespace: s.Namespace, Name: s.Name}
 	case StateOf(old).Ended:
 		if err := remove(ctx, client, old); err != nil {
 			return nil, err
@@ -40,8 +56,7 @@ func (s *JobSpec) Start(ctx context.Context, client kubernetes.Interface) (*batc
 	case old.Annotations[annotationRun] == s.Run.ID && old.DeletionTimestamp == nil:
 		return old, s.release(ctx, client, old)
 	default:
-		return nil, fmt.Errorf("the Job %s/%s works on another run, %s: wait for it, cancel it (labctl batch cancel %s), or choose another --name",
-			s.Namespace, s.Name, old.Annotations[annotationRun], s.Name)
+		return nil, &JobExistsError{s.Namespace, s.Name, old.Annotations[annotationRun]}
 	}
 	job, err := jobs.Create(ctx, s.Job(), metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
 	if err != nil {
@@ -69,24 +84,26 @@ func (s *JobSpec) release(ctx context.Context, client kubernetes.Interface, job 
 	if s.Queue != "" || job.Spec.Suspend == nil || !*job.Spec.Suspend {
 		return nil
 	}
-	if _, err := client.BatchV1().Jobs(s.Namespace).Patch(ctx, job.Name, types.MergePatchType, []byte(`{"spec":{"suspend":false}}`), metav1.PatchOptions{}); err != nil {
+	if _, err := client.BatchV1().Jobs(s.Namespace).Patch(ctx, job.Name, types.MergePatchType,
+		[]byte(`{"spec":{"suspend":false}}`), metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("let the Job %s/%s run: %w", s.Namespace, s.Name, err)
 	}
 	return nil
 }
 
 // FindJob reads a Job that Start has made.
-func FindJob(ctx context.Context, client kubernetes.Interface, namespace, name string) (job *batchv1.Job, run, destination string, err error) {
+func FindJob(ctx context.Context, client kubernetes.Interface, namespace, name string) (
+	job *batchv1.Job, run, destination string, err error) {
 	job, err = client.BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, "", "", fmt.Errorf("there is no Job %s/%s: it may have been kept long enough (--ttl); what it has graded is in its destination", namespace, name)
+		return nil, "", "", fmt.Errorf("%w %s/%s", ErrNoJob, namespace, name)
 	}
 	if err != nil {
 		return nil, "", "", fmt.Errorf("read the Job %s/%s: %w", namespace, name, err)
 	}
 	run, destination = job.Annotations[annotationRun], job.Annotations[annotationDestination]
 	if run == "" {
-		return nil, "", "", fmt.Errorf("the Job %s/%s is not one of labctl's", namespace, name)
+		return nil, "", "", fmt.Errorf("the Job %s/%s was not created by labctl", namespace, name)
 	}
 	return job, run, destination, nil
 }
@@ -109,7 +126,8 @@ func remove(ctx context.Context, client kubernetes.Interface, job *batchv1.Job) 
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete the Job %s/%s: %w", job.Namespace, job.Name, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, removeWait, fmt.Errorf("the Job %s/%s is still being deleted after %s", job.Namespace, job.Name, removeWait))
+	ctx, cancel := context.WithTimeoutCause(ctx, removeWait,
+		fmt.Errorf("the Job %s/%s is still being deleted after %s", job.Namespace, job.Name, removeWait))
 	defer cancel()
 	for {
 		got, err := jobs.Get(ctx, job.Name, metav1.GetOptions{})
@@ -142,7 +160,8 @@ type State struct {
 
 // StateOf reads a Job's status.
 func StateOf(job *batchv1.Job) State {
-	s := State{Active: int(job.Status.Active), Succeeded: int(job.Status.Succeeded), Ready: int(ptr.Deref(job.Status.Ready, 0))}
+	s := State{Active: int(job.Status.Active), Succeeded: int(job.Status.Succeeded),
+		Ready: int(ptr.Deref(job.Status.Ready, 0))}
 	s.FailedShards = ptr.Deref(job.Status.FailedIndexes, "")
 	s.Suspended = ptr.Deref(job.Spec.Suspend, false)
 	for _, c := range job.Status.Conditions {
@@ -161,7 +180,8 @@ func StateOf(job *batchv1.Job) State {
 
 // Trouble says what keeps pods of a Job from working, and how those have ended that failed, each reason once.
 func Trouble(ctx context.Context, client kubernetes.Interface, namespace, name string) ([]string, error) {
-	pods, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + name, Limit: 200})
+	pods, err := client.CoreV1().Pods(namespace).List(ctx,
+		metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + name, Limit: 200})
 	if err != nil {
 		return nil, fmt.Errorf("look for the pods of the Job %s/%s: %w", namespace, name, err)
 	}
@@ -178,11 +198,12 @@ func Trouble(ctx context.Context, client kubernetes.Interface, namespace, name s
 		shard := p.Annotations[batchv1.JobCompletionIndexAnnotation]
 		for _, c := range p.Status.Conditions {
 			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-				add(shard, "no node takes it: "+c.Message)
+				add(shard, "no node can run it: "+c.Message)
 			}
 		}
 		if p.DeletionTimestamp != nil && p.Status.Phase == corev1.PodRunning && time.Since(p.DeletionTimestamp.Time) > 0 {
-			add(shard, fmt.Sprintf("its node %s does not answer, and nobody can know whether the worker there still runs: bring it back, or delete it (kubectl delete node %s)",
+			add(shard, fmt.Sprintf("its node %s does not respond, so labctl cannot tell whether its worker still "+
+				"runs: restart it, or delete it (kubectl delete node %s)",
 				p.Spec.NodeName, p.Spec.NodeName))
 		}
 		for _, c := range p.Status.ContainerStatuses {
@@ -212,8 +233,9 @@ func Watch(ctx context.Context, client kubernetes.Interface, namespace, name str
 		}
 	}
 	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: cache.NewListWatchFromClient(client.BatchV1().RESTClient(), "jobs", namespace, fields.OneTermEqualSelector("metadata.name", name)),
-		ObjectType:    &batchv1.Job{},
+		ListerWatcher: cache.NewListWatchFromClient(client.BatchV1().RESTClient(), "jobs", namespace,
+			fields.OneTermEqualSelector("metadata.name", name)),
+		ObjectType: &batchv1.Job{},
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc: see, UpdateFunc: func(_, obj any) { see(obj) }, DeleteFunc: func(any) { cancel(errGone) },
 		},

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/grade/batch/storage"
 )
 
@@ -25,8 +26,9 @@ type Worker struct {
 	Tool  string // version of this program
 	// Memory is what submissions that are being graded may take, in bytes; 0: a default.
 	Memory int64
-	// Every and Count say when results go to the destination: that long after the last time, or when there are so many new ones.
-	// A worker that dies loses what it has not brought there, and its successor grades that again. Default 5 s and 250.
+	// Every and Count say when results go to the destination: that long after the last time, or when there
+	// are so many new ones. A worker that dies loses what it has not brought there, and its successor grades
+	// that again. Default 5 s and 250.
 	Every  time.Duration
 	Count  int
 	Report func(batch.Progress)
@@ -48,26 +50,9 @@ func (w Worker) Work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	entries, err := w.Run.Entries(ctx, w.Shard)
-	if err != nil {
+	left, segments, err := w.remaining(ctx)
+	if err != nil || len(left) == 0 {
 		return err
-	}
-	before, err := w.Run.written(ctx, w.Shard)
-	if err != nil {
-		return err
-	}
-	for _, why := range before.damaged {
-		w.Log.Warn("a segment is damaged: what only it has is graded again", "reason", why)
-	}
-	left := entries[:0]
-	for _, e := range entries {
-		if !before.graded[attempt{e.ID, e.Attempt}] {
-			left = append(left, e)
-		}
-	}
-	w.Log.Info("shard", "number", w.Shard, "submissions", w.Run.Plan.Shards[w.Shard], "graded already", w.Run.Plan.Shards[w.Shard]-len(left))
-	if len(left) == 0 {
-		return nil
 	}
 	if cfg.Out, err = os.MkdirTemp("", "labctl-shard-*"); err != nil {
 		return fmt.Errorf("make a directory for results: %w", err)
@@ -79,16 +64,61 @@ func (w Worker) Work(ctx context.Context) error {
 			return err
 		}
 		defer source.Close()
-		cfg.Open, cfg.Workers = source.Open, storage.Parallel
+		cfg.Fetch, cfg.Workers = source.Fetch, storage.Parallel
 	}
 	cfg.JournalOnly, cfg.Log = true, w.Log
+	oom := batch.ReadOOMState()
+	past, err := w.Run.past(ctx, w.Shard, oom)
+	if err != nil {
+		return err
+	}
+	writer := nonce()
+	record := &recorder{run: w.Run, key: w.Run.recordKey(w.Shard, writer), now: oom}
+	if err := record.write(ctx, workerRecord{}); err != nil {
+		return err
+	}
+	if past.died > 0 {
+		w.Log.Warn("earlier workers of the shard died: submissions are graded one at a time", "workers", past.died)
+		cfg.Workers, cfg.Before = 1, record.before
+	}
+	out := &outgoing{run: w.Run, shard: w.Shard, dir: cfg.Out, number: segments, writer: writer,
+		full: make(chan struct{}, 1)}
+	first, last := past.split(left)
+	return w.grade(ctx, cfg, out, record, first, last)
+}
 
+// remaining lists the entries of the shard that have no result yet, and the number of the last segment with results.
+func (w Worker) remaining(ctx context.Context) (left []intake.Entry, segments int, err error) {
+	entries, err := w.Run.Entries(ctx, w.Shard)
+	if err != nil {
+		return nil, 0, err
+	}
+	before, err := w.Run.written(ctx, w.Shard)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, why := range before.damaged {
+		w.Log.Warn("a segment is damaged: submissions whose results only it has are graded again", "reason", why)
+	}
+	left = entries[:0]
+	for _, e := range entries {
+		if !before.graded[entryName{e.ID, e.Attempt}] {
+			left = append(left, e)
+		}
+	}
+	w.Log.Info("shard", "number", w.Shard, "submissions", w.Run.Plan.Shards[w.Shard], "graded already",
+		w.Run.Plan.Shards[w.Shard]-len(left))
+	return left, before.last, nil
+}
+
+// grade grades one part of the entries after the other, and sends the results to the destination meanwhile.
+func (w Worker) grade(ctx context.Context, cfg batch.Config, out *outgoing, record *recorder,
+	parts ...[]intake.Entry) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	out := &outgoing{run: w.Run, shard: w.Shard, dir: cfg.Out, number: before.last, writer: nonce(), full: make(chan struct{}, 1)}
 	var sending sync.WaitGroup
 	done := make(chan struct{})
-	// What is graded need not be graded again, also when the worker is told to end: it has that long to bring it away.
+	// What is graded need not be graded again, also when the worker is asked to stop: it has that long to upload it.
 	final, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWait, stop) })()
@@ -97,8 +127,25 @@ func (w Worker) Work(ctx context.Context) error {
 			cancel(err)
 		}
 	})
+	cfg.Report = w.reporter(out)
+	for _, entries := range parts {
+		if err == nil && len(entries) > 0 {
+			_, err = batch.Run(ctx, cfg, entries)
+		}
+	}
+	close(done)
+	sending.Wait()
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	// Whatever the reason, the worker ends in order.
+	return errors.Join(err, out.send(final), record.write(final, workerRecord{Ended: true}))
+}
+
+// reporter reports progress, and has the results sent once there are w.Count new ones.
+func (w Worker) reporter(out *outgoing) func(batch.Progress) {
 	since := 0
-	cfg.Report = func(p batch.Progress) {
+	return func(p batch.Progress) {
 		if w.Report != nil {
 			w.Report(p)
 		}
@@ -113,50 +160,43 @@ func (w Worker) Work(ctx context.Context) error {
 			}
 		}
 	}
-	_, err = batch.Run(ctx, cfg, left)
-	close(done)
-	sending.Wait()
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
-	}
-	return errors.Join(err, out.send(final))
 }
 
-// lastWait is how long a worker that is told to end takes to bring away what it has: Kubernetes grants 30 s.
+// lastWait is how long a worker that is asked to stop takes to upload what it has: Kubernetes grants 30 s.
 const lastWait = 20 * time.Second
 
 func isLocal(source string) bool {
-	_, ok := storage.LocalPath(source)
+	_, ok := intake.LocalPath(source)
 	return ok
 }
 
-// attempt names an entry.
-type attempt struct {
+// entryName names an entry.
+type entryName struct {
 	id      string
 	attempt int
 }
 
 // written is what a shard's segments hold.
 type written struct {
-	graded  map[attempt]bool
+	graded  map[entryName]bool
 	last    int      // the highest number of a segment
 	damaged []string // what is wrong with segments that cannot be read; they count for nothing
 }
 
 func (r *Run) written(ctx context.Context, shard int) (*written, error) {
-	w := &written{graded: map[attempt]bool{}}
+	w := &written{graded: map[entryName]bool{}}
 	for s, err := range r.segments(ctx, shard) {
 		if err != nil {
 			return nil, err
 		}
 		w.last = max(w.last, s.number)
-		var graded []attempt // if the segment is whole
+		var graded []entryName // if the segment is whole
 		err := readSegment(ctx, r.to, s.key, func(journal []byte) error {
 			for rec, err := range batch.Records(bytes.NewReader(journal)) {
 				if err != nil {
 					return err
 				}
-				graded = append(graded, attempt{rec.ID, rec.Attempt})
+				graded = append(graded, entryName{rec.ID, rec.Attempt})
 			}
 			return nil
 		}, nopFile)

@@ -34,14 +34,14 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// IsPermanent reports whether an error is a storage's that another try would not mend.
+// IsPermanent reports whether an error is a storage's that another try cannot fix.
 func IsPermanent(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Permanent
 }
 
-// Tries and the wait before the second; each further wait is twice as long, and all are spread by chance, so that workers
-// that failed together do not come back together. In all it is half a minute.
+// Tries and the wait before the second; each further wait is twice as long, and all are spread by chance, so
+// that workers that failed together do not come back together. In all it is half a minute.
 const (
 	tries     = 7
 	firstWait = 250 * time.Millisecond
@@ -73,7 +73,8 @@ func (s *Store) again(ctx context.Context, op, key string, do func() error) erro
 	}
 }
 
-// classify finds out what an error means. Storages have codes of their own; gocloud knows some, the HTTP status tells the rest.
+// classify finds out what an error means. Storages have codes of their own; gocloud knows some, the HTTP
+// status tells the rest.
 func (e *Error) classify() {
 	code := gcerrors.Code(e.Err)
 	var response interface{ HTTPStatusCode() int } // of AWS's SDK

@@ -1,6 +1,6 @@
-// Package storage keeps the submissions and results of a class in object storage: S3 and what speaks its language, Google
-// Cloud Storage, Azure Blob Storage, or a directory. It tries again what may go better the next time, and tells what is
-// worth another try from what is not.
+// Package storage keeps the submissions and results of a class in object storage: S3 and what speaks its
+// language, Google Cloud Storage, Azure Blob Storage, or a directory. It tries again what may go better the
+// next time, and tells what is worth another try from what is not.
 package storage
 
 import (
@@ -28,23 +28,9 @@ type Store struct {
 	name   string // the URL without what stands behind "?", for messages
 }
 
-// IsURL reports whether a path names a place in object storage, and not a local file.
-func IsURL(path string) bool {
-	scheme, _, ok := strings.Cut(path, "://")
-	return ok && scheme != "" && !strings.ContainsAny(scheme, "/\\.")
-}
-
-// LocalPath is the directory that a file:// URL stands for.
-func LocalPath(rawURL string) (string, bool) {
-	u, err := url.Parse(rawURL)
-	if err != nil || u.Scheme != "file" || u.Host != "" || !path.IsAbs(u.Path) {
-		return "", false
-	}
-	return path.Clean(u.Path), true
-}
-
-// Open opens the bucket of a URL, such as s3://class/week-3?region=eu-west-1; what is behind the bucket's name is the folder.
-// Parameters are those of gocloud.dev/blob. Nothing is sent yet, so a bucket that is not there shows later.
+// Open opens the bucket of a URL, such as s3://class/week-3?region=eu-west-1; what is behind the bucket's
+// name is the folder. Parameters are those of gocloud.dev/blob. Nothing is sent yet, so a bucket that is not
+// there shows later.
 func Open(ctx context.Context, rawURL string) (*Store, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -72,7 +58,8 @@ func Open(ctx context.Context, rawURL string) (*Store, error) {
 	if u.Scheme != "file" {
 		u.Path = ""
 		if u.Host == "" {
-			return nil, fmt.Errorf("open the storage %s: the name of the bucket is missing: %s://BUCKET/FOLDER", name, u.Scheme)
+			return nil, fmt.Errorf("open the storage %s: the name of the bucket is missing: %s://BUCKET/FOLDER", name,
+				u.Scheme)
 		}
 	}
 	u.RawQuery = q.Encode()
@@ -91,14 +78,15 @@ func New(bucket *blob.Bucket, folder, name string) *Store {
 	return &Store{bucket, strings.TrimSuffix(name, "/")}
 }
 
-// s3Defaults spares who names an endpoint of their own what such servers mostly need: the bucket's name in the path, not in
-// the host's name, and no checksums of AWS's own.
+// s3Defaults spares who names an endpoint of their own what such servers mostly need: the bucket's name in
+// the path, not in the host's name, and no checksums of AWS's own.
 func s3Defaults(q url.Values) {
 	if q.Get("endpoint") == "" {
 		return
 	}
 	for name, value := range map[string]string{
-		"use_path_style": "true", "request_checksum_calculation": "when_required", "response_checksum_validation": "when_required",
+		"use_path_style": "true", "request_checksum_calculation": "when_required",
+		"response_checksum_validation": "when_required",
 	} {
 		if !q.Has(name) {
 			q.Set(name, value)
@@ -130,8 +118,8 @@ type Object struct {
 	Hint string
 }
 
-// List lists the objects whose keys begin with prefix, in the order of their keys, page by page. Unless it is deep, what is below
-// the next "/" is one folder.
+// List lists the objects whose keys begin with prefix, in the order of their keys, page by page. Unless it is
+// deep, what is below the next "/" is one folder.
 func (s *Store) List(ctx context.Context, prefix string, deep bool) iter.Seq2[Object, error] {
 	opts := &blob.ListOptions{Prefix: prefix}
 	if !deep {

@@ -16,10 +16,11 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
-	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch"
+	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/grade/batch/storage"
 	"github.com/labctl/labctl/grade/batch/storage/storagetest"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/gradetest"
 )
 
@@ -77,7 +78,7 @@ func TestSameAsLocal(t *testing.T) {
 				t.Errorf("%s: ignored %q", name, found.Ignored)
 			}
 			cfg := gradetest.Config(t, gradetest.Tutorial)
-			cfg.Limits, cfg.Open, cfg.Workers = lim, source.Open, 3
+			cfg.Limits, cfg.Fetch, cfg.Workers = lim, source.Fetch, 3
 			if _, err := batch.Run(t.Context(), cfg, found.Entries); err != nil {
 				t.Fatal(err)
 			}
@@ -107,14 +108,14 @@ func TestHostileKeys(t *testing.T) {
 	for id, want := range map[string]string{
 		"up": "leads outside", "empty": "leads outside", "twice": "both a file and a folder", "dot": "leads outside", "fine": "",
 	} {
-		opened, err := source.Open(t.Context(), &batch.Entry{ID: id, Path: id + "/"})
+		opened, err := source.Fetch(t.Context(), &intake.Entry{ID: id, Path: id + "/"})
 		if want == "" {
 			if err != nil {
 				t.Errorf("%s: %v", id, err)
 			}
 			continue
 		}
-		var refused *grade.Refused
+		var refused *engine.Refused
 		if !errors.As(err, &refused) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v; want it refused: %s", id, opened, err, want)
 		}
@@ -140,7 +141,7 @@ func TestNoPermission(t *testing.T) {
 		return 0
 	})
 	cfg := gradetest.Config(t, gradetest.Tutorial)
-	cfg.Open = source.Open
+	cfg.Fetch = source.Fetch
 	_, err = batch.Run(t.Context(), cfg, found.Entries)
 	if err == nil || !storage.IsPermanent(err) || !strings.Contains(err.Error(), "read s3://class/ada.zip: these credentials lack the permission") {
 		t.Errorf("the run ended with %v", err)
@@ -192,7 +193,7 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := gradetest.Config(t, gradetest.Tutorial)
-	cfg.Open = source.Open
+	cfg.Fetch = source.Fetch
 	sum, err := batch.Run(t.Context(), cfg, found.Entries)
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +247,7 @@ func TestURLs(t *testing.T) {
 		t.Errorf("%q, %v", data, err)
 	}
 	for path, want := range map[string]bool{"s3://b": true, "file:///x": true, "./a://b": false, "dir/x": false, "C:\\x": false} {
-		if storage.IsURL(path) != want {
+		if intake.IsURL(path) != want {
 			t.Errorf("IsURL(%q) is not %v", path, want)
 		}
 	}

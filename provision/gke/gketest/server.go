@@ -1,6 +1,6 @@
-// Package gketest is a stand-in for Google's Kubernetes Engine API: a gRPC server of the service ClusterManager, from its
-// published definition, that keeps clusters in memory and behaves as Google's does where labctl depends on it. What a
-// cluster really is, Make and Remove decide: nothing by default, or one that a test made elsewhere.
+// Package gketest is a stand-in for Google's Kubernetes Engine API: a gRPC server of the service ClusterManager,
+// from its published definition, that keeps clusters in memory and behaves as Google's does where labctl depends on
+// it. What a cluster really is, Make and Remove decide: nothing by default, or one that a test made elsewhere.
 package gketest
 
 import (
@@ -28,8 +28,8 @@ import (
 type Server struct {
 	containerpb.UnimplementedClusterManagerServer
 
-	// Make makes a cluster for real, and returns the address of its API and the certificate of its authority in PEM; nil: an
-	// address where nothing is.
+	// Make makes a cluster for real, and returns the address of its API and the certificate of its authority in
+	// PEM; nil: an address where nothing is.
 	Make func(ctx context.Context, c *containerpb.Cluster) (endpoint string, ca []byte, err error)
 	// Remove deletes what Make made.
 	Remove func(ctx context.Context, c *containerpb.Cluster) error
@@ -101,7 +101,8 @@ func (s *Server) Forget(name string) {
 	delete(s.clusters, name)
 }
 
-func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo,
+	next grpc.UnaryHandler) (any, error) {
 	method := info.FullMethod[strings.LastIndexByte(info.FullMethod, '/')+1:]
 	s.mu.Lock()
 	if s.calls == nil {
@@ -123,7 +124,8 @@ func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerI
 
 // Error is an error as Google's API makes it: with a reason that programs can read.
 func Error(code codes.Code, reason, message string, metadata map[string]string) error {
-	st, err := status.New(code, message).WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "googleapis.com", Metadata: metadata})
+	st, err := status.New(code, message).
+		WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "googleapis.com", Metadata: metadata})
 	if err != nil {
 		return err
 	}
@@ -131,7 +133,8 @@ func Error(code codes.Code, reason, message string, metadata map[string]string) 
 }
 
 // CreateCluster implements ClusterManager.
-func (s *Server) CreateCluster(_ context.Context, req *containerpb.CreateClusterRequest) (*containerpb.Operation, error) {
+func (s *Server) CreateCluster(_ context.Context,
+	req *containerpb.CreateClusterRequest) (*containerpb.Operation, error) {
 	c := req.Cluster
 	switch {
 	case !strings.HasPrefix(req.Parent, "projects/") || !strings.Contains(req.Parent, "/locations/"):
@@ -181,12 +184,14 @@ func (s *Server) CreateCluster(_ context.Context, req *containerpb.CreateCluster
 }
 
 // begin makes an operation; mu is held.
-func (s *Server) begin(typ containerpb.Operation_Type, cluster string, work chan error, finish func(error)) *containerpb.Operation {
+func (s *Server) begin(typ containerpb.Operation_Type, cluster string, work chan error,
+	finish func(error)) *containerpb.Operation {
 	s.count++
 	parts := strings.Split(cluster, "/")
 	op := &operation{
 		pb: &containerpb.Operation{
-			Name: fmt.Sprintf("operation-%d", s.count), OperationType: typ, Status: containerpb.Operation_RUNNING, Location: parts[3],
+			Name: fmt.Sprintf("operation-%d", s.count), OperationType: typ, Status: containerpb.Operation_RUNNING,
+			Location: parts[3],
 			// Google names the project by its number here.
 			TargetLink: "https://container.googleapis.com/v1/projects/123456789/" + strings.Join(parts[2:], "/"),
 			StartTime:  time.Now().UTC().Format(time.RFC3339),
@@ -230,7 +235,9 @@ func (s *Server) done(op *operation, err error) {
 }
 
 func metric(name string, value int) *containerpb.OperationProgress_Metric {
-	return &containerpb.OperationProgress_Metric{Name: name, Value: &containerpb.OperationProgress_Metric_IntValue{IntValue: int64(value)}}
+	return &containerpb.OperationProgress_Metric{
+		Name: name, Value: &containerpb.OperationProgress_Metric_IntValue{IntValue: int64(value)},
+	}
 }
 
 // GetOperation implements ClusterManager.
@@ -245,7 +252,8 @@ func (s *Server) GetOperation(_ context.Context, req *containerpb.GetOperationRe
 }
 
 // ListOperations implements ClusterManager.
-func (s *Server) ListOperations(_ context.Context, req *containerpb.ListOperationsRequest) (*containerpb.ListOperationsResponse, error) {
+func (s *Server) ListOperations(_ context.Context,
+	req *containerpb.ListOperationsRequest) (*containerpb.ListOperationsResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	resp := &containerpb.ListOperationsResponse{}
@@ -269,7 +277,8 @@ func (s *Server) GetCluster(_ context.Context, req *containerpb.GetClusterReques
 }
 
 // ListClusters implements ClusterManager; the location "-" stands for all.
-func (s *Server) ListClusters(_ context.Context, req *containerpb.ListClustersRequest) (*containerpb.ListClustersResponse, error) {
+func (s *Server) ListClusters(_ context.Context,
+	req *containerpb.ListClustersRequest) (*containerpb.ListClustersResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	prefix := strings.TrimSuffix(req.Parent, "-")
@@ -283,7 +292,8 @@ func (s *Server) ListClusters(_ context.Context, req *containerpb.ListClustersRe
 }
 
 // DeleteCluster implements ClusterManager. One that is busy is refused, as at Google.
-func (s *Server) DeleteCluster(_ context.Context, req *containerpb.DeleteClusterRequest) (*containerpb.Operation, error) {
+func (s *Server) DeleteCluster(_ context.Context,
+	req *containerpb.DeleteClusterRequest) (*containerpb.Operation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.clusters[req.Name]
@@ -292,7 +302,8 @@ func (s *Server) DeleteCluster(_ context.Context, req *containerpb.DeleteCluster
 	}
 	for _, op := range s.operations {
 		if op.cluster == req.Name && op.pb.Status != containerpb.Operation_DONE {
-			return nil, Error(codes.FailedPrecondition, "CLUSTER_ALREADY_HAS_OPERATION", "Cluster is running incompatible operation "+op.pb.Name+".", nil)
+			return nil, Error(codes.FailedPrecondition, "CLUSTER_ALREADY_HAS_OPERATION",
+				"Cluster is running incompatible operation "+op.pb.Name+".", nil)
 		}
 	}
 	c.Status = containerpb.Cluster_STOPPING
@@ -313,7 +324,8 @@ func (s *Server) DeleteCluster(_ context.Context, req *containerpb.DeleteCluster
 }
 
 // GetServerConfig implements ClusterManager.
-func (s *Server) GetServerConfig(_ context.Context, req *containerpb.GetServerConfigRequest) (*containerpb.ServerConfig, error) {
+func (s *Server) GetServerConfig(_ context.Context,
+	req *containerpb.GetServerConfigRequest) (*containerpb.ServerConfig, error) {
 	if strings.HasSuffix(req.Name, "/locations/moon-1") {
 		return nil, Error(codes.InvalidArgument, "", `Location "moon-1" does not exist.`, nil)
 	}
@@ -321,7 +333,8 @@ func (s *Server) GetServerConfig(_ context.Context, req *containerpb.GetServerCo
 	return &containerpb.ServerConfig{
 		DefaultClusterVersion: versions[1], ValidMasterVersions: versions,
 		Channels: []*containerpb.ServerConfig_ReleaseChannelConfig{
-			{Channel: containerpb.ReleaseChannel_REGULAR, ValidVersions: versions}, {Channel: containerpb.ReleaseChannel_STABLE, ValidVersions: versions[1:]},
+			{Channel: containerpb.ReleaseChannel_REGULAR, ValidVersions: versions},
+			{Channel: containerpb.ReleaseChannel_STABLE, ValidVersions: versions[1:]},
 		},
 	}, nil
 }

@@ -1,0 +1,2 @@
+// Package cluster has the commands that build, show and remove running labs.
+package cluster

@@ -1,0 +1,135 @@
+package student
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/labctl/labctl/cmd/labctl/internal/cli"
+	"github.com/labctl/labctl/labs"
+)
+
+// hintList is what `labctl hint` says; its JSON is a contract (docs/cli.md).
+type hintList struct {
+	FormatVersion int        `json:"format_version"`
+	Task          string     `json:"task"`
+	Hints         []hintView `json:"hints"`
+}
+
+// hintView is a hint as `labctl hint` shows it; Text is empty in a list, which costs nothing to read.
+type hintView struct {
+	Name      string  `json:"name"`
+	Objective string  `json:"objective,omitempty"` // empty: of the task
+	Cost      float64 `json:"cost"`
+	Text      string  `json:"text,omitempty"`
+}
+
+// taskHint is a hint and where it stands.
+type taskHint struct {
+	name      string // "selector", or "objective/selector"
+	objective string
+	labs.Hint
+}
+
+func NewHintCommand(app *cli.App) *cobra.Command {
+	var (
+		labFlags cli.LabFlags
+		output   cli.OutputFlag
+	)
+	cmd := &cobra.Command{
+		Use:   "hint LAB TASK [NAME]",
+		Short: "List a task's hints and their cost, or show one",
+		Long: `List a task's hints and their cost, or show one. A course platform that counts hints deducts their cost with
+"labctl grade --hint TASK/NAME".`,
+		Example: `  labctl hint networkpolicy backend-ingress-deny
+  labctl hint networkpolicy backend-ingress-deny isolation`,
+		Args:              cli.Args(2, 3),
+		ValidArgsFunction: cli.CompleteArgs(cli.CompleteLab, cli.CompleteTask, completeHint),
+		RunE: func(_ *cobra.Command, args []string) error {
+			lab, err := labFlags.Load(args[0])
+			if err != nil {
+				return err
+			}
+			task, err := cli.FindTask(lab, args[1])
+			if err != nil {
+				return err
+			}
+			hints := hintsOf(task)
+			if len(args) == 3 {
+				return showHint(app, task, hints, args[2], output.Json())
+			}
+			return listHints(app, lab, task, hints, output.Json())
+		},
+	}
+	labFlags.Register(cmd)
+	output.Register(cmd)
+	return cmd
+}
+
+func hintsOf(task *labs.Task) []taskHint {
+	var hints []taskHint
+	for _, h := range task.Hints {
+		hints = append(hints, taskHint{h.Name, "", h})
+	}
+	for i := range task.Objectives {
+		o := &task.Objectives[i]
+		for _, h := range o.Hints {
+			hints = append(hints, taskHint{o.Name + "/" + h.Name, o.Name, h})
+		}
+	}
+	return hints
+}
+
+func listHints(a *cli.App, lab *labs.Lab, task *labs.Task, hints []taskHint, asJSON bool) error {
+	if asJSON {
+		views := []hintView{}
+		for _, h := range hints {
+			views = append(views, hintView{Name: h.name, Objective: h.objective, Cost: h.Cost})
+		}
+		return a.WriteJSON(hintList{1, task.Name, views})
+	}
+	if len(hints) == 0 {
+		fmt.Fprintf(a.Out, "The task %s has no hints.\n", task.Name)
+		return nil
+	}
+	for _, h := range hints {
+		fmt.Fprintf(a.Out, "%-24s %s\n", h.name, cost(h.Cost))
+	}
+	fmt.Fprintf(a.Out, "\nRead one: labctl hint %s %s %s\n", lab.Name, task.Name, hints[0].name)
+	if slices.ContainsFunc(hints, func(h taskHint) bool { return h.Cost > 0 }) {
+		fmt.Fprintln(a.Out, "labctl does not record which hints you read. A course that counts them deducts their cost with --hint.")
+	}
+	return nil
+}
+
+func showHint(a *cli.App, task *labs.Task, hints []taskHint, name string, asJSON bool) error {
+	i := slices.IndexFunc(hints, func(h taskHint) bool { return h.name == name })
+	if i < 0 {
+		names := make([]string, len(hints))
+		for i, h := range hints {
+			names[i] = h.name
+		}
+		if len(names) == 0 {
+			return fmt.Errorf("the task %s has no hints", task.Name)
+		}
+		return fmt.Errorf("the task %s has no hint %q; it has %s", task.Name, name, strings.Join(names, ", "))
+	}
+	h := hints[i]
+	if asJSON {
+		return a.WriteJSON(hintList{1, task.Name, []hintView{{h.name, h.objective, h.Cost, h.Text}}})
+	}
+	fmt.Fprintln(a.Out, strings.TrimSpace(h.Text))
+	return nil
+}
+
+func cost(points float64) string {
+	switch points {
+	case 0:
+		return "free"
+	case 1:
+		return "costs 1 point"
+	}
+	return fmt.Sprintf("costs %g points", points)
+}

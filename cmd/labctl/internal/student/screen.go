@@ -1,0 +1,75 @@
+package student
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/labctl/labctl/cmd/labctl/internal/cli"
+)
+
+// Control sequences (ECMA-48, and DEC's private mode 2026, which terminals that do not know it ignore).
+const (
+	beginPage = "\x1b[?2026h\x1b[3J\x1b[H" // hold the screen still; forget what has scrolled away; to the top
+	clearLine = "\x1b[K"                   // what an earlier page had to the right
+	endPage   = "\x1b[J\x1b[?2026l"        // what an earlier page had below; show it all
+)
+
+// screen draws pages over each other on a terminal, without a moment in which it is empty. The zero value has
+// nothing to draw.
+type screen struct {
+	page func(io.Writer) error
+}
+
+// paint draws a page, and remembers it for repaint.
+func (s *screen) paint(a *cli.App, page func(io.Writer) error) error {
+	s.page = page
+	return s.repaint(a)
+}
+
+// repaint draws the last page anew, as it is now.
+func (s *screen) repaint(a *cli.App) error {
+	if s.page == nil {
+		return nil
+	}
+	var text bytes.Buffer
+	if err := s.page(&text); err != nil {
+		return err
+	}
+	shown := fit(text.String(), a.Terminal.Height)
+	_, err := io.WriteString(a.Out, beginPage+strings.ReplaceAll(shown, "\n", clearLine+"\n")+endPage)
+	return err
+}
+
+// fit cuts a page to the lines of a screen (0: of any height). The first lines stay, and the last, which says what goes
+// on. One line belongs to the cursor.
+func fit(page string, height int) string {
+	lines := strings.SplitAfter(page, "\n")
+	lines = lines[:len(lines)-1]
+	room := height - 1
+	if height <= 0 || len(lines) <= room || room < 3 {
+		return page
+	}
+	kept := room - 2
+	return strings.Join(lines[:kept], "") + fmt.Sprintf("… %d more lines\n", len(lines)-kept-1) + lines[len(lines)-1]
+}
+
+// resizes tells when the terminal has another size, until stop is called. Without a terminal it never does.
+func resizes(a *cli.App) (changed <-chan os.Signal, stop func()) {
+	if !a.Terminal.Is {
+		return nil, func() {}
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGWINCH)
+	return signals, func() { signal.Stop(signals) }
+}
+
+// measure takes over the size that the terminal has now.
+func measure(a *cli.App) {
+	found := cli.FindTerminal(os.Stdout)
+	a.Terminal.Width, a.Terminal.Height = found.Width, found.Height
+}

@@ -1,0 +1,205 @@
+package student
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/labctl/labctl/cmd/labctl/internal/cli"
+	"github.com/labctl/labctl/grade/report"
+	"github.com/labctl/labctl/internal/wording"
+	"github.com/labctl/labctl/labs"
+)
+
+// labView is a lab as students see it: no solution, and no objective that is hidden.
+type labView struct {
+	FormatVersion int        `json:"format_version"`
+	Name          string     `json:"name"`
+	Title         string     `json:"title"`
+	Description   string     `json:"description"`
+	PassMark      float64    `json:"pass_mark"`
+	Layout        string     `json:"layout"`
+	Tasks         []taskView `json:"tasks"`
+}
+
+type taskView struct {
+	Name         string          `json:"name"`
+	Title        string          `json:"title"`
+	Instructions string          `json:"instructions"`
+	Hints        []hintView      `json:"hints"`
+	Objectives   []objectiveView `json:"objectives"`
+}
+
+type objectiveView struct {
+	Name        string   `json:"name"`
+	Title       string   `json:"title"`
+	Description string   `json:"description"`
+	Points      float64  `json:"points"`
+	Bonus       bool     `json:"bonus"`
+	DependsOn   []string `json:"depends_on"`
+}
+
+func NewShowCommand(app *cli.App) *cobra.Command {
+	var (
+		labFlags cli.LabFlags
+		output   cli.OutputFlag
+	)
+	cmd := &cobra.Command{
+		Use:   "show LAB [TASK [OBJECTIVE]]",
+		Short: "Show a lab's tasks, a task's instructions, or an objective",
+		Long: `Show a lab's tasks, the instructions of one task, or what one objective is worth. Hidden tasks and objectives are left
+out.`,
+		Example: `  labctl show networkpolicy
+  labctl show networkpolicy backend-ingress-deny
+  labctl show networkpolicy backend-ingress-deny isolated`,
+		Args:              cli.Args(1, 3),
+		ValidArgsFunction: cli.CompleteArgs(cli.CompleteLab, cli.CompleteTask, completeObjective),
+		RunE: func(_ *cobra.Command, args []string) error {
+			lab, err := labFlags.Load(args[0])
+			if err != nil {
+				return err
+			}
+			view := viewLab(lab)
+			show := func() { showLab(app, &view) }
+			if len(args) > 1 {
+				task, err := cli.FindTask(lab, args[1])
+				if err != nil {
+					return err
+				}
+				view.Tasks = []taskView{viewTask(task)}
+				show = func() { showTask(app, lab, &view.Tasks[0]) }
+			}
+			if len(args) > 2 {
+				objective, err := findObjective(&view.Tasks[0], args[2])
+				if err != nil {
+					return err
+				}
+				view.Tasks[0].Objectives = []objectiveView{*objective}
+				show = func() { showObjective(app, objective) }
+			}
+			if output.Json() {
+				return app.WriteJSON(view)
+			}
+			show()
+			return nil
+		},
+	}
+	labFlags.Register(cmd)
+	output.Register(cmd)
+	return cmd
+}
+
+func viewLab(lab *labs.Lab) labView {
+	v := labView{
+		FormatVersion: 1, Name: lab.Name, Title: lab.Title, Description: lab.Description,
+		PassMark: lab.PassMark, Layout: string(lab.Layout), Tasks: []taskView{},
+	}
+	for i := range lab.Tasks {
+		if lab.Tasks[i].Visibility == labs.Visible {
+			v.Tasks = append(v.Tasks, viewTask(&lab.Tasks[i]))
+		}
+	}
+	return v
+}
+
+func viewTask(task *labs.Task) taskView {
+	v := taskView{
+		Name: task.Name, Title: task.Title, Instructions: task.Instructions,
+		Hints: []hintView{}, Objectives: []objectiveView{},
+	}
+	for _, h := range hintsOf(task) {
+		v.Hints = append(v.Hints, hintView{Name: h.name, Objective: h.objective, Cost: h.Cost})
+	}
+	for i := range task.Objectives {
+		if o := &task.Objectives[i]; o.Visibility == labs.Visible {
+			v.Objectives = append(v.Objectives, objectiveView{
+				Name: o.Name, Title: o.Title, Description: o.Description, Points: o.Points, Bonus: o.Bonus,
+				DependsOn: append([]string{}, o.DependsOn...),
+			})
+		}
+	}
+	return v
+}
+
+func showLab(a *cli.App, v *labView) {
+	fmt.Fprintf(a.Out, "%s (%s)\n", v.Title, v.Name)
+	if v.Description != "" {
+		fmt.Fprintf(a.Out, "\n%s\n",
+			strings.Join(report.Wrap(strings.TrimSpace(v.Description), a.Terminal.Width), "\n"))
+	}
+	fmt.Fprintln(a.Out)
+	width := 0
+	for i := range v.Tasks {
+		width = max(width, len(v.Tasks[i].Name))
+	}
+	for i := range v.Tasks {
+		t := &v.Tasks[i]
+		var points float64
+		for _, o := range t.Objectives {
+			if !o.Bonus {
+				points += o.Points
+			}
+		}
+		fmt.Fprintf(a.Out, "%2d  %-*s  %s (%g points)\n", i+1, width, t.Name, t.Title, points)
+	}
+	if len(v.Tasks) > 0 {
+		fmt.Fprintf(a.Out, "\nRead a task: labctl show %s %s\n", v.Name, v.Tasks[0].Name)
+	}
+}
+
+func showTask(a *cli.App, lab *labs.Lab, t *taskView) {
+	fmt.Fprintf(a.Out, "%s\n\n", t.Title)
+	text := strings.TrimSpace(t.Instructions)
+	// Instructions may begin with the title as their heading; once is enough.
+	text = strings.TrimSpace(strings.TrimPrefix(text, "# "+t.Title+"\n"))
+	if text != "" {
+		fmt.Fprintf(a.Out, "%s\n\n", text)
+	}
+	fmt.Fprintln(a.Out, "Graded:")
+	width := 0
+	for i := range t.Objectives {
+		width = max(width, len(t.Objectives[i].Name))
+	}
+	for i := range t.Objectives {
+		o := &t.Objectives[i]
+		fmt.Fprintf(a.Out, "  %-*s  %s (%s)\n", width, o.Name, o.Title, o.worth())
+	}
+	if len(t.Hints) > 0 {
+		fmt.Fprintf(a.Out, "\n%s: labctl hint %s %s\n", wording.Count(len(t.Hints), "hint"), lab.Name, t.Name)
+	}
+}
+
+func showObjective(a *cli.App, o *objectiveView) {
+	fmt.Fprintf(a.Out, "%s (%s)\n", o.Title, o.worth())
+	if text := strings.TrimSpace(o.Description); text != "" {
+		fmt.Fprintf(a.Out, "\n%s\n", strings.Join(report.Wrap(text, a.Terminal.Width), "\n"))
+	}
+	if len(o.DependsOn) > 0 {
+		fmt.Fprintf(a.Out, "\nEarns points only if %s is met.\n", strings.Join(o.DependsOn, ", "))
+	}
+}
+
+// worth is "1 point", "3 points, bonus".
+func (o *objectiveView) worth() string {
+	text := fmt.Sprintf("%g points", o.Points)
+	if o.Points == 1 {
+		text = "1 point"
+	}
+	if o.Bonus {
+		text += ", bonus"
+	}
+	return text
+}
+
+// findObjective returns the task's objective of a name; a hidden one is as if it did not exist.
+func findObjective(t *taskView, name string) (*objectiveView, error) {
+	names := make([]string, len(t.Objectives))
+	for i := range t.Objectives {
+		if t.Objectives[i].Name == name {
+			return &t.Objectives[i], nil
+		}
+		names[i] = t.Objectives[i].Name
+	}
+	return nil, fmt.Errorf("the task %s has no objective %q; it has %s", t.Name, name, strings.Join(names, ", "))
+}

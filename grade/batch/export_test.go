@@ -1,4 +1,0 @@
-package batch
-
-// TypedText is for tests.
-var TypedText = typedText

@@ -1,0 +1,4 @@
+package intake
+
+// TypedText is for tests.
+var TypedText = typedText

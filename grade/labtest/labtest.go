@@ -1,0 +1,166 @@
+// Package labtest tests a lab for its author: whether it grades its samples as they declare, whether every mistake in its
+// solution costs points (mutation testing), and whether its objectives are sound (lint).
+package labtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/grade/submission"
+	"github.com/labctl/labctl/labs"
+)
+
+// Report is the result of testing a lab: whether it grades as its author says, and whether a submission can have a
+// mistake that no objective notices.
+type Report struct {
+	FormatVersion int             `json:"format_version"`
+	Lab           grade.LabReport `json:"lab"`
+	Engine        string          `json:"engine"`
+	Passed        bool            `json:"passed"`
+	Starter       SampleResult    `json:"starter"`
+	Samples       []SampleResult  `json:"samples"`
+	Mutation      MutationResult  `json:"mutation"`
+}
+
+// SampleResult is how a submission that ships with the lab scored.
+type SampleResult struct {
+	Name     string  `json:"name"`
+	Path     string  `json:"path"`
+	Solution bool    `json:"solution"`
+	Want     float64 `json:"want"` // percent; of the starter: the pass mark, to be missed
+	Got      float64 `json:"got"`  // percent
+	Passed   bool    `json:"passed"`
+	// Error says why there is no score: the sample does not exist, or was refused.
+	Error string `json:"error,omitempty"`
+	// Report says what the score is made of.
+	Report *grade.Report `json:"-"`
+}
+
+// MutationResult counts what became of the solution's mutants. A mutant is equivalent if no connection of
+// the lab comes out differently; otherwise it must cost points, or it survives.
+type MutationResult struct {
+	Mutants    int      `json:"mutants"`
+	Killed     int      `json:"killed"`
+	Equivalent int      `json:"equivalent"`
+	Invalid    int      `json:"invalid"` // what neither the API server nor the lab would take
+	Survivors  []Mutant `json:"survivors"`
+	// Skipped says why nothing was mutated: there is no solution, or it does not get full marks.
+	Skipped string `json:"skipped,omitempty"`
+}
+
+// Mutant is a change to the solution.
+type Mutant struct {
+	Sample   string `json:"sample"`
+	Mutation string `json:"mutation"` // "drop-peer"
+	Message  string `json:"message"`  // "leave out the peer spec.ingress[0].from[1]"
+	Object   string `json:"object"`   // manifest.Ref as text
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
+	Task     string `json:"task"` // in whose folder the object stands
+	// Flow is a connection that comes out differently, at the checkpoint of a task, and no objective notices.
+	Flow ChangedFlow `json:"flow"`
+}
+
+// ChangedFlow is a connection with its verdicts before and after a change.
+type ChangedFlow struct {
+	Task   string          `json:"task"`
+	From   string          `json:"from"`
+	To     string          `json:"to"`
+	Before verdict.Verdict `json:"before"`
+	After  verdict.Verdict `json:"after"`
+}
+
+// scoreTolerance is how far a sample's percent may be from what it declares: declarations are decimals,
+// scores may be thirds.
+const scoreTolerance = 0.005
+
+// asDeclared compares what a sample declares with its percent, which counts as it is shown (cut off: 80.55) and as it is
+// (80.555…, which an author may round to 80.56).
+func asDeclared(declared, shown, exact float64) bool {
+	return math.Abs(shown-declared) < 1e-9 || math.Abs(exact-declared) <= scoreTolerance
+}
+
+// Test grades the lab's samples and its starter, and mutates its solution. The error is the lab's as a
+// whole, or the engine's; what is wrong with a sample is in the report.
+func Test(ctx context.Context, lab *labs.Lab, eng engine.Engine) (*Report, error) {
+	g, err := grade.NewGrader(lab)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{
+		FormatVersion: grade.FormatVersion,
+		Lab:           grade.LabReport{Name: lab.Name, Title: lab.Title, Digest: lab.Digest},
+		Engine:        eng.Name(),
+		Passed:        true,
+		Samples:       []SampleResult{},
+		Mutation:      MutationResult{Survivors: []Mutant{}},
+	}
+	r.Starter = SampleResult{Name: "starter", Path: lab.Starter, Want: lab.PassMark}
+	var starter *submission.Submission
+	if lab.Starter != "" {
+		if starter, err = g.Rules.ReadFS(lab.FS, lab.Starter, manifest.Limits{}); err != nil {
+			r.Starter.Error = err.Error()
+		}
+	}
+	if r.Starter.Error == "" {
+		if err := gradeSample(ctx, g, eng, starter, &r.Starter); err != nil {
+			return nil, err
+		}
+		r.Starter.Passed = r.Starter.Error == "" && r.Starter.Report.Status == grade.Failed
+	}
+	r.Passed = r.Starter.Passed
+
+	solutions := 0
+	for i := range lab.Samples {
+		s := &lab.Samples[i]
+		res := SampleResult{Name: s.Name, Path: s.Path, Solution: s.Solution, Want: s.Score}
+		sub, err := g.Rules.ReadFS(lab.FS, s.Path, manifest.Limits{})
+		if err != nil {
+			res.Error = err.Error()
+		} else if err := gradeSample(ctx, g, eng, sub, &res); err != nil {
+			return nil, err
+		}
+		if res.Error == "" {
+			res.Passed = res.Report.Status != grade.Errored &&
+				asDeclared(s.Score, res.Report.Score.Percent, res.Report.ExactPercent())
+		}
+		r.Samples = append(r.Samples, res)
+		r.Passed = r.Passed && res.Passed
+		if !s.Solution {
+			continue
+		}
+		solutions++
+		if res.Error != "" || res.Report.Score.Percent < 100 {
+			r.Mutation.Skipped = fmt.Sprintf("the solution %q does not get full marks", s.Name)
+			continue
+		}
+		if err := mutate(ctx, g, eng, s, sub, &r.Mutation); err != nil {
+			return nil, fmt.Errorf("mutate the sample %q: %w", s.Name, err)
+		}
+	}
+	if solutions == 0 {
+		r.Mutation.Skipped = "no sample is a solution"
+	}
+	r.Passed = r.Passed && r.Mutation.Skipped == "" && len(r.Mutation.Survivors) == 0
+	return r, nil
+}
+
+// gradeSample grades a sample. A refusal is part of the result; an error is the engine's.
+func gradeSample(ctx context.Context, g *grade.Grader, eng engine.Engine, sub *submission.Submission, res *SampleResult) error {
+	report, err := g.Grade(ctx, sub, eng, grade.Options{AfterDue: true, Reveal: true})
+	if refused := (*engine.Refused)(nil); errors.As(err, &refused) {
+		res.Error = err.Error()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	res.Report, res.Got = report, report.Score.Percent
+	return nil
+}

@@ -1,0 +1,172 @@
+package labtest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/grade/submission"
+	"github.com/labctl/labctl/labs"
+)
+
+// Lint finds likely mistakes in a lab that loads without errors: an objective that a student meets by doing nothing, an
+// expectation that is repeated or that no policies can meet. The diagnostics are warnings. The error is the engine's,
+// or the lab's as a whole.
+func Lint(ctx context.Context, lab *labs.Lab, eng engine.Engine) (hcl.Diagnostics, error) {
+	g, err := grade.NewGrader(lab)
+	if err != nil {
+		return nil, err
+	}
+	l := linter{lab: lab, grader: g, eng: eng}
+	l.duplicates()
+	if err := l.unreachable(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.vacuous(ctx); err != nil {
+		return nil, err
+	}
+	l.solution()
+	return l.diags, nil
+}
+
+type linter struct {
+	lab    *labs.Lab
+	grader *grade.Grader
+	eng    engine.Engine
+	diags  hcl.Diagnostics
+}
+
+func (l *linter) warn(at hcl.Range, summary, format string, args ...any) {
+	l.diags = append(l.diags, &hcl.Diagnostic{
+		Severity: hcl.DiagWarning, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: &at,
+	})
+}
+
+// duplicates finds connections that a task asks for twice: with the same verdict, or with two that cannot
+// both hold.
+func (l *linter) duplicates() {
+	for i := range l.lab.Tasks {
+		seen := make(map[string][]grade.Question)
+		reported := make(map[hcl.Range]bool)
+		for _, p := range l.grader.Questions(i) {
+			bare := p.Probe
+			bare.Want = ""
+			key := engine.ProbeKey(bare)
+			for _, first := range seen[key] {
+				if reported[p.Block.At()] {
+					break
+				}
+				what := fmt.Sprintf("%s to %s", p.From, engine.TargetName(p.To))
+				where := fmt.Sprintf("objective %q, line %d", first.Objective, first.Block.At().Start.Line)
+				switch {
+				case !compatible(first.Want, p.Want):
+					reported[p.Block.At()] = true
+					l.warn(p.Block.At(), "Unreachable expectation", "%s cannot be %s here and %s in the same task (%s).", what, p.Want, first.Want, where)
+				case first.Want == p.Want && first.Block.Type() == p.Block.Type():
+					// A matrix repeats what a single expectation says on purpose.
+					reported[p.Block.At()] = true
+					l.warn(p.Block.At(), "Duplicate expectation", "%s is already expected to be %s (%s).", what, p.Want, where)
+				}
+			}
+			seen[key] = append(seen[key], p)
+		}
+	}
+}
+
+// compatible reports whether one verdict can meet both expectations.
+func compatible(a, b verdict.Verdict) bool { return a == b || a.Meets(b) || b.Meets(a) }
+
+// unreachable finds expectations that no policies can bring about, whatever is submitted.
+func (l *linter) unreachable(ctx context.Context) error {
+	states, err := l.grader.Rules.Checkpoints(nil)
+	if err != nil {
+		return err
+	}
+	for i := range l.lab.Tasks {
+		open := *states[i]
+		open.Policies = nil
+		prober, err := l.eng.At(ctx, &open)
+		if err != nil {
+			return err
+		}
+		reported := make(map[hcl.Range]bool)
+		for _, p := range l.grader.Questions(i) {
+			bare := p.Probe
+			bare.Want = ""
+			found, err := prober.Probe(ctx, []engine.Probe{bare})
+			if err != nil {
+				return err
+			}
+			reason := impossible(p.Probe, &found[0])
+			if reason == "" || reported[p.Block.At()] {
+				continue
+			}
+			reported[p.Block.At()] = true
+			l.warn(p.Block.At(), "Unreachable expectation", "%s to %s cannot be %s: %s.", p.From, engine.TargetName(p.To), p.Want, reason)
+		}
+	}
+	return nil
+}
+
+// impossible says why an expectation cannot be met, given what is found while no policy is in force.
+func impossible(p engine.Probe, found *engine.Observation) string {
+	open := found.Verdict
+	switch {
+	case open == verdict.ProbeError:
+		return "the probe cannot be run: " + found.Error
+	case p.Want == verdict.Allowed && open != verdict.Allowed:
+		return fmt.Sprintf("it is %s even while no policy is in force", open)
+	case p.Want == verdict.Rejected && open != verdict.Rejected:
+		return "policies drop connections, and do not reject them"
+	case p.Want == verdict.DNSFailed && open != verdict.DNSFailed && !engine.LooksUpName(p.To):
+		return "the target is an address, so no name is looked up"
+	case p.Want == verdict.AppError && open != verdict.AppError && p.To.HTTP == nil:
+		return "the probe sends no request that the application could refuse; add an http block"
+	case p.Want != verdict.DNSFailed && p.Want != verdict.Allowed && p.To.DNS != "":
+		return "a look-up is allowed or dns_failed"
+	}
+	return ""
+}
+
+// vacuous finds objectives that are met by what students start from.
+func (l *linter) vacuous(ctx context.Context) error {
+	var starter *submission.Submission
+	if l.lab.Starter != "" {
+		var err error
+		if starter, err = l.grader.Rules.ReadFS(l.lab.FS, l.lab.Starter, manifest.Limits{}); err != nil {
+			return fmt.Errorf("the starter %s: %w", l.lab.Starter, err)
+		}
+	}
+	report, err := l.grader.Grade(ctx, starter, l.eng, grade.Options{AfterDue: true, Reveal: true})
+	if err != nil {
+		return fmt.Errorf("grade the starter: %w", err)
+	}
+	for i, t := range report.Tasks {
+		for j, o := range t.Objectives {
+			if o.Status == grade.Met && o.Max > 0 {
+				l.warn(l.lab.Tasks[i].Objectives[j].Range, "Vacuous objective",
+					"The objective %q of task %q is met before anything is done, so it gives %v points for nothing. Let it depend on one that is not: depends_on = [\"…\"].",
+					o.Name, t.Name, o.Max)
+			}
+		}
+	}
+	return nil
+}
+
+// solution warns of a lab that nothing proves to be solvable.
+func (l *linter) solution() {
+	for i := range l.lab.Samples {
+		if l.lab.Samples[i].Solution {
+			return
+		}
+	}
+	l.diags = append(l.diags, &hcl.Diagnostic{
+		Severity: hcl.DiagWarning, Summary: "No solution",
+		Detail: "No sample is the lab's solution, so nothing shows that it can be solved, and labctl test has nothing to mutate. Add sample \"solution\" { path = \"…\", score = 100 }.",
+	})
+}

@@ -1,0 +1,278 @@
+package live
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/kube/kubetest"
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/scope"
+	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/labs"
+)
+
+// cluster is one that others use: their namespaces and policies, and the lab's.
+const cluster = `
+{apiVersion: v1, kind: Namespace, metadata: {name: team, labels: {of: the-lab, junk: student}}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: default}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: kube-system, labels: {their: label}}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: theirs, labels: {their: label}}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: theirs, namespace: theirs}, spec: {podSelector: {}}}
+---
+{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: theirs, namespace: theirs}, spec: {endpointSelector: {}}}
+---
+{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: theirs}, spec: {endpointSelector: {matchLabels: {"k8s:io.kubernetes.pod.namespace": theirs}}}}
+---
+{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: theirs}, spec: {externalCIDRs: [192.0.2.0/24]}}
+---
+{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: theirs}, spec: {tier: Admin, priority: 1, subject: {namespaces: {matchLabels: {their: label, kubernetes.io/metadata.name: theirs}}}}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: student, namespace: team}, spec: {podSelector: {}}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: student, namespace: default}, spec: {podSelector: {}}}
+---
+{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: graded, annotations: {labctl/submission: shop.1}}, spec: {endpointSelector: {}}}
+`
+
+// sharedEngine is an engine whose lab is in that cluster.
+func sharedEngine(t *testing.T, observe bool) (*Engine, *kubetest.Server) {
+	t.Helper()
+	api := kubetest.New(t)
+	api.Add(cluster)
+	web := labs.App{Name: "web", Namespace: "team", Labels: map[string]string{"app": "web"}}
+	client := labs.App{Name: "client", Namespace: "default", Labels: map[string]string{"app": "client"}}
+	cfg := Config{
+		Client: api.Client, Observe: observe,
+		Lab: &labs.Lab{Name: "shop", Apps: []labs.App{web}},
+		Instance: Instance{
+			NamespaceLabels: map[string]map[string]string{"team": {"kubernetes.io/metadata.name": "team", "of": "the-lab"}, "default": {"kubernetes.io/metadata.name": "default"}, "kube-system": {"kubernetes.io/metadata.name": "kube-system", "their": "label"}},
+			Scope: scope.Scope{
+				Instance: "shop.1", Namespaces: []string{"default", "team"}, Created: []string{"team"}, Canary: "labctl-canary-1",
+				Apps: []scope.App{{Namespace: "team", Owns: web.Owns, Labels: web.Labels}, {Namespace: "default", Owns: client.Owns, Labels: client.Labels}},
+			},
+		},
+	}
+	return &Engine{cfg: cfg, inForce: map[string]string{}, methods: newMethods(cfg)}, api
+}
+
+func stateOf(t *testing.T, text string) *engine.State {
+	t.Helper()
+	objs, problems := manifest.Parse([]manifest.File{{Name: "a.yaml", Data: []byte(text)}}, manifest.Limits{})
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return &engine.State{Policies: objs, NamespaceLabels: map[string]map[string]string{"kube-system": {"answer": "yes"}, "team": {"answer": "yes"}}}
+}
+
+func changed(was, now map[string]string) []string {
+	var out []string
+	for ref := range was {
+		if now[ref] != was[ref] {
+			out = append(out, ref)
+		}
+	}
+	for ref := range now {
+		if was[ref] == "" {
+			out = append(out, "new "+ref)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+const answer = `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: answer, namespace: team}, spec: {podSelector: {}}}`
+
+// TestEnforceLeavesOthersAlone puts a submission into force in a cluster that others use.
+func TestEnforceLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	e, api := sharedEngine(t, false)
+	was := api.Objects()
+	if _, err := e.enforce(t.Context(), stateOf(t, answer)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"CiliumClusterwideNetworkPolicy graded", "Namespace kube-system", "Namespace team", "NetworkPolicy default/student", "NetworkPolicy team/student",
+		"new NetworkPolicy team/answer",
+	}
+	if got := changed(was, api.Objects()); !slices.Equal(got, want) {
+		t.Errorf("it changed %q, want %q", got, want)
+	}
+	labelsOf := func(name string) map[string]string {
+		ns, err := api.Client.Get(t.Context(), kube.NewObject("v1", "Namespace", "", name, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ns.GetLabels()
+	}
+	if got := labelsOf("kube-system"); !maps.Equal(got, map[string]string{"kubernetes.io/metadata.name": "kube-system", "their": "label", "answer": "yes"}) {
+		t.Errorf("kube-system has %v", got)
+	}
+	if got := labelsOf("team"); !maps.Equal(got, map[string]string{"kubernetes.io/metadata.name": "team", "of": "the-lab", "answer": "yes"}) {
+		t.Errorf("team has %v", got)
+	}
+	// The next checkpoint has neither the policy nor the labels.
+	if _, err := e.enforce(t.Context(), &engine.State{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := labelsOf("kube-system"); got["answer"] != "" || got["their"] != "label" {
+		t.Errorf("kube-system has %v", got)
+	}
+	if api.Objects()["NetworkPolicy team/answer"] != "" {
+		t.Error("the policy is still there")
+	}
+}
+
+// TestEnforceInOwnCluster: everything that came after the lab goes.
+func TestEnforceInOwnCluster(t *testing.T) {
+	t.Parallel()
+	e, api := sharedEngine(t, false)
+	e.cfg.Instance.Scope.Exclusive = true
+	if _, err := e.enforce(t.Context(), stateOf(t, answer)); err != nil {
+		t.Fatal(err)
+	}
+	for ref := range api.Objects() {
+		if (strings.Contains(ref, "Policy") || strings.Contains(ref, "CIDRGroup")) && ref != "NetworkPolicy team/answer" {
+			t.Errorf("%s is still there", ref)
+		}
+	}
+}
+
+// TestEnforceRefuses: what falsifies a grade, or has a name that is taken, is named and left as it is.
+func TestEnforceRefuses(t *testing.T) {
+	t.Parallel()
+	const all = `{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {}, ingress: [{}]}}`
+	const lab = `{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {matchLabels: {"k8s:io.kubernetes.pod.namespace": team}}, ingress: [{}]}}`
+	const group = `{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: theirs}, spec: {externalCIDRs: [198.51.100.0/24]}}`
+	for _, tc := range []struct {
+		name, there, submitted string
+		observe                bool
+		want                   string
+	}{
+		{"a policy for all", all, answer, false, "CiliumClusterwideNetworkPolicy x"},
+		{"a policy for all, while looking", all, "", true, "CiliumClusterwideNetworkPolicy x"},
+		{"a policy for the lab", lab, answer, false, "CiliumClusterwideNetworkPolicy x"},
+		{"a policy for the lab, while looking", lab, "", true, ""},
+		{"a name that is taken", "", group, false, "CiliumCIDRGroup theirs"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			e, api := sharedEngine(t, tc.observe)
+			if tc.there != "" {
+				api.Add(tc.there)
+			}
+			was := api.Objects()
+			_, all, err := e.policies(t.Context())
+			if err == nil && tc.submitted != "" {
+				err = e.untaken(stateOf(t, tc.submitted).Policies, all)
+			}
+			if tc.want != "" {
+				if _, inForce := e.enforce(t.Context(), stateOf(t, answer)); tc.there != "" && inForce == nil {
+					t.Error("it is put in force all the same")
+				}
+				if tc.there != "" {
+					if got := changed(was, api.Objects()); len(got) > 0 {
+						t.Errorf("it changed %q", got)
+					}
+				}
+			}
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("%v, want %q", err, tc.want)
+			}
+			var refused *engine.Refused
+			if errors.As(err, &refused) {
+				t.Error("it is taken for the submission's fault")
+			}
+		})
+	}
+}
+
+// TestLabelsOfOthers: a label that came after the lab counts for no submission.
+func TestLabelsOfOthers(t *testing.T) {
+	t.Parallel()
+	const selecting = `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: answer, namespace: team}, spec: {podSelector: {}, egress: [{to: [{namespaceSelector: {matchLabels: {KEY: "x"}}}]}]}}`
+	for _, tc := range []struct{ name, key, want string }{
+		{"a label that came later", "later", "label later=x to namespace kube-system"},
+		{"one that was there", "their", ""},
+		{"the submission's own", "answer", ""},
+		{"one that there is not", "other", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			e, api := sharedEngine(t, false)
+			if _, _, err := (&scope.Scope{Instance: "somebody"}).SetLabels(t.Context(), api.Client, "kube-system", map[string]string{"later": "x"}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := e.enforce(t.Context(), stateOf(t, strings.ReplaceAll(selecting, "KEY", tc.key)))
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("%v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestCanaryOfOthers: a namespace of the canary's name that somebody else created is not used.
+func TestCanaryOfOthers(t *testing.T) {
+	t.Parallel()
+	e, api := sharedEngine(t, false)
+	api.Add(`{apiVersion: v1, kind: Namespace, metadata: {name: labctl-canary-1}}`)
+	was := api.Objects()
+	if err := e.Canary(t.Context()); err == nil || !strings.Contains(err.Error(), "not created by this lab") {
+		t.Errorf("%v", err)
+	}
+	if got := changed(was, api.Objects()); len(got) > 0 {
+		t.Errorf("it changed %q", got)
+	}
+}
+
+// TestSetupOfOthers: the setup of a task does not replace what somebody else has created.
+func TestSetupOfOthers(t *testing.T) {
+	t.Parallel()
+	e, api := sharedEngine(t, false)
+	api.Add(`{apiVersion: v1, kind: Service, metadata: {name: db, namespace: default}, spec: {selector: {app: theirs}}}`)
+	was := api.Objects()
+	state := stateOf(t, `{apiVersion: v1, kind: Service, metadata: {name: db, namespace: default}, spec: {selector: {app: db}, ports: [{port: 1}]}}`)
+	state.Applied, state.Policies = state.Policies, nil
+	if err := e.setUp(t.Context(), state); err == nil || !strings.Contains(err.Error(), "Service default/db") {
+		t.Errorf("%v", err)
+	}
+	if got := changed(was, api.Objects()); len(got) > 0 {
+		t.Errorf("it changed %q", got)
+	}
+}
+
+// TestFilesAreTheStudents: what others have in force is no part of the student's work.
+func TestFilesAreTheStudents(t *testing.T) {
+	t.Parallel()
+	e, _ := sharedEngine(t, true)
+	files, err := e.Files(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	want := []string{"ciliumclusterwidenetworkpolicy.graded.yaml", "default.networkpolicy.student.yaml", "namespace.team.yaml", "team.networkpolicy.student.yaml"}
+	if !slices.Equal(names, want) {
+		t.Errorf("%q, want %q", names, want)
+	}
+}
+
+// TestConcerns: a watch is woken by what its grade depends on.
+func TestConcerns(t *testing.T) {
+	t.Parallel()
+	e, _ := sharedEngine(t, true)
+	for ns, want := range map[string]bool{"team": true, "default": true, "theirs": false, "kube-system": true, "labctl-canary-1": false, "": true} {
+		if got := e.concerns(kube.NewObject("networking.k8s.io/v1", "NetworkPolicy", ns, "x", nil)); got != want {
+			t.Errorf("a policy in %q: %v", ns, got)
+		}
+	}
+}

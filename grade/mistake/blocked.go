@@ -1,0 +1,467 @@
+package mistake
+
+import (
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/labs"
+)
+
+// unlabelledNamespaces: a namespaceSelector that no namespace fulfils, until the peer's gets the label.
+func (r *recognizer) unlabelledNamespaces(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		s, other := peer.NamespaceSelector, r.peer(at.d)
+		if !other.known() || s == nil || len(s.MatchLabels) == 0 || !r.selectsNoNamespace(s) {
+			continue
+		}
+		fix := repair{
+			mistake: namespaceLabelMissing, change: r.labelled(other.namespace, s.MatchLabels), object: p.Object,
+			field: at.String() + ".namespaceSelector",
+			message: fmt.Sprintf("%s asks for namespaces with %s, and no namespace has that. The namespace %s has %s.",
+				p.Ref(), words(s.MatchLabels), other.namespace, words(r.namespaceLabels(other.namespace))),
+		}
+		for key := range s.MatchLabels {
+			if _, has := r.State.NamespaceLabels[other.namespace][key]; has { // labelled, but otherwise
+				fix.mistake = selectsNothing
+			}
+		}
+		if !yield(fix) {
+			return false
+		}
+	}
+	return true
+}
+
+// deadSelectors: a podSelector, of the subject or of a peer, that finds no pod, until it asks for the labels
+// that the pod has.
+func (r *recognizer) deadSelectors(p *networkPolicy, yield func(repair) bool) bool {
+	if r.selectsNobody(p) {
+		for _, d := range directions {
+			who := r.subject(d)
+			if who.namespace != p.Namespace || !p.spec.isolates(d) {
+				continue
+			}
+			s := p.spec.clone()
+			s.subject = metav1.LabelSelector{MatchLabels: who.labels}
+			fix := repair{change: r.with(p, s), object: p.Object, field: "spec.podSelector"}
+			fix.mistake, fix.message = r.deadSelector(p, &p.spec.subject)
+			if !yield(fix) {
+				return false
+			}
+		}
+	}
+	for at, peer := range p.spec.peers() {
+		who := r.peer(at.d)
+		if peer.PodSelector == nil || !who.known() || !r.peerSelectsNobody(p, peer.PodSelector, peer.NamespaceSelector) {
+			continue
+		}
+		s := p.spec.clone()
+		s.peer(at).PodSelector = &metav1.LabelSelector{MatchLabels: who.labels}
+		fix := repair{change: r.with(p, s), object: p.Object, field: at.String() + ".podSelector"}
+		fix.mistake, fix.message = r.deadSelector(p, peer.PodSelector)
+		if fix.mistake == selectsNothing && r.selectsElsewhere(peer) {
+			continue // there are such pods: the namespace is what is wrong
+		}
+		if !yield(fix) {
+			return false
+		}
+	}
+	return true
+}
+
+// selectsElsewhere reports whether the lab has pods, in whatever namespace, that a peer's podSelector asks for.
+func (r *recognizer) selectsElsewhere(peer networkingv1.NetworkPolicyPeer) bool {
+	return slices.ContainsFunc(r.everybody, func(who endpoint) bool { return r.matches(peer.PodSelector, who.labels) })
+}
+
+// otherNamespaces: a podSelector for pods of another namespace than the policy's, until the peer names theirs.
+func (r *recognizer) otherNamespaces(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		who := r.peer(at.d)
+		if peer.NamespaceSelector != nil || isEmpty(peer.PodSelector) || !who.known() || who.namespace == p.Namespace ||
+			!r.matches(peer.PodSelector, who.labels) {
+			continue
+		}
+		s := p.spec.clone()
+		s.peer(at).NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}}
+		if !yield(repair{
+			mistake: ownNamespaceOnly, change: r.with(p, s), object: p.Object, field: at.String() + ".podSelector",
+			message: fmt.Sprintf("%s looks for pods with %s in its own namespace, %s.", p.Ref(), selectorText(peer.PodSelector), p.Namespace),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// deadSelector says which mistake a selector that selects nothing is.
+func (r *recognizer) deadSelector(p *networkPolicy, s *metav1.LabelSelector) (Mistake, string) {
+	for k := range r.lab.Apps {
+		app := &r.lab.Apps[k]
+		if !isEmpty(s) && r.matches(s, r.workload(app)) {
+			return deploymentLabel, fmt.Sprintf("%s selects pods by %s. That is a label of the Deployment %s itself; no pod carries it.",
+				p.Ref(), words(s.MatchLabels), app.Name)
+		}
+	}
+	return selectsNothing, fmt.Sprintf("%s asks for pods with %s, and there is none where it looks.", p.Ref(), selectorText(s))
+}
+
+func selectorText(s *metav1.LabelSelector) string {
+	if isEmpty(s) {
+		return "any labels"
+	}
+	return metav1.FormatLabelSelector(s)
+}
+
+// servicePorts: a rule with the number that the Service listens on, until it names the pod's.
+func (r *recognizer) servicePorts(p *networkPolicy, yield func(repair) bool) bool {
+	for at, port := range p.spec.ports() {
+		if port.Port == nil {
+			continue
+		}
+		for app, svc := range r.servicesAt(port.Port.IntValue()) {
+			s := p.spec.clone()
+			target := intstr.FromInt32(int32(svc.TargetPort))
+			s.port(at).Port = &target
+			if !yield(repair{
+				mistake: servicePort, change: r.with(p, s), object: p.Object, field: at.String(),
+				message: fmt.Sprintf("%s names port %d. That is the port of the Service %s; its pods listen on another.", p.Ref(), svc.Port, app.Service),
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// servicesAt goes through the ports of services that are n for clients and another number for the pods: of
+// the server or, where that is not known, of all apps.
+func (r *recognizer) servicesAt(n int) iter.Seq2[*labs.App, labs.Port] {
+	return func(yield func(*labs.App, labs.Port) bool) {
+		for i := range r.lab.Apps {
+			app := &r.lab.Apps[i]
+			if r.server.known() && r.server.app != app {
+				continue
+			}
+			for _, port := range app.Ports {
+				if port.Port == n && port.TargetPort != n && !yield(app, port) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// dnsProtocols: port 53 for one protocol, until the other is there as well.
+func (r *recognizer) dnsProtocols(p *networkPolicy, yield func(repair) bool) bool {
+	if !r.lookUp() {
+		return true
+	}
+	for at, port := range p.spec.ports() {
+		if at.d != egress || port.Port == nil || port.Port.IntValue() != 53 {
+			continue
+		}
+		m, other := dnsOnlyUDP, corev1.ProtocolTCP
+		message := fmt.Sprintf("%s allows port 53 over UDP only.", p.Ref())
+		if protocolOf(port) == corev1.ProtocolTCP {
+			m, other = dnsOnlyTCP, corev1.ProtocolUDP
+			message = fmt.Sprintf("%s allows port 53 over TCP only.", p.Ref())
+			if !p.wrote().protocol(at) {
+				message = fmt.Sprintf("%s allows port 53 without saying for which protocol; that means TCP only.", p.Ref())
+			}
+		}
+		s := p.spec.clone()
+		port.Protocol = &other
+		s.rule(at).ports = append(slices.Clip(s.rule(at).ports), port)
+		if !yield(repair{mistake: m, change: r.with(p, s), object: p.Object, field: at.String(), message: message}) {
+			return false
+		}
+	}
+	return true
+}
+
+// ipBlocks: an address range where the peer is in the cluster, until a selector takes its place.
+func (r *recognizer) ipBlocks(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		who := r.peer(at.d)
+		if peer.IPBlock == nil || !who.known() {
+			continue
+		}
+		s := p.spec.clone()
+		*s.peer(at) = networkingv1.NetworkPolicyPeer{
+			PodSelector:       &metav1.LabelSelector{MatchLabels: who.labels},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}},
+		}
+		what := "A range of addresses never means pods"
+		if at.d == egress && inServiceRange(peer.IPBlock.CIDR) {
+			what = "These are addresses of Services, which policies never get to see"
+		}
+		if !yield(repair{
+			mistake: serviceIP, change: r.with(p, s), object: p.Object, field: at.String() + ".ipBlock",
+			message: fmt.Sprintf("%s names the addresses %s for %s. %s.", p.Ref(), peer.IPBlock.CIDR, who.name, what),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// serviceRanges are where clusters usually have the addresses of their Services: kubeadm and kind, GKE,
+// k3s, EKS.
+var serviceRanges = [...]string{"10.96.0.0/12", "34.118.224.0/20", "10.43.0.0/16", "172.20.0.0/16", "10.100.0.0/16"}
+
+func inServiceRange(cidr string) bool {
+	block, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(serviceRanges[:], func(s string) bool {
+		known := netip.MustParsePrefix(s)
+		return known.Overlaps(block) && known.Bits() <= block.Bits()
+	})
+}
+
+// misplaced: a policy in a namespace where it selects nobody, until it is moved to where the connection
+// begins or ends.
+func (r *recognizer) misplaced(p *networkPolicy, yield func(repair) bool) bool {
+	for _, d := range directions {
+		who := r.subject(d)
+		if !who.known() || who.namespace == p.Namespace || !p.spec.isolates(d) || !r.matches(&p.spec.subject, who.labels) {
+			continue
+		}
+		if !r.selectsNobody(p) && !(p.fromThisTask && isEmpty(&p.spec.subject)) {
+			continue
+		}
+		if !yield(repair{
+			mistake: wrongNamespace, change: r.moved(p, who.namespace), object: p.Object, field: "metadata.namespace",
+			message: fmt.Sprintf("%s stands in the namespace %s, where it does not select %s.", p.Ref(), p.Namespace, who.name),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// reversedRules: a policy of this task with its rules in one direction, until they are in the other. Where it
+// would help as well to take the policy away, because it isolates, that is not the mistake.
+func (r *recognizer) reversedRules(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask {
+		return true
+	}
+	for _, d := range directions {
+		if len(p.spec.rules[d]) == 0 || len(p.spec.rules[!d]) > 0 {
+			continue
+		}
+		fix := r.reversed(p, d, fmt.Sprintf("%s has rules for %s only: connections that %s the pods it selects.", p.Ref(), d, comesOrGoes(d)))
+		taken := r.without(p)
+		fix.unless = &taken
+		if !yield(fix) {
+			return false
+		}
+	}
+	return true
+}
+
+func comesOrGoes(d direction) string {
+	if d == ingress {
+		return "come in to"
+	}
+	return "go out from"
+}
+
+// reversed proposes to turn a policy's direction d into the other.
+func (r *recognizer) reversed(p *networkPolicy, d direction, message string) repair {
+	s := p.spec.clone()
+	s.rules[!d], s.rules[d] = s.rules[d], nil
+	s.types = []networkingv1.PolicyType{(!d).policyType()}
+	fix := repair{mistake: wrongDirection, change: r.with(p, s), object: p.Object, field: "spec.policyTypes", message: message}
+	if len(p.spec.rules[d]) > 0 {
+		fix.field = "spec." + d.String()
+	}
+	return fix
+}
+
+// mergedPeers: both selectors in one peer that together find nobody, until they are two peers.
+func (r *recognizer) mergedPeers(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		if peer.NamespaceSelector == nil || peer.PodSelector == nil ||
+			!r.peerSelectsNobody(p, peer.PodSelector, peer.NamespaceSelector) ||
+			r.selectsNoNamespace(peer.NamespaceSelector) || r.peerSelectsNobody(p, peer.PodSelector, nil) {
+			continue
+		}
+		s := p.spec.clone()
+		s.peer(at).PodSelector = nil
+		s.rule(at).peers = append(slices.Clip(s.rule(at).peers), networkingv1.NetworkPolicyPeer{PodSelector: peer.PodSelector})
+		if !yield(repair{
+			mistake: andOrPeers, change: r.with(p, s), object: p.Object, field: at.String(),
+			message: fmt.Sprintf("%s has one peer with both selectors, so a pod must fulfil both, and none does.", p.Ref()),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// excessTypes: a direction without rules that a policy about the other direction isolates besides.
+func (r *recognizer) excessTypes(p *networkPolicy, yield func(repair) bool) bool {
+	for _, d := range directions {
+		// A policy without any rule may well be meant to close both.
+		meant := len(p.spec.rules[!d]) > 0 || p.fromThisTask && !isEmpty(&p.spec.subject)
+		if len(p.spec.types) < 2 || len(p.spec.rules[d]) > 0 || !meant {
+			continue
+		}
+		s := p.spec.clone()
+		s.types = []networkingv1.PolicyType{(!d).policyType()}
+		if !yield(repair{
+			mistake: typesExcess, change: r.with(p, s), object: p.Object, field: "spec.policyTypes",
+			message: fmt.Sprintf("%s lists %s under policyTypes and has no rule for it, so it closes the %s of the pods it selects.", p.Ref(), d.policyType(), d),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// selectsAll: a policy of this task that closes every pod of its namespace, where this one was to stay open.
+func (r *recognizer) selectsAll(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask || !isEmpty(&p.spec.subject) || len(p.spec.rules[ingress])+len(p.spec.rules[egress]) > 0 {
+		return true
+	}
+	return yield(repair{
+		mistake: emptyOrMissing, change: r.without(p), object: p.Object, field: "spec.podSelector",
+		message: fmt.Sprintf("%s has an empty podSelector, so it closes every pod of the namespace %s.", p.Ref(), p.Namespace),
+	})
+}
+
+// missing tells what no repair can show, because there is nothing to repair: a side that no rule speaks of.
+func (r *recognizer) missing() []Finding {
+	side := r.isolatedSide()
+	if side == nil {
+		return nil
+	}
+	f := Finding{}
+	if len(side.isolating) > 0 {
+		at := side.isolating[0]
+		f.File, f.Line, f.Policy = at.File, at.Line, at.Policy.String()
+	}
+	set := func(m Mistake, format string, args ...any) []Finding {
+		f.ID, f.Title, f.Hint, f.Message = m.ID, m.Title, m.Hint, fmt.Sprintf(format, args...)
+		return []Finding{f}
+	}
+	if r.lookUp() {
+		if side.direction != egress || !r.meantToSpeak() || r.triedDNS() {
+			return nil
+		}
+		return set(dnsForgotten, "%s closes the egress of %s, and no policy lets it look up names.", f.Policy, r.client.name)
+	}
+	if r.flat || !side.otherAllows || r.hasRuleFor(side.direction) {
+		return nil
+	}
+	if side.direction == egress {
+		return set(egressForgotten, "%s would let %s in, but %s closes the egress of %s and no policy lets it out to %s.",
+			r.server.name, r.client.name, f.Policy, r.client.name, r.server.name)
+	}
+	return set(ingressForgotten, "%s may go out to %s, but %s closes the ingress of %s and no policy lets %s in.",
+		r.client.name, r.server.name, f.Policy, r.server.name, r.client.name)
+}
+
+// meantToSpeak reports whether the client's egress was isolated on purpose, and not by a policy that lists
+// both directions and may have been meant for one.
+func (r *recognizer) meantToSpeak() bool {
+	for _, p := range r.policies {
+		if r.selectsSubject(p, r.client) && p.spec.isolates(egress) && (len(p.spec.rules[egress]) > 0 || !p.spec.isolates(ingress)) {
+			return true
+		}
+	}
+	return false
+}
+
+// triedDNS reports whether some policy of the client has an egress rule that may have been meant for DNS.
+func (r *recognizer) triedDNS() bool {
+	for _, p := range r.policies {
+		if !r.selectsSubject(p, r.client) {
+			continue
+		}
+		for _, rule := range p.spec.rules[egress] {
+			for _, port := range rule.ports {
+				if port.Port == nil || port.Port.Type == intstr.String || port.EndPort != nil || port.Port.IntValue() == 53 {
+					return true
+				}
+			}
+			if len(rule.ports) == 0 && (len(rule.peers) == 0 || slices.ContainsFunc(rule.peers, func(x networkingv1.NetworkPolicyPeer) bool {
+				// Not a rule for other pods, that is.
+				return x.IPBlock != nil || r.peerSelects(p, x.PodSelector, x.NamespaceSelector, r.server) ||
+					r.peerSelectsNobody(p, x.PodSelector, x.NamespaceSelector)
+			})) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hasRuleFor reports whether some policy has a rule about the connection's peer in that direction, or one for
+// this very pod in the other: then something was tried, and it is not for us to say that it was forgotten.
+func (r *recognizer) hasRuleFor(d direction) bool {
+	subject, peer := r.subject(d), r.peer(d)
+	for _, p := range r.policies {
+		if !r.selectsSubject(p, subject) {
+			continue
+		}
+		for at, x := range p.spec.peers() {
+			if at.d != d && isEmpty(&p.spec.subject) {
+				continue
+			}
+			if x.IPBlock == nil && r.peerSelects(p, x.PodSelector, x.NamespaceSelector, peer) {
+				return true
+			}
+		}
+		if slices.ContainsFunc(p.spec.rules[d], func(rule rule) bool { return len(rule.peers) == 0 }) {
+			return true
+		}
+	}
+	return false
+}
+
+// isolatedSide is the side of a connection that default deny closed.
+type isolatedSide struct {
+	direction   direction
+	isolating   []policy.RuleRef
+	otherAllows bool // the other side lets the connection through by a rule
+}
+
+// isolatedSide returns nil if no side is known to be closed by default deny, or both are.
+func (r *recognizer) isolatedSide() *isolatedSide {
+	result := r.Observation.Detail
+	if result == nil {
+		return nil
+	}
+	if result.DNS != nil {
+		result = result.DNS
+	}
+	for i := range result.Backends {
+		if b := &result.Backends[i]; b.Verdict != verdict.Allowed {
+			result = b
+			break
+		}
+	}
+	closed := func(s *policy.Side) bool { return s != nil && s.Decision == policy.ByDefaultDeny }
+	allowed := func(s *policy.Side) bool { return s != nil && s.Decision == policy.ByAllow }
+	switch in, out := result.Ingress, result.Egress; {
+	case closed(in) == closed(out):
+		return nil
+	case closed(in):
+		return &isolatedSide{ingress, in.Isolating, allowed(out)}
+	default:
+		return &isolatedSide{egress, out.Isolating, allowed(in)}
+	}
+}

@@ -1,0 +1,152 @@
+package mistake
+
+// Mistake is a classic mistake; its ID is stable.
+type Mistake struct {
+	ID    string
+	Title string
+	Hint  string // names what to look at, never the solution
+}
+
+// situation is when a mistake applies.
+type situation int
+
+const (
+	blocked situation = iota // a connection did not come about that was to be allowed
+	open                     // a connection was let through that was to be closed
+)
+
+// entry is a mistake with the situation in which it applies and how it is undone. A mistake that applies in both, or can be undone in
+// several ways, has several entries.
+type entry struct {
+	Mistake
+	when situation
+	// undo proposes repairs of one policy; it returns false when the search is to end. nil: no repair can show the mistake, so it is
+	// recognized from the engine's account.
+	undo func(*recognizer, *networkPolicy, func(repair) bool) bool
+	or   []Mistake // what else the undone mistake may turn out to be
+}
+
+// catalogue is in the order of the search: in each situation the most telling entry first.
+var catalogue = []entry{
+	{namespaceLabelMissing, blocked, (*recognizer).unlabelledNamespaces, []Mistake{selectsNothing}},
+	{ownNamespaceOnly, blocked, (*recognizer).otherNamespaces, nil},
+	{selectsNothing, blocked, (*recognizer).deadSelectors, []Mistake{deploymentLabel}},
+	{servicePort, blocked, (*recognizer).servicePorts, nil},
+	{dnsOnlyTCP, blocked, (*recognizer).dnsProtocols, []Mistake{dnsOnlyUDP}},
+	{serviceIP, blocked, (*recognizer).ipBlocks, nil},
+	{wrongNamespace, blocked, (*recognizer).misplaced, nil},
+	{wrongDirection, blocked, (*recognizer).reversedRules, nil},
+	{andOrPeers, blocked, (*recognizer).mergedPeers, nil},
+	{typesExcess, blocked, (*recognizer).excessTypes, nil},
+	{emptyOrMissing, blocked, (*recognizer).selectsAll, nil},
+	{dnsForgotten, blocked, nil, nil},
+	{egressForgotten, blocked, nil, nil},
+	{ingressForgotten, blocked, nil, nil},
+
+	{allowsEverything, open, (*recognizer).openEverything, nil},
+	{emptyOrMissing, open, (*recognizer).emptyRules, nil},
+	{ruleSplit, open, (*recognizer).splitRules, nil},
+	{andOrPeers, open, (*recognizer).splitPeers, nil},
+	{typesForgotten, open, (*recognizer).forgottenTypes, nil},
+	{selectsNothing, open, (*recognizer).deadSubjects, []Mistake{deploymentLabel}},
+	{wrongNamespace, open, (*recognizer).misplaced, nil},
+	{wrongDirection, open, (*recognizer).reversedIsolation, nil},
+	{emptyOrMissing, open, (*recognizer).emptyPeers, nil},
+	{stillInForce, open, (*recognizer).leftover, nil},
+	{servicePort, open, (*recognizer).servicePorts, nil},
+	{portsMissing, open, (*recognizer).missingPorts, nil},
+	{wholeNamespace, open, (*recognizer).wholeNamespaces, nil},
+
+	{tooManyRules, open, nil, nil},
+}
+
+// Catalogue lists every mistake that can be named, each once.
+func Catalogue() []Mistake {
+	var all []Mistake
+	seen := map[string]bool{}
+	for _, e := range catalogue {
+		for _, m := range append([]Mistake{e.Mistake}, e.or...) {
+			if !seen[m.ID] {
+				seen[m.ID] = true
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+// proposals goes through the repairs of the mistakes that apply in a situation. Where the student has done nothing in this task to close a
+// connection there is no mistake, only work left.
+func (r *recognizer) proposals(when situation) func(yield func(repair) bool) {
+	return func(yield func(repair) bool) {
+		if when == open && !r.attempted() {
+			return
+		}
+		for _, e := range catalogue {
+			if e.when != when || e.undo == nil {
+				continue
+			}
+			for _, p := range r.policies {
+				if !e.undo(r, p, yield) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Mistakes that keep a connection out which was to be allowed.
+var (
+	namespaceLabelMissing = Mistake{"namespace-label-missing", "No namespace carries the label that the rule asks for",
+		"A namespaceSelector looks at the labels of namespaces, and they have to be put there: compare with `kubectl get namespaces --show-labels`."}
+	selectsNothing = Mistake{"selector-selects-nothing", "A selector that selects nothing",
+		"A selector that matches nothing is no error to Kubernetes. Compare every letter of it with `kubectl get pods --all-namespaces --show-labels`."}
+	ownNamespaceOnly = Mistake{"own-namespace-only", "A podSelector alone looks in the policy's own namespace only",
+		"In which namespace do the pods live that the rule means, and how does a rule say so?"}
+	deploymentLabel = Mistake{"pod-label-vs-deployment-label", "The Deployment's label instead of the pods'",
+		"A policy selects pods. A Deployment's own labels and those of the pods it makes are two things: look with `kubectl get pods --show-labels`."}
+	servicePort = Mistake{"service-port-vs-target-port", "The Service's port instead of the pod's",
+		"A policy is applied at the pod, behind the Service: which port does the container listen on?"}
+	serviceIP = Mistake{"service-ip-in-ipblock", "An ipBlock for a pod or a Service",
+		"A Service's address is replaced by a pod's before policies look, and Cilium's ipBlock never means pods. How else can a rule say which pods it means?"}
+	dnsOnlyTCP = Mistake{"dns-only-tcp", "DNS over TCP only",
+		"Look-ups begin over UDP. Which protocols does the rule name, and which does it mean if it names none?"}
+	dnsOnlyUDP = Mistake{"dns-only-udp", "DNS over UDP only",
+		"An answer too long for UDP is asked for again over the other protocol."}
+	wrongNamespace = Mistake{"wrong-namespace", "The policy stands in another namespace than its pods",
+		"A policy selects pods of its own namespace only. Whose traffic is it about, and where do those pods live?"}
+	wrongDirection = Mistake{"wrong-direction", "Ingress where egress was meant, or the other way round",
+		"Seen from the pods that the policy selects: does the connection come in or go out?"}
+	typesExcess = Mistake{"policy-types-excess", "policyTypes isolates a direction too many",
+		"Every direction that policyTypes lists is closed but for the rules of that direction. Which directions is the policy to be about?"}
+	andOrPeers = Mistake{"and-or-peers", "One list item or two: AND or OR of peers",
+		"Every dash under `from` or `to` starts another peer, and one matching peer is enough; selectors of one peer must all match. Count the dashes."}
+	emptyOrMissing = Mistake{"empty-vs-missing", "An empty selector or rule is not a missing one",
+		"What is empty has no condition, so it matches everything; what is not there matches nothing."}
+	dnsForgotten = Mistake{"dns-forgotten", "DNS was forgotten",
+		"Before a pod connects to a name it has to look the name up, and that is a connection, too."}
+	egressForgotten = Mistake{"egress-side-forgotten", "The client's side was forgotten",
+		"A connection needs both sides: it must be let out where it starts and let in where it ends."}
+	ingressForgotten = Mistake{"ingress-side-forgotten", "The server's side was forgotten",
+		"A connection needs both sides: it must be let out where it starts and let in where it ends."}
+)
+
+// Mistakes that let a connection through which was to be closed.
+var (
+	allowsEverything = Mistake{"allows-everything", "An extra policy opens everything",
+		"Policies only ever add: one rule without conditions undoes all the others. Is there a policy that was put there just to make things work?"}
+	ruleSplit = Mistake{"rule-split", "Two rules where one was meant",
+		"Every dash under `ingress` or `egress` starts another rule, and one matching rule is enough. Peers and ports that belong together stand in one rule."}
+	typesForgotten = Mistake{"policy-types-forgotten", "policyTypes was forgotten",
+		"Without policyTypes a policy is about ingress, and about egress only if it has an egress rule."}
+	stillInForce = Mistake{"earlier-policy-still-in-force", "An earlier policy is still in force",
+		"Policies only ever add: a narrower one changes nothing as long as the broader one is there. What has been superseded has to be replaced or deleted."}
+	portsMissing = Mistake{"ports-missing", "A rule without ports opens every port",
+		"Who may connect is one condition, to which port is another."}
+	wholeNamespace = Mistake{"whole-namespace", "A namespaceSelector alone lets in the whole namespace",
+		"Which pods of that namespace does the rule mean?"}
+)
+
+// tooManyRules is said instead of a mistake where looking for it would take more work than a task has for it.
+var tooManyRules = Mistake{"too-many-rules", "Too many rules to name the mistake",
+	"Is every rule and every peer needed? With fewer of them labctl can say more."}

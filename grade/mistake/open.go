@@ -1,0 +1,294 @@
+package mistake
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/labs"
+)
+
+// leftovers proposes to delete what earlier tasks left: for assertions about objects.
+func (r *recognizer) leftovers(yield func(repair) bool) {
+	if !r.attempted() {
+		return
+	}
+	for _, p := range r.policies {
+		if !r.leftover(p, yield) {
+			return
+		}
+	}
+}
+
+// openEverything: a policy with an empty rule on top of those that close, until it is gone. One for some pods
+// that an earlier task left was rather meant to close them: see emptyRules.
+func (r *recognizer) openEverything(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask && !isEmpty(&p.spec.subject) {
+		return true
+	}
+	for _, d := range directions {
+		for i, rule := range p.spec.rules[d] {
+			if len(rule.peers)+len(rule.ports) == 0 && !yield(repair{
+				mistake: allowsEverything, change: r.without(p), object: p.Object, field: rulePath(d, i),
+				message: fmt.Sprintf("%s has an %s rule without any condition, which allows everything to the pods it selects, whatever other policies say.", p.Ref(), d),
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// emptyRules: rules without conditions in the very policy that was to close, until they are gone.
+func (r *recognizer) emptyRules(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask && isEmpty(&p.spec.subject) {
+		return true // an earlier task's, for all pods: that one was to open
+	}
+	for _, d := range directions {
+		s, at := p.spec.clone(), -1
+		s.rules[d] = nil
+		for i, rule := range p.spec.rules[d] {
+			if len(rule.peers)+len(rule.ports) > 0 {
+				s.rules[d] = append(s.rules[d], rule)
+			} else if at < 0 {
+				at = i
+			}
+		}
+		if at < 0 {
+			continue
+		}
+		s.types = p.spec.effectiveTypes()
+		if !yield(repair{
+			mistake: emptyOrMissing, change: r.with(p, s), object: p.Object, field: rulePath(d, at),
+			message: fmt.Sprintf("%s has an empty %s rule. A rule without conditions allows everybody on every port.", p.Ref(), d),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// splitRules: a rule with peers only and another with ports only, until they are one.
+func (r *recognizer) splitRules(p *networkPolicy, yield func(repair) bool) bool {
+	for _, d := range directions {
+		for i, a := range p.spec.rules[d] {
+			for k, b := range p.spec.rules[d] {
+				if len(a.peers) == 0 || len(a.ports) > 0 || len(b.peers) > 0 || len(b.ports) == 0 {
+					continue
+				}
+				s := p.spec.clone()
+				s.rules[d][i].ports = b.ports
+				s.rules[d] = without(s.rules[d], k)
+				if !yield(repair{
+					mistake: ruleSplit, change: r.with(p, s), object: p.Object, field: rulePath(d, max(i, k)),
+					message: fmt.Sprintf("%s has one %s rule with peers and no ports and another with ports and no peers: the one opens every port, the other lets everybody connect.", p.Ref(), d),
+				}) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// splitPeers: a peer with a namespaceSelector only beside one with a podSelector only, until they are one.
+func (r *recognizer) splitPeers(p *networkPolicy, yield func(repair) bool) bool {
+	for at, a := range p.spec.peers() {
+		if a.NamespaceSelector == nil || a.PodSelector != nil {
+			continue
+		}
+		for k, b := range p.spec.rule(at).peers {
+			if b.PodSelector == nil || b.NamespaceSelector != nil {
+				continue
+			}
+			s := p.spec.clone()
+			s.peer(at).PodSelector = b.PodSelector
+			s.rule(at).peers = without(s.rule(at).peers, k)
+			if !yield(repair{
+				mistake: andOrPeers, change: r.with(p, s), object: p.Object, field: place{at.d, at.rule, at.key, max(at.item, k)}.String(),
+				message: fmt.Sprintf("%s lists the namespaceSelector and the podSelector as two peers: any pod of those namespaces, or those pods of the policy's own namespace.", p.Ref()),
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// forgottenTypes: a direction that the policy mentions, or nothing at all, until policyTypes lists it.
+func (r *recognizer) forgottenTypes(p *networkPolicy, yield func(repair) bool) bool {
+	for _, d := range directions {
+		if p.spec.isolates(d) {
+			continue
+		}
+		forgotten := !p.wrote().types()
+		if !p.spec.given[d] && !(forgotten && p.fromThisTask) {
+			continue
+		}
+		s := p.spec.clone()
+		s.types = append(s.types, d.policyType())
+		message := fmt.Sprintf("%s has no policyTypes, so it is about %s only and does not close %s.", p.Ref(), !d, d)
+		field := "spec"
+		if !forgotten {
+			message = fmt.Sprintf("%s has an empty %s section, but policyTypes does not list %s.", p.Ref(), d, d.policyType())
+			field = "spec.policyTypes"
+		}
+		if !yield(repair{mistake: typesForgotten, change: r.with(p, s), object: p.Object, field: field, message: message}) {
+			return false
+		}
+	}
+	return true
+}
+
+// deadSubjects: a policy that selects no pod, until it selects the one that was to be closed.
+func (r *recognizer) deadSubjects(p *networkPolicy, yield func(repair) bool) bool {
+	if !r.selectsNobody(p) {
+		return true
+	}
+	return r.deadSelectors(p, yield)
+}
+
+// reversedIsolation: a policy of this task that closes one direction, until it closes the other.
+func (r *recognizer) reversedIsolation(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask {
+		return true
+	}
+	for _, d := range directions {
+		if !p.spec.isolates(d) || p.spec.isolates(!d) || !r.selectsSubject(p, r.subject(!d)) {
+			continue
+		}
+		if !yield(r.reversed(p, d, fmt.Sprintf("%s closes the %s of the pods it selects: connections that %s them.", p.Ref(), d, comesOrGoes(d)))) {
+			return false
+		}
+	}
+	return true
+}
+
+// emptyPeers: a peer with an empty selector in a policy of this task, until it is gone.
+func (r *recognizer) emptyPeers(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask || len(r.exceptPorts()) > 0 {
+		return true // about ports, not about peers
+	}
+	for at, peer := range p.spec.peers() {
+		field, what := "", ""
+		switch {
+		case isEmpty(peer.NamespaceSelector):
+			field, what = ".namespaceSelector", "An empty namespaceSelector selects every namespace."
+		case isEmpty(peer.PodSelector):
+			field, what = ".podSelector", "An empty podSelector selects every pod where the rule looks."
+		default:
+			continue
+		}
+		if !yield(repair{
+			mistake: emptyOrMissing, change: r.withoutPeer(p, at), object: p.Object, field: at.String() + field,
+			message: fmt.Sprintf("%s: %s", p.Ref(), what),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// withoutPeer returns the state with one peer less; a rule that has no other goes with it.
+func (r *recognizer) withoutPeer(p *networkPolicy, at place) engine.Change {
+	s := p.spec.clone()
+	s.types = p.spec.effectiveTypes()
+	if rule := s.rule(at); len(rule.peers) > 1 {
+		rule.peers = without(rule.peers, at.item)
+	} else {
+		s.rules[at.d] = without(s.rules[at.d], at.rule)
+	}
+	return r.with(p, s)
+}
+
+// leftover: a policy of an earlier task beside one of this task for the same pods, until it is gone.
+func (r *recognizer) leftover(p *networkPolicy, yield func(repair) bool) bool {
+	if p.fromThisTask || len(p.spec.rules[ingress])+len(p.spec.rules[egress]) == 0 || !r.superseded(p) {
+		return true
+	}
+	return yield(repair{
+		mistake: stillInForce, change: r.without(p), object: p.Object, field: "metadata.name",
+		message: fmt.Sprintf("%s, from an earlier task, is still in force.", p.Ref()),
+	})
+}
+
+// superseded reports whether a policy of this task speaks of a pod that p selects, in the same direction.
+func (r *recognizer) superseded(p *networkPolicy) bool {
+	for _, q := range r.policies {
+		if !q.fromThisTask {
+			continue
+		}
+		for _, d := range directions {
+			if len(p.spec.rules[d]) == 0 || len(q.spec.rules[d]) == 0 {
+				continue
+			}
+			for _, who := range r.everybody {
+				if r.selectsSubject(p, who) && r.selectsSubject(q, who) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// exceptPorts are the ports that the invariant excepts, if the check is one.
+func (r *recognizer) exceptPorts() []int {
+	if inv, ok := r.Check.(*labs.Invariant); ok {
+		return inv.ExceptPorts
+	}
+	return nil
+}
+
+// missingPorts: a rule of this task with peers and no ports, until it has those that the invariant excepts.
+func (r *recognizer) missingPorts(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask || len(r.exceptPorts()) == 0 {
+		return true
+	}
+	var ports []networkingv1.NetworkPolicyPort
+	for _, n := range r.exceptPorts() {
+		for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP} {
+			number := intstr.FromInt32(int32(n))
+			ports = append(ports, networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: &number})
+		}
+	}
+	for _, d := range directions {
+		for i, rule := range p.spec.rules[d] {
+			if len(rule.peers) == 0 || len(rule.ports) > 0 {
+				continue
+			}
+			s := p.spec.clone()
+			s.rules[d][i].ports = ports
+			if !yield(repair{
+				mistake: portsMissing, change: r.with(p, s), object: p.Object, field: rulePath(d, i),
+				message: fmt.Sprintf("%s has an %s rule that names no port, so it opens every port.", p.Ref(), d),
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// wholeNamespaces: a peer of this task that names namespaces and no pods, until it is gone.
+func (r *recognizer) wholeNamespaces(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask {
+		return true
+	}
+	for at, peer := range p.spec.peers() {
+		if peer.NamespaceSelector == nil || peer.PodSelector != nil || !r.peerSelects(p, nil, peer.NamespaceSelector, r.peer(at.d)) {
+			continue
+		}
+		if !yield(repair{
+			mistake: wholeNamespace, change: r.withoutPeer(p, at), object: p.Object, field: at.String(),
+			message: fmt.Sprintf("%s names namespaces with %s and no pods, which means every pod there.", p.Ref(), metav1.FormatLabelSelector(peer.NamespaceSelector)),
+		}) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,141 @@
+package grade
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/google/cel-go/cel"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/labs"
+)
+
+// conditions compiles the CEL conditions of a lab, each when it is first asked for: most labs have none,
+// and setting CEL up is not cheap.
+type conditions struct {
+	compiled sync.Map // condition → func() (cel.Program, error)
+}
+
+func (c *conditions) program(source string) (cel.Program, error) {
+	compile, ok := c.compiled.Load(source)
+	if !ok {
+		compile, _ = c.compiled.LoadOrStore(source, sync.OnceValues(func() (cel.Program, error) { return labs.Condition(source) }))
+	}
+	return compile.(func() (cel.Program, error))()
+}
+
+// CheckObject is an object block.
+const CheckObject CheckKind = "object"
+
+func planObject(_ *taskPlan, o *labs.ObjectAssertion) []plannedCheck {
+	return []plannedCheck{{Check: Check{Name: o.Name}, question: (*objectQuestion)(o), because: o.Message}}
+}
+
+// objectQuestion evaluates the condition of an object block.
+type objectQuestion labs.ObjectAssertion
+
+// answer implements question. A condition that does not compile is the lab's error; one that fails on what the student
+// wrote (a field that is not there) does not hold.
+func (q *objectQuestion) answer(ctx context.Context, at *checkpoint, c *Check) (*engine.Observation, error) {
+	program, err := at.grader.conditions.program(q.Condition)
+	if err != nil {
+		return nil, fmt.Errorf("object %q: condition: %w", q.Name, err)
+	}
+	force := at.inForce()
+	objects, err := force.objects(q.Kind, q.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	value, _, err := program.ContextEval(ctx, map[string]any{"objects": objects, "namespaces": force.labels()})
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		c.Why = &Why{Text: []string{fmt.Sprintf("The condition could not be evaluated on these objects: %v.", err)}}
+		return nil, nil
+	}
+	holds, ok := value.Value().(bool)
+	if !ok {
+		return nil, fmt.Errorf("object %q: the condition gives a %s, and must give a bool", q.Name, value.Type().TypeName())
+	}
+	if c.Passed = holds; !holds {
+		c.Why = &Why{Text: []string{q.objectsSeen(len(objects))}}
+	}
+	return nil, nil
+}
+
+// objectsSeen says what a condition that does not hold was evaluated on.
+func (q *objectQuestion) objectsSeen(n int) string {
+	what := q.Kind
+	if what == "" {
+		what = "object"
+	}
+	if q.Namespace != "" {
+		what += " in the namespace " + q.Namespace
+	}
+	if n == 0 {
+		return fmt.Sprintf("The condition does not hold: no %s is in force.", what)
+	}
+	return fmt.Sprintf("The condition does not hold; in force: %d × %s.", n, what)
+}
+
+// objectsInForce decodes what is in force at a checkpoint, each object once.
+type objectsInForce struct {
+	grader *Grader
+	state  *engine.State
+
+	decoded    map[*manifest.Object]map[string]any
+	namespaces map[string]map[string]string
+}
+
+func (at *checkpoint) inForce() *objectsInForce {
+	if at.force == nil {
+		at.force = &objectsInForce{grader: at.grader, state: at.state()}
+	}
+	return at.force
+}
+
+// objects decodes the objects of a kind and in a namespace; "" is any.
+func (a *objectsInForce) objects(kind, namespace string) ([]any, error) {
+	if a.decoded == nil {
+		a.decoded = make(map[*manifest.Object]map[string]any)
+	}
+	all := make([]any, 0)
+	for _, list := range [][]*manifest.Object{a.state.Policies, a.state.Applied} {
+		for _, obj := range list {
+			if (kind != "" && obj.Kind != kind) || (namespace != "" && obj.Namespace != namespace) {
+				continue
+			}
+			m, ok := a.decoded[obj]
+			if !ok {
+				if err := json.Unmarshal(obj.JSON, &m); err != nil {
+					return nil, fmt.Errorf("decode %s: %w", obj.Ref(), err)
+				}
+				a.decoded[obj] = m
+			}
+			all = append(all, m)
+		}
+	}
+	return all, nil
+}
+
+// labels are those of every namespace at the checkpoint.
+func (a *objectsInForce) labels() map[string]map[string]string {
+	if a.namespaces == nil {
+		a.namespaces = make(map[string]map[string]string, len(a.grader.Rules.Namespaces()))
+		for ns, labels := range a.grader.Rules.Namespaces() {
+			a.namespaces[ns] = maps.Clone(labels)
+		}
+		for ns, labels := range a.state.NamespaceLabels {
+			if a.namespaces[ns] == nil {
+				a.namespaces[ns] = make(map[string]string)
+			}
+			maps.Copy(a.namespaces[ns], labels)
+		}
+	}
+	return a.namespaces
+}

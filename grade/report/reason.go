@@ -1,0 +1,212 @@
+package report
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/labctl/labctl/grade"
+)
+
+// reason is why some checks of an objective were missed, all of them for the same cause. Every format shows
+// its fields in this order: what was expected and observed, why, the mistake, a hint.
+type reason struct {
+	Asked   []asked
+	Error   string         // why the checks could not be run
+	Because string         // the author's sentence
+	Why     []string       // how the verdict came about, in sentences
+	Mistake *grade.Finding // nil: not recognized
+	Hint    string
+}
+
+// asked is a check that was missed: what it is about, the verdict that was expected, and the one observed.
+type asked struct {
+	From, To           string // From may be empty
+	Expected, Observed string // in words; both may be empty
+}
+
+// reasonsShown is how many reasons of one objective are explained. Further checks that were missed are only listed; the
+// report's JSON explains them all.
+const reasonsShown = 5
+
+// sentencesWithMistake is how much of the account of a verdict is shown with a mistake: which policy decided, and which
+// rule came nearest. `labctl explain` tells the rest.
+const sentencesWithMistake = 2
+
+// reasonsOf lists why an objective of a task was missed, in the order of its checks. An objective that is met, or waits
+// for another one, has no reasons.
+func reasonsOf(r *grade.Report, task string, o *grade.ObjectiveReport) []reason {
+	if o.Status == grade.Blocked {
+		return nil // its checks are moot until then
+	}
+	var reasons []reason
+	var causes []*grade.Check // the first check of each reason
+	var others []asked
+	for i := range o.Checks {
+		c := &o.Checks[i]
+		if c.Passed {
+			continue
+		}
+		at := slices.IndexFunc(causes, func(first *grade.Check) bool { return sameReason(first, c) })
+		switch {
+		case at >= 0:
+			reasons[at].Asked = append(reasons[at].Asked, askedOf(c))
+		case len(causes) == reasonsShown:
+			others = append(others, askedOf(c))
+		default:
+			causes = append(causes, c)
+			reasons = append(reasons, reasonOf(r, task, o.Name, c))
+		}
+	}
+	if len(others) > 0 {
+		reasons = append(reasons, reason{Asked: others})
+	}
+	return reasons
+}
+
+// sameReason reports whether two checks were missed for the same known cause: one mistake, or one account.
+func sameReason(a, b *grade.Check) bool {
+	if a.Mistake != "" || b.Mistake != "" {
+		return a.Mistake == b.Mistake && a.Hint == b.Hint
+	}
+	return a.Why != nil && b.Why != nil && len(a.Why.Text) > 0 && slices.Equal(a.Why.Text, b.Why.Text) &&
+		a.Because == b.Because && a.Error == b.Error
+}
+
+func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {
+	x := reason{Asked: []asked{askedOf(c)}, Error: c.Error, Because: c.Because, Hint: c.Hint}
+	if c.Why != nil {
+		x.Why = make([]string, len(c.Why.Text))
+		for i, sentence := range c.Why.Text {
+			x.Why[i] = anyPod(sentence)
+		}
+	}
+	if c.Mistake != "" {
+		x.Why = x.Why[:min(len(x.Why), sentencesWithMistake)]
+		x.Mistake = mistakeOf(r, task, objective, c.Mistake)
+	}
+	return x
+}
+
+// mistakeOf is the finding of an ID: that of the objective, otherwise the first of the report. A report with very many
+// findings leaves some out; of those only the ID is known.
+func mistakeOf(r *grade.Report, task, objective, id string) *grade.Finding {
+	found := &grade.Finding{ID: id, Title: id}
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		switch {
+		case f.ID != id:
+		case f.Task == task && f.Objective == objective:
+			return f
+		case found.Task == "":
+			found = f
+		}
+	}
+	return found
+}
+
+func askedOf(c *grade.Check) asked {
+	a := asked{From: anyPod(c.From), To: anyPod(c.To)}
+	if a.To == "" {
+		a.To = cmp.Or(c.Name, string(c.Kind))
+	}
+	if c.Expected != "" {
+		a.Expected = word(c.Expected)
+		if c.Verdict != "" {
+			a.Observed = word(c.Verdict)
+		}
+	}
+	return a
+}
+
+// representative finds the names of pods and namespaces that stand for all others like them (package representative).
+var representative = regexp.MustCompile(`([a-z0-9.-]+)/any-pod-\d+\b`)
+
+// anyPod puts the representatives in a text into words: "some other pod in shop".
+func anyPod(text string) string {
+	if !strings.Contains(text, "/any-pod-") {
+		return text
+	}
+	return representative.ReplaceAllStringFunc(text, func(ref string) string {
+		namespace, _, _ := strings.Cut(ref, "/")
+		if strings.HasPrefix(namespace, "any-namespace-") {
+			return "some pod in some other namespace"
+		}
+		return "some other pod in " + namespace
+	})
+}
+
+// subject is what the check is about: "frontend → backend:8080", or a name.
+func (a *asked) subject() string {
+	text := a.To
+	if a.From != "" {
+		text = a.From + " → " + a.To
+	}
+	return text
+}
+
+// text is what the check is about and its verdicts, in a line.
+func (a *asked) text() string {
+	text := a.subject()
+	if a.Expected != "" {
+		text += ": expected " + a.Expected
+	}
+	if a.Observed != "" {
+		text += ", got " + a.Observed
+	}
+	return text
+}
+
+// lines is the reason in lines of plain text, for places where whitespace means nothing.
+func (r *reason) lines() []string {
+	var lines []string
+	for i := range r.Asked {
+		lines = append(lines, r.Asked[i].text())
+	}
+	if r.Error != "" {
+		lines = append(lines, "Could not be checked: "+r.Error)
+	}
+	if r.Because != "" {
+		lines = append(lines, r.Because)
+	}
+	if len(r.Why) > 0 {
+		lines = append(lines, "Why: "+strings.Join(r.Why, " "))
+	}
+	if r.Mistake != nil {
+		lines = append(lines, "Mistake: "+(&page{}).finding(r.Mistake))
+	}
+	if r.Hint != "" {
+		lines = append(lines, "Hint: "+r.Hint)
+	}
+	return lines
+}
+
+// remarks lists the findings that no check of the report names: what else was noticed.
+func remarks(r *grade.Report) []grade.Finding {
+	shown := map[string]bool{}
+	for _, t := range r.Tasks {
+		for _, o := range t.Objectives {
+			for _, c := range o.Checks {
+				if !c.Passed && c.Mistake != "" {
+					shown[c.Mistake] = true
+				}
+			}
+		}
+	}
+	var rest []grade.Finding
+	for _, f := range r.Findings {
+		if !shown[f.ID] {
+			rest = append(rest, f)
+		}
+	}
+	return rest
+}
+
+// placeOf is where a finding is, "" if its message says so.
+func placeOf(f *grade.Finding) string {
+	if at := grade.Place(f.File, f.Line); !strings.Contains(f.Message, at) {
+		return at
+	}
+	return ""
+}

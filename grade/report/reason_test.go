@@ -1,0 +1,118 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"html"
+	"strings"
+	"testing"
+
+	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade"
+)
+
+// TestFormatsShowReasonsInOneOrder: expected, observed, why, mistake, hint, in every format that explains.
+func TestFormatsShowReasonsInOneOrder(t *testing.T) {
+	t.Parallel()
+	r := sampleReport()
+	o := &r.Tasks[1].Objectives[0]
+	o.Checks = []grade.Check{{
+		Kind: grade.CheckExpect, From: "frontend", To: "backend:1234", Expected: verdict.Allowed, Verdict: verdict.DNSFailed,
+		Because: "AUTHOR", Why: &grade.Why{Text: []string{"ACCOUNT"}}, Mistake: "pod-labels", Hint: "HINT",
+	}}
+	r.Tasks[1].Objectives[1].Checks = nil
+	r.Findings[0].Title, r.Findings[0].Message, r.Findings[0].Hint = "TITLE", "MESSAGE", "HINT"
+	order := []string{"backend:1234", "expected", "allowed", "got", "a DNS failure", "AUTHOR", "ACCOUNT", "TITLE", "MESSAGE", "HINT"}
+	check := func(name, text string) {
+		text = html.UnescapeString(text)
+		rest, found := strings.CutPrefix(text[max(strings.Index(text, order[0]), 0):], order[0])
+		for _, want := range order[1:] {
+			var ok bool
+			if _, rest, ok = strings.Cut(rest, want); !ok {
+				found = false
+				t.Errorf("%s: %q is missing or out of order:\n%s", name, want, text)
+			}
+		}
+		if !found {
+			t.Errorf("%s does not show the reason", name)
+		}
+	}
+	outcome := ResultOf(r, nil)
+	explaining := 0
+	for _, f := range Formats() {
+		text := string(single(t, f.Name, &outcome))
+		if f.Name == "github" { // the title of an annotation comes before its text
+			text = strings.ReplaceAll(text, "title=TITLE", "")
+		}
+		if f.Name == "html" { // the table of connections comes after the objectives
+			text, _, _ = strings.Cut(text, "<details")
+		}
+		if strings.Contains(text, "ACCOUNT") {
+			explaining++
+			check(f.Name, text)
+		}
+	}
+	if want := len(Formats()) - 2; explaining != want { // canvas-csv and nbgrader-csv have points only
+		t.Errorf("%d formats explain, want %d", explaining, want)
+	}
+	var text bytes.Buffer
+	if err := Text(&text, r, Style{}); err != nil {
+		t.Fatal(err)
+	}
+	check("text", text.String())
+	data, err := r.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{`"expected"`, `"verdict"`, `"because"`, `"why"`, `"mistake"`, `"hint"`}
+	_, rest, _ := bytes.Cut(data, []byte("backend:1234"))
+	for _, key := range keys {
+		var ok bool
+		if _, rest, ok = bytes.Cut(rest, []byte(key)); !ok {
+			t.Errorf("json: %s is missing or out of order:\n%s", key, data)
+		}
+	}
+}
+
+func TestReasonsAreGroupedAndBounded(t *testing.T) {
+	t.Parallel()
+	o := &grade.ObjectiveReport{Name: "o", Status: grade.Missed}
+	for i := range reasonsShown + 3 {
+		for _, port := range []int{80, 443} {
+			o.Checks = append(o.Checks, grade.Check{
+				From: "a", To: fmt.Sprintf("b%d:%d", i, port), Expected: verdict.Allowed, Verdict: verdict.Dropped,
+				Why: &grade.Why{Text: []string{fmt.Sprint("cause ", i)}},
+			})
+		}
+	}
+	o.Checks[1].Passed = true
+	reasons := reasonsOf(&grade.Report{}, "t", o)
+	var got []string
+	for _, r := range reasons {
+		got = append(got, fmt.Sprintf("%d of %v", len(r.Asked), r.Why))
+	}
+	want := "[1 of [cause 0] 2 of [cause 1] 2 of [cause 2] 2 of [cause 3] 2 of [cause 4] 6 of []]"
+	if fmt.Sprint(got) != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+	o.Status = grade.Blocked
+	if reasons := reasonsOf(&grade.Report{}, "t", o); len(reasons) > 0 {
+		t.Errorf("an objective that waits has reasons: %+v", reasons)
+	}
+}
+
+func TestMistakeOf(t *testing.T) {
+	t.Parallel()
+	r := &grade.Report{Findings: []grade.Finding{
+		{ID: "other", Task: "t", Objective: "o"},
+		{ID: "x", Task: "t", Objective: "first", Title: "first"},
+		{ID: "x", Task: "t", Objective: "o", Title: "its own"},
+	}}
+	for _, tt := range []struct{ id, objective, want string }{
+		{"x", "o", "its own"}, {"x", "elsewhere", "first"}, {"left-out", "o", "left-out"},
+	} {
+		if got := mistakeOf(r, "t", tt.objective, tt.id); got.Title != tt.want {
+			t.Errorf("%s of %s is %q, want %q", tt.id, tt.objective, got.Title, tt.want)
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package submission
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/internal/wording"
+	"github.com/labctl/labctl/labs"
+)
+
+// Rules are what a lab allows in a submission: folders for its tasks, and the kinds, namespaces and labels that may be
+// changed. Rules read submissions and replay them on what the lab sets up itself. One value serves all submissions of a
+// lab and is safe for concurrent use.
+type Rules struct {
+	// Memory caches parsed objects; nil: none. Set it before the first use.
+	Memory *manifest.Memory
+
+	lab        *labs.Lab
+	namespaces map[string]map[string]string // of the lab, with their initial labels
+	setups     [][]setupAction              // one per task
+	last       int                          // index of the last task whose folder is read
+}
+
+// setupAction is a setup block with its manifests read.
+type setupAction struct {
+	apply  []*manifest.Object
+	remove []*manifest.Object
+	labels map[string]map[string]string
+}
+
+// NewRules prepares the rules of a lab. An error is the lab's: a setup manifest that does not parse.
+func NewRules(lab *labs.Lab) (*Rules, error) {
+	r := &Rules{
+		last:       len(lab.Tasks) - 1,
+		lab:        lab,
+		namespaces: namespacesOf(lab),
+		setups:     make([][]setupAction, len(lab.Tasks)),
+	}
+	for i := range lab.Tasks {
+		t := &lab.Tasks[i]
+		for j := range t.Setup {
+			a, err := readSetup(lab, &t.Setup[j])
+			if err != nil {
+				return nil, fmt.Errorf("lab %q, setup of task %q: %w", lab.Name, t.Name, err)
+			}
+			r.setups[i] = append(r.setups[i], a)
+		}
+	}
+	return r, nil
+}
+
+func readSetup(lab *labs.Lab, s *labs.Setup) (setupAction, error) {
+	var a setupAction
+	if s.Action == "label" {
+		a.labels = map[string]map[string]string{s.Namespace: s.Labels}
+		return a, nil
+	}
+	for _, name := range s.Manifests {
+		files, err := manifest.ReadFS(lab.FS, name, manifest.Limits{})
+		if err != nil {
+			return a, err
+		}
+		var objs []*manifest.Object
+		var problems manifest.Problems
+		if s.Action == "delete" {
+			objs, problems = manifest.ParseRefs(files, manifest.Limits{})
+			a.remove = append(a.remove, objs...)
+		} else {
+			objs, problems = manifest.Parse(files, manifest.Limits{})
+			a.apply = append(a.apply, objs...)
+		}
+		if err := problems.Err(); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// namespacesOf returns the namespaces that exist in the lab before any submission, with their labels.
+func namespacesOf(lab *labs.Lab) map[string]map[string]string {
+	all := make(map[string]map[string]string)
+	add := func(name string, labels map[string]string) {
+		if all[name] == nil {
+			all[name] = map[string]string{corev1.LabelMetadataName: name}
+		}
+		maps.Copy(all[name], labels)
+	}
+	for _, name := range labs.SystemNamespaces() {
+		add(name, nil)
+	}
+	for _, ns := range lab.Namespaces {
+		add(ns.Name, ns.Labels)
+	}
+	for _, app := range lab.Apps {
+		add(app.Namespace, nil)
+	}
+	return all
+}
+
+// Until returns rules that read the folders of a submission up to that of a task, by its index, and ignore later ones:
+// they do not change the checkpoints before them.
+func (r *Rules) Until(task int) *Rules {
+	until := *r
+	until.last = task
+	return &until
+}
+
+// Task returns the index of the task with a name, or an error that names the nearest one.
+func (r *Rules) Task(name string) (int, error) {
+	if i := r.lab.TaskIndex(name); i >= 0 {
+		return i, nil
+	}
+	hint := "its tasks are " + r.taskNames()
+	if near := wording.Nearest(name, r.names()); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return -1, fmt.Errorf("lab %q has no task %q; %s", r.lab.Name, name, hint)
+}
+
+// Namespaces returns the namespaces that exist in the lab before any submission, with their labels. Do not change it.
+func (r *Rules) Namespaces() map[string]map[string]string { return r.namespaces }
+
+// NamesTask reports whether a folder of that name, in a submission, holds what was done during a task.
+func (r *Rules) NamesTask(folder string) bool { return r.lab.FindTask(folder) >= 0 }
+
+// nearTask returns the name of the task that a folder's name looks like, or "".
+func (r *Rules) nearTask(folder string) string {
+	return wording.Nearest(strings.TrimLeft(folder, "0123456789-_. "), r.names())
+}
+
+func (r *Rules) names() []string {
+	names := make([]string, len(r.lab.Tasks))
+	for i := range r.lab.Tasks {
+		names[i] = r.lab.Tasks[i].Name
+	}
+	return names
+}
+
+func (r *Rules) taskNames() string { return strings.Join(r.names(), ", ") }
+
+// mayApply says whether the lab takes an object, and if not why.
+func (r *Rules) mayApply(o *manifest.Object) (manifest.Problem, bool) {
+	p := manifest.Problem{File: o.File, Line: o.Line, Object: o.Ref().String()}
+	take := &r.lab.Submission
+	if !slices.Contains(r.lab.Submission.Kinds, o.Kind) {
+		p.Message = fmt.Sprintf("the lab %q does not take objects of the kind %s", r.lab.Name, o.Kind)
+		p.Hint = r.taken()
+		return p, false
+	}
+	if o.Namespace != "" && !slices.Contains(take.Namespaces, o.Namespace) {
+		p.Line, p.Field = o.LineOf("metadata.namespace"), "metadata.namespace"
+		p.Message = fmt.Sprintf("the lab %q takes nothing in the namespace %q", r.lab.Name, o.Namespace)
+		p.Hint = "it takes policies in " + wording.And(take.Namespaces)
+		if near := wording.Nearest(o.Namespace, take.Namespaces); near != "" {
+			p.Hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		return p, false
+	}
+	return p, true
+}
+
+// mayDelete says whether a student may delete an object, and if not why.
+func (r *Rules) mayDelete(o *manifest.Object) (manifest.Problem, bool) {
+	if o.Kind == "Namespace" {
+		return manifest.Problem{
+			File: o.File, Line: o.Line, Object: o.Ref().String(),
+			Message: "a namespace cannot be deleted, nor can labels be taken off one",
+			Hint:    "a Namespace manifest in the task's folder adds or changes labels",
+		}, false
+	}
+	return r.mayApply(o)
+}
+
+// mayLabel returns what is wrong with a Namespace manifest: it may carry labels, and change those of the
+// namespaces that the lab names. had are the labels that earlier steps left.
+func (r *Rules) mayLabel(o *manifest.Object, ns *corev1.Namespace, had map[string]string) manifest.Problems {
+	var problems manifest.Problems
+	refuse := func(field, message, hint string) {
+		problems = append(problems, manifest.Problem{
+			File: o.File, Line: o.LineOf(field), Object: o.Ref().String(), Field: field, Message: message, Hint: hint,
+		})
+	}
+	base, exists := r.namespaces[ns.Name]
+	if !exists {
+		known := slices.Sorted(maps.Keys(r.namespaces))
+		hint := "its namespaces are " + wording.And(known)
+		if near := wording.Nearest(ns.Name, known); near != "" {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		refuse("metadata.name", fmt.Sprintf("the lab %q has no namespace %q, and a submission cannot create one", r.lab.Name, ns.Name), hint)
+		return problems
+	}
+	allowed := slices.Contains(r.lab.Submission.MayLabel, ns.Name)
+	for _, k := range slices.Sorted(maps.Keys(ns.Labels)) {
+		now, has := had[k]
+		if !has {
+			now, has = base[k]
+		}
+		if has && now == ns.Labels[k] {
+			continue
+		}
+		field := fmt.Sprintf("metadata.labels[%s]", k)
+		switch {
+		case k == corev1.LabelMetadataName:
+			refuse(field, fmt.Sprintf("the label %s always is the namespace's name", k), "leave it out")
+		case !allowed && len(r.lab.Submission.MayLabel) == 0:
+			refuse(field, fmt.Sprintf("the lab %q does not let labels of namespaces be changed", r.lab.Name), "")
+		case !allowed:
+			refuse(field, fmt.Sprintf("the labels of the namespace %s may not be changed", ns.Name),
+				"they may be of "+wording.And(r.lab.Submission.MayLabel))
+		}
+	}
+	// What the API server and kubectl add by themselves changes nothing; all else would be more than labels.
+	for _, k := range slices.Sorted(maps.Keys(ns.Annotations)) {
+		if k != corev1.LastAppliedConfigAnnotation {
+			refuse("metadata.annotations", fmt.Sprintf("a Namespace manifest may carry labels only, and this one has the annotation %s", k), "leave the annotations out")
+		}
+	}
+	if f := ns.Spec.Finalizers; len(f) > 0 && !slices.Equal(f, []corev1.FinalizerName{corev1.FinalizerKubernetes}) {
+		refuse("spec", "a Namespace manifest may carry labels only", "leave the spec out")
+	}
+	return problems
+}
+
+// taken says in words what the lab takes.
+func (r *Rules) taken() string {
+	s := "it takes " + wording.And(r.lab.Submission.Kinds)
+	if may := r.lab.Submission.MayLabel; len(may) > 0 {
+		s += ", and Namespace with labels for " + wording.And(may)
+	}
+	return s
+}
