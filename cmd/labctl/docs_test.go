@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 )
 
 const (
@@ -91,14 +93,22 @@ func hidden(cmd *cobra.Command) bool {
 
 func writeFlags(w *strings.Builder, cmd *cobra.Command) {
 	fmt.Fprintf(w, "\n### %s\n\n```text\n%s\n", cmd.CommandPath(), strings.TrimSuffix(cmd.UseLine(), " [flags]"))
-	visible := pflag.NewFlagSet("", pflag.ContinueOnError)
-	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Name != "help" {
-			visible.AddFlag(f)
+	for _, g := range cli.FlagGroups(cmd) {
+		visible := pflag.NewFlagSet("", pflag.ContinueOnError)
+		visible.SortFlags = g.Flags.SortFlags
+		g.Flags.VisitAll(func(f *pflag.Flag) {
+			if f.Name != "help" {
+				visible.AddFlag(f)
+			}
+		})
+		if !visible.HasAvailableFlags() {
+			continue
 		}
-	})
-	if visible.HasAvailableFlags() {
-		fmt.Fprintf(w, "\n%s", visible.FlagUsagesWrapped(flagsWidth))
+		w.WriteByte('\n')
+		if g.Heading != "" {
+			fmt.Fprintf(w, "%s:\n", g.Heading)
+		}
+		w.WriteString(visible.FlagUsagesWrapped(flagsWidth))
 	}
 	w.WriteString("```\n")
 }

@@ -36,6 +36,7 @@ allow, with Cilium's own rule model, and names the rule that decided each one.`,
 	cmd.SetIn(app.In)
 	cmd.SetOut(app.Out)
 	cmd.SetErr(app.Err)
+	app.SetHelp(cmd)
 	cmd.PersistentFlags().BoolVarP(&verbose, "verbose", "v", false, "log what labctl does, to standard error")
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nSee %q", err, cmd.CommandPath()+" --help")

@@ -33,51 +33,65 @@ func NewBatchCommand(app *cli.App, storage Storage, more ...*cobra.Command) *cob
 	cmd := &cobra.Command{
 		Use:   "batch LAB SUBMISSIONS... --out DIR",
 		Short: "Grade the submissions of a class",
-		Long: `Grade the submissions of a class, by default without a cluster. SUBMISSIONS are:
-  - directories with one submission per student: a folder, archive or manifest named after the student;
+		Long: `Grade the submissions of a class, and write grades and feedback to DIR.
+
+SUBMISSIONS are one or more of:
+  - a directory with a folder, archive or manifest per student, named after the student;
   - an export of Canvas, Moodle or Gradescope, zipped or unpacked;
-  - single submissions;
-  - a list: a CSV file with the columns student_id and path, and optionally name, email, submitted_at, due_at and
-    extension;
-  - one URL (s3://, gs://, azblob://, file://) of such folders, archives and files, or of a list, in object storage.
+  - a single submission;
+  - a CSV file with the columns student_id and path, and optionally name, email, submitted_at, due_at and extension;
+  - a URL of these in object storage: s3://, gs://, azblob:// or file://.
 
-If the times of submission are known, the lab's late penalty and its limit on attempts apply.
+DIR gets index.html for the instructor, grades.csv, results.jsonl, summary.json, and a report and a feedback page for
+each student. If the run is interrupted, repeat the command to resume. If the lab or an option that changes grades has
+changed, labctl grades everything again.
 
-Submissions are untrusted. labctl reads each within limits and grades each on its own. If it cannot grade one, the
-result is an error, which has no grade and is never 0 points.
+A submission that cannot be graded is an error without a grade, never 0 points. If the times of submission are known,
+the lab's late penalty and limit on attempts apply.
 
-The output directory gets results.jsonl, grades.csv, summary.json, index.html for the instructor, and a report and a
-feedback page for every student. A journal in it records what is graded. If the run is interrupted, repeat the command
-to resume. If the lab or an option that changes grades has changed, labctl grades everything again.
-
---engine live grades in the running lab, one submission after the other, and resets the lab in between. --pool N
-creates N labs for this and deletes them at the end. If a lab fails, labctl retries the submission in another one, and
-repairs, recreates or skips the lab.
+labctl grades without a cluster. With --engine live it grades in the running lab, one submission at a time, or in as
+many labs as --pool says, which it creates and deletes.
 
 Exit code: 0 everything is graded; 2 usage error, or an invalid lab; 3 some results are errors, or the machine failed;
 130 interrupted.`,
 		Example: `  labctl batch networkpolicy submissions/ --out graded/
-  labctl batch networkpolicy class.csv --out graded/ --workers 8
-  labctl batch networkpolicy Downloads/submissions.zip --out graded/
-  labctl batch networkpolicy class.csv --out graded/ --due 2026-11-23T18:00:00+01:00 --late grace=15m,penalty=10,cutoff=3d
-  labctl batch networkpolicy submissions/ --out graded/ --format canvas-csv --assignment "Lab 1 (1234)"
+  labctl batch networkpolicy Downloads/submissions.zip --out graded/ --format canvas-csv --assignment "Lab 1 (1234)"
   labctl batch networkpolicy submissions/ --out graded/ --only-failed
-  labctl batch networkpolicy submissions/ --out graded/ --engine live --pool 2
-  labctl batch networkpolicy 's3://class/week-3?region=eu-central-1' --out graded/`,
+  labctl batch networkpolicy class.csv --out late/ --due 2026-11-23T18:00:00+01:00 --late grace=15m,penalty=10,cutoff=3d
+  labctl batch networkpolicy submissions/ --out live/ --engine live --pool 2
+  labctl batch networkpolicy 's3://class/week-3?region=eu-central-1' --out week-3/`,
 		Args: cli.Args(2, cli.Unlimited),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.timeoutSet = cmd.Flags().Changed("timeout")
 			return gradeClass(cmd.Context(), app, storage, &o, args)
 		},
 	}
+	o.register(app, cmd)
+	cmd.AddCommand(more...)
+	return cmd
+}
+
+// register adds the flags, in the order of the help.
+func (o *batchOptions) register(app *cli.App, cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.cfg.Out, "out", "", "`DIR` for the results")
+	f.StringVar(&o.from, "from", "",
+		"`PLATFORM` of the export: canvas, moodle, moodle-teams, gradescope, or plain for none (default: detected)")
+	f.BoolVar(&o.search.ClassArchive, "class-archive", false,
+		"a .zip on the command line holds a class, not one student's files")
+	f.BoolVar(&o.cfg.OnlyFailed, "only-failed", false, "grade only the submissions whose result is an error")
+	f.StringSliceVar(&o.cfg.Regrade, "regrade", nil, "grade this `STUDENT` again; repeatable")
+	f.IntVar(&o.cfg.Workers, "workers", 0, "submissions to grade in parallel (default: number of CPUs)")
+	o.output.Register(cmd)
+	f.StringVar(&o.events, "events", "", "print each result at once, in this `FORMAT`: jsonl")
+
+	RegisterFormats(cmd, &o.formats, &o.cfg)
+	RegisterGrading(cmd, &o.cfg)
+	o.handIn.Register(cmd)
 	o.lab.Register(cmd)
 	o.engine.RegisterSemantics(cmd)
-	o.live.live.Register(app, cmd)
-	o.output.Register(cmd)
-	f := cmd.Flags()
-	f.StringVar(&o.cfg.Out, "out", "", "`DIR` for the results")
-	f.IntVar(&o.cfg.Workers, "workers", 0, "submissions to grade in parallel (default: number of CPUs)")
-	RegisterFormats(cmd, &o.formats, &o.cfg)
+
 	f.StringVar(&o.engine.Engine, "engine", cli.EngineOffline,
 		"`ENGINE` that evaluates connections: offline, live or both")
 	cli.Complete(cmd, "engine", cli.EngineOffline, cli.EngineLive, cli.EngineBoth)
@@ -85,17 +99,8 @@ Exit code: 0 everything is graded; 2 usage error, or an invalid lab; 3 some resu
 		"with --engine live or both: create `N` labs to grade in, instead of using the running one")
 	f.StringVar(&o.live.on, "on", "", "`PROVIDER` of the clusters for --pool (default: the lab's first)")
 	f.BoolVar(&o.live.keep, "keep-pool", false, "keep the labs of --pool for the next run")
-	f.StringSliceVar(&o.cfg.Regrade, "regrade", nil, "grade this `STUDENT` again; repeatable")
-	f.BoolVar(&o.cfg.OnlyFailed, "only-failed", false, "grade only the submissions whose result is an error")
-	o.handIn.Register(f)
-	f.StringVar(&o.from, "from", "",
-		"`PLATFORM` of the export: canvas, moodle, moodle-teams, gradescope, or plain for none (default: detected)")
-	f.BoolVar(&o.search.ClassArchive, "class-archive", false,
-		"a .zip on the command line holds a class, not one student's files")
-	f.StringVar(&o.events, "events", "", "print each result at once, in this `FORMAT`: jsonl")
-	RegisterGrading(cmd, &o.cfg)
-	cmd.AddCommand(more...)
-	return cmd
+	cli.Under(cmd, cli.FlagsOfRunning, "engine", "pool", "on", "keep-pool")
+	o.live.live.Register(app, cmd)
 }
 
 // batchOptions are what the command line says of a batch.
@@ -253,12 +258,14 @@ func ShowSummary(a *cli.App, sum *batch.Summary, asJSON, printed bool, dir strin
 // RegisterGrading adds the flags of what a grade depends on.
 func RegisterGrading(cmd *cobra.Command, cfg *batch.Config) {
 	f := cmd.Flags()
-	f.DurationVar(&cfg.Timeout, "timeout", time.Minute, "time limit per submission")
+	cli.RegisterTasks(cmd, &cfg.Options.Tasks, "grade only this `TASK`; repeatable")
 	f.BoolVar(&cfg.NoReports, "no-reports", false, "write no files for individual students")
-	cli.RegisterLimits(cmd, &cfg.Limits)
 	f.BoolVar(&cfg.Options.AfterDue, "after-due", false, "show objectives that students see after the due date")
 	f.BoolVar(&cfg.Options.Reveal, "reveal", false, "show hidden objectives too, for authors and graders")
-	cli.RegisterTasks(cmd, &cfg.Options.Tasks, "grade only this `TASK`; repeatable")
+	cli.Under(cmd, cli.FlagsOfResults, "no-reports", "after-due", "reveal")
+	f.DurationVar(&cfg.Timeout, "timeout", time.Minute, "time limit per submission")
+	cli.Under(cmd, cli.FlagsOfLimits, "timeout")
+	cli.RegisterLimits(cmd, &cfg.Limits)
 }
 
 // CheckGrading refuses numbers of RegisterGrading that make no sense.
@@ -279,6 +286,7 @@ func RegisterFormats(cmd *cobra.Command, formats *[]string, cfg *batch.Config) {
 		"list similar submissions in similarity.csv, similarity.json and index.html, for a person to check")
 	f.StringVar(&cfg.Assignment, "assignment", "",
 		"name of the platform's column or assignment (default: the lab's title)")
+	cli.Under(cmd, cli.FlagsOfResults, "format", "similarity", "assignment")
 }
 
 // FindFormats are the formats of those names, and those that others need.

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
+	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 	"github.com/labctl/labctl/grade/batch"
 	"github.com/labctl/labctl/labs"
 )
@@ -19,12 +20,14 @@ type HandInFlags struct {
 }
 
 // Register adds the flags.
-func (f *HandInFlags) Register(flags *pflag.FlagSet) {
+func (f *HandInFlags) Register(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringVar(&f.due, "due", "", "due `TIME` (RFC 3339) of submissions without one in the list")
 	flags.StringSliceVar(&f.late, "late", nil,
 		"late penalty, instead of the lab's: `SETTINGS` such as grace=15m,penalty=10,cutoff=3d, or none")
 	flags.StringSliceVar(&f.attempts, "attempts", nil,
 		"rules on attempts, instead of the lab's: `SETTINGS` such as limit=5,counts=best")
+	cli.Under(cmd, cli.FlagsOfClass, "due", "late", "attempts")
 }
 
 // Apply sets what the lab and the flags say.

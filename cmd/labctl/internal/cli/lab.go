@@ -26,6 +26,7 @@ type LabFlags struct {
 func (f *LabFlags) Register(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.Vars, "var", nil, "set a variable of the lab, as `NAME=VALUE`; repeatable")
 	cmd.Flags().StringArrayVar(&f.VarFiles, "var-file", nil, "HCL `FILE` with variables of the lab; repeatable")
+	Under(cmd, FlagsOfLab, "var", "var-file")
 }
 
 func (f *LabFlags) Options() (labs.LoadOptions, error) {
@@ -100,6 +101,7 @@ func (f *EngineFlags) RegisterSemantics(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Semantics, "semantics", string(policy.Cilium),
 		"how to read a NetworkPolicy where Cilium and Kubernetes differ: cilium or kubernetes")
 	Complete(cmd, "semantics", string(policy.Cilium), string(policy.Kubernetes))
+	Under(cmd, FlagsOfLab, "semantics")
 }
 
 // Engines.

@@ -23,6 +23,8 @@ func RegisterLimits(cmd *cobra.Command, limits *manifest.Limits) {
 	f.IntVar(&limits.Rules, "max-rules", most.Rules, "maximum number of ingress and egress rules per submission")
 	f.IntVar(&limits.Entries, "max-entries", most.Entries,
 		"maximum number of peers, address ranges, ports, labels and the like in these rules")
+	Under(cmd, FlagsOfLimits, "max-files", "max-bytes", "max-file-bytes", "max-depth", "max-documents", "max-values",
+		"max-rules", "max-entries")
 }
 
 // CheckLimits refuses a limit that nothing can keep to.

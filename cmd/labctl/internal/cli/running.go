@@ -165,6 +165,7 @@ func (f *LiveFlags) Register(a *App, cmd *cobra.Command) {
 		"time to wait for an answer before a probe counts as dropped")
 	cmd.Flags().BoolVar(&f.NoHubble, "no-hubble", false,
 		"do not ask Hubble which packets were dropped; rely on timeouts alone")
+	Under(cmd, FlagsOfRunning, "config", "instance", "connect-timeout", "no-hubble")
 }
 
 // RegisterInstance adds --instance, the one way in which all commands name a lab instance. --name, its former name in

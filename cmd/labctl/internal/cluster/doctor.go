@@ -101,9 +101,13 @@ func NewLogsCommand(app *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs",
 		Short: "Collect diagnostics of a lab instance into an archive",
-		Long: `Collect diagnostics of a lab instance into an archive: the state of the instance, the cluster's objects, events and
-logs, Cilium's status, and the nodes' logs. The archive contains no Secrets and no kubeconfig.`,
-		Example: `  labctl logs --to labctl-logs.tar.gz`,
+		Long: `Collect diagnostics of a lab instance into one archive, for example to ask for help with a lab that fails.
+
+The archive holds the instance's state, the cluster's objects and events, the logs of pods and nodes, and Cilium's
+status. It holds no Secrets and no kubeconfig. labctl prints the name of the file.`,
+		Example: `  labctl logs
+  labctl logs --instance networkpolicy --to logs.tar.gz
+  labctl logs --to - | tar -tz`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, name, err := managed(app, &site, args)
 			if err != nil {

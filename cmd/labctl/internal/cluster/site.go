@@ -34,9 +34,11 @@ func (f *siteFlags) registerInstance(app *cli.App, cmd *cobra.Command) {
 // registerSettings adds a flag for each site setting, for the commands that build something.
 func (f *siteFlags) registerSettings(cmd *cobra.Command) {
 	f.values = map[string]*string{}
+	cli.Under(cmd, cli.FlagsOfSite, "config")
 	for _, setting := range provision.DefaultSettings().List() {
 		flag := strings.ReplaceAll(setting.Name, "_", "-")
 		f.values[setting.Name] = cmd.Flags().String(flag, "", setting.Help)
+		cli.Under(cmd, cli.FlagsOfSite, flag)
 	}
 }
 

@@ -26,30 +26,22 @@ func NewGradeCommand(app *cli.App) *cobra.Command {
 		Short: "Grade a submission, and explain what is missing and why",
 		Long: `Grade a submission, and explain what is missing and why.
 
-LAB is the name of a built-in lab (see "labctl labs") or a directory, by default the current one. A submission is
-a directory, an archive of one (.zip, .tar, .tar.gz), a file, or - for standard input. The lab decides whether it
-has one folder per task, or manifests that are all in force at once.
+LAB is the name of a built-in lab (see "labctl labs") or a directory, by default the current one. The submission
+has one folder per task, or, if the lab says so, manifests that are all in force at once.
 
-If "labctl up" has created an instance of the lab, labctl applies each task's policies there, probes the
-connections, and resets the lab at the end. Otherwise, or with --offline, it computes which connections get through,
-without a cluster. --engine both does both, and reports every connection on which the two disagree.
+If "labctl up" has created the lab, labctl grades in it, and resets it at the end. Otherwise, or with --offline, it
+computes which connections get through, without a cluster.
 
-Without --submission, labctl grades the running lab as it is: the current task, the tasks that --task names, or
-all tasks with --all. It remembers which tasks are done (see "labctl next").
-
---format also writes the result in a format of a course platform or build server (docs/formats.md), even if the
-submission was rejected or could not be graded.
-
-Limits bound the work that one submission can cause; labctl rejects a submission above them. --timeout is a last resort.
+Without --submission, labctl grades the running lab as it is, by default its current task, and remembers which tasks
+are done (see "labctl next").
 
 Exit code: 0 passed; 1 below the pass mark; 2 usage error, or an invalid lab; 3 some check could not be run, or the
 engines disagree; 4 the submission was rejected.`,
 		Example: `  labctl grade networkpolicy --submission answers/
-  labctl grade networkpolicy --submission answers/ --task backend-ingress-deny
   labctl grade networkpolicy --submission answers/ --task 2
-  labctl grade networkpolicy --submission answers/ --format html=feedback.html --format junit=junit.xml
-  labctl grade networkpolicy --submission answers/ --engine both
+  labctl grade networkpolicy --submission answers/ --format html=feedback.html
   labctl grade --all
+  labctl grade networkpolicy --submission answers/ --engine both
   kubectl get networkpolicy -A -o yaml | labctl grade mylab/ --submission - --offline -o json`,
 		Args:              cli.Args(0, 1),
 		ValidArgsFunction: cli.CompleteArgs(cli.CompleteLab),
@@ -73,34 +65,45 @@ engines disagree; 4 the submission was rejected.`,
 			return verdict(rep)
 		},
 	}
-	o.lab.Register(cmd)
-	o.engine.Register(cmd)
-	o.live.Register(app, cmd)
-	o.output.Register(cmd)
-	o.formats.register(cmd)
+	o.register(app, cmd)
+	return cmd
+}
+
+// register adds the flags, in the order of the help: what a student needs first.
+func (o *gradeOptions) register(app *cli.App, cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.SortFlags = false
 	registerSubmission(cmd, &o.submission)
-	cli.RegisterLimits(cmd, &o.limits)
-	cmd.Flags().StringVar(&o.student, "student", "",
-		"`ID` of the student for --format (default in gradebooks: the submission's name)")
-	cmd.Flags().StringVar(&o.name, "student-name", "", "`NAME` of the student for --format")
-	cmd.Flags().BoolVar(&o.all, "all", false, "grade all tasks of a running lab, not only the current one")
 	cli.RegisterTasks(cmd, &o.opts.Tasks, "grade only this `TASK`; repeatable")
-	cmd.Flags().BoolVar(&o.allTasks, "all-tasks", false,
+	o.engine.Register(cmd)
+	f.BoolVar(&o.allTasks, "all-tasks", false,
 		"show every task in full, not only those that were begun and the first open one")
-	cmd.MarkFlagsMutuallyExclusive("all", "task")
-	cmd.Flags().StringArrayVar(&o.opts.Hints, "hint", nil,
+	o.output.Register(cmd)
+
+	o.formats.register(cmd)
+	f.StringVar(&o.student, "student", "",
+		"`ID` of the student for --format (default in gradebooks: the submission's name)")
+	f.StringVar(&o.name, "student-name", "", "`NAME` of the student for --format")
+	f.StringArrayVar(&o.opts.Hints, "hint", nil,
 		"deduct the cost of a `HINT` that the student took, as TASK/NAME; repeatable")
 	// The only error is a flag that does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("hint",
 		func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return hintNames(cli.LabArg(args)), cobra.ShellCompDirectiveNoFileComp
 		})
-	cmd.Flags().DurationVar(&o.timeout, "timeout", 0,
+	f.BoolVar(&o.opts.AfterDue, "after-due", false, "show objectives that students see after the due date")
+	f.BoolVar(&o.opts.Reveal, "reveal", false, "show hidden objectives too, for authors and graders")
+	cli.Under(cmd, cli.FlagsOfResults, "format", "student", "student-name", "hint", "after-due", "reveal")
+
+	o.lab.Register(cmd)
+	f.BoolVar(&o.all, "all", false, "grade all tasks of a running lab, not only the current one")
+	cli.Under(cmd, cli.FlagsOfRunning, "all")
+	cmd.MarkFlagsMutuallyExclusive("all", "task")
+	o.live.Register(app, cmd)
+	f.DurationVar(&o.timeout, "timeout", 0,
 		"time limit for grading; 0 for none (default: 1m offline, otherwise none)")
-	cmd.Flags().BoolVar(&o.opts.AfterDue, "after-due", false,
-		"show objectives that students see after the due date")
-	cmd.Flags().BoolVar(&o.opts.Reveal, "reveal", false, "show hidden objectives too, for authors and graders")
-	return cmd
+	cli.Under(cmd, cli.FlagsOfLimits, "timeout")
+	cli.RegisterLimits(cmd, &o.limits)
 }
 
 type gradeOptions struct {

@@ -41,9 +41,11 @@ func NewHintCommand(app *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hint LAB TASK [NAME]",
 		Short: "List a task's hints and their cost, or show one",
-		Long: `List a task's hints and their cost, or show one. A course platform that counts hints deducts their cost with
-"labctl grade --hint TASK/NAME".`,
-		Example: `  labctl hint networkpolicy backend-ingress-deny
+		Long: `List a task's hints and what each costs. Name a hint to read it.
+
+TASK is the task's name, number or folder. labctl does not record which hints you read. A course that counts
+them deducts their cost with "labctl grade --hint TASK/NAME".`,
+		Example: `  labctl hint networkpolicy 2
   labctl hint networkpolicy backend-ingress-deny isolation`,
 		Args:              cli.Args(2, 3),
 		ValidArgsFunction: cli.CompleteArgs(cli.CompleteLab, cli.CompleteTask, completeHint),

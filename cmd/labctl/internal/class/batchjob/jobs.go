@@ -129,7 +129,7 @@ failed; 130 interrupted (the Job continues).`,
 		"destination that the workers may reach instead of the storage's endpoint, as `ADDRESS/BITS:PORT`; repeatable")
 	f.DurationVar(&o.ttl, "ttl", 24*time.Hour, "time to keep the Job after it ends; results stay in --out")
 	f.BoolVar(&o.detach, "detach", false, "start the Job and do not wait for it")
-	o.handIn.Register(f)
+	o.handIn.Register(cmd)
 	class.RegisterGrading(cmd, &o.cfg)
 	return cmd
 }
