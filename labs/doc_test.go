@@ -72,6 +72,12 @@ task "base" {
     invariant "base" { to = app.backend }
   }
 }
+task "protect" {
+  objective "by-name" {
+    points = 1
+    invariant "by-name" { to = app.backend }
+  }
+}
 `
 
 // wrap puts the blocks around a fragment that belong there.

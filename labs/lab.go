@@ -319,14 +319,18 @@ type HTTP struct {
 	Status  int // default 200
 }
 
-// Sample is a submission that ships with the lab, with the percent it must score.
+// Sample is a submission that ships with the lab, with what its report must say.
 type Sample struct {
-	Name        string
-	Path        string
-	Score       float64 // percent
-	Solution    bool    // default: the sample is named "solution"
-	Description string
-	Range       hcl.Range
+	Name         string
+	Path         string
+	Score        *float64 // percent; nil: unchecked
+	Points       *float64 // nil: unchecked
+	Missed       []string // the objectives that it must miss, as "task/objective"; nil: unchecked
+	Mistake      string   // ID of the only mistake that its report must name; empty: unchecked
+	Solution     bool     // default: the sample is named "solution"
+	Description  string
+	Range        hcl.Range
+	MistakeRange hcl.Range // of Mistake
 }
 
 // jobName is the label that the cluster gives the pods of a Job.

@@ -333,6 +333,15 @@ func (n *node) num(attr string) float64 {
 	return 0
 }
 
+// optionalNum is nil without the attribute.
+func (n *node) optionalNum(attr string) *float64 {
+	if !n.has(attr) {
+		return nil
+	}
+	f := n.num(attr)
+	return &f
+}
+
 func (n *node) int(attr string) int {
 	def, _ := n.attribute(attr).Default.(int)
 	return n.intOr(attr, def)

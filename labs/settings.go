@@ -1,8 +1,10 @@
 package labs
 
 import (
+	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	version "github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2"
@@ -200,10 +202,24 @@ func (s *scope) sample(n *node, lab *Lab) {
 	sample := Sample{
 		Name:        n.name,
 		Path:        s.submissionPath(n),
-		Score:       n.num("score"),
+		Score:       n.optionalNum("score"),
+		Points:      n.optionalNum("points"),
+		Mistake:     n.str("mistake"),
 		Solution:    n.boolOr("solution", n.name == "solution"),
 		Description: n.str("description"),
 		Range:       n.block.DefRange,
+	}
+	if n.has("missed") {
+		sample.Missed = append([]string{}, n.strs("missed")...)
+		s.checkMissed(n, lab, sample.Missed)
+	}
+	if n.has("mistake") {
+		sample.MistakeRange = n.rng("mistake")
+	}
+	if !n.bad && !n.given("score") && !n.given("points") && !n.given("missed") {
+		s.errorf(n.block.DefRange, "Nothing to check",
+			"The sample %q does not say how it must be graded. Give its score in percent, its points, or the objectives that it must miss (missed).",
+			n.name)
 	}
 	n.checkName()
 	for _, old := range lab.Samples {
@@ -212,4 +228,51 @@ func (s *scope) sample(n *node, lab *Lab) {
 		}
 	}
 	lab.Samples = append(lab.Samples, sample)
+}
+
+// checkMissed checks the objectives that a sample must miss.
+func (s *scope) checkMissed(n *node, lab *Lab, missed []string) {
+	var all []string
+	for i := range lab.Tasks {
+		for j := range lab.Tasks[i].Objectives {
+			all = append(all, lab.Tasks[i].Name+"/"+lab.Tasks[i].Objectives[j].Name)
+		}
+	}
+	for i, name := range missed {
+		at := n.elementRange("missed", i)
+		switch {
+		case slices.Contains(missed[:i], name):
+			s.errorf(at, "Objective repeated", "%q is already in the list.", name)
+		case !slices.Contains(all, name):
+			s.errorf(at, "Unknown objective", "%s", noSuchObjective(lab, name, all))
+		}
+	}
+}
+
+// noSuchObjective says that no objective has the name, which is to be "task/objective", and which ones have a name like it.
+func noSuchObjective(lab *Lab, name string, all []string) string {
+	task, objective, full := strings.Cut(name, "/")
+	if !full {
+		var candidates []string
+		for _, known := range all {
+			if t, o, _ := strings.Cut(known, "/"); o == name || t == name {
+				candidates = append(candidates, known)
+			}
+		}
+		text := fmt.Sprintf("An objective is named by its task and its own name, as \"TASK/OBJECTIVE\"; this is %q.", name)
+		if len(candidates) > 0 {
+			text += fmt.Sprintf(" There is %s.", anyOf(candidates))
+		}
+		return text
+	}
+	i := lab.TaskIndex(task)
+	if i < 0 {
+		return fmt.Sprintf("The lab has no task %q, so no objective %q.%s", task, name, wording.DidYouMean(name, all))
+	}
+	var own []string
+	for j := range lab.Tasks[i].Objectives {
+		own = append(own, lab.Tasks[i].Objectives[j].Name)
+	}
+	return fmt.Sprintf("The task %q has no objective %q.%s It has %s.", task, objective,
+		wording.DidYouMean(objective, own), anyOf(own))
 }

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"slices"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/cilium/verdict"
@@ -30,12 +30,17 @@ type Report struct {
 
 // SampleResult is how a submission that ships with the lab scored.
 type SampleResult struct {
-	Name     string  `json:"name"`
-	Path     string  `json:"path"`
-	Solution bool    `json:"solution"`
-	Want     float64 `json:"want"` // percent; of the starter: the pass mark, to be missed
-	Got      float64 `json:"got"`  // percent
-	Passed   bool    `json:"passed"`
+	Name     string   `json:"name"`
+	Path     string   `json:"path"`
+	Solution bool     `json:"solution"`
+	Want     *float64 `json:"want"` // percent; of the starter: the pass mark, to be missed; null: the sample declares none
+	Got      float64  `json:"got"`  // percent
+	Points   float64  `json:"points"`
+	Missed   []string `json:"missed"`   // objectives, in whole or in part: "task/objective"
+	Mistakes []string `json:"mistakes"` // that the report names, by ID, each once
+	Passed   bool     `json:"passed"`
+	// Differences say what is not as the sample declares, each in a few words.
+	Differences []string `json:"differences"`
 	// Error says why there is no score: the sample does not exist, or was refused.
 	Error string `json:"error,omitempty"`
 	// Report says what the score is made of.
@@ -76,16 +81,6 @@ type ChangedFlow struct {
 	After  verdict.Verdict `json:"after"`
 }
 
-// scoreTolerance is how far a sample's percent may be from what it declares: declarations are decimals,
-// scores may be thirds.
-const scoreTolerance = 0.005
-
-// asDeclared compares what a sample declares with its percent, which counts as it is shown (cut off: 80.55) and as it is
-// (80.555…, which an author may round to 80.56).
-func asDeclared(declared, shown, exact float64) bool {
-	return math.Abs(shown-declared) < 1e-9 || math.Abs(exact-declared) <= scoreTolerance
-}
-
 // Test grades the lab's samples and its starter, and mutates its solution. The error is the lab's as a
 // whole, or the engine's; what is wrong with a sample is in the report.
 func Test(ctx context.Context, lab *labs.Lab, eng engine.Engine) (*Report, error) {
@@ -97,40 +92,22 @@ func Test(ctx context.Context, lab *labs.Lab, eng engine.Engine) (*Report, error
 		FormatVersion: grade.FormatVersion,
 		Lab:           grade.LabReport{Name: lab.Name, Title: lab.Title, Digest: lab.Digest},
 		Engine:        eng.Name(),
-		Passed:        true,
 		Samples:       []SampleResult{},
 		Mutation:      MutationResult{Survivors: []Mutant{}},
 	}
-	r.Starter = SampleResult{Name: "starter", Path: lab.Starter, Want: lab.PassMark}
-	var starter *submission.Submission
-	if lab.Starter != "" {
-		if starter, err = g.Rules.ReadFS(lab.FS, lab.Starter, manifest.Limits{}); err != nil {
-			r.Starter.Error = err.Error()
-		}
-	}
-	if r.Starter.Error == "" {
-		if err := gradeSample(ctx, g, eng, starter, &r.Starter); err != nil {
-			return nil, err
-		}
-		r.Starter.Passed = r.Starter.Error == "" && r.Starter.Report.Status == grade.Failed
+	if r.Starter, err = testStarter(ctx, g, eng); err != nil {
+		return nil, err
 	}
 	r.Passed = r.Starter.Passed
 
 	solutions := 0
 	for i := range lab.Samples {
 		s := &lab.Samples[i]
-		res := SampleResult{Name: s.Name, Path: s.Path, Solution: s.Solution, Want: s.Score}
-		sub, err := g.Rules.ReadFS(lab.FS, s.Path, manifest.Limits{})
+		res, sub, err := testSample(ctx, g, eng, s)
 		if err != nil {
-			res.Error = err.Error()
-		} else if err := gradeSample(ctx, g, eng, sub, &res); err != nil {
 			return nil, err
 		}
-		if res.Error == "" {
-			res.Passed = res.Report.Status != grade.Errored &&
-				asDeclared(s.Score, res.Report.Score.Percent, res.Report.ExactPercent())
-		}
-		r.Samples = append(r.Samples, res)
+		r.Samples = append(r.Samples, *res)
 		r.Passed = r.Passed && res.Passed
 		if !s.Solution {
 			continue
@@ -151,6 +128,49 @@ func Test(ctx context.Context, lab *labs.Lab, eng engine.Engine) (*Report, error
 	return r, nil
 }
 
+// testStarter grades what students start from, which must not pass.
+func testStarter(ctx context.Context, g *grade.Grader, eng engine.Engine) (SampleResult, error) {
+	lab := g.Lab()
+	res := newResult("starter", lab.Starter)
+	res.Want = &lab.PassMark
+	var sub *submission.Submission
+	if lab.Starter != "" {
+		var err error
+		if sub, err = g.Rules.ReadFS(lab.FS, lab.Starter, manifest.Limits{}); err != nil {
+			res.Error = err.Error()
+			return res, nil
+		}
+	}
+	if err := gradeSample(ctx, g, eng, sub, &res); err != nil {
+		return res, err
+	}
+	res.Passed = res.Error == "" && res.Report.Status == grade.Failed
+	return res, nil
+}
+
+// testSample grades a sample and compares its report with what it declares.
+func testSample(ctx context.Context, g *grade.Grader, eng engine.Engine, s *labs.Sample) (*SampleResult, *submission.Submission, error) {
+	res := newResult(s.Name, s.Path)
+	res.Solution, res.Want = s.Solution, s.Score
+	sub, err := g.Rules.ReadFS(g.Lab().FS, s.Path, manifest.Limits{})
+	if err != nil {
+		res.Error = err.Error()
+		return &res, nil, nil
+	}
+	if err := gradeSample(ctx, g, eng, sub, &res); err != nil {
+		return nil, nil, err
+	}
+	if res.Error == "" {
+		res.Differences = differences(s, &res)
+		res.Passed = len(res.Differences) == 0
+	}
+	return &res, sub, nil
+}
+
+func newResult(name, path string) SampleResult {
+	return SampleResult{Name: name, Path: path, Missed: []string{}, Mistakes: []string{}, Differences: []string{}}
+}
+
 // gradeSample grades a sample. A refusal is part of the result; an error is the engine's.
 func gradeSample(ctx context.Context, g *grade.Grader, eng engine.Engine, sub *submission.Submission, res *SampleResult) error {
 	report, err := g.Grade(ctx, sub, eng, grade.Options{AfterDue: true, Reveal: true})
@@ -161,6 +181,20 @@ func gradeSample(ctx context.Context, g *grade.Grader, eng engine.Engine, sub *s
 	if err != nil {
 		return err
 	}
-	res.Report, res.Got = report, report.Score.Percent
+	res.Report, res.Got, res.Points = report, report.Score.Percent, report.Score.Points
+	for i := range report.Tasks {
+		t := &report.Tasks[i]
+		for j := range t.Objectives {
+			o := &t.Objectives[j]
+			if o.Status == grade.Missed || o.Status == grade.Partly {
+				res.Missed = append(res.Missed, t.Name+"/"+o.Name)
+			}
+			for _, c := range o.Checks {
+				if c.Mistake != "" && !slices.Contains(res.Mistakes, c.Mistake) {
+					res.Mistakes = append(res.Mistakes, c.Mistake)
+				}
+			}
+		}
+	}
 	return nil
 }

@@ -202,6 +202,64 @@ sample "refused" {
 	}
 }
 
+// TestDeclared holds what a sample declares against its report: a total may be right for the wrong reason.
+func TestDeclared(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		declares string
+		want     []string
+	}{
+		{`score = 50`, nil},
+		{`points = 1`, nil},
+		{`missed = ["allow/table"]`, nil},
+		{"score = 50\n points = 1\n missed = [\"allow/table\"]\n mistake = \"service-port-vs-target-port\"", nil},
+		{`points = 2`, []string{"scores 1 points, but declares 2"}},
+		{`score = 49`, []string{"scores 50%, but declares 49%"}},
+		{"score = 50\n missed = [\"deny/closed\"]", []string{
+			"misses allow/table, which it does not declare", "meets deny/closed, which it declares to be missed",
+		}},
+		{"score = 50\n missed = []", []string{"misses allow/table, which it does not declare"}},
+		{"score = 50\n mistake = \"dns-forgotten\"", []string{
+			"the report names service-port-vs-target-port, but the sample declares dns-forgotten",
+		}},
+	} {
+		t.Run(tt.declares, func(t *testing.T) {
+			t.Parallel()
+			wrong, _, _ := strings.Cut(sampleFiles, "-- refused")
+			wrong = strings.ReplaceAll(strings.ReplaceAll(wrong, "-- solution", "-- port"), "8080", "80")
+			files := sampleFiles + wrong
+			lab, eng := inline(t, guarded(tight, solved+"sample \"port\" {\n path = \"port\"\n "+tt.declares+"\n}\n"), files)
+			r, err := labtest.Test(t.Context(), lab, eng)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := r.Samples[1]; !slices.Equal(got.Differences, tt.want) || got.Passed != (tt.want == nil) {
+				t.Errorf("passed %v, differences %q, want %q", got.Passed, got.Differences, tt.want)
+			}
+		})
+	}
+}
+
+// An objective that another one blocks may be declared as missed, and need not be.
+func TestDeclaredBlocked(t *testing.T) {
+	t.Parallel()
+	for _, missed := range []string{`"deny/closed", "allow/table"`, `"deny/closed"`} {
+		lab, eng := inline(t, guarded(tight, solved+`
+sample "nothing" {
+  path   = "nothing"
+  missed = [`+missed+`]
+}
+`), sampleFiles)
+		r, err := labtest.Test(t.Context(), lab, eng)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Samples[1].Passed {
+			t.Errorf("missed = [%s]: %q", missed, r.Samples[1].Differences)
+		}
+	}
+}
+
 // What no objective watches is found, with the mutation, its place, and the connection.
 func TestSurvivors(t *testing.T) {
 	t.Parallel()
@@ -267,6 +325,13 @@ func TestLint(t *testing.T) {
 	}{
 		{"nothing to say", tight, solved, nil},
 		{"no solution", tight, "", []string{"No solution"}},
+		{"unknown mistake", tight, solved + `
+sample "wrong" {
+  path    = "nothing"
+  score   = 0
+  mistake = "service-port-vs-targetport"
+}
+`, []string{"39: Unknown mistake"}},
 		{"vacuous", `
   objective "free" {
     points = 1

@@ -3,6 +3,7 @@ package labtest
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -10,13 +11,15 @@ import (
 	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/grade/mistake"
 	"github.com/labctl/labctl/grade/submission"
+	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs"
 )
 
 // Lint finds likely mistakes in a lab that loads without errors: an objective that a student meets by doing nothing, an
-// expectation that is repeated or that no policies can meet. The diagnostics are warnings. The error is the engine's,
-// or the lab's as a whole.
+// expectation that is repeated or that no policies can meet. These are warnings; that a sample declares a mistake that
+// cannot be named is an error. The error returned is the engine's, or the lab's as a whole.
 func Lint(ctx context.Context, lab *labs.Lab, eng engine.Engine) (hcl.Diagnostics, error) {
 	g, err := grade.NewGrader(lab)
 	if err != nil {
@@ -31,6 +34,7 @@ func Lint(ctx context.Context, lab *labs.Lab, eng engine.Engine) (hcl.Diagnostic
 		return nil, err
 	}
 	l.solution()
+	l.mistakes()
 	return l.diags, nil
 }
 
@@ -45,6 +49,27 @@ func (l *linter) warn(at hcl.Range, summary, format string, args ...any) {
 	l.diags = append(l.diags, &hcl.Diagnostic{
 		Severity: hcl.DiagWarning, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: &at,
 	})
+}
+
+func (l *linter) error(at hcl.Range, summary, format string, args ...any) {
+	l.warn(at, summary, format, args...)
+	l.diags[len(l.diags)-1].Severity = hcl.DiagError
+}
+
+// mistakes finds samples that declare a mistake that cannot be named.
+func (l *linter) mistakes() {
+	var known []string
+	for _, m := range mistake.Catalogue() {
+		known = append(known, m.ID)
+	}
+	for i := range l.lab.Samples {
+		s := &l.lab.Samples[i]
+		if s.Mistake == "" || slices.Contains(known, s.Mistake) {
+			continue
+		}
+		l.error(s.MistakeRange, "Unknown mistake", "There is no mistake %q.%s The mistakes are %s.", s.Mistake,
+			wording.DidYouMean(s.Mistake, known), wording.Or(known))
+	}
 }
 
 // duplicates finds connections that a task asks for twice: with the same verdict, or with two that cannot

@@ -12,7 +12,7 @@ import (
 func BenchmarkGradeWrong(b *testing.B) {
 	lab := gradetest.Open(b, gradetest.Tutorial)
 	for _, s := range lab.Samples {
-		if s.Solution || s.Score == 100 {
+		if s.Solution || s.Score != nil && *s.Score == 100 {
 			continue
 		}
 		b.Run(s.Name, func(b *testing.B) {

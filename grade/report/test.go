@@ -14,15 +14,13 @@ func Test(w io.Writer, r *labtest.Report, style Style) error {
 	p.line("", p.bold(r.Lab.Title)+p.dim(fmt.Sprintf(" · %s · %s engine", r.Lab.Name, r.Engine)))
 	p.blank()
 	p.line("", p.bold("Samples"))
-	p.sample(&r.Starter, fmt.Sprintf("%s%%, must stay below the pass mark of %s%%", number(r.Starter.Got),
-		number(r.Starter.Want)))
+	text := number(r.Starter.Got) + "%"
+	if r.Starter.Want != nil {
+		text += fmt.Sprintf(", must stay below the pass mark of %s%%", number(*r.Starter.Want))
+	}
+	p.sample(&r.Starter, text)
 	for i := range r.Samples {
-		s := &r.Samples[i]
-		text := number(s.Got) + "%"
-		if !s.Passed {
-			text = fmt.Sprintf("%s%%, but declares %s%%", number(s.Got), number(s.Want))
-		}
-		p.sample(s, text)
+		p.sample(&r.Samples[i], number(r.Samples[i].Got)+"%")
 	}
 	p.blank()
 	p.mutation(&r.Mutation)
@@ -45,6 +43,9 @@ func (p *page) sample(s *labtest.SampleResult, text string) {
 		text = s.Error
 	}
 	p.line("  "+mark+" ", fmt.Sprintf("%-28s %s", s.Name, text))
+	for _, d := range s.Differences {
+		p.line("      ", d)
+	}
 }
 
 func (p *page) mutation(m *labtest.MutationResult) {

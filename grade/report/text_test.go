@@ -126,17 +126,20 @@ func sampleReport() *grade.Report {
 func TestTest(t *testing.T) {
 	t.Parallel()
 	lab := grade.LabReport{Name: "networkpolicy", Title: "Kubernetes NetworkPolicy fundamentals"}
-	starter := labtest.SampleResult{Name: "starter", Want: 70, Got: 10, Passed: true}
+	mark := 70.0
+	starter := labtest.SampleResult{Name: "starter", Want: &mark, Got: 10, Passed: true}
 	for name, r := range map[string]*labtest.Report{
 		"passed": {
 			Lab: lab, Engine: "offline", Passed: true, Starter: starter,
-			Samples:  []labtest.SampleResult{{Name: "solution", Want: 100, Got: 100, Passed: true}},
+			Samples:  []labtest.SampleResult{{Name: "solution", Got: 100, Passed: true}},
 			Mutation: labtest.MutationResult{Mutants: 10, Killed: 7, Equivalent: 2, Invalid: 1},
 		},
 		"failed": {
-			Lab: lab, Engine: "offline", Starter: labtest.SampleResult{Name: "starter", Want: 70, Got: 100},
+			Lab: lab, Engine: "offline", Starter: labtest.SampleResult{Name: "starter", Want: &mark, Got: 100},
 			Samples: []labtest.SampleResult{
-				{Name: "forgot-dns", Want: 60, Got: 66.67},
+				{Name: "forgot-dns", Got: 66.67, Differences: []string{
+					"scores 66.67%, but declares 60%", "the report names no mistake, but the sample declares dns-forgotten",
+				}},
 				{Name: "gone", Error: "samples/gone: no such directory"},
 			},
 			Mutation: labtest.MutationResult{Mutants: 10, Killed: 9, Survivors: []labtest.Mutant{{

@@ -107,3 +107,10 @@ task "u" {
     }
   }
 }
+sample "s" {
+  path   = "samples"
+  missed = ["first", "t/frist", "u/first", "u/first", "w/first", "u", "o"]
+}
+sample "unchecked" {
+  path = "samples"
+}

@@ -164,6 +164,9 @@ sample "also-right" {
 }
 
 sample "wrong" {
-  path  = "samples/wrong/policy.yaml"
-  score = 12.5
+  path    = "samples/wrong/policy.yaml"
+  score   = 12.5
+  points  = 2
+  missed  = ["second/table", "second/proof"]
+  mistake = "dns-forgotten"
 }

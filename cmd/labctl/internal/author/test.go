@@ -17,9 +17,10 @@ func NewTestCommand(app *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [LAB]",
 		Short: "Test that a lab grades its samples and mutants of its solution correctly",
-		Long: `Test that a lab grades correctly, offline. Every sample must get the score that it declares, and the starter files
-must not pass. Every mutant of the solution (without a rule, peer or port, with a wider selector, …) that changes a
-connection must lose points. For a mutant that does not, labctl names the connection that no objective checks.
+		Long: `Test that a lab grades correctly, offline. Every sample must get the score that it declares, miss the objectives and
+be told the mistake that it declares, and the starter files must not pass. Every mutant of the solution (without a rule,
+peer or port, with a wider selector, …) that changes a connection must lose points. For a mutant that does not, labctl
+names the connection that no objective checks.
 
 Exit code: 0 all tests pass; 1 some fail.`,
 		Example: `  labctl test networkpolicy
