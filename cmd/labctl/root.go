@@ -56,7 +56,7 @@ allow, with Cilium's own rule model, and names the rule that decided each one.`,
 		cluster.NewConfigCommand(app), cluster.NewGCCommand(app))
 	addGroup(cmd, "authors", "For lab authors:",
 		author.NewInitCommand(app), author.NewFmtCommand(app), author.NewValidateCommand(app),
-		author.NewTestCommand(app))
+		author.NewTestCommand(app), author.NewDevCommand(app))
 	addGroup(cmd, "platforms", "For course platforms:", class.NewBatchCommand(app, batchjob.FindSubmissions,
 		batchjob.Commands(app, exitFinal)...), class.NewProbeCommand(app), class.NewPackageCommand(app))
 	cmd.AddCommand(cli.NewVersionCommand(app), student.NewStartCommand(app), class.NewAutogradeCommand(app),

@@ -64,7 +64,7 @@ func write(t *testing.T, name string, data []byte) {
 	}
 }
 
-// watched is a running `labctl watch` and what it prints.
+// watched is a running labctl that watches files, and what it prints.
 type watched struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -75,7 +75,12 @@ type watched struct {
 func startWatch(t *testing.T, submission string, args ...string) *watched {
 	t.Helper()
 	shop := filepath.Join("testdata", "shop")
-	cmd := exec.Command("labctl", append([]string{"watch", shop, "--submission", submission}, args...)...)
+	return startLabctl(t, append([]string{"watch", shop, "--submission", submission}, args...)...)
+}
+
+func startLabctl(t *testing.T, args ...string) *watched {
+	t.Helper()
+	cmd := exec.Command("labctl", args...)
 	w := &watched{t: t, cmd: cmd, stdout: make(chan string, 100), stderr: &bytes.Buffer{}}
 	cmd.Stderr = w.stderr
 	stdout, err := cmd.StdoutPipe()

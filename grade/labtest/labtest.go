@@ -84,48 +84,97 @@ type ChangedFlow struct {
 // Test grades the lab's samples and its starter, and mutates its solution. The error is the lab's as a
 // whole, or the engine's; what is wrong with a sample is in the report.
 func Test(ctx context.Context, lab *labs.Lab, eng engine.Engine) (*Report, error) {
+	return TestStepwise(ctx, lab, eng, func(*Report) {})
+}
+
+// TestStepwise is Test for those who watch: it calls progress with the report so far after the starter, after each
+// sample and after each mutant. Until it returns, Passed says only that nothing has failed yet.
+func TestStepwise(ctx context.Context, lab *labs.Lab, eng engine.Engine, progress func(*Report)) (*Report, error) {
 	g, err := grade.NewGrader(lab)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{
+	t := tester{grader: g, eng: eng, progress: progress, report: &Report{
 		FormatVersion: grade.FormatVersion,
 		Lab:           grade.LabReport{Name: lab.Name, Title: lab.Title, Digest: lab.Digest},
 		Engine:        eng.Name(),
 		Samples:       []SampleResult{},
 		Mutation:      MutationResult{Survivors: []Mutant{}},
-	}
-	if r.Starter, err = testStarter(ctx, g, eng); err != nil {
+	}}
+	if err := t.starter(ctx); err != nil {
 		return nil, err
 	}
-	r.Passed = r.Starter.Passed
-
-	solutions := 0
+	var solutions []solution
 	for i := range lab.Samples {
-		s := &lab.Samples[i]
-		res, sub, err := testSample(ctx, g, eng, s)
+		sub, err := t.sample(ctx, &lab.Samples[i])
 		if err != nil {
 			return nil, err
 		}
-		r.Samples = append(r.Samples, *res)
-		r.Passed = r.Passed && res.Passed
-		if !s.Solution {
-			continue
-		}
-		solutions++
-		if res.Error != "" || res.Report.Score.Percent < 100 {
-			r.Mutation.Skipped = fmt.Sprintf("the solution %q does not get full marks", s.Name)
-			continue
-		}
-		if err := mutate(ctx, g, eng, s, sub, &r.Mutation); err != nil {
-			return nil, fmt.Errorf("mutate the sample %q: %w", s.Name, err)
+		if lab.Samples[i].Solution {
+			solutions = append(solutions, solution{&lab.Samples[i], sub, t.report.Samples[i]})
 		}
 	}
-	if solutions == 0 {
-		r.Mutation.Skipped = "no sample is a solution"
+	if err := t.mutate(ctx, solutions); err != nil {
+		return nil, err
 	}
-	r.Passed = r.Passed && r.Mutation.Skipped == "" && len(r.Mutation.Survivors) == 0
-	return r, nil
+	return t.report, nil
+}
+
+// tester fills a report.
+type tester struct {
+	grader   *grade.Grader
+	eng      engine.Engine
+	report   *Report
+	progress func(*Report)
+}
+
+// solution is a sample that is a solution, with its result.
+type solution struct {
+	*labs.Sample
+	sub    *submission.Submission
+	result SampleResult
+}
+
+func (t *tester) starter(ctx context.Context) (err error) {
+	t.report.Starter, err = testStarter(ctx, t.grader, t.eng)
+	if err != nil {
+		return err
+	}
+	t.report.Passed = t.report.Starter.Passed
+	t.progress(t.report)
+	return nil
+}
+
+// sample grades a sample and returns it, or nil if it cannot be read.
+func (t *tester) sample(ctx context.Context, s *labs.Sample) (*submission.Submission, error) {
+	res, sub, err := testSample(ctx, t.grader, t.eng, s)
+	if err != nil {
+		return nil, err
+	}
+	t.report.Samples = append(t.report.Samples, *res)
+	t.report.Passed = t.report.Passed && res.Passed
+	t.progress(t.report)
+	return sub, nil
+}
+
+// mutate mutates the solutions that get full marks.
+func (t *tester) mutate(ctx context.Context, solutions []solution) error {
+	result := &t.report.Mutation
+	if len(solutions) == 0 {
+		result.Skipped = "no sample is a solution"
+	}
+	for _, s := range solutions {
+		if s.result.Error != "" || s.result.Report.Score.Percent < 100 {
+			result.Skipped = fmt.Sprintf("the solution %q does not get full marks", s.Name)
+			continue
+		}
+		err := mutate(ctx, t.grader, t.eng, s.Sample, s.sub, result, func() { t.progress(t.report) })
+		if err != nil {
+			return fmt.Errorf("mutate the sample %q: %w", s.Name, err)
+		}
+	}
+	t.report.Passed = t.report.Passed && result.Skipped == "" && len(result.Survivors) == 0
+	return nil
 }
 
 // testStarter grades what students start from, which must not pass.

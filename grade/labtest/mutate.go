@@ -16,9 +16,9 @@ import (
 )
 
 // mutate applies every mutation to every object of a solution, one at a time, and checks whether the lab notices. The
-// solution has full marks.
+// solution has full marks. It calls progress after each mutant.
 func mutate(ctx context.Context, g *grade.Grader, eng engine.Engine, sample *labs.Sample, solution *submission.Submission,
-	result *MutationResult) error {
+	result *MutationResult, progress func()) error {
 	t := mutationTest{grader: g, eng: eng, flows: engine.Connections(g.Lab())}
 	if err := t.begin(ctx, solution); err != nil {
 		return err
@@ -44,6 +44,7 @@ func mutate(ctx context.Context, g *grade.Grader, eng engine.Engine, sample *lab
 				m.Sample, m.Flow = sample.Name, changed
 				result.Survivors = append(result.Survivors, m.Mutant)
 			}
+			progress()
 		}
 	}
 	return nil

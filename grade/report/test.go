@@ -6,24 +6,13 @@ import (
 
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/labtest"
+	"github.com/labctl/labctl/internal/wording"
 )
 
 // Test writes the outcome of testing a lab, for its author.
 func Test(w io.Writer, r *labtest.Report, style Style) error {
 	p := &page{Style: style}
-	p.line("", p.bold(r.Lab.Title)+p.dim(fmt.Sprintf(" · %s · %s engine", r.Lab.Name, r.Engine)))
-	p.blank()
-	p.line("", p.bold("Samples"))
-	text := number(r.Starter.Got) + "%"
-	if r.Starter.Want != nil {
-		text += fmt.Sprintf(", must stay below the pass mark of %s%%", number(*r.Starter.Want))
-	}
-	p.sample(&r.Starter, text)
-	for i := range r.Samples {
-		p.sample(&r.Samples[i], number(r.Samples[i].Got)+"%")
-	}
-	p.blank()
-	p.mutation(&r.Mutation)
+	p.test(r)
 	p.blank()
 	if r.Passed {
 		p.line("", p.green("The lab grades as it declares."))
@@ -34,7 +23,54 @@ func Test(w io.Writer, r *labtest.Report, style Style) error {
 	return err
 }
 
-func (p *page) sample(s *labtest.SampleResult, text string) {
+// TestBrief writes what is known of a test, which may still be running, in few lines: samples that are graded
+// as they declare are only counted.
+func TestBrief(w io.Writer, r *labtest.Report, style Style) error {
+	p := &page{Style: style}
+	passed := 0
+	if !r.Starter.Passed {
+		p.starter(&r.Starter)
+	}
+	for i := range r.Samples {
+		if r.Samples[i].Passed {
+			passed++
+		} else {
+			p.sample(&r.Samples[i])
+		}
+	}
+	if passed > 0 {
+		p.line("  "+p.green("✓")+" ", wording.Count(passed, "sample")+" graded as declared")
+	}
+	if r.Mutation.Mutants > 0 || r.Mutation.Skipped != "" {
+		p.mutation(&r.Mutation)
+	}
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
+func (p *page) test(r *labtest.Report) {
+	p.line("", p.bold(r.Lab.Title)+p.dim(fmt.Sprintf(" · %s · %s engine", r.Lab.Name, r.Engine)))
+	p.blank()
+	p.line("", p.bold("Samples"))
+	p.starter(&r.Starter)
+	for i := range r.Samples {
+		p.sample(&r.Samples[i])
+	}
+	p.blank()
+	p.mutation(&r.Mutation)
+}
+
+func (p *page) starter(s *labtest.SampleResult) {
+	text := number(s.Got) + "%"
+	if s.Want != nil {
+		text += fmt.Sprintf(", must stay below the pass mark of %s%%", number(*s.Want))
+	}
+	p.sampleResult(s, text)
+}
+
+func (p *page) sample(s *labtest.SampleResult) { p.sampleResult(s, number(s.Got)+"%") }
+
+func (p *page) sampleResult(s *labtest.SampleResult, text string) {
 	mark := p.green("✓")
 	if !s.Passed {
 		mark = p.red("✗")

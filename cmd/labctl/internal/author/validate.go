@@ -2,8 +2,8 @@ package author
 
 import (
 	"fmt"
+	"io"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
@@ -72,30 +72,40 @@ Exit code: 0 valid, perhaps with warnings; 2 the lab has errors.`,
 	return cmd
 }
 
-func writeValidation(a *cli.App, diags *labs.Diagnostics, asJSON bool) error {
+func newValidation(diags *labs.Diagnostics) validation {
 	v := validation{FormatVersion: diagnosticsFormat, Diagnostics: diags.List()}
-	for _, d := range diags.Diagnostics {
-		if d.Severity == hcl.DiagError {
+	for _, d := range v.Diagnostics {
+		if d.Severity == "error" {
 			v.Errors++
 		} else {
 			v.Warnings++
 		}
 	}
 	v.Valid = v.Errors == 0
+	return v
+}
+
+func writeValidation(a *cli.App, diags *labs.Diagnostics, asJSON bool) error {
+	v := newValidation(diags)
 	if asJSON {
 		return a.WriteJSON(v)
 	}
-	if err := diags.WriteText(a.Out, uint(a.Terminal.Width), a.Terminal.Color); err != nil {
+	return writeDiagnostics(a, a.Out, diags, &v)
+}
+
+// writeDiagnostics writes diagnostics for people, and what they come to.
+func writeDiagnostics(a *cli.App, out io.Writer, diags *labs.Diagnostics, v *validation) error {
+	if err := diags.WriteText(out, uint(a.Terminal.Width), a.Terminal.Color); err != nil {
 		return err
 	}
 	switch {
 	case !v.Valid:
-		fmt.Fprintf(a.Out, "Not valid: %s, %s.\n", wording.Count(v.Errors, "error"),
+		fmt.Fprintf(out, "Not valid: %s, %s.\n", wording.Count(v.Errors, "error"),
 			wording.Count(v.Warnings, "warning"))
 	case v.Warnings > 0:
-		fmt.Fprintf(a.Out, "Valid, with %s.\n", wording.Count(v.Warnings, "warning"))
+		fmt.Fprintf(out, "Valid, with %s.\n", wording.Count(v.Warnings, "warning"))
 	default:
-		fmt.Fprintln(a.Out, "Valid.")
+		fmt.Fprintln(out, "Valid.")
 	}
 	return nil
 }

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -20,10 +17,6 @@ import (
 	"github.com/labctl/labctl/grade/report"
 	"github.com/labctl/labctl/labs"
 )
-
-// settle is how long a burst of changes (an editor writes, renames and removes to save one file) has to
-// be over before it is graded.
-const settle = 100 * time.Millisecond
 
 func NewWatchCommand(app *cli.App) *cobra.Command {
 	var (
@@ -102,7 +95,7 @@ type watch struct {
 	opts       grade.Options
 	json       bool
 	allTasks   bool
-	screen     screen // on a terminal
+	screen     cli.Screen // on a terminal
 
 	last map[string]grade.ObjectiveStatus // by "task/objective", of the grading before
 }
@@ -120,67 +113,32 @@ func newWatch(app *cli.App, lab *labs.Lab, engine *cli.EngineFlags, submission s
 }
 
 func (w *watch) run(ctx context.Context) error {
-	notify, err := fsnotify.NewWatcher()
+	changes, err := cli.WatchFiles(ctx, w.submission)
 	if err != nil {
-		return cli.InfraError{Err: fmt.Errorf("watch %s: %w", w.submission, err)}
-	}
-	defer notify.Close()
-	if err := w.follow(notify, w.submission); err != nil {
 		return err
 	}
 	if err := w.grade(ctx); err != nil {
 		return err
 	}
-	quiet := time.NewTimer(settle)
-	quiet.Stop()
-	resized, stop := resizes(w.app)
+	resized, stop := cli.Resizes(w.app)
 	defer stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-resized:
-			measure(w.app)
-			if err := w.screen.repaint(w.app); err != nil {
+			cli.Measure(w.app)
+			if err := w.screen.Repaint(w.app); err != nil {
 				return err
 			}
-		case err := <-notify.Errors:
-			return cli.InfraError{Err: fmt.Errorf("watch %s: %w", w.submission, err)}
-		case event := <-notify.Events:
-			if event.Op == fsnotify.Chmod || strings.HasPrefix(filepath.Base(event.Name), ".") {
-				continue
-			}
-			if event.Has(fsnotify.Create) {
-				// A new folder has to be followed too. What is gone again by now is no loss.
-				_ = w.follow(notify, event.Name)
-			}
-			quiet.Reset(settle)
-		case <-quiet.C:
+		case err := <-changes.Err:
+			return err
+		case <-changes.C:
 			if err := w.grade(ctx); err != nil {
 				return err
 			}
 		}
 	}
-}
-
-// follow watches a directory and all below it. A single file is watched through its directory, since
-// editors replace files.
-func (w *watch) follow(notify *fsnotify.Watcher, root string) error {
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir():
-			return notify.Add(name)
-		case name == w.submission:
-			return notify.Add(filepath.Dir(name))
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", root, err)
-	}
-	return nil
 }
 
 // grade grades once and shows the outcome. A refused submission is shown and waited on: the next save may fix it.
@@ -217,7 +175,7 @@ func (w *watch) show(rep *grade.Report) error {
 		return w.app.WriteJSONLine(rep)
 	case w.app.Terminal.Is:
 		at := w.app.Now()
-		return w.screen.paint(w.app, func(out io.Writer) error {
+		return w.screen.Paint(w.app, func(out io.Writer) error {
 			if err := report.Text(out, rep, w.style()); err != nil {
 				return err
 			}
@@ -253,7 +211,7 @@ func (w *watch) showError(err error) error {
 	case w.json:
 		return w.app.WriteJSONLine(w.app.Failure(err))
 	case w.app.Terminal.Is:
-		return w.screen.paint(w.app, func(out io.Writer) error {
+		return w.screen.Paint(w.app, func(out io.Writer) error {
 			_, err := fmt.Fprintln(out, err)
 			return err
 		})

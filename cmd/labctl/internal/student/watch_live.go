@@ -85,19 +85,19 @@ func (l *liveWatch) run(ctx context.Context) error {
 	if err := l.gradeNow(ctx); err != nil {
 		return err
 	}
-	resized, stopResizes := resizes(l.app)
+	resized, stopResizes := cli.Resizes(l.app)
 	defer stopResizes()
-	quiet := time.NewTimer(settle)
+	quiet := time.NewTimer(cli.Settle)
 	quiet.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
-			quiet.Reset(settle)
+			quiet.Reset(cli.Settle)
 		case <-resized:
-			measure(l.app)
-			if err := l.screen.repaint(l.app); err != nil {
+			cli.Measure(l.app)
+			if err := l.screen.Repaint(l.app); err != nil {
 				return err
 			}
 		case <-dropped:
@@ -207,7 +207,7 @@ func (noted) Notes() engine.Notes { return engine.Notes{} }
 
 func (l *liveWatch) draw(rep *grade.Report, table *flow.Table) error {
 	at := l.app.Now()
-	return l.screen.paint(l.app, func(out io.Writer) error {
+	return l.screen.Paint(l.app, func(out io.Writer) error {
 		style := l.style()
 		if err := report.Text(out, rep, style); err != nil {
 			return err
@@ -231,7 +231,7 @@ func (l *liveWatch) draw(rep *grade.Report, table *flow.Table) error {
 // showDrops shows the drops that came in since the last time, of connections that are not labctl's own.
 func (l *liveWatch) showDrops() error {
 	if l.app.Terminal.Is && !l.json {
-		return l.screen.repaint(l.app)
+		return l.screen.Repaint(l.app)
 	}
 	for _, d := range l.drops.fresh() {
 		var err error

@@ -32,12 +32,12 @@ func TestWatchOnTerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	screens := strings.Split(out.String(), beginPage)
+	screens := strings.Split(out.String(), cli.BeginPage)
 	if len(screens) != 3 || screens[0] != "" {
 		t.Fatalf("want two screens, each from the top, got %q", out.String())
 	}
 	for line := range strings.Lines(screens[2]) {
-		if !strings.HasSuffix(line, clearLine+"\n") && line != endPage {
+		if !strings.HasSuffix(line, cli.ClearLine+"\n") && line != cli.EndPage {
 			t.Errorf("what an earlier page had to the right stays: %q", line)
 		}
 	}
@@ -47,22 +47,6 @@ func TestWatchOnTerminal(t *testing.T) {
 	for _, want := range []string{"\x1b[31m✗\x1b[0m The frontend reaches the backend", "03:04:05  8 of 16 points; watching "} {
 		if !strings.Contains(screens[2], want) {
 			t.Errorf("%q is not in:\n%s", want, screens[2])
-		}
-	}
-}
-
-// TestFit shows that the first lines of a page and its last are on every screen.
-func TestFit(t *testing.T) {
-	t.Parallel()
-	const page = "1\n2\n3\n4\n5\nlast\n"
-	for height, want := range map[int]string{
-		0: page, 7: page, 100: page, // no terminal; exactly; plenty
-		6: "1\n2\n3\n… 2 more lines\nlast\n",
-		4: "1\n… 4 more lines\nlast\n",
-		2: page, // no room for anything
-	} {
-		if got := fit(page, height); got != want {
-			t.Errorf("height %d: got %q, want %q", height, got, want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package student
+package cli
 
 import (
 	"bytes"
@@ -8,31 +8,29 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-
-	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 )
 
 // Control sequences (ECMA-48, and DEC's private mode 2026, which terminals that do not know it ignore).
 const (
-	beginPage = "\x1b[?2026h\x1b[3J\x1b[H" // hold the screen still; forget what has scrolled away; to the top
-	clearLine = "\x1b[K"                   // what an earlier page had to the right
-	endPage   = "\x1b[J\x1b[?2026l"        // what an earlier page had below; show it all
+	BeginPage = "\x1b[?2026h\x1b[3J\x1b[H" // hold the screen still; forget what has scrolled away; to the top
+	ClearLine = "\x1b[K"                   // what an earlier page had to the right
+	EndPage   = "\x1b[J\x1b[?2026l"        // what an earlier page had below; show it all
 )
 
-// screen draws pages over each other on a terminal, without a moment in which it is empty. The zero value has
+// Screen draws pages over each other on a terminal, without a moment in which it is empty. The zero value has
 // nothing to draw.
-type screen struct {
+type Screen struct {
 	page func(io.Writer) error
 }
 
-// paint draws a page, and remembers it for repaint.
-func (s *screen) paint(a *cli.App, page func(io.Writer) error) error {
+// Paint draws a page, and remembers it for Repaint.
+func (s *Screen) Paint(a *App, page func(io.Writer) error) error {
 	s.page = page
-	return s.repaint(a)
+	return s.Repaint(a)
 }
 
-// repaint draws the last page anew, as it is now.
-func (s *screen) repaint(a *cli.App) error {
+// Repaint draws the last page anew, as it is now.
+func (s *Screen) Repaint(a *App) error {
 	if s.page == nil {
 		return nil
 	}
@@ -41,7 +39,7 @@ func (s *screen) repaint(a *cli.App) error {
 		return err
 	}
 	shown := fit(text.String(), a.Terminal.Height)
-	_, err := io.WriteString(a.Out, beginPage+strings.ReplaceAll(shown, "\n", clearLine+"\n")+endPage)
+	_, err := io.WriteString(a.Out, BeginPage+strings.ReplaceAll(shown, "\n", ClearLine+"\n")+EndPage)
 	return err
 }
 
@@ -58,8 +56,8 @@ func fit(page string, height int) string {
 	return strings.Join(lines[:kept], "") + fmt.Sprintf("… %d more lines\n", len(lines)-kept-1) + lines[len(lines)-1]
 }
 
-// resizes tells when the terminal has another size, until stop is called. Without a terminal it never does.
-func resizes(a *cli.App) (changed <-chan os.Signal, stop func()) {
+// Resizes tells when the terminal has another size, until stop is called. Without a terminal it never does.
+func Resizes(a *App) (changed <-chan os.Signal, stop func()) {
 	if !a.Terminal.Is {
 		return nil, func() {}
 	}
@@ -68,8 +66,8 @@ func resizes(a *cli.App) (changed <-chan os.Signal, stop func()) {
 	return signals, func() { signal.Stop(signals) }
 }
 
-// measure takes over the size that the terminal has now.
-func measure(a *cli.App) {
-	found := cli.FindTerminal(os.Stdout)
+// Measure takes over the size that the terminal has now.
+func Measure(a *App) {
+	found := FindTerminal(os.Stdout)
 	a.Terminal.Width, a.Terminal.Height = found.Width, found.Height
 }
