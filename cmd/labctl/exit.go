@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/grade/report"
 	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs"
 )
@@ -61,9 +63,10 @@ func end(a *cli.App, cmd *cobra.Command, err error) int {
 	var lab cli.LabError
 	if errors.As(err, &lab) {
 		// What cannot be written to standard error has nowhere else to go.
-		_ = lab.Diags.WriteText(a.Err, cli.PipeWidth, false)
+		_ = lab.Diags.WriteText(a.Err, uint(a.ErrTerm.Width), a.ErrTerm.Color)
 	}
-	fmt.Fprintf(a.Err, "labctl: %v\n", wording.Shorten(err.Error(), errorBytes))
+	message := "labctl: " + wording.Shorten(err.Error(), errorBytes)
+	fmt.Fprintln(a.Err, strings.Join(report.Wrap(message, a.ErrTerm.Wrap()), "\n"))
 	if f := cmd.Flags().Lookup("output"); f != nil && f.Value.String() == "json" {
 		_ = a.WriteJSON(describe(err, code))
 	}

@@ -42,6 +42,12 @@ func TestQuestion(t *testing.T) {
 // until, if any, is what to wait for before Ctrl-C; without it the command has to end by itself.
 func onTerminal(t *testing.T, dir string, env []string, until string, args ...string) string {
 	t.Helper()
+	return onScreen(t, 120, dir, env, until, args...)
+}
+
+// onScreen is onTerminal with so many columns.
+func onScreen(t *testing.T, columns uint16, dir string, env []string, until string, args ...string) string {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +62,7 @@ func onTerminal(t *testing.T, dir string, env []string, until string, args ...st
 	cmd := exec.CommandContext(ctx, labctl, args...)
 	cmd.Dir, cmd.Env = dir, env
 	cmd.WaitDelay = time.Second
-	screen, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 40, Cols: 120})
+	screen, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 40, Cols: columns})
 	if err != nil {
 		t.Fatal(err)
 	}

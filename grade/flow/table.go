@@ -16,9 +16,10 @@ import (
 
 // Table says what becomes of each of a lab's connections at one checkpoint.
 type Table struct {
-	Task  string `json:"task"`
-	Title string `json:"title"`
-	Cells []Cell `json:"cells"` // row by row
+	Task    string `json:"task"`
+	Title   string `json:"title"`
+	Subject string `json:"-"`     // what was asked, for people: the lab, the submission and the task
+	Cells   []Cell `json:"cells"` // row by row
 }
 
 // Cell is one connection and its verdict.
@@ -26,6 +27,7 @@ type Cell struct {
 	From    string          `json:"from"`
 	To      string          `json:"to"`
 	Verdict verdict.Verdict `json:"verdict"`
+	Probe   engine.Probe    `json:"-"` // that From and To name
 }
 
 // From lists the rows' names in order.
@@ -98,7 +100,8 @@ func Tabulate(ctx context.Context, eng engine.Engine, state *engine.State, flows
 	}
 	table := &Table{Task: state.Task, Cells: make([]Cell, len(outcomes))}
 	for i, o := range outcomes {
-		table.Cells[i] = Cell{From: o.Probe.From.String(), To: engine.TargetName(o.Probe.To), Verdict: o.Verdict}
+		table.Cells[i] = Cell{From: o.Probe.From.String(), To: engine.TargetName(o.Probe.To), Verdict: o.Verdict,
+			Probe: o.Probe}
 	}
 	return table, nil
 }

@@ -26,8 +26,12 @@ const (
 	OpenTask
 )
 
+// Heading is a line that heads others.
+func (s Style) Heading(text string) string { return s.bold(text) }
+
 func (s Style) bold(text string) string   { return s.sgr("1", text) }
 func (s Style) dim(text string) string    { return s.sgr("2", text) }
+func (s Style) italic(text string) string { return s.sgr("3", text) }
 func (s Style) red(text string) string    { return s.sgr("31", text) }
 func (s Style) green(text string) string  { return s.sgr("32", text) }
 func (s Style) yellow(text string) string { return s.sgr("33", text) }

@@ -2,8 +2,6 @@ package report
 
 import (
 	"encoding/csv"
-	"encoding/xml"
-	"fmt"
 	"io"
 	"strings"
 
@@ -13,47 +11,94 @@ import (
 	"github.com/labctl/labctl/grade/flow"
 )
 
-// Table writes a truth table for a terminal: a row a source, a column a target. Columns whose names do
-// not fit are numbered, and the names follow below.
+// tableHeading heads every picture of a table; the table's subject follows.
+const tableHeading = "What gets through"
+
+// Table writes a truth table for a terminal: a row a source, a column a target. Names of columns that do not fit beside
+// each other stand below each other, each with a line down to its column. What does not fit even so is another part of
+// the table, with all rows.
 func Table(w io.Writer, t *flow.Table, style Style) error {
 	p := &page{Style: style}
-	if t.Task != "" {
-		p.line("", p.bold(t.Task)+p.dim(" · "+t.Title))
+	if t.Subject != "" {
+		p.line("", p.bold(tableHeading)+p.dim(" · ")+p.eachDim(t.Subject))
 		p.blank()
 	}
-	from, to := t.From(), t.To()
-	heads, left := to, widest(from)
-	if style.Width > 0 && left+total(heads) > style.Width {
-		heads = make([]string, len(to))
-		for i := range to {
-			heads[i] = fmt.Sprintf("%-2d", i+1)
-		}
-	}
-	p.tableRow(left, "", heads, heads)
-	for _, f := range from {
-		cells := make([]string, len(to))
-		for i := range to {
-			cells[i] = p.cell(t.Verdict(f, to[i]))
-		}
-		p.tableRow(left, f, cells, heads)
-	}
-	p.blank()
-	if len(to) > 0 && heads[0] != to[0] {
-		for i := range to {
-			p.line(heads[i]+"  ", to[i])
-		}
+	left := widest(t.From()) + 2
+	for to := t.To(); len(to) > 0; {
+		n, gap := p.columnsFitting(to, left)
+		p.tablePart(t, to[:n], left, gap)
 		p.blank()
+		to = to[n:]
 	}
-	p.line("", p.legend(t))
+	p.legend(t)
 	_, err := io.WriteString(w, p.b.String())
 	return err
 }
 
-// tableRow writes a row, each cell as wide as its column's head.
-func (p *page) tableRow(left int, name string, cells, heads []string) {
+// eachDim dims words, so that they can be wrapped.
+func (p *page) eachDim(text string) string {
+	words := strings.Split(text, " ")
+	for i := range words {
+		words[i] = p.dim(words[i])
+	}
+	return strings.Join(words, " ")
+}
+
+// columnsFitting says how many of the columns fit, and how wide each is; 0: as wide as its name.
+func (p *page) columnsFitting(names []string, left int) (n, gap int) {
+	if p.Width <= 0 || left+total(names) <= p.Width {
+		return len(names), 0
+	}
+	for _, gap := range []int{4, 3, 2} {
+		if n = stairs(names, gap, p.Width-left); n == len(names) {
+			return n, gap
+		}
+	}
+	return max(n, 1), 2
+}
+
+// stairs says how many names fit into a width when each begins gap columns behind the one above it.
+func stairs(names []string, gap, width int) int {
+	for i, name := range names {
+		if i*gap+ansi.StringWidth(name) > width {
+			return i
+		}
+	}
+	return len(names)
+}
+
+// tablePart writes the rows for some columns.
+func (p *page) tablePart(t *flow.Table, to []string, left, gap int) {
+	widths := make([]int, len(to))
+	for i, name := range to {
+		widths[i] = gap
+		if gap == 0 {
+			widths[i] = ansi.StringWidth(name) + 2
+		}
+	}
+	if gap == 0 {
+		p.tableRow("", to, left, widths)
+	} else {
+		line := strings.Repeat(" ", left)
+		for _, name := range to {
+			p.b.WriteString(line + name + "\n")
+			line += p.dim("│") + strings.Repeat(" ", gap-1)
+		}
+	}
+	for _, from := range t.From() {
+		cells := make([]string, len(to))
+		for i := range to {
+			cells[i] = p.cell(t.Verdict(from, to[i]))
+		}
+		p.tableRow(from, cells, left, widths)
+	}
+}
+
+// tableRow writes a row whose cells have these widths, behind a name of the width left.
+func (p *page) tableRow(name string, cells []string, left int, widths []int) {
 	line := name + strings.Repeat(" ", left-ansi.StringWidth(name))
 	for i, c := range cells {
-		line += "  " + c + strings.Repeat(" ", max(ansi.StringWidth(heads[i])-ansi.StringWidth(c), 0))
+		line += c + strings.Repeat(" ", widths[i]-ansi.StringWidth(c))
 	}
 	p.b.WriteString(strings.TrimRight(line, " ") + "\n")
 }
@@ -79,53 +124,64 @@ var verdictMarks = []struct {
 	verdict verdict.Verdict
 	mark    string
 	name    string
-	fill    string // of the cell in the SVG
 }{
-	{verdict.Allowed, "✓", "allowed", "#2da44e"},
-	{verdict.Dropped, "✗", "dropped", "#cf222e"},
-	{verdict.Rejected, "R", "rejected", "#a40e26"},
-	{verdict.DNSFailed, "D", "name does not resolve", "#bf8700"},
-	{verdict.AppError, "E", "error answer", "#bc4c00"},
-	{verdict.ProbeError, "?", "could not be judged", "#6e7781"},
-	{"", "·", "not asked", "#d0d7de"},
+	{verdict.Allowed, "✓", "allowed"},
+	{verdict.Dropped, "✗", "dropped"},
+	{verdict.Rejected, "R", "rejected"},
+	{verdict.DNSFailed, "D", "name does not resolve"},
+	{verdict.AppError, "E", "error answer"},
+	{verdict.ProbeError, "?", "could not be judged"},
+	{"", "·", "not asked"},
 }
 
 func (p *page) cell(v verdict.Verdict) string {
 	for _, m := range verdictMarks {
 		if m.verdict == v {
-			return p.marked(v, m.mark)
+			return p.markedAs(v, m.mark)
 		}
 	}
 	return string(v)
 }
 
-func (p *page) marked(v verdict.Verdict, text string) string {
+// markedAs colours a verdict of which nobody said whether it is right. Green and red are kept for what is as asked and
+// what is not, here as in reports and pages.
+func (p *page) markedAs(v verdict.Verdict, text string) string {
 	switch v {
 	case verdict.Allowed:
-		return p.green(text)
+		return p.cyan(text)
 	case verdict.DNSFailed, verdict.AppError, verdict.ProbeError:
 		return p.yellow(text)
 	case "":
 		return p.dim(text)
 	}
-	return p.red(text)
+	return p.bold(text)
 }
 
-// legend names the marks that the table uses.
-func (p *page) legend(t *flow.Table) string {
-	used := map[verdict.Verdict]bool{}
-	for _, f := range t.From() {
-		for _, to := range t.To() {
-			used[t.Verdict(f, to)] = true
-		}
-	}
+// legend names the marks that the table uses, each beside its name.
+func (p *page) legend(t *flow.Table) {
+	const glue = "\u00a0" // does not part
+	used := usedVerdicts(t)
 	var parts []string
 	for _, m := range verdictMarks {
 		if used[m.verdict] {
-			parts = append(parts, p.marked(m.verdict, m.mark)+" "+m.name)
+			parts = append(parts, p.markedAs(m.verdict, m.mark)+glue+strings.ReplaceAll(m.name, " ", glue))
 		}
 	}
-	return strings.Join(parts, "   ")
+	for _, line := range Wrap(strings.Join(parts, "   "), p.Width) {
+		p.b.WriteString(strings.Trim(strings.ReplaceAll(line, glue, " "), " ") + "\n")
+	}
+}
+
+func usedVerdicts(tables ...*flow.Table) map[verdict.Verdict]bool {
+	used := map[verdict.Verdict]bool{}
+	for _, t := range tables {
+		for _, f := range t.From() {
+			for _, to := range t.To() {
+				used[t.Verdict(f, to)] = true
+			}
+		}
+	}
+	return used
 }
 
 // TablesCSV writes tables as comma-separated values, a line a connection.
@@ -138,100 +194,4 @@ func TablesCSV(w io.Writer, tables []*flow.Table) error {
 		}
 	}
 	return out.WriteAll(rows)
-}
-
-// TablesDOT writes tables as a Graphviz graph: a cluster a table, an edge for each connection that is allowed.
-func TablesDOT(w io.Writer, tables []*flow.Table) error {
-	var b strings.Builder
-	b.WriteString("digraph labctl {\n\trankdir=LR\n\tnode [shape=box]\n")
-	for i, t := range tables {
-		fmt.Fprintf(&b, "\tsubgraph cluster_%d {\n\t\tlabel=%s\n", i, dotQuote(t.Task))
-		node := func(kind, name string) string { return dotQuote(fmt.Sprintf("%d %s %s", i, kind, name)) }
-		for _, f := range t.From() {
-			fmt.Fprintf(&b, "\t\t%s [label=%s]\n", node("from", f), dotQuote(f))
-		}
-		for _, to := range t.To() {
-			fmt.Fprintf(&b, "\t\t%s [label=%s style=rounded]\n", node("to", to), dotQuote(to))
-		}
-		for _, c := range t.Cells {
-			if c.Verdict == verdict.Allowed {
-				fmt.Fprintf(&b, "\t\t%s -> %s\n", node("from", c.From), node("to", c.To))
-			}
-		}
-		b.WriteString("\t}\n")
-	}
-	b.WriteString("}\n")
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// dotQuote quotes an identifier of the DOT language, in which only the double quote needs an escape; a
-// backslash is doubled because labels take it for one.
-func dotQuote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}
-
-// Sizes in the SVG, in pixels.
-const (
-	svgCell  = 26
-	svgChar  = 7.3 // width of a character at 12px monospace, rounded up
-	svgTitle = 34
-)
-
-// TablesSVG writes tables as one picture, below each other.
-func TablesSVG(w io.Writer, tables []*flow.Table) error {
-	left, head, columns, height := 0, 0, 0, 0
-	for _, t := range tables {
-		left = max(left, widest(t.From()))
-		head = max(head, widest(t.To()))
-		columns = max(columns, len(t.To()))
-	}
-	leftPx, headPx := float64(left)*svgChar+16, float64(head)*svgChar*0.71+20 // columns' names stand at 45 degrees
-	for _, t := range tables {
-		height += svgTitle + int(headPx) + len(t.From())*svgCell + svgCell
-	}
-	width := leftPx + float64(columns*svgCell) + headPx
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%d" font-family="monospace" font-size="12">`+"\n", width, height)
-	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#ffffff"/>`+"\n")
-	y := 0.0
-	for _, t := range tables {
-		fmt.Fprintf(&b, `<text x="8" y="%.0f" font-weight="bold">%s</text>`+"\n", y+20,
-			xmlText(strings.TrimSpace(t.Task+" "+t.Title)))
-		y += svgTitle + headPx
-		for i, to := range t.To() {
-			x := leftPx + float64(i*svgCell) + svgCell/2
-			fmt.Fprintf(&b, `<text transform="translate(%.0f %.0f) rotate(-45)">%s</text>`+"\n", x, y-6, xmlText(to))
-		}
-		for _, f := range t.From() {
-			fmt.Fprintf(&b, `<text x="8" y="%.0f">%s</text>`+"\n", y+17, xmlText(f))
-			for i, to := range t.To() {
-				writeSVGCell(&b, leftPx+float64(i*svgCell), y, f, to, t.Verdict(f, to))
-			}
-			y += svgCell
-		}
-		y += svgCell
-	}
-	b.WriteString("</svg>\n")
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func writeSVGCell(b *strings.Builder, x, y float64, from, to string, v verdict.Verdict) {
-	for _, m := range verdictMarks {
-		if m.verdict != v {
-			continue
-		}
-		fmt.Fprintf(b, `<g><title>%s</title><rect x="%.0f" y="%.0f" width="%d" height="%d" rx="4" fill="%s"/>`,
-			xmlText(from+" → "+to+": "+m.name), x+1, y+1, svgCell-2, svgCell-2, m.fill)
-		fmt.Fprintf(b, `<text x="%.0f" y="%.0f" text-anchor="middle" fill="#ffffff">%s</text></g>`+"\n", x+svgCell/2,
-			y+17, m.mark)
-	}
-}
-
-func xmlText(s string) string {
-	var b strings.Builder
-	// A strings.Builder takes every write.
-	_ = xml.EscapeText(&b, []byte(s))
-	return b.String()
 }

@@ -5,11 +5,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"charm.land/log/v2"
 	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
 
 	"github.com/labctl/labctl/grade/report"
@@ -20,6 +22,7 @@ type App struct {
 	In       io.Reader
 	Out, Err io.Writer // results; messages and logs
 	Terminal Terminal  // behind out
+	ErrTerm  Terminal  // behind err
 	Level    slog.Level
 	Log      func() *slog.Logger // made when first asked for: most commands end without a word to say
 	Now      func() time.Time
@@ -44,7 +47,7 @@ func NewApp(ctx context.Context) *App {
 	a := &App{In: &interruptible{ctx, os.Stdin}, Out: &CheckedWriter{to: os.Stdout}, Err: os.Stderr, Now: time.Now}
 	a.Level = slog.LevelWarn
 	a.Log = sync.OnceValue(a.newLogger)
-	a.Terminal = FindTerminal(os.Stdout)
+	a.Terminal, a.ErrTerm = FindTerminal(os.Stdout), FindTerminal(os.Stderr)
 	return a
 }
 
@@ -73,7 +76,7 @@ func FindTerminal(f *os.File) Terminal {
 // cursor's place): a terminal that does not answer would hold up every command.
 func (a *App) newLogger() *slog.Logger {
 	logger := log.NewWithOptions(a.Err, log.Options{Level: log.Level(a.Level)})
-	if FindTerminal(os.Stderr).Color {
+	if a.ErrTerm.Color {
 		logger.SetColorProfile(colorprofile.ANSI)
 	} else {
 		logger.SetColorProfile(colorprofile.NoTTY)
@@ -84,6 +87,30 @@ func (a *App) newLogger() *slog.Logger {
 // Style is how reports are written to out.
 func (a *App) Style() report.Style {
 	return report.Style{Width: a.Terminal.Width, Color: a.Terminal.Color}
+}
+
+// Wrap is how wide lines may be that are written whole where nobody looks; 0: as wide as they are.
+func (t Terminal) Wrap() int {
+	if !t.Is {
+		return 0
+	}
+	return t.Width
+}
+
+// Hang is a line for people: prefix and text, which is wrapped beside it if a terminal shows it.
+func (a *App) Hang(prefix, text string) string {
+	return prefix + hanging(text, ansi.StringWidth(prefix), a.Terminal.Wrap()) + "\n"
+}
+
+// Prose is Markdown for people, without a line feed at its end: set for a terminal, elsewhere as it was written.
+func (a *App) Prose(markdown string) string {
+	text := strings.TrimSpace(markdown)
+	if !a.Terminal.Is {
+		return text
+	}
+	style := a.Style()
+	style.Width = min(style.Width, PipeWidth) // longer lines are hard to read
+	return strings.TrimSpace(report.Prose(text, style))
 }
 
 // CheckedWriter remembers that a write failed: a result that did not get out is a failure, whichever

@@ -69,10 +69,7 @@ const proseWidth = 120
 
 // SetHelp gives a command and those below it help pages that fit the terminal. Elsewhere lines are as they were written.
 func (a *App) SetHelp(root *cobra.Command) {
-	width := 0
-	if a.Terminal.Is {
-		width = min(a.Terminal.Width, proseWidth)
-	}
+	width := min(a.Terminal.Wrap(), proseWidth)
 	root.SetUsageFunc(func(cmd *cobra.Command) error {
 		_, err := fmt.Fprint(cmd.OutOrStderr(), usageOf(cmd, width))
 		return err

@@ -83,11 +83,12 @@ func showFindings(a *cli.App, findings []provision.Finding) error {
 		if a.Terminal.Color {
 			mark = markColors[mark] + mark + "\x1b[0m"
 		}
-		if _, err := fmt.Fprintf(a.Out, "%s %-*s  %s\n", mark, width, f.Check, f.Message); err != nil {
-			return err
-		}
+		text := a.Hang(fmt.Sprintf("%s %-*s  ", mark, width, f.Check), f.Message)
 		if f.Fix != "" {
-			fmt.Fprintf(a.Out, "  %*s  → %s\n", width, "", f.Fix)
+			text += a.Hang(fmt.Sprintf("  %*s  → ", width, ""), f.Fix)
+		}
+		if _, err := fmt.Fprint(a.Out, text); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package student
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -32,6 +33,8 @@ type labRun struct {
 	lab    *labs.Lab
 	engine engine.Engine
 	states []*engine.State // one a task
+
+	submission string // path; empty: nothing submitted
 }
 
 // prepare replays the submission at a path up to the last of the tasks, or all of it if none are named; an empty path is
@@ -45,7 +48,7 @@ func prepare(a *cli.App, lab *labs.Lab, submission string, tasks []string, flags
 	if err != nil {
 		return nil, err
 	}
-	return &labRun{lab, eng, states}, nil
+	return &labRun{lab, eng, states, submission}, nil
 }
 
 func replay(a *cli.App, lab *labs.Lab, path string, tasks []string) ([]*engine.State, error) {
@@ -108,6 +111,24 @@ func (r *labRun) tables(ctx context.Context, tasks []string) ([]*flow.Table, err
 		if t, err := cli.FindTask(r.lab, state.Task); err == nil {
 			tables[i].Title = t.Title
 		}
+		tables[i].Subject = r.subject(state.Task, task == "")
 	}
 	return tables, nil
+}
+
+// subject says what a table of a checkpoint is about. The last one, which nobody named, of nothing submitted is the lab
+// itself.
+func (r *labRun) subject(task string, last bool) string {
+	what := r.submission
+	if what == "" {
+		what = "the lab " + r.lab.Name + " with nothing submitted"
+		if last {
+			return what
+		}
+	}
+	i := r.lab.TaskIndex(task)
+	if i < 0 {
+		return what
+	}
+	return fmt.Sprintf("%s, at the end of task %d, %s", what, i+1, cmp.Or(r.lab.Tasks[i].Title, task))
 }

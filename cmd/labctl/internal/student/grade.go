@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -188,7 +189,8 @@ func (o *gradeOptions) chooseEngine(a *cli.App, lab *labs.Lab) error {
 	}
 	o.engine.Engine = cli.EngineOffline
 	if !o.output.Json() && !o.formats.prints() {
-		fmt.Fprintf(a.Err, "No instance of the lab %s is running, so labctl grades offline.\n", lab.Name)
+		text := fmt.Sprintf("No instance of the lab %s is running, so labctl grades offline.", lab.Name)
+		fmt.Fprintln(a.Err, strings.Join(report.Wrap(text, a.ErrTerm.Wrap()), "\n"))
 	}
 	return nil
 }

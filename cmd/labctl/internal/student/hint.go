@@ -101,7 +101,8 @@ func listHints(a *cli.App, lab *labs.Lab, task *labs.Task, hints []taskHint, asJ
 	}
 	fmt.Fprintf(a.Out, "\nRead one: labctl hint %s %s %s\n", lab.Name, task.Name, hints[0].name)
 	if slices.ContainsFunc(hints, func(h taskHint) bool { return h.Cost > 0 }) {
-		fmt.Fprintln(a.Out, "labctl does not record which hints you read. A course that counts them deducts their cost with --hint.")
+		fmt.Fprint(a.Out, a.Hang("",
+			"labctl does not record which hints you read. A course that counts them deducts their cost with --hint."))
 	}
 	return nil
 }
@@ -122,7 +123,7 @@ func showHint(a *cli.App, task *labs.Task, hints []taskHint, name string, asJSON
 	if asJSON {
 		return a.WriteJSON(hintList{1, task.Name, []hintView{{h.name, h.objective, h.Cost, h.Text}}})
 	}
-	fmt.Fprintln(a.Out, strings.TrimSpace(h.Text))
+	fmt.Fprintln(a.Out, a.Prose(h.Text))
 	return nil
 }
 

@@ -96,6 +96,7 @@ func (o *liveLab) table(ctx context.Context) (*flow.Table, error) {
 		return nil, cli.LiveError(ctx, err)
 	}
 	t.Title = "the running lab " + o.Name()
+	t.Subject = t.Title + ", now"
 	return t, nil
 }
 

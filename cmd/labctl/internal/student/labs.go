@@ -46,7 +46,8 @@ func NewLabsCommand(app *cli.App) *cobra.Command {
 				return app.WriteJSON(labList{1, rows})
 			}
 			for _, row := range rows {
-				fmt.Fprintf(app.Out, "%-20s %s (%s)\n", row.Name, row.Title, wording.Count(row.Tasks, "task"))
+				fmt.Fprint(app.Out, app.Hang(fmt.Sprintf("%-20s ", row.Name),
+					fmt.Sprintf("%s (%s)", row.Title, wording.Count(row.Tasks, "task"))))
 			}
 			return nil
 		},

@@ -25,7 +25,10 @@ func NewMatrixCommand(app *cli.App) *cobra.Command {
 		Short: "Show which of a lab's connections get through, as a table",
 		Long: `Show which of a lab's connections get through, as a table. labctl uses the policies at the end of the last task, or of
 the tasks that --task names. Without --submission it uses the lab as students receive it, and with --live the running
-lab.`,
+lab.
+
+The picture of -o svg is light or dark as the reader prefers. -o dot draws a node for each app, in its namespace, and
+an arrow for what gets through.`,
 		Example: `  labctl matrix networkpolicy --submission answers/
   labctl matrix networkpolicy --submission answers/ --all -o csv
   labctl matrix networkpolicy --submission answers/ -o svg >table.svg
@@ -74,7 +77,7 @@ lab.`,
 			case "svg":
 				return report.TablesSVG(app.Out, tables)
 			case "dot":
-				return report.TablesDOT(app.Out, tables)
+				return report.TablesDOT(app.Out, tables, lab)
 			}
 			for i, t := range tables {
 				if i > 0 {

@@ -125,8 +125,7 @@ func viewTask(task *labs.Task) taskView {
 func showLab(a *cli.App, v *labView) {
 	fmt.Fprintf(a.Out, "%s (%s)\n", v.Title, v.Name)
 	if v.Description != "" {
-		fmt.Fprintf(a.Out, "\n%s\n",
-			strings.Join(report.Wrap(strings.TrimSpace(v.Description), a.Terminal.Width), "\n"))
+		fmt.Fprintf(a.Out, "\n%s\n", describe(a, v.Description))
 	}
 	fmt.Fprintln(a.Out)
 	width := 0
@@ -141,7 +140,8 @@ func showLab(a *cli.App, v *labView) {
 				points += o.Points
 			}
 		}
-		fmt.Fprintf(a.Out, "%2d  %-*s  %s (%g points)\n", i+1, width, t.Name, t.Title, points)
+		fmt.Fprint(a.Out, a.Hang(fmt.Sprintf("%2d  %-*s  ", i+1, width, t.Name),
+			fmt.Sprintf("%s (%g points)", t.Title, points)))
 	}
 	if len(v.Tasks) > 0 {
 		fmt.Fprintf(a.Out, "\nRead a task: labctl show %s %s\n", v.Name, v.Tasks[0].Name)
@@ -149,12 +149,12 @@ func showLab(a *cli.App, v *labView) {
 }
 
 func showTask(a *cli.App, lab *labs.Lab, t *taskView) {
-	fmt.Fprintf(a.Out, "%s\n\n", t.Title)
+	fmt.Fprintln(a.Out, a.Hang("", a.Style().Heading(t.Title)))
 	text := strings.TrimSpace(t.Instructions)
 	// Instructions may begin with the title as their heading; once is enough.
 	text = strings.TrimSpace(strings.TrimPrefix(text, "# "+t.Title+"\n"))
 	if text != "" {
-		fmt.Fprintf(a.Out, "%s\n\n", text)
+		fmt.Fprintf(a.Out, "%s\n\n", a.Prose(text))
 	}
 	fmt.Fprintln(a.Out, "Graded:")
 	width := 0
@@ -163,7 +163,7 @@ func showTask(a *cli.App, lab *labs.Lab, t *taskView) {
 	}
 	for i := range t.Objectives {
 		o := &t.Objectives[i]
-		fmt.Fprintf(a.Out, "  %-*s  %s (%s)\n", width, o.Name, o.Title, o.worth())
+		fmt.Fprint(a.Out, a.Hang(fmt.Sprintf("  %-*s  ", width, o.Name), fmt.Sprintf("%s (%s)", o.Title, o.worth())))
 	}
 	if len(t.Hints) > 0 {
 		fmt.Fprintf(a.Out, "\n%s: labctl hint %s %s\n", wording.Count(len(t.Hints), "hint"), lab.Name, t.Name)
@@ -171,13 +171,21 @@ func showTask(a *cli.App, lab *labs.Lab, t *taskView) {
 }
 
 func showObjective(a *cli.App, o *objectiveView) {
-	fmt.Fprintf(a.Out, "%s (%s)\n", o.Title, o.worth())
-	if text := strings.TrimSpace(o.Description); text != "" {
-		fmt.Fprintf(a.Out, "\n%s\n", strings.Join(report.Wrap(text, a.Terminal.Width), "\n"))
+	fmt.Fprint(a.Out, a.Hang("", fmt.Sprintf("%s (%s)", o.Title, o.worth())))
+	if strings.TrimSpace(o.Description) != "" {
+		fmt.Fprintf(a.Out, "\n%s\n", describe(a, o.Description))
 	}
 	if len(o.DependsOn) > 0 {
 		fmt.Fprintf(a.Out, "\nEarns points only if %s is met.\n", strings.Join(o.DependsOn, ", "))
 	}
+}
+
+// describe is a description, which is Markdown that labs write as one paragraph: a pipe gets it wrapped.
+func describe(a *cli.App, text string) string {
+	if a.Terminal.Is {
+		return a.Prose(text)
+	}
+	return strings.Join(report.Wrap(strings.TrimSpace(text), a.Terminal.Width), "\n")
 }
 
 // worth is "1 point", "3 points, bonus".
