@@ -3,13 +3,13 @@ package batch
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch/intake"
 	"github.com/labctl/labctl/grade/report"
+	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -46,10 +46,10 @@ func (c *Config) latePenalty(e *intake.Entry) *LatePenalty {
 		return nil
 	}
 	l := &LatePenalty{DueAt: due, SubmittedAt: e.SubmittedAt}
-	when := fmt.Sprintf("handed in %s after %s", span(by), due.Format(time.RFC3339))
+	when := fmt.Sprintf("submitted %s after the due date (%s)", span(by), clock(due))
 	if c.Late.Cutoff > 0 && by > c.Late.Cutoff {
 		l.Percent, l.Cutoff = 100, true
-		l.Reason = fmt.Sprintf("%s: what comes more than %s late is worth nothing", when, span(c.Late.Cutoff))
+		l.Reason = fmt.Sprintf("%s: more than %s late earns no points", when, span(c.Late.Cutoff))
 		return l
 	}
 	if c.Late.Penalty <= 0 || c.Late.Max <= 0 {
@@ -62,8 +62,8 @@ func (c *Config) latePenalty(e *intake.Entry) *LatePenalty {
 	begun := (by + per - 1) / per
 	percent := math.Round(float64(begun)*c.Late.Penalty*1e4) / 1e4
 	l.Percent = min(percent, c.Late.Max)
-	l.Reason = fmt.Sprintf("%s: %s%% of the maximum taken off, %s%% for every %s begun", when,
-		report.Decimal(l.Percent), report.Decimal(c.Late.Penalty), span(per))
+	l.Reason = fmt.Sprintf("%s: %s%% of the maximum deducted, %s%% for every %s begun", when,
+		report.Decimal(l.Percent), report.Decimal(c.Late.Penalty), strings.TrimPrefix(span(per), "1 "))
 	if percent > c.Late.Max {
 		l.Reason += fmt.Sprintf(", at most %s%%", report.Decimal(c.Late.Max))
 	}
@@ -85,18 +85,30 @@ func (l *LatePenalty) apply(res *Result) {
 	}
 }
 
-// span writes a duration in days, hours and minutes, rounded up to minutes.
+// clock writes a time as people do, in its own time zone.
+func clock(t time.Time) string {
+	format := "2 January 2006 at 15:04"
+	if t.Second() != 0 {
+		format += ":05"
+	}
+	if _, offset := t.Zone(); offset == 0 {
+		return t.Format(format) + " UTC"
+	}
+	return t.Format(format + " UTC-07:00")
+}
+
+// span writes a duration in words, "1 day 2 hours 5 minutes", rounded up to minutes.
 func span(d time.Duration) string {
 	minutes := int64((d + time.Minute - 1) / time.Minute)
-	var b strings.Builder
+	var parts []string
 	for _, unit := range []struct {
 		name    string
 		minutes int64
-	}{{"d", 24 * 60}, {"h", 60}, {"m", 1}} {
+	}{{"day", 24 * 60}, {"hour", 60}, {"minute", 1}} {
 		if n := minutes / unit.minutes; n > 0 {
-			b.WriteString(strconv.FormatInt(n, 10) + unit.name)
+			parts = append(parts, wording.Count(int(n), unit.name))
 			minutes -= n * unit.minutes
 		}
 	}
-	return b.String()
+	return strings.Join(parts, " ")
 }

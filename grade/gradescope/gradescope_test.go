@@ -180,7 +180,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("without a policy: %v, %q, %+v", err, told, r)
 	}
 	cfg.Late = labs.Late{Penalty: 10, Per: 24 * time.Hour, Max: 100}
-	if r, _, err := results(t, cfg, solution, late); err != nil || *r.Score != 90 || !strings.Contains(r.Output, "Late: handed in 13h1m after") {
+	if r, _, err := results(t, cfg, solution, late); err != nil || *r.Score != 90 || !strings.Contains(r.Output, "Late: submitted 13 hours 1 minute after the due date (") {
 		t.Errorf("late: %v, %+v", err, r)
 	}
 	extended := strings.Replace(metadata, "EXTENSION", `, {"id": 2, "name": "Bob", "email": "b@example.org", "assignment": {"due_date": "2026-11-30T23:00:00.000000-08:00"}}`, 1)

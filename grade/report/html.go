@@ -100,14 +100,14 @@ type reasonNote struct {
 	Error, Because string
 	Why            [][]span
 	Mistake        *mistakeNote
-	Hint           string
+	Hint           template.HTML
 }
 
 type mistakeNote struct {
 	Title   string
 	Message []span
 	Place   string
-	Hint    string
+	Hint    template.HTML
 }
 
 // span is a piece of a sentence; Code is the name and line of a file.
@@ -146,7 +146,7 @@ func feedbackOf(a *Assignment, o *Result) *feedback {
 	if o.Report == nil {
 		return f
 	}
-	f.Selected = strings.Join(o.Report.Selected, ", ")
+	f.Selected = strings.Join(taskTitles(a.Lab, o.Report.Selected), ", ")
 	for i := range o.Report.Tasks {
 		f.Tasks = append(f.Tasks, taskPageOf(a, o, i))
 	}
@@ -154,6 +154,17 @@ func feedbackOf(a *Assignment, o *Result) *feedback {
 		f.Remarks = append(f.Remarks, *noteOf(&x))
 	}
 	return f
+}
+
+// taskTitles are the titles of tasks, for people who know no names.
+func taskTitles(lab *labs.Lab, names []string) []string {
+	titles := slices.Clone(names)
+	for i, name := range names {
+		if at := lab.TaskIndex(name); at >= 0 {
+			titles[i] = cmp.Or(lab.Tasks[at].Title, name)
+		}
+	}
+	return titles
 }
 
 func statusWords(s grade.Status) (verdict, class string) {
@@ -232,7 +243,7 @@ func objectivePageOf(o *Result, task string, x *grade.ObjectiveReport) objective
 }
 
 func reasonNoteOf(r *reason) reasonNote {
-	n := reasonNote{Asked: r.Asked, Error: r.Error, Because: r.Because, Hint: r.Hint}
+	n := reasonNote{Asked: r.Asked, Error: r.Error, Because: r.Because, Hint: proseHTML(r.Hint)}
 	for _, sentence := range r.Why {
 		n.Why = append(n.Why, spans(sentence))
 	}
@@ -243,7 +254,7 @@ func reasonNoteOf(r *reason) reasonNote {
 }
 
 func noteOf(f *grade.Finding) *mistakeNote {
-	return &mistakeNote{Title: f.Title, Message: spans(f.Message), Place: placeOf(f), Hint: f.Hint}
+	return &mistakeNote{Title: f.Title, Message: spans(f.Message), Place: placeOf(f), Hint: proseHTML(f.Hint)}
 }
 
 var place = regexp.MustCompile(`[^\s()"]+\.(?:ya?ml|json):\d+`)

@@ -5,8 +5,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/labs"
 )
 
 // voidTags have no end tag in HTML.
@@ -127,7 +130,7 @@ func TestMatrixShowsTheAnswerThatMissed(t *testing.T) {
 	m := matrixOf(&grade.TaskReport{Objectives: []grade.ObjectiveReport{
 		{Checks: []grade.Check{check(true, verdict.Allowed), other}}, {Checks: []grade.Check{check(false, verdict.DNSFailed)}}, {Checks: []grade.Check{check(true, verdict.Allowed)}},
 	}})
-	if m == nil || m.Off != "1 connection is not as asked" || !strings.Contains(string(m.Table), "a → b:80: expected allowed, got a DNS failure") {
+	if m == nil || m.Off != "1 connection differs from what the task asks" || !strings.Contains(string(m.Table), "a → b:80: expected allowed, got a DNS failure") {
 		t.Errorf("got %+v", m)
 	}
 	if one := matrixOf(&grade.TaskReport{Objectives: []grade.ObjectiveReport{{Checks: []grade.Check{other}}}}); one != nil {
@@ -281,6 +284,76 @@ func TestMedian(t *testing.T) {
 		}
 		if got := x.median(len(percents)); got != want {
 			t.Errorf("the median of %v is %d, want %d", percents, got, want)
+		}
+	}
+}
+
+// TestHintsAreMarkdown holds that hints, which are Markdown, come out as such, and that they bring nothing else with them.
+func TestHintsAreMarkdown(t *testing.T) {
+	t.Parallel()
+	const hint = "Every dash under `from` is **another** peer <img src=x onerror=alert(1)> ![x](https://example.org/x.png) [y](javascript:alert(1))"
+	for name, got := range map[string]template.HTML{
+		"of an objective": reasonNoteOf(&reason{Hint: hint}).Hint,
+		"of a mistake":    noteOf(&grade.Finding{Hint: hint}).Hint,
+	} {
+		if !strings.HasPrefix(string(got), "Every dash under <code>from</code> is <strong>another</strong> peer &lt;img") {
+			t.Errorf("%s: %s", name, got)
+		}
+		wellFormed(t, []byte(got), func(tag xml.StartElement) {
+			switch tag.Name.Local {
+			case "code", "strong", "a":
+			default:
+				t.Errorf("%s: there is <%s>", name, tag.Name.Local)
+			}
+			for _, a := range tag.Attr {
+				if a.Name.Local != "href" || a.Value != "" {
+					t.Errorf("%s: <%s %s=%q>", name, tag.Name.Local, a.Name.Local, a.Value)
+				}
+			}
+		})
+	}
+}
+
+// TestPagesNameTasksByTitle holds that people read titles where only some tasks were graded.
+func TestPagesNameTasksByTitle(t *testing.T) {
+	t.Parallel()
+	lab := &labs.Lab{Tasks: []labs.Task{{Name: "one", Title: "The first"}, {Name: "two"}}}
+	if got := taskTitles(lab, []string{"one", "two", "gone"}); !slices.Equal(got, []string{"The first", "two", "gone"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestWhoIsInTrouble(t *testing.T) {
+	t.Parallel()
+	var g trouble
+	for i, want := range []string{"Ada", "Ada, s1", "Ada, s1, s2", "Ada, s1, s2, s3", "Ada, s1, s2, s3 and 1 more"} {
+		s := troubledStudent{StudentLink: StudentLink{ID: fmt.Sprint("s", i)}}
+		if i == 0 {
+			s.Name = "Ada"
+		}
+		g.Students, g.Count = append(g.Students, s), i+1
+		if got := g.Who(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestPagesFitPaperAndTelephones holds the rules of the pages without which labels are cut, lines of print parted, and
+// tables wider than a telephone.
+func TestPagesFitPaperAndTelephones(t *testing.T) {
+	t.Parallel()
+	for page, rules := range map[string][]string{
+		feedbackHTML: {"@media print", ".scroll { overflow: visible; }", ".matrix, .legend, .note { break-inside: avoid; }", "@media (max-width: 34rem)"},
+		indexHTML:    {"@media (max-width: 34rem)", ".students tr { display: grid;"},
+		styleCSS:     {"@page", "thead { display: table-header-group; }", "details::details-content { content-visibility: visible;"},
+	} {
+		for _, rule := range rules {
+			if !strings.Contains(page, rule) {
+				t.Errorf("there is no %q in\n%.80s", rule, page)
+			}
+		}
+		if regexp.MustCompile(`max-height|text-overflow|overflow: hidden; *white-space`).MatchString(page) {
+			t.Errorf("something is cut in\n%.80s", page)
 		}
 	}
 }

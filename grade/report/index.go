@@ -238,7 +238,7 @@ func (x *Index) view() *indexView {
 		scored += n
 	}
 	v := &indexView{Title: x.Assignment.name(), Lab: lab.Name, Engine: x.Engine, Digest: x.Digest,
-		PassMark: number(lab.PassMark), Selected: strings.Join(x.Assignment.Tasks, ", ")}
+		PassMark: number(lab.PassMark), Selected: strings.Join(taskTitles(lab, x.Assignment.Tasks), ", ")}
 	v.Troubles, v.MoreTroubles = x.troubles.list()
 	v.MoreStudents = max(x.students-indexStudents, 0)
 	v.Tiles = x.tiles(scored)

@@ -52,9 +52,9 @@ func matrixOf(t *grade.TaskReport) *matrix {
 	b.WriteString("</tbody></table>")
 	m := &matrix{Table: template.HTML(b.String())}
 	if off > 0 {
-		m.Off = "1 connection is not as asked"
+		m.Off = "1 connection differs from what the task asks"
 		if off > 1 {
-			m.Off = fmt.Sprintf("%d connections are not as asked", off)
+			m.Off = fmt.Sprintf("%d connections differ from what the task asks", off)
 		}
 	}
 	m.Legend = matrixLegend(seen, off > 0)

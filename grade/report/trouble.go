@@ -2,8 +2,10 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/labctl/labctl/grade"
 )
@@ -23,6 +25,20 @@ type trouble struct {
 	Students      []troubledStudent
 	Count, More   int
 	rank          int // errors first
+}
+
+// Who names the first students, for the line that heads the list.
+func (t *trouble) Who() string {
+	const shown = 4
+	var names []string
+	for _, s := range t.Students[:min(len(t.Students), shown)] {
+		names = append(names, cmp.Or(s.Name, s.ID))
+	}
+	who := strings.Join(names, ", ")
+	if more := t.Count - len(names); more > 0 {
+		who += fmt.Sprintf(" and %d more", more)
+	}
+	return who
 }
 
 type troubledStudent struct {
