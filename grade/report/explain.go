@@ -120,16 +120,11 @@ func flip(f flow.Flip) string {
 	return text
 }
 
-func (p *page) verdict(v verdict.Verdict) string {
-	if v == verdict.Allowed {
-		return p.green(word(v))
-	}
-	return p.red(word(v))
-}
+func (p *page) verdict(v verdict.Verdict) string { return p.markedAs(v, word(v)) }
 
 func (p *page) verdictMark(v verdict.Verdict) string {
 	if v == verdict.Allowed {
-		return p.green("✓")
+		return p.markedAs(v, "✓")
 	}
-	return p.red("✗")
+	return p.markedAs(v, "✗")
 }

@@ -214,7 +214,7 @@ func TestRedIsWrong(t *testing.T) {
 	t.Parallel()
 	p := &page{Style: Style{Color: true}}
 	for _, m := range verdictMarks {
-		if got := p.cell(m.verdict); strings.Contains(got, "\x1b[31m") || strings.Contains(got, "\x1b[32m") {
+		if got := p.cell(m.verdict) + p.verdict(m.verdict) + p.verdictMark(m.verdict); strings.Contains(got, "\x1b[31m") || strings.Contains(got, "\x1b[32m") {
 			t.Errorf("%q is %q", m.verdict, got)
 		}
 		class := "." + cmp.Or(string(m.verdict), "none") + " rect"
