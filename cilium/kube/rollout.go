@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -212,6 +213,26 @@ func (c *Client) worstPod(ctx context.Context, namespace string, selector *metav
 		}
 	}
 	return look, nil
+}
+
+// controllerLabels are the labels that controllers give the pods that they make.
+var controllerLabels = []string{
+	appsv1.DefaultDeploymentUniqueLabelKey, appsv1.DefaultDaemonSetUniqueLabelKey, "pod-template-generation",
+	appsv1.StatefulSetPodNameLabel, appsv1.PodIndexLabel,
+}
+
+// OwnLabels are the labels of a pod, or of a template, without those that controllers add.
+func OwnLabels(labels map[string]string) map[string]string {
+	own := maps.Clone(labels)
+	for _, key := range controllerLabels {
+		delete(own, key)
+	}
+	return own
+}
+
+// MadeByController reports whether a pod's labels are those of one that a Deployment, DaemonSet or StatefulSet made.
+func MadeByController(labels map[string]string) bool {
+	return labels[appsv1.DefaultDeploymentUniqueLabelKey] != "" || labels[appsv1.DefaultDaemonSetUniqueLabelKey] != ""
 }
 
 // PodReady reports whether a pod has the condition Ready.

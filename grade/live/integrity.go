@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -99,7 +100,7 @@ func (e *Engine) pods(ctx context.Context, add func(object, format string, args 
 			template := e.templateOf(pod, sets.Items)
 			switch {
 			case template == nil && orphaned(pod):
-				add("Pod "+ns+"/"+pod.Name, "its labels no longer match its Deployment")
+				add("Pod "+ns+"/"+pod.Name, "its labels no longer match its workload")
 			case template == nil && e.impersonates(pod):
 				add("Pod "+ns+"/"+pod.Name, "the lab did not deploy it, but it has the labels of one of the lab's apps")
 			case template == nil:
@@ -125,15 +126,7 @@ func (e *Engine) namespaces() []string {
 // checkPod holds a pod against the template that it was made from.
 func checkPod(pod *corev1.Pod, template *corev1.PodTemplateSpec, add func(object, format string, args ...any)) {
 	ref := "Pod " + pod.Namespace + "/" + pod.Name
-	got := maps.Clone(pod.Labels)
-	for _, key := range []string{
-		appsv1.DefaultDeploymentUniqueLabelKey, "controller-revision-hash", "pod-template-generation",
-		"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
-	} {
-		delete(got, key)
-	}
-	want := maps.Clone(template.Labels)
-	delete(want, appsv1.DefaultDeploymentUniqueLabelKey)
+	got, want := kube.OwnLabels(pod.Labels), kube.OwnLabels(template.Labels)
 	if !maps.Equal(got, want) {
 		add(ref, "its labels are %s instead of %s", labels.Set(got), labels.Set(want))
 	}
@@ -147,6 +140,23 @@ func checkPod(pod *corev1.Pod, template *corev1.PodTemplateSpec, add func(object
 				pod.Spec.Containers[i].Name, pod.Spec.Containers[i].Image, template.Spec.Containers[i].Image)
 		}
 	}
+	if field, got := podDiffers(&pod.Spec, &template.Spec); field != "" {
+		add(ref, "%s differs from what the lab deployed: it is %s", field, got)
+	}
+}
+
+// podDiffers finds a field in which a pod differs from its template. A workload may be as deployed, and its pods from
+// another time.
+func podDiffers(got, want *corev1.PodSpec) (field, value string) {
+	is, err := runtime.DefaultUnstructuredConverter.ToUnstructured(got)
+	if err != nil {
+		return "", ""
+	}
+	meant, err := runtime.DefaultUnstructuredConverter.ToUnstructured(want)
+	if err != nil {
+		return "", ""
+	}
+	return kube.PodDiffers(meant, is)
 }
 
 // templateOf is what a pod of the lab's own workloads is made from; nil: it is none of them.
@@ -162,35 +172,41 @@ func (e *Engine) templateOf(pod *corev1.Pod, sets []appsv1.ReplicaSet) *corev1.P
 		}
 	}
 	for _, obj := range e.cfg.Instance.Deployed {
-		ref := refOf(obj)
-		if ref.Kind != kind || ref.Name != name || ref.Namespace != pod.Namespace {
-			continue
+		if ref := refOf(obj); ref.Kind == kind && ref.Name == name && ref.Namespace == pod.Namespace {
+			return podTemplate(obj)
 		}
-		template := obj.Object
-		if kind != "Pod" {
-			template, _, _ = unstructured.NestedMap(obj.Object, "spec", "template")
-		}
-		data, err := json.Marshal(template)
-		var out corev1.PodTemplateSpec
-		if err != nil || json.Unmarshal(data, &out) != nil {
-			return nil
-		}
-		return &out
 	}
 	return nil
 }
 
-// orphaned reports whether a pod belonged to a Deployment: only controllers give a pod a template hash.
+// podTemplate is what a deployed object makes pods from; nil: it makes none. A Pod is its own template.
+func podTemplate(obj *unstructured.Unstructured) *corev1.PodTemplateSpec {
+	template := obj.Object
+	if obj.GetKind() != "Pod" {
+		var ok bool
+		if template, ok, _ = unstructured.NestedMap(obj.Object, "spec", "template"); !ok {
+			return nil
+		}
+	}
+	data, err := json.Marshal(template)
+	var out corev1.PodTemplateSpec
+	if err != nil || json.Unmarshal(data, &out) != nil {
+		return nil
+	}
+	return &out
+}
+
+// orphaned reports whether a pod belonged to a workload: only controllers give a pod a hash of their template.
 func orphaned(pod *corev1.Pod) bool {
-	return metav1.GetControllerOf(pod) == nil && pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != ""
+	return metav1.GetControllerOf(pod) == nil && kube.MadeByController(pod.Labels)
 }
 
 // impersonates reports whether a pod has the labels of an app of the lab, so that services and policies select it.
 func (e *Engine) impersonates(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(e.cfg.Instance.Deployed, func(obj *unstructured.Unstructured) bool {
-		template, ok, _ := unstructured.NestedStringMap(obj.Object, "spec", "template", "metadata", "labels")
-		return ok && refOf(obj).Namespace == pod.Namespace &&
-			labels.SelectorFromSet(template).Matches(labels.Set(pod.Labels))
+		template := podTemplate(obj)
+		return template != nil && refOf(obj).Namespace == pod.Namespace &&
+			labels.SelectorFromSet(template.Labels).Matches(labels.Set(pod.Labels))
 	})
 }
 

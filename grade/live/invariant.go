@@ -90,8 +90,8 @@ func (p *prober) samplesBetween(from, to *app, inv labs.Invariant) []sample {
 	var out []sample
 	for i := range from.pods {
 		for j := range to.pods {
-			if from.pods[i].UID == to.pods[j].UID {
-				continue // a pod always reaches itself
+			if from.pods[i].UID == to.pods[j].UID || ownNode(&from.pods[i], &to.pods[j]) {
+				continue // a pod always reaches itself, and is reached from its own node
 			}
 			for _, port := range ports {
 				out = append(out, p.sampleOf(from, &from.pods[i], to, &to.pods[j], port))
@@ -99,6 +99,11 @@ func (p *prober) samplesBetween(from, to *app, inv labs.Invariant) []sample {
 		}
 	}
 	return out
+}
+
+// ownNode reports whether a source is in the network of the node that a pod runs on.
+func ownNode(from, to *corev1.Pod) bool {
+	return from.Spec.HostNetwork && from.Spec.NodeName == to.Spec.NodeName
 }
 
 func (p *prober) sampleOf(from *app, src *corev1.Pod, to *app, dst *corev1.Pod, port port) sample {

@@ -91,13 +91,24 @@ func (l *methods) target(ctx context.Context, from source, method engine.ProbeMe
 	case engine.NodeHelper:
 		return l.nodeHelper(ctx, from.node)
 	case engine.HelperPod:
+		if from.pod.Spec.HostNetwork {
+			return l.nodeHelper(ctx, from.pod.Spec.NodeName)
+		}
 		return l.helper(ctx, from.pod)
 	case engine.EphemeralContainer:
-		s := probe.Source{Pod: execIn(from.pod), Addr: addressOf(from.pod)}
+		s := sourceIn(from.pod)
 		s.Pod.Container = ephemeralName
 		return s, l.ephemeral(ctx, from.pod)
 	}
-	return probe.Source{Pod: execIn(from.pod), Addr: addressOf(from.pod)}, nil
+	return sourceIn(from.pod), nil
+}
+
+// sourceIn is a pod's first container as a source. In the network of its node the pod has several addresses.
+func sourceIn(pod *corev1.Pod) probe.Source {
+	if pod.Spec.HostNetwork {
+		return probe.Source{Pod: execIn(pod), Node: true}
+	}
+	return probe.Source{Pod: execIn(pod), Addr: addressOf(pod)}
 }
 
 func addressOf(pod *corev1.Pod) netip.Addr {
@@ -183,7 +194,7 @@ func (l *methods) helper(ctx context.Context, pod *corev1.Pod) (probe.Source, er
 		switch {
 		case err == nil && live.DeletionTimestamp == nil && live.Status.Phase == corev1.PodRunning &&
 			live.Status.PodIP == helper.Status.PodIP:
-			return probe.Source{Pod: execIn(helper), Addr: addressOf(helper)}, nil
+			return sourceIn(helper), nil
 		case err != nil && !apierrors.IsNotFound(err):
 			return probe.Source{}, fmt.Errorf("find the helper pod of %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
@@ -212,7 +223,7 @@ func (l *methods) helper(ctx context.Context, pod *corev1.Pod) (probe.Source, er
 	l.mu.Lock()
 	l.helpers[pod.UID] = made
 	l.mu.Unlock()
-	return probe.Source{Pod: execIn(made), Addr: addressOf(made)}, nil
+	return sourceIn(made), nil
 }
 
 // checkServices returns an error if a service would send the app's traffic to a helper of the pod, because it

@@ -3,7 +3,6 @@ package live
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -12,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/labctl/labctl/cilium/kube"
@@ -311,25 +309,39 @@ func (t *topology) appTargets(to labs.Target, p probe.Probe) ([]connection, erro
 		return nil, fmt.Errorf("the cluster has no service for app %q", a.Name)
 	}
 	p.Host = a.service.Name + "." + a.Namespace + ".svc.cluster.local."
+	headless := a.service.Spec.ClusterIP == corev1.ClusterIPNone
 	if to.Via == labs.ViaCluster {
-		p.Host = a.service.Spec.ClusterIP
+		if p.Host = a.service.Spec.ClusterIP; headless {
+			return nil, fmt.Errorf("the service of app %q is headless: it has no address", a.Name)
+		}
 	}
 	var behind []probe.Probe
+	if target := a.targetPort(p, headless); target != 0 {
+		p.Echo = t.echoes(&a.pods[0], p.Protocol, target)
+		for i := range a.pods {
+			pod := p
+			pod.Host, pod.Port = a.pods[i].Status.PodIP, target
+			behind = append(behind, pod)
+		}
+	}
+	return []connection{{to: p, servers: servers(a.pods), behind: behind}}, nil
+}
+
+// targetPort is the pods' port that a probe of the service gets to; 0: the service does not have the probe's port.
+func (a *app) targetPort(p probe.Probe, headless bool) int {
+	if headless {
+		return p.Port
+	}
 	for _, port := range a.service.Spec.Ports {
 		if int(port.Port) == p.Port && string(port.Protocol) == cmp.Or(p.Protocol, "TCP") {
 			target := port.TargetPort.IntValue()
 			if target == 0 {
 				target = named(&a.pods[0], port.TargetPort.String())
 			}
-			p.Echo = t.echoes(&a.pods[0], p.Protocol, cmp.Or(target, int(port.Port)))
-			for i := range a.pods {
-				pod := p
-				pod.Host, pod.Port = a.pods[i].Status.PodIP, cmp.Or(target, int(port.Port))
-				behind = append(behind, pod)
-			}
+			return cmp.Or(target, int(port.Port))
 		}
 	}
-	return []connection{{to: p, servers: servers(a.pods), behind: behind}}, nil
+	return 0
 }
 
 // named is the number of a pod's port; 0: it has none of the name.
@@ -344,9 +356,14 @@ func named(pod *corev1.Pod, name string) int {
 	return 0
 }
 
+// servers are the names that the pods' servers answer with; nil: any. In the network of its node a pod has the node's
+// name, which need not be that of the Node object.
 func servers(pods []corev1.Pod) []string {
 	out := make([]string, len(pods))
 	for i := range pods {
+		if pods[i].Spec.HostNetwork {
+			return nil
+		}
 		out[i] = cmp.Or(pods[i].Spec.Hostname, pods[i].Name)
 	}
 	return out
@@ -388,15 +405,9 @@ func (t *topology) echoes(pod *corev1.Pod, protocol string, port int) bool {
 // deployedContainers returns the containers that the lab deployed for a pod with these labels.
 func (t *topology) deployedContainers(pod *corev1.Pod) []corev1.Container {
 	for _, obj := range t.cfg.Instance.Deployed {
-		template, ok, _ := unstructured.NestedMap(obj.Object, "spec", "template")
-		if !ok || refOf(obj).Namespace != pod.Namespace {
-			continue
-		}
-		var meant corev1.PodTemplateSpec
-		if data, err := json.Marshal(template); err != nil || json.Unmarshal(data, &meant) != nil {
-			continue
-		}
-		if labels.SelectorFromSet(meant.Labels).Matches(labels.Set(pod.Labels)) {
+		meant := podTemplate(obj)
+		if meant != nil && refOf(obj).Namespace == pod.Namespace &&
+			labels.SelectorFromSet(meant.Labels).Matches(labels.Set(pod.Labels)) {
 			return meant.Spec.Containers
 		}
 	}
