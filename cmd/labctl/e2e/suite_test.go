@@ -44,6 +44,7 @@ func TestLab(t *testing.T) {
 		{"again", s.again},
 		{"foreign", s.foreign},
 		{"existing", s.existing},
+		{"kinds", s.kinds},
 		{"strangers", s.strangers},
 		{"look", s.look},
 		{"walk", s.walk},
