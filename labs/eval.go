@@ -44,6 +44,9 @@ type scope struct {
 	taskNodes      []*node          // as Lab.Tasks
 	objectiveNodes map[string]*node // by range and name
 
+	clusterNodes []string // names of the default cluster's nodes; nil: the lab does not say
+	hostFirewall bool     // policies can select nodes
+
 	namespaces map[string]*Namespace
 	apps       map[string]*App
 	externals  map[string]*External

@@ -117,6 +117,6 @@ func ExampleSchema() {
 	fmt.Println(attribute.Type, "default:", attribute.DefaultText(), "meaning:", attribute.Meaning())
 	fmt.Println(schema.Providers())
 	// Output:
-	// whole number default: 1 meaning: number of pods (1 to 100)
+	// whole number default: 1 meaning: number of pods of a Deployment or StatefulSet (1 to 100)
 	// [kind gke minikube existing]
 }

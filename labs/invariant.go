@@ -45,8 +45,25 @@ func (s *scope) invariant(n *node) Check {
 	case n.has("to") && len(inv.To) == 0 || n.has("from") && len(inv.From) == 0:
 		s.errorf(n.block.DefRange, "No app", "The invariant %q names no app.", inv.Name)
 	}
+	s.checkGoverned(n, inv)
 	n.checkName()
 	return inv
+}
+
+// checkGoverned reports apps whose traffic no policy can stop.
+func (s *scope) checkGoverned(n *node, inv *Invariant) {
+	if s.hostFirewall {
+		return
+	}
+	for attr, apps := range map[string][]string{"to": inv.To, "from": inv.From} {
+		for _, name := range apps {
+			if app := s.apps[name]; app != nil && app.HostNetwork {
+				s.errorf(n.rng(attr), "Not governed by policies",
+					"The pods of app %q are in the network of their node, so no policy selects them, and the invariant cannot hold.",
+					name)
+			}
+		}
+	}
 }
 
 // exceptPorts decodes port numbers and ports of apps (whose container port is meant: policies see that one).

@@ -114,6 +114,15 @@ func (l *Lab) Workers() int {
 	return schema.Nodes(l.Clusters[0].Provider, l.Clusters[0].Settings)
 }
 
+// NodeNames are the names of the default cluster's nodes, as the lab refers to them. It is nil if only the cluster
+// itself knows them.
+func (l *Lab) NodeNames() []string {
+	if len(l.Clusters) == 0 {
+		return nil
+	}
+	return schema.NodeNames(l.Clusters[0].Provider, l.Clusters[0].Settings)
+}
+
 // Cilium is the cilium block.
 type Cilium struct {
 	Version string // chart version; default DefaultCiliumVersion
@@ -137,22 +146,62 @@ type Namespace struct {
 	Range  hcl.Range
 }
 
-// App is an app block: a Deployment and a Service of the same name, or the given manifests.
+// App is an app block: a workload and a Service of the same name, or the given manifests.
 type App struct {
-	Name      string
-	Namespace string // default "default"
-	Labels    map[string]string
-	Workload  string // what makes the pods, by kind and name: "Deployment/web"
-	Replicas  int    // default 1
-	Image     string // empty: the demo image (agnhost)
-	Command   []string
-	Args      []string
-	Env       map[string]string
-	Node      string // node name to pin the pods to; empty: anywhere
-	Ports     []Port
-	Manifests []string // paths in the lab directory; then Ports and Labels are read from them
-	Service   string   // the service's name; default Name; empty with manifests that have none
-	Range     hcl.Range
+	Name        string
+	Namespace   string // default "default"
+	Labels      map[string]string
+	Workload    string // what makes the pods, by kind and name: "Deployment/web"
+	Replicas    int    // default 1; of a DaemonSet: 1, whatever the number of nodes
+	Image       string // empty: the demo image (agnhost)
+	Command     []string
+	Args        []string
+	Env         map[string]string
+	Node        string // node name to pin the pods to; empty: anywhere
+	HostNetwork bool   // the pods are in the network of their node
+	Ports       []Port
+	Manifests   []string    // paths in the lab directory, which the rest is then read from
+	Service     string      // the service's name; default Name; empty with manifests that have none
+	ServiceType ServiceType // empty without a service
+	Readiness   *HealthCheck
+	Liveness    *HealthCheck
+	Range       hcl.Range
+}
+
+// ServiceType is how the Service of an app is reached.
+type ServiceType string
+
+const (
+	ServiceClusterIP    ServiceType = "ClusterIP"
+	ServiceNodePort     ServiceType = "NodePort"
+	ServiceLoadBalancer ServiceType = "LoadBalancer"
+	ServiceHeadless     ServiceType = "Headless" // no address: its name leads to the pods
+)
+
+// The kinds of workload that an app block makes.
+const (
+	KindDeployment  = "Deployment"
+	KindDaemonSet   = "DaemonSet"
+	KindStatefulSet = "StatefulSet"
+	KindPod         = "Pod"
+)
+
+// Kind is the kind of the app's workload.
+func (a *App) Kind() string {
+	kind, _, _ := strings.Cut(a.Workload, "/")
+	return kind
+}
+
+// SinglePod reports whether the app has one pod, or none.
+func (a *App) SinglePod() bool { return a.Replicas <= 1 && a.Kind() != KindDaemonSet }
+
+// Dialed is the number of an app's port for a client: the Service's, or the container's by IP. A headless Service only
+// has a name, which leads to the pods.
+func (a *App) Dialed(p Port, via Via) int {
+	if via == ViaIP || a.ServiceType == ServiceHeadless {
+		return p.TargetPort
+	}
+	return p.Port
 }
 
 // Port is a port of an app.
@@ -161,6 +210,19 @@ type Port struct {
 	Port       int    // the service's port
 	TargetPort int    // the container's; default Port
 	Protocol   string // TCP (default), UDP, SCTP
+	NodePort   int    // the nodes'; 0: none, or one that the cluster chooses
+}
+
+// HealthCheck is how the kubelet checks a container. With a Command it runs it; otherwise it requests Path from Port or,
+// without a Path, connects to Port.
+type HealthCheck struct {
+	Command      []string
+	Path         string
+	Port         int // the container's
+	InitialDelay time.Duration
+	Period       time.Duration
+	Timeout      time.Duration
+	Failures     int // checks in a row that must fail
 }
 
 // External is something outside the cluster. In a closed network a stand-in takes its place.

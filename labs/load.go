@@ -141,6 +141,8 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	for _, name := range sortedKeys(s.locals) {
 		s.resolve("local", name, s.locals[name].Range)
 	}
+	s.clusters(blocks["cluster"], lab)
+	s.clusterNodes = lab.NodeNames()
 	s.checkApps()
 	for _, name := range s.order["namespace"] {
 		lab.Namespaces = append(lab.Namespaces, *s.namespaces[name])
@@ -159,8 +161,8 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	for _, n := range s.nodes(blocks, "lab") {
 		s.lab(n, lab, opts)
 	}
-	s.clusters(blocks["cluster"], lab)
 	s.cilium(s.single(blocks, "cilium"), lab)
+	s.hostFirewall = lab.Cilium.HostFirewall()
 	s.submission(s.single(blocks, "submission"), lab)
 	lab.Tampered = Tampered(s.single(blocks, "integrity").str("tampered"))
 	s.late(s.single(blocks, "late"), lab)
@@ -215,6 +217,16 @@ func (s *scope) startOfFile() *hcl.Range {
 	return nil
 }
 
+// checkNode reports a node that the default cluster is known not to have.
+func (s *scope) checkNode(name string, at hcl.Range) bool {
+	if s.clusterNodes == nil || slices.Contains(s.clusterNodes, name) {
+		return true
+	}
+	s.errorf(at, "Unknown node", "The cluster has no node %q; it has %s.%s",
+		name, wording.And(s.clusterNodes), wording.DidYouMean(name, s.clusterNodes))
+	return false
+}
+
 // checkApps checks what needs all apps and namespaces.
 func (s *scope) checkApps() {
 	declared := SystemNamespaces()
@@ -230,6 +242,9 @@ func (s *scope) checkApps() {
 			s.errorf(n.rng("namespace"), "Unknown namespace", "The lab has no namespace %q.%s", app.Namespace,
 				declareNamespace(app.Namespace, declared))
 		}
+		if n.has("node") {
+			s.checkNode(app.Node, n.rng("node"))
+		}
 		if app.Service == "" {
 			continue
 		}
@@ -241,4 +256,5 @@ func (s *scope) checkApps() {
 		}
 		services[k] = name
 	}
+	s.checkNodePorts()
 }

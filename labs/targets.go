@@ -28,7 +28,9 @@ func (s *scope) sources(n *node, attr string) []Source {
 		case refExternal:
 			list = append(list, Source{External: r.name})
 		case refNode:
-			list = append(list, Source{Node: r.name})
+			if s.checkNode(r.name, it.rng) {
+				list = append(list, Source{Node: r.name})
+			}
 		default:
 			s.errorf(it.rng, "Not a source", "A connection starts at an app (app.NAME), an external (external.NAME) or a node (node(\"NAME\")); this is %s.%s",
 				describe(it.val), s.suggestRef(it.val))
@@ -198,7 +200,7 @@ func (s *scope) target(it item, how addressing) (Target, bool) {
 	case isRef && r.kind == refExternal:
 		ok = s.externalTarget(it, r, how, &t)
 	case isRef && r.kind == refNode:
-		t.Node = r.name
+		t.Node, ok = r.name, s.checkNode(r.name, it.rng)
 	case !it.val.IsNull() && it.val.Type() == cty.String:
 		ok = s.addressTarget(it, &t)
 	default:
@@ -293,6 +295,10 @@ func (s *scope) appTarget(it item, r ref, how addressing, t Target) (Target, boo
 		s.errorf(it.rng, "No service",
 			"The app %q has no port and therefore no service; give it a port block, or use via = \"ip\".", app.Name)
 		return t, false
+	case t.Via == ViaCluster && app.ServiceType == ServiceHeadless:
+		s.errorf(it.rng, "No address",
+			"The Service of app %q is headless, so it has no address; use via = \"service\" or \"ip\".", app.Name)
+		return t, false
 	}
 	port, ok := s.appPort(it, r, how, app, t)
 	if !ok {
@@ -303,7 +309,7 @@ func (s *scope) appTarget(it item, r ref, how addressing, t Target) (Target, boo
 			port.Name, app.Name, port.Protocol, t.Protocol)
 		return t, false
 	}
-	t.PortName, t.Port, t.Protocol = port.Name, port.dialed(t.Via), port.Protocol
+	t.PortName, t.Port, t.Protocol = port.Name, app.Dialed(port, t.Via), port.Protocol
 	return t, true
 }
 
@@ -317,14 +323,6 @@ func (how addressing) viaOf(app *App) Via {
 		return ViaIP
 	}
 	return ViaService
-}
-
-// dialed is the port's number for a client: the service's, or the container's by IP.
-func (p Port) dialed(via Via) int {
-	if via == ViaIP {
-		return p.TargetPort
-	}
-	return p.Port
 }
 
 // appPort finds the port of an app that a target names: by reference, number or name, or the only one.
@@ -362,7 +360,7 @@ func (s *scope) onlyPort(it item, app *App) (Port, bool) {
 
 func (s *scope) portByNumber(how addressing, app *App, number int, t Target) (Port, bool) {
 	for _, p := range app.Ports {
-		if p.dialed(t.Via) == number && (t.Protocol == "" || t.Protocol == p.Protocol) {
+		if app.Dialed(p, t.Via) == number && (t.Protocol == "" || t.Protocol == p.Protocol) {
 			return p, true
 		}
 	}

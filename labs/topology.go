@@ -48,12 +48,16 @@ func (s *scope) app(n *node) cty.Value {
 		Node:      n.str("node"),
 		Service:   n.str("service"),
 		Manifests: n.strs("manifests"),
+		Workload:  n.str("kind") + "/" + n.name,
 		Range:     n.block.DefRange,
+
+		HostNetwork: n.bool("host_network"), ServiceType: ServiceType(n.str("service_type")),
 	}
 	n.checkApp(app)
 	complete := !n.bad && !n.broken["name"]
 	complete = s.appNamespace(n, app) && complete
 	complete = s.appPorts(n, app) && complete
+	app.Readiness, app.Liveness = s.healthCheck(n, "readiness", app), s.healthCheck(n, "liveness", app)
 	if n.given("manifests") {
 		complete = s.appFromManifests(n, app) && complete
 	} else {
@@ -145,11 +149,12 @@ func (s *scope) appPorts(n *node, app *App) bool {
 			s.errorf(p.nameRange(), "Invalid name", "%q cannot be the name of a port: %s.", p.name, problem)
 		}
 		port := Port{Name: p.name, Port: p.int("port"), Protocol: p.str("protocol")}
-		port.TargetPort = p.intOr("target_port", port.Port)
+		port.TargetPort, port.NodePort = p.intOr("target_port", port.Port), p.intOr("node_port", 0)
 		if p.bad || port.Port == 0 || p.broken["target_port"] || p.broken["protocol"] {
 			complete = false
 			continue
 		}
+		s.checkServicePort(n, p, app, port)
 		if slices.Contains(portNames(app.Ports), port.Name) {
 			s.errorf(p.labelRange(), "Duplicate port", "The app %q already has a port %q.", app.Name, port.Name)
 			continue
@@ -166,19 +171,58 @@ func (s *scope) appPorts(n *node, app *App) bool {
 	return complete
 }
 
-// appObjects fills in what the Deployment and the Service of an app without manifests need.
+// appObjects fills in what the workload and the Service of an app without manifests need.
 func (s *scope) appObjects(n *node, app *App, complete bool) {
 	if !n.given("labels") {
 		app.Labels = map[string]string{"app": app.Name}
 	} else if len(app.Labels) == 0 && !n.broken["labels"] {
 		s.errorf(n.rng("labels"), "No labels", "An app needs a label, by which its Deployment selects its pods.")
 	}
-	app.Workload = "Deployment/" + app.Name
+	s.checkWorkload(n, app)
 	if app.Service == "" && len(app.Ports) > 0 {
 		app.Service = app.Name
 	}
-	if n.has("service") && len(app.Ports) == 0 && complete {
-		s.errorf(n.rng("service"), "No port", "A service needs a port: add a port block.")
+	if len(app.Ports) > 0 {
+		return
+	}
+	app.ServiceType = ""
+	for _, attr := range []string{"service", "service_type"} {
+		if n.has(attr) && complete {
+			s.errorf(n.rng(attr), "No port", "A service needs a port: add a port block.")
+		}
+	}
+}
+
+// checkWorkload checks that the app says nothing that its kind of workload decides.
+func (s *scope) checkWorkload(n *node, app *App) {
+	switch kind := app.Kind(); {
+	case kind == KindDaemonSet && n.given("replicas"):
+		s.errorf(n.rng("replicas"), "Not with a DaemonSet", "A DaemonSet has one pod on every node; remove replicas.")
+	case kind == KindPod && n.given("replicas"):
+		s.errorf(n.rng("replicas"), "Not with a Pod",
+			"With kind = \"Pod\" the app is a single pod; remove replicas, or use kind = \"Deployment\".")
+	}
+	if app.Kind() == KindDaemonSet && n.given("node") {
+		s.errorf(n.rng("node"), "Not with a DaemonSet",
+			"A DaemonSet has one pod on every node; remove node, or use kind = \"Deployment\".")
+	}
+}
+
+// checkServicePort checks a port against the type of the Service.
+func (s *scope) checkServicePort(n, p *node, app *App, port Port) {
+	if n.broken["service_type"] {
+		return
+	}
+	onNodes := app.ServiceType == ServiceNodePort || app.ServiceType == ServiceLoadBalancer
+	if p.given("node_port") && !onNodes {
+		s.errorf(p.rng("node_port"), "No node port",
+			"Only a Service of the type NodePort or LoadBalancer has ports on the nodes; this one is %s. Add service_type = \"NodePort\", or remove node_port.",
+			app.ServiceType)
+	}
+	if app.ServiceType == ServiceHeadless && port.TargetPort != port.Port {
+		s.errorf(p.rng("target_port"), "Headless service",
+			"The name of a headless Service leads to the pods themselves, so nothing translates port %d to %d. Give port and target_port the same number.",
+			port.Port, port.TargetPort)
 	}
 }
 

@@ -2,6 +2,7 @@ package labs
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -147,16 +148,24 @@ func workloads(objs []*manifest.Object) []workload {
 // appFromManifests reads an app's namespace, labels, replicas, service and ports from its manifests, so
 // that references to its ports are checked. It returns false where they cannot be known.
 func (s *scope) appFromManifests(n *node, app *App) bool {
-	for _, attr := range []string{"labels", "replicas", "image", "command", "args", "env", "node"} {
+	for _, attr := range []string{
+		"labels", "kind", "replicas", "image", "command", "args", "env", "node", "host_network", "service_type",
+	} {
 		if n.given(attr) {
 			s.errorf(n.rng(attr), "Given twice", "%s comes from the manifests of the app; remove it here.", attr)
+		}
+	}
+	for _, typ := range []string{"readiness", "liveness"} {
+		if n.hasBlock(typ) {
+			s.errorf(n.block.DefRange, "Given twice",
+				"The health checks come from the manifests of the app; remove the %s block.", typ)
 		}
 	}
 	if len(app.Ports) > 0 {
 		s.errorf(n.block.DefRange, "Given twice",
 			"The ports come from the manifests of the app; remove the port blocks.")
 	}
-	app.Ports, app.Labels = nil, nil
+	app.Ports, app.Labels, app.ServiceType = nil, nil, ""
 	objs, ok := s.manifests(n, "manifests", false)
 	if !ok {
 		return false
@@ -188,7 +197,7 @@ func (s *scope) appFromManifests(n *node, app *App) bool {
 	app.Namespace = w.obj.Namespace
 	app.Labels = maps.Clone(w.template.Labels)
 	app.Workload = w.obj.Kind + "/" + w.obj.Name
-	app.Replicas = w.replicas
+	app.Replicas, app.HostNetwork = w.replicas, w.template.Spec.HostNetwork
 	s.appService(n, app, w, objs)
 	return true
 }
@@ -206,11 +215,11 @@ func (s *scope) appService(n *node, app *App, w workload, objs []*manifest.Objec
 		if n.has("service") && o.Name != n.str("service") {
 			continue
 		}
-		app.Service = o.Name
+		app.Service, app.ServiceType = o.Name, serviceType(svc)
 		for _, p := range svc.Spec.Ports {
 			port := Port{
 				Name: p.Name, Port: int(p.Port), TargetPort: targetPort(p, w.template.Spec),
-				Protocol: string(p.Protocol),
+				Protocol: string(p.Protocol), NodePort: int(p.NodePort),
 			}
 			if port.Name == "" {
 				port.Name = containerPortName(port, w.template.Spec)
@@ -244,6 +253,13 @@ func (s *scope) appService(n *node, app *App, w workload, objs []*manifest.Objec
 			app.Ports = append(app.Ports, port)
 		}
 	}
+}
+
+func serviceType(svc *corev1.Service) ServiceType {
+	if svc.Spec.ClusterIP == corev1.ClusterIPNone {
+		return ServiceHeadless
+	}
+	return cmp.Or(ServiceType(svc.Spec.Type), ServiceClusterIP)
 }
 
 func targetPort(p corev1.ServicePort, pod corev1.PodSpec) int {

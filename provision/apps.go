@@ -1,30 +1,44 @@
 package provision
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/intstr"
-	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
-	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/labs/render"
 )
 
+// rendering is what the lab's objects depend on beside the lab.
+type rendering struct {
+	instance, appImage string
+	provider, cluster  string // names of the cluster's provider and of the cluster
+}
+
+// node is the cluster's name for a node of the lab: kind puts the cluster's name before it.
+func (r rendering) node(name string) string {
+	prefix := r.cluster + "-"
+	if name == "" || r.provider != "kind" || r.cluster == "" || strings.HasPrefix(name, prefix) {
+		return name
+	}
+	return prefix + name
+}
+
+// objects are the lab's objects as they are to be in the instance's cluster.
+func (r *run) objects() ([]*unstructured.Unstructured, error) {
+	return objects(r.lab, rendering{r.identity(), r.m.Settings.AppImage, r.provider.Name(), r.cluster.Name})
+}
+
 // objects are the lab's namespaces, apps and manifests as they are to be in the cluster, namespaces first.
-func objects(lab *labs.Lab, instance, appImage string) ([]*unstructured.Unstructured, error) {
+func objects(lab *labs.Lab, as rendering) ([]*unstructured.Unstructured, error) {
 	var objs []*unstructured.Unstructured
 	for _, ns := range lab.Namespaces {
 		objs = append(objs, kube.NewObject("v1", "Namespace", "", ns.Name, map[string]any{}))
@@ -33,7 +47,7 @@ func objects(lab *labs.Lab, instance, appImage string) ([]*unstructured.Unstruct
 	for i := range lab.Apps {
 		app := &lab.Apps[i]
 		if len(app.Manifests) == 0 {
-			made, err := appObjects(app, appImage)
+			made, err := appObjects(app, as)
 			if err != nil {
 				return nil, fmt.Errorf("app %q: %w", app.Name, err)
 			}
@@ -50,7 +64,7 @@ func objects(lab *labs.Lab, instance, appImage string) ([]*unstructured.Unstruct
 				return nil, &UsageError{fmt.Errorf("app %q: %w", app.Name, err)}
 			}
 			for _, obj := range read {
-				replaceImages(obj, appImage)
+				replaceImages(obj, as.appImage)
 				if !slices.ContainsFunc(objs, func(o *unstructured.Unstructured) bool { return sameObject(o, obj) }) {
 					objs = append(objs, obj)
 				}
@@ -58,7 +72,7 @@ func objects(lab *labs.Lab, instance, appImage string) ([]*unstructured.Unstruct
 		}
 	}
 	for _, obj := range objs {
-		setOwner(obj, instance)
+		setOwner(obj, as.instance)
 	}
 	// Namespaces before what is in them, otherwise the author's order.
 	slices.SortStableFunc(objs, func(a, b *unstructured.Unstructured) int {
@@ -80,126 +94,50 @@ func sameObject(a, b *unstructured.Unstructured) bool {
 }
 
 // appObjects are the objects of an app block without manifests.
-func appObjects(app *labs.App, appImage string) ([]*unstructured.Unstructured, error) {
-	workload, err := deployment(app, appImage)
+func appObjects(app *labs.App, as rendering) ([]*unstructured.Unstructured, error) {
+	there := *app
+	there.Node = as.node(app.Node)
+	workload, err := toObject(render.Workload(&there, as.appImage))
 	if err != nil {
 		return nil, err
 	}
-	svc, err := service(app)
-	if err != nil || svc == nil {
-		return []*unstructured.Unstructured{workload}, err
+	objs := []*unstructured.Unstructured{workload}
+	if service := render.Service(&there); service != nil {
+		svc, err := toObject(service)
+		if err != nil {
+			return nil, err
+		}
+		objs = append(objs, svc)
 	}
-	return []*unstructured.Unstructured{workload, svc}, nil
+	return objs, nil
 }
 
-// deployment is an app block's Deployment: the demo image, with one container per port that listens on it.
-func deployment(app *labs.App, appImage string) (*unstructured.Unstructured, error) {
-	pod := corev1ac.PodSpec().
-		WithContainers(containers(app, cmp.Or(app.Image, appImage))...).
-		WithTerminationGracePeriodSeconds(1) // nothing in the demo apps is worth waiting for
-	if app.Node != "" {
-		pod.WithNodeName(app.Node)
-	}
-	return toObject(appsv1ac.Deployment(app.Name, app.Namespace).WithLabels(app.Labels).
-		WithSpec(appsv1ac.DeploymentSpec().
-			WithReplicas(int32(app.Replicas)).
-			WithSelector(metav1ac.LabelSelector().WithMatchLabels(app.Labels)).
-			WithTemplate(corev1ac.PodTemplateSpec().WithLabels(app.Labels).WithSpec(pod))))
-}
-
-// service is an app block's Service; nil for an app without ports.
-func service(app *labs.App) (*unstructured.Unstructured, error) {
-	if len(app.Ports) == 0 || app.Service == "" {
-		return nil, nil
-	}
-	spec := corev1ac.ServiceSpec().WithSelector(app.Labels)
-	for _, p := range app.Ports {
-		spec.WithPorts(corev1ac.ServicePort().
-			WithName(cmp.Or(p.Name, strings.ToLower(p.Protocol)+"-"+strconv.Itoa(p.Port))).
-			WithPort(int32(p.Port)).
-			WithTargetPort(intstr.FromInt32(int32(p.TargetPort))).
-			WithProtocol(corev1.Protocol(p.Protocol)))
-	}
-	return toObject(corev1ac.Service(app.Service, app.Namespace).WithLabels(app.Labels).WithSpec(spec))
-}
-
-// toObject converts an apply configuration, which has only the fields that were set.
-func toObject(config any) (*unstructured.Unstructured, error) {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(config)
+// toObject converts an object to its fields that are set.
+func toObject(typed runtime.Object) (*unstructured.Unstructured, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(typed)
 	if err != nil {
-		return nil, fmt.Errorf("convert %T: %w", config, err)
+		return nil, fmt.Errorf("convert %T: %w", typed, err)
 	}
-	obj := &unstructured.Unstructured{Object: fields}
-	if obj.GetNamespace() == "" {
-		unstructured.RemoveNestedField(obj.Object, "metadata", "namespace")
-	}
-	return obj, nil
+	delete(fields, "status")
+	dropEmpty(fields)
+	return &unstructured.Unstructured{Object: fields}, nil
 }
 
-// containers are what the block says, or one server of the demo image per port.
-func containers(app *labs.App, image string) []*corev1ac.ContainerApplyConfiguration {
-	if app.Image != "" || len(app.Command) > 0 || len(app.Args) > 0 {
-		c := container(app, app.Name, image).WithCommand(app.Command...).WithArgs(app.Args...)
-		for _, p := range app.Ports {
-			c.WithPorts(containerPort(p))
+// dropEmpty removes the fields without a value that the converter writes for those that are not set.
+func dropEmpty(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, sub := range v {
+			dropEmpty(sub)
+			if m, ok := sub.(map[string]any); sub == nil || ok && len(m) == 0 {
+				delete(v, key)
+			}
 		}
-		return []*corev1ac.ContainerApplyConfiguration{c}
-	}
-	if len(app.Ports) == 0 {
-		return []*corev1ac.ContainerApplyConfiguration{container(app, app.Name, image).WithArgs("pause")}
-	}
-	var out []*corev1ac.ContainerApplyConfiguration
-	for i, p := range app.Ports {
-		name := app.Name
-		if i > 0 {
-			name += "-" + strconv.Itoa(p.TargetPort)
+	case []any:
+		for _, sub := range v {
+			dropEmpty(sub)
 		}
-		out = append(out, serve(container(app, name, image), p, i))
 	}
-	return out
-}
-
-// container is a container without command and ports.
-func container(app *labs.App, name, image string) *corev1ac.ContainerApplyConfiguration {
-	c := corev1ac.Container().WithName(name).WithImage(image).WithImagePullPolicy(corev1.PullIfNotPresent)
-	for _, key := range slices.Sorted(maps.Keys(app.Env)) {
-		c.WithEnv(corev1ac.EnvVar().WithName(key).WithValue(app.Env[key]))
-	}
-	return c
-}
-
-// serve lets the demo image listen on a port, the pod's number-th.
-func serve(c *corev1ac.ContainerApplyConfiguration, p labs.Port, number int) *corev1ac.ContainerApplyConfiguration {
-	// netexec always has an HTTP port; for another protocol it is one outside the usual range.
-	http, udp, sctp := 20000+number, -1, -1
-	switch p.Protocol {
-	case "UDP":
-		udp = p.TargetPort
-	case "SCTP":
-		sctp = p.TargetPort
-	default:
-		http = p.TargetPort
-	}
-	c.WithArgs("netexec", "--http-port="+strconv.Itoa(http), "--udp-port="+strconv.Itoa(udp)).
-		WithPorts(containerPort(p))
-	if sctp > 0 {
-		c.WithArgs("--sctp-port=" + strconv.Itoa(sctp))
-	}
-	if p.Protocol == "TCP" {
-		// The kubelet may always reach the pods of its node, whatever the policies. netexec's own /readyz waits for
-		// its UDP server, which is off.
-		c.WithReadinessProbe(corev1ac.Probe().WithPeriodSeconds(1).
-			WithTCPSocket(corev1ac.TCPSocketAction().WithPort(intstr.FromInt32(int32(p.TargetPort)))))
-	}
-	return c
-}
-
-func containerPort(p labs.Port) *corev1ac.ContainerPortApplyConfiguration {
-	port := corev1ac.ContainerPort().WithContainerPort(int32(p.TargetPort)).WithProtocol(corev1.Protocol(p.Protocol))
-	if p.Name != "" {
-		port.WithName(p.Name)
-	}
-	return port
 }
 
 // replaceImages replaces the public demo image, of any version, with the site's wherever a manifest names it.
@@ -235,7 +173,7 @@ func repository(image string) string {
 
 // lookApps reads the state of the apps in a cluster; a nil client means that the cluster does not exist yet.
 func (r *run) lookApps(ctx context.Context, client *kube.Client) (Action, error) {
-	objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
+	objs, err := r.objects()
 	if err != nil {
 		return Action{}, err
 	}
@@ -259,7 +197,7 @@ func (r *run) deployApps(ctx context.Context, p *progress, client *kube.Client) 
 	if err := r.recordBefore(ctx, client); err != nil {
 		return err
 	}
-	objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
+	objs, err := r.objects()
 	if err != nil {
 		return err
 	}

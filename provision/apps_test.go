@@ -92,7 +92,7 @@ func at(t *testing.T, obj *unstructured.Unstructured, path ...any) any {
 func TestObjects(t *testing.T) {
 	t.Parallel()
 	lab := loadLab(t, shopLab, "manifests/old.yaml", oldManifest)
-	objs, err := objects(lab, "my-shop", "agnhost:mine")
+	objs, err := objects(lab, rendering{instance: "my-shop", appImage: "agnhost:mine"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestObjects(t *testing.T) {
 		}
 	}
 	// The same lab gives the same objects: an up with nothing to do goes by them.
-	again, err := objects(lab, "my-shop", "agnhost:mine")
+	again, err := objects(lab, rendering{instance: "my-shop", appImage: "agnhost:mine"})
 	if err != nil || digestOf([]any{objs}) != digestOf([]any{again}) {
 		t.Errorf("other objects the second time (%v)", err)
 	}
@@ -167,7 +167,7 @@ func TestObjectsErrors(t *testing.T) {
 	t.Parallel()
 	lab := loadLab(t, shopLab, "manifests/old.yaml", oldManifest)
 	lab.Apps[2].Manifests = []string{"manifests/none.yaml"}
-	_, err := objects(lab, "shop", "agnhost")
+	_, err := objects(lab, rendering{instance: "shop", appImage: "agnhost"})
 	wantError(t, err, `app "old"`, true)
 }
 
@@ -253,10 +253,12 @@ func TestTouched(t *testing.T) {
 
 func TestAsDeployed(t *testing.T) {
 	t.Parallel()
-	obj, err := deployment(&labs.App{Name: "web", Namespace: "default", Labels: map[string]string{"app": "web"}, Replicas: 2}, "agnhost:1")
+	made, err := appObjects(&labs.App{Name: "web", Namespace: "default", Labels: map[string]string{"app": "web"}, Replicas: 2, Workload: "Deployment/web"},
+		rendering{appImage: "agnhost:1"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	obj := made[0]
 	live := obj.DeepCopy()
 	live.SetAnnotations(map[string]string{"deployment.kubernetes.io/revision": "1"})
 	if !asDeployed(obj, live) {

@@ -258,6 +258,9 @@ func (r *run) dial(ctx context.Context, client *kube.Client, t labs.Target) ([]p
 		if err != nil {
 			return nil, fmt.Errorf("find the service of app %s: %w", app.Name, err)
 		}
+		if svc.Spec.ClusterIP == corev1.ClusterIPNone {
+			return nil, nil
+		}
 		return []probe.Probe{{Host: svc.Spec.ClusterIP, Port: t.Port, Protocol: t.Protocol}}, nil
 	}
 	// With the dot at its end the name is looked up once, not with every search domain.

@@ -77,7 +77,7 @@ func (r *run) recordBefore(ctx context.Context, client *kube.Client) error {
 		before.NamespaceLabels[ns.Name] = ns.Labels
 	}
 	if !r.provider.Ephemeral() {
-		objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
+		objs, err := r.objects()
 		if err != nil {
 			return err
 		}

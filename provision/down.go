@@ -179,7 +179,7 @@ func (r *run) removeLab(ctx context.Context, client *kube.Client, p *progress, b
 // changed it.
 func (r *run) removeApps(ctx context.Context, client *kube.Client, s *scope.Scope, p *progress,
 	before *Snapshot) error {
-	objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
+	objs, err := r.objects()
 	if err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func (m *Manager) Resume(ctx context.Context, lab *labs.Lab, name string) error 
 	if err := r.runPhase(ctx, externals, &progress{externals.name, r.report, p.signal, p.await}); err != nil {
 		return err
 	}
-	objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
+	objs, err := r.objects()
 	if err != nil {
 		return err
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// Deployed are the lab's namespaces and apps as up makes them for the instance of that identity.
-func (m *Manager) Deployed(lab *labs.Lab, instance string) ([]*unstructured.Unstructured, error) {
-	return objects(lab, instance, m.Settings.AppImage)
+// Deployed are the lab's namespaces and apps as up makes them for the instance.
+func (m *Manager) Deployed(lab *labs.Lab, st *State) ([]*unstructured.Unstructured, error) {
+	return objects(lab, rendering{st.Identity(), m.Settings.AppImage, st.Cluster.Provider, st.Cluster.Name})
 }
 
 // UseImages replaces the public demo image in an object with the site's.

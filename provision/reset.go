@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -222,7 +221,7 @@ func (r *run) restoreLabels(ctx context.Context, client *kube.Client,
 // replaced, since applying would keep those fields.
 func (r *run) restoreApps(ctx context.Context, client *kube.Client, s *scope.Scope, hard bool) ([]string, error) {
 	restored := []string{}
-	objs, err := objects(r.lab, r.identity(), r.m.Settings.AppImage)
+	objs, err := r.objects()
 	if err != nil {
 		return restored, err
 	}
@@ -312,20 +311,19 @@ func touched(live *unstructured.Unstructured) bool {
 	})
 }
 
-// deleteOrphans deletes pods of the apps whose labels no longer match their Deployment. A new pod has replaced
-// them, and they would answer as well. Only controllers give a pod a template hash.
+// deleteOrphans deletes pods of the apps whose labels no longer match their workload. A new pod has replaced them, or
+// waits for their name or port, and they would answer as well.
 func deleteOrphans(ctx context.Context, client *kube.Client, s *scope.Scope,
 	objs []*unstructured.Unstructured) ([]string, error) {
 	var deleted []string
 	for _, ns := range s.Namespaces {
-		list, err := client.Typed.CoreV1().Pods(ns).
-			List(ctx, metav1.ListOptions{LabelSelector: appsv1.DefaultDeploymentUniqueLabelKey})
+		list, err := client.Typed.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return deleted, fmt.Errorf("list pods: %w", err)
 		}
 		for i := range list.Items {
 			pod := &list.Items[i]
-			if metav1.GetControllerOf(pod) != nil || pod.DeletionTimestamp != nil ||
+			if metav1.GetControllerOf(pod) != nil || !kube.MadeByController(pod.Labels) || pod.DeletionTimestamp != nil ||
 				!s.OwnsNamespace(ns) && !ofAny(pod, objs) {
 				continue
 			}
@@ -344,7 +342,7 @@ func deleteRelabelled(ctx context.Context, client *kube.Client, s *scope.Scope,
 	objs []*unstructured.Unstructured) ([]string, error) {
 	var deleted []string
 	for _, obj := range objs {
-		if obj.GetKind() != "Deployment" {
+		if !makesPods(obj) {
 			continue
 		}
 		want, _, _ := unstructured.NestedStringMap(obj.Object, "spec", "template", "metadata", "labels")
@@ -360,9 +358,8 @@ func deleteRelabelled(ctx context.Context, client *kube.Client, s *scope.Scope,
 		}
 		for i := range list.Items {
 			pod := &list.Items[i]
-			got := maps.Clone(pod.Labels)
-			delete(got, "pod-template-hash")
-			if maps.Equal(got, want) || pod.DeletionTimestamp != nil || !s.OwnsNamespace(ns) && !of(pod, obj) {
+			if maps.Equal(kube.OwnLabels(pod.Labels), want) || pod.DeletionTimestamp != nil ||
+				!s.OwnsNamespace(ns) && !of(pod, obj) {
 				continue
 			}
 			if err := deletePod(ctx, client, pod); err != nil {
@@ -374,12 +371,23 @@ func deleteRelabelled(ctx context.Context, client *kube.Client, s *scope.Scope,
 	return deleted, nil
 }
 
-// of says whether a pod was created for a Deployment, whatever its labels say now: the replica set has named it.
-func of(pod *corev1.Pod, deployment *unstructured.Unstructured) bool {
-	namespace := cmp.Or(deployment.GetNamespace(), metav1.NamespaceDefault)
-	hash, ok := strings.CutPrefix(pod.GenerateName, deployment.GetName()+"-")
-	return ok && deployment.GetKind() == "Deployment" && namespace == pod.Namespace &&
-		strings.Count(hash, "-") == 1 && strings.HasSuffix(hash, "-")
+// makesPods reports whether an object is a workload that replaces its pods.
+func makesPods(obj *unstructured.Unstructured) bool {
+	return slices.Contains([]string{"Deployment", "DaemonSet", "StatefulSet"}, obj.GetKind())
+}
+
+// of says whether a pod was created for a workload, whatever its labels say now: the controller has named it, after the
+// workload and, for a Deployment, its replica set's hash.
+func of(pod *corev1.Pod, workload *unstructured.Unstructured) bool {
+	namespace := cmp.Or(workload.GetNamespace(), metav1.NamespaceDefault)
+	rest, ok := strings.CutPrefix(pod.GenerateName, workload.GetName()+"-")
+	if !ok || namespace != pod.Namespace || !makesPods(workload) {
+		return false
+	}
+	if workload.GetKind() != "Deployment" {
+		return rest == ""
+	}
+	return strings.Count(rest, "-") == 1 && strings.HasSuffix(rest, "-")
 }
 
 func ofAny(pod *corev1.Pod, objs []*unstructured.Unstructured) bool {

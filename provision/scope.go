@@ -48,7 +48,7 @@ func scopeOf(st *State, lab *labs.Lab, exclusive bool, appImage string) (*scope.
 		Instance: st.Identity(), Exclusive: exclusive, Namespaces: namespacesOf(lab),
 		Canary: scope.CanaryNamespace(exclusive, st.ID),
 	}
-	objs, err := objects(lab, s.Instance, appImage)
+	objs, err := objects(lab, rendering{instance: s.Instance, appImage: appImage})
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func upShared(t *testing.T, stays bool) *shared {
 	if err := r.recordBefore(t.Context(), api.Client); err != nil {
 		t.Fatal(err)
 	}
-	objs, err := objects(lab, r.identity(), m.Settings.AppImage)
+	objs, err := r.objects()
 	if err != nil {
 		t.Fatal(err)
 	}

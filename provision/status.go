@@ -282,6 +282,9 @@ func (st *Status) readApps(ctx context.Context, kc *kube.Client, lab *labs.Lab) 
 		if err != nil {
 			return fmt.Errorf("read the pods of app %s: %w", app.Name, err)
 		}
+		if a.Desired, err = desiredPods(ctx, kc, &app); err != nil {
+			return err
+		}
 		for _, pod := range pods.Items {
 			if pod.DeletionTimestamp != nil || !app.Owns(pod.Name, pod.Labels) {
 				continue
@@ -298,6 +301,22 @@ func (st *Status) readApps(ctx context.Context, kc *kube.Client, lab *labs.Lab) 
 		st.Apps = append(st.Apps, a)
 	}
 	return nil
+}
+
+// desiredPods is how many pods an app should have. That of a DaemonSet depends on the nodes.
+func desiredPods(ctx context.Context, kc *kube.Client, app *labs.App) (int, error) {
+	kind, name, _ := strings.Cut(app.Workload, "/")
+	if kind != labs.KindDaemonSet {
+		return app.Replicas, nil
+	}
+	set, err := kc.Typed.AppsV1().DaemonSets(app.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return 0, fmt.Errorf("read the DaemonSet of app %s: %w", app.Name, err)
+	}
+	if err != nil {
+		return app.Replicas, nil
+	}
+	return max(app.Replicas, int(set.Status.DesiredNumberScheduled)), nil
 }
 
 // readPolicies looks at the policies that apply to the lab. In a cluster that others use theirs are left out.

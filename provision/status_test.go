@@ -60,6 +60,12 @@ func readyCluster() []runtime.Object {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", Labels: map[string]string{corev1.LabelMetadataName: "default"}}},
 		podOf("default", "web-1", map[string]string{"app": "web"}, corev1.PodRunning, true),
 		podOf("default", "plain-1", nil, corev1.PodRunning, true),
+		&appsv1.DaemonSet{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "agent"},
+			Status:     appsv1.DaemonSetStatus{DesiredNumberScheduled: 2},
+		},
+		podOf("default", "agent-1", map[string]string{"app": "agent"}, corev1.PodRunning, true),
+		podOf("default", "agent-2", map[string]string{"app": "agent"}, corev1.PodRunning, true),
 	}
 }
 
@@ -68,6 +74,7 @@ func statusLab() *labs.Lab {
 	lab.Apps = []labs.App{
 		{Name: "web", Namespace: "default", Labels: map[string]string{"app": "web"}, Replicas: 1},
 		{Name: "plain", Namespace: "default", Replicas: 1, Workload: "Pod/plain-1"}, // whose manifest has no labels
+		{Name: "agent", Namespace: "default", Labels: map[string]string{"app": "agent"}, Replicas: 1, Workload: "DaemonSet/agent"},
 	}
 	return lab
 }
@@ -130,6 +137,11 @@ func TestStatusOfCluster(t *testing.T) {
 			name: "an app has no pod",
 			edit: func(o objects) objects { return without(o, "web-1") },
 			want: []string{"app web has 0 of 1 pods ready"},
+		},
+		{
+			name: "a DaemonSet lacks a pod on one of the nodes",
+			edit: func(o objects) objects { return without(o, "agent-2") },
+			want: []string{"app agent has 1 of 2 pods ready"},
 		},
 		{
 			name: "an app without labels counts its own pods only",

@@ -14,7 +14,7 @@ func Connections(lab *labs.Lab) []Probe {
 		for _, p := range app.Ports {
 			t := labs.Target{App: app.Name, PortName: p.Name, Protocol: p.Protocol}
 			if app.Service != "" {
-				t.Via, t.Port = labs.ViaService, p.Port
+				t.Via, t.Port = labs.ViaService, app.Dialed(p, labs.ViaService)
 				targets = append(targets, t)
 			}
 			t.Via, t.Port = labs.ViaIP, p.TargetPort
@@ -42,7 +42,7 @@ func Connections(lab *labs.Lab) []Probe {
 	for i := range lab.Apps {
 		from := &lab.Apps[i]
 		for _, to := range targets {
-			if to.App == from.Name && from.Replicas <= 1 {
+			if to.App == from.Name && from.SinglePod() {
 				continue // a pod always reaches itself
 			}
 			flows = append(flows, Probe{From: labs.Source{App: from.Name}, To: to})

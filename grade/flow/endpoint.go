@@ -99,10 +99,7 @@ func appPort(t *labs.Target, app *labs.App, port string) error {
 		return nil
 	}
 	set := func(p *labs.Port) {
-		t.Port, t.PortName = p.Port, p.Name
-		if t.Via == labs.ViaIP {
-			t.Port = p.TargetPort
-		}
+		t.Port, t.PortName = app.Dialed(*p, t.Via), p.Name
 		if t.Protocol == "" {
 			t.Protocol = p.Protocol
 		}

@@ -158,7 +158,7 @@ func deployed(t *testing.T, kubeconfig string, lab *labs.Lab) (*live.Engine, *of
 		image = provision.DefaultAppImage
 	}
 	manager := &provision.Manager{Settings: &provision.Settings{AppImage: image}}
-	objs, err := manager.Deployed(lab, lab.Name)
+	objs, err := manager.Deployed(lab, &provision.State{Name: lab.Name})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,16 +4,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/labs"
+	"github.com/labctl/labctl/labs/render"
+	"github.com/labctl/labctl/labs/schema"
 )
 
 // clusterObjects are the objects of the cluster that `labctl up` would build from the lab: its nodes,
@@ -52,17 +51,12 @@ func clusterObjects(lab *labs.Lab) ([]*manifest.Object, error) {
 	return objs, nil
 }
 
-// nodes are a control plane and the workers of the lab's default cluster, together with every node that
-// the lab names.
+// nodes are those of the lab's default cluster. Where only the cluster knows their names, they are a control plane and
+// workers, and every node that the lab names.
 func nodes(lab *labs.Lab) []*manifest.Object {
-	const controlPlane, worker = "control-plane", "worker"
-	names := []string{controlPlane}
-	for i := range lab.Workers() {
-		name := worker
-		if i > 0 {
-			name += strconv.Itoa(i + 1) // as kind counts: worker, worker2, worker3
-		}
-		names = append(names, name)
+	names := lab.NodeNames()
+	if names == nil {
+		names = (&schema.Kind{ControlPlanes: 1, Workers: lab.Workers()}).NodeNames()
 	}
 	add := func(name string) {
 		if name != "" && !slices.Contains(names, name) {
@@ -85,7 +79,7 @@ func nodes(lab *labs.Lab) []*manifest.Object {
 	objs := make([]*manifest.Object, len(names))
 	for i, name := range names {
 		labels := map[string]string{corev1.LabelHostname: name, corev1.LabelOSStable: "linux"}
-		if strings.HasSuffix(name, controlPlane) {
+		if strings.Contains(name, "control-plane") {
 			labels["node-role.kubernetes.io/control-plane"] = ""
 		}
 		objs[i] = object("v1", "Node", "", name, &corev1.Node{
@@ -98,41 +92,19 @@ func nodes(lab *labs.Lab) []*manifest.Object {
 	return objs
 }
 
-// appObjects are the Deployment and the Service of an app block.
+// appObjects are the workload and the Service of an app block, which gets an address.
 func appObjects(app *labs.App, index int) []*manifest.Object {
-	replicas := int32(app.Replicas)
-	container := corev1.Container{Name: app.Name, Image: app.Image}
-	var ports []corev1.ServicePort
-	for _, p := range app.Ports {
-		proto := corev1.Protocol(p.Protocol)
-		container.Ports = append(container.Ports, corev1.ContainerPort{Name: p.Name, ContainerPort: int32(p.TargetPort), Protocol: proto})
-		ports = append(ports, corev1.ServicePort{Name: p.Name, Port: int32(p.Port), TargetPort: intstr.FromInt(p.TargetPort), Protocol: proto})
-	}
-	meta := metav1.ObjectMeta{Name: app.Name, Namespace: app.Namespace, Labels: app.Labels}
-	objs := []*manifest.Object{
-		object("apps/v1", "Deployment", app.Namespace, app.Name, &appsv1.Deployment{
-			ObjectMeta: meta,
-			Spec: appsv1.DeploymentSpec{
-				Replicas: &replicas,
-				Selector: &metav1.LabelSelector{MatchLabels: app.Labels},
-				Template: corev1.PodTemplateSpec{
-					ObjectMeta: metav1.ObjectMeta{Labels: app.Labels},
-					Spec:       corev1.PodSpec{NodeName: app.Node, Containers: []corev1.Container{container}},
-				},
-			},
-		}),
-	}
-	if app.Service == "" || len(ports) == 0 {
+	workload := render.Workload(app, "")
+	objs := []*manifest.Object{object(workload.GetObjectKind().GroupVersionKind().GroupVersion().String(), app.Kind(),
+		app.Namespace, app.Name, workload)}
+	svc := render.Service(app)
+	if svc == nil {
 		return objs
 	}
-	return append(objs, object("v1", "Service", app.Namespace, app.Service, &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: app.Service, Namespace: app.Namespace, Labels: app.Labels},
-		Spec: corev1.ServiceSpec{
-			ClusterIP: fmt.Sprintf("10.96.%d.%d", 1+index/200, 1+index%200),
-			Selector:  app.Labels,
-			Ports:     ports,
-		},
-	}))
+	if app.ServiceType != labs.ServiceHeadless {
+		svc.Spec.ClusterIP = fmt.Sprintf("10.96.%d.%d", 1+index/200, 1+index%200)
+	}
+	return append(objs, object("v1", "Service", app.Namespace, app.Service, svc))
 }
 
 func namespace(name string, labels map[string]string) *manifest.Object {

@@ -68,6 +68,7 @@ func Complete(lab *labs.Lab) *labs.Lab {
 
 func completeApp(app *labs.App) {
 	app.Namespace = cmp.Or(app.Namespace, text("app", "namespace"))
+	app.Workload = cmp.Or(app.Workload, text("app", "kind")+"/"+app.Name)
 	app.Replicas = cmp.Or(app.Replicas, def("app", "replicas").(int))
 	if app.Labels == nil && app.Manifests == nil {
 		app.Labels = map[string]string{"app": app.Name}
@@ -80,6 +81,7 @@ func completeApp(app *labs.App) {
 	}
 	if app.Manifests == nil && len(app.Ports) > 0 {
 		app.Service = cmp.Or(app.Service, app.Name)
+		app.ServiceType = cmp.Or(app.ServiceType, labs.ServiceType(text("app", "service_type")))
 	}
 }
 

@@ -189,6 +189,19 @@ func Nodes(providerName string, settings map[string]any) int {
 	return 1 // unknown for an existing cluster
 }
 
+// NodeNames returns the names of the nodes of a cluster with these settings, as labs refer to them: without the
+// cluster's name before them. It is nil for a provider that names them itself.
+func NodeNames(providerName string, settings map[string]any) []string {
+	if providerName != "kind" {
+		return nil
+	}
+	k, err := DecodeCluster[Kind](providerName, settings)
+	if err != nil {
+		return nil
+	}
+	return k.NodeNames()
+}
+
 // Providers returns the names of the providers, in the order of the documentation.
 func Providers() []string {
 	var names []string

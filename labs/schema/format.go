@@ -62,6 +62,20 @@ func duration(low, high time.Duration) *Format {
 	}}
 }
 
+// seconds is a length of time within bounds, in whole seconds.
+func seconds(low, high time.Duration) *Format {
+	within := duration(low, high)
+	return &Format{check: func(attr, value string) *Problem {
+		if p := within.check(attr, value); p != nil {
+			return p
+		}
+		if d, _ := ParseDuration(value); d%time.Second != 0 {
+			return &Problem{"Invalid duration", fmt.Sprintf("%s must be in whole seconds, not %q.", attr, value)}
+		}
+		return nil
+	}}
+}
+
 // ParseDuration reads a duration as Go writes it, with days before it if there are any: "90m", "3d", "1d12h".
 func ParseDuration(text string) (time.Duration, error) {
 	invalid := fmt.Errorf("invalid duration %q: use a form such as 90m, 36h or 3d", text)

@@ -1,5 +1,7 @@
 package schema
 
+import "strconv"
+
 // Kind are the settings of a cluster "kind" block.
 type Kind struct {
 	ControlPlanes     int               `mapstructure:"control_planes"`
@@ -20,6 +22,23 @@ type KindPortMapping struct {
 	HostPort      int    `mapstructure:"host_port"`      // 0: a free one
 	ListenAddress string `mapstructure:"listen_address"` // empty: all addresses
 	Protocol      string `mapstructure:"protocol"`
+}
+
+// NodeNames are the names of the cluster's nodes without the cluster's name before them, the control plane first.
+func (k *Kind) NodeNames() []string {
+	var names []string
+	add := func(role string, count int) {
+		for i := range count {
+			name := role
+			if i > 0 {
+				name += strconv.Itoa(i + 1)
+			}
+			names = append(names, name)
+		}
+	}
+	add("control-plane", k.ControlPlanes)
+	add("worker", k.Workers)
+	return names
 }
 
 func kind() *Block {

@@ -78,13 +78,24 @@ func app() *Block {
 		{Name: "namespace", Type: Namespace, Default: "default",
 			Doc: "its namespace: `namespace.NAME`, or a name in quotes"},
 		{Name: "labels", Type: StringMap, DefaultDoc: "`{ app = NAME }`", Doc: "labels of its pods"},
-		{Name: "replicas", Type: Whole, Default: 1, Min: 1, Max: 100, Doc: "number of pods"},
+		{Name: "kind", Type: String, Default: "Deployment", Doc: "what makes the pods", Choices: []Choice{
+			{Value: "Deployment"}, {"DaemonSet", "one on every node, the control plane too"},
+			{"StatefulSet", "`NAME-0`, `NAME-1` and so on"}, {"Pod", "one that nothing replaces"},
+		}},
+		{Name: "replicas", Type: Whole, Default: 1, Min: 1, Max: 100,
+			Doc: "number of pods of a Deployment or StatefulSet"},
 		{Name: "image", Type: String, Default: "", DefaultDoc: "the demo image", Doc: "container image"},
 		{Name: "command", Type: StringList, DefaultDoc: "the image's", Doc: "command of the container"},
 		{Name: "args", Type: StringList, DefaultDoc: "the image's", Doc: "arguments of the command"},
 		{Name: "env", Type: StringMap, Doc: "environment variables of the container"},
 		{Name: "node", Type: String, Default: "", DefaultDoc: "any", Doc: "node that the pods are pinned to"},
+		{Name: "host_network", Type: Bool, Default: false,
+			Doc: "whether the pods are in the network of their node; to policies they are then the node"},
 		{Name: "service", Type: String, Default: "", DefaultDoc: "the name", Doc: "name of the Service"},
+		{Name: "service_type", Type: String, Default: "ClusterIP", Doc: "type of the Service", Choices: []Choice{
+			{Value: "ClusterIP"}, {"NodePort", "also a port of every node"}, {Value: "LoadBalancer"},
+			{"Headless", "no address of its own: its name leads to the pods"},
+		}},
 		{Name: "manifests", Type: StringList, Doc: "manifest files, or directories of them, instead of all this"},
 	}, Blocks: []*Block{
 		{Type: "port", Labels: []string{"name"}, Attributes: []Attribute{
@@ -92,7 +103,28 @@ func app() *Block {
 			{Name: "target_port", Type: Whole, DefaultDoc: "`port`", Min: 1, Max: maxPort,
 				Doc: "port of the container, which is the one that policies see"},
 			transportProtocol("protocol of the port"),
+			{Name: "node_port", Type: Whole, DefaultDoc: "the cluster's choice", Min: 30000, Max: 32767,
+				Doc: "port of the nodes, with `service_type` `NodePort` or `LoadBalancer`"},
 		}},
+		healthCheck("readiness", "1s"), healthCheck("liveness", "10s"),
+	}}
+}
+
+// healthCheck is a check by the kubelet. Its period differs, since `labctl up` waits for readiness.
+func healthCheck(typ, period string) *Block {
+	return &Block{Type: typ, Once: true, Attributes: []Attribute{
+		{Name: "path", Type: String, Default: "", NonEmpty: true, Doc: "path of an HTTP request, which must be answered with a status from 200 to 399"},
+		{Name: "port", Type: NameOrNumber, DefaultDoc: "the only TCP port", Min: 1, Max: maxPort,
+			Doc: "name of a port of the app, or number of a container's port, to request the path from; without `path`, to connect to"},
+		{Name: "command", Type: StringList, DefaultDoc: "none",
+			Doc: "command in the container that must succeed, instead of `path` and `port`"},
+		{Name: "initial_delay", Type: String, Default: "0s", Format: seconds(0, time.Hour),
+			Doc: "time from the start of the container to the first check"},
+		{Name: "period", Type: String, Default: period, Format: seconds(time.Second, time.Hour),
+			Doc: "time from check to check"},
+		{Name: "timeout", Type: String, Default: "1s", Format: seconds(time.Second, time.Hour),
+			Doc: "time that a check may take"},
+		{Name: "failures", Type: Whole, Default: 3, Min: 1, Max: 1000, Doc: "checks in a row that must fail"},
 	}}
 }
 

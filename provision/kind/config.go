@@ -1,10 +1,10 @@
 package kind
 
 import (
-	"fmt"
-
 	"sigs.k8s.io/kind/pkg/apis/config/defaults"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+
+	"github.com/labctl/labctl/labs/schema"
 )
 
 // config is the configuration of the kind cluster.
@@ -69,18 +69,10 @@ func trimV(version string) string {
 
 // nodeNames are the names of the containers that kind creates, the control plane first.
 func (s *settings) nodeNames(cluster string) []string {
-	var names []string
-	add := func(role string, count int) {
-		for i := range count {
-			name := cluster + "-" + role
-			if i > 0 {
-				name = fmt.Sprintf("%s%d", name, i+1)
-			}
-			names = append(names, name)
-		}
+	names := (*schema.Kind)(s).NodeNames()
+	for i := range names {
+		names[i] = cluster + "-" + names[i]
 	}
-	add("control-plane", s.ControlPlanes)
-	add("worker", s.Workers)
 	return names
 }
 

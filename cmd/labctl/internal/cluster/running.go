@@ -135,7 +135,7 @@ func (r *running) Model() engine.Engine   { return r.model }
 // describe tells the engine what it must know of the instance.
 func (r *running) describe(ctx context.Context) (live.Instance, error) {
 	st := r.inst.State
-	deployed, err := r.manager.Deployed(r.lab, st.Identity())
+	deployed, err := r.manager.Deployed(r.lab, st)
 	if err != nil {
 		return live.Instance{}, err
 	}
