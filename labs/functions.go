@@ -22,6 +22,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// FunctionNames returns the names of the functions that expressions can call, sorted.
+func FunctionNames() []string { return sortedKeys(functions(newSource(nil, ""), 0)) }
+
 // functions are what expressions can call. None of them runs anything, reads the environment or the
 // clock, or leaves the lab directory; so equal files and variables make equal labs.
 func functions(src *source, depth int) map[string]function.Function {

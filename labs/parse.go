@@ -65,6 +65,21 @@ func parseDir(src *source) ([]*hcl.File, *Diagnostics) {
 	return files, diags
 }
 
+// ParseFile parses one file of a lab without evaluating it, for editors. A file with syntax errors is returned too, as far
+// as it could be read; one that cannot be read at all is nil.
+func ParseFile(data []byte, name string) (f *hcl.File, diags hcl.Diagnostics) {
+	defer func() {
+		if r := recover(); r != nil {
+			f, diags = nil, hcl.Diagnostics{errorDiag(nil, "Cannot read the file", fmt.Sprintf("Internal error: %v.", r))}
+		}
+	}()
+	if len(data) > maxHCLBytes {
+		return nil, hcl.Diagnostics{errorDiag(nil, "Cannot read a lab file",
+			fmt.Sprintf("%s: it has %d bytes, more than %d.", name, len(data), maxHCLBytes))}
+	}
+	return parseFile(data, name)
+}
+
 // parseFile parses one file. A file with syntax errors is returned too, as far as it could be read.
 func parseFile(data []byte, name string) (*hcl.File, hcl.Diagnostics) {
 	if rng, ok := firstInvalidUTF8(data, name); ok {

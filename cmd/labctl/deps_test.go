@@ -26,6 +26,7 @@ func TestAudiencesAreIndependent(t *testing.T) {
 		{"cli", []string{"cli"}, nil},
 		{"student", []string{"cli", "student"}, nil},
 		{"author", []string{"cli", "author"}, nil},
+		{"lsp", []string{"cli", "lsp"}, nil},
 		{"class", []string{"cli", "class"}, nil},
 		{"class/batchjob", []string{"cli", "class", "class/batchjob"}, []string{
 			"k8s.io/client-go/", "cloud.google.com/", "google.golang.org/api/", "gocloud.dev/", "github.com/aws/", "github.com/Azure/",

@@ -129,7 +129,7 @@ func TestNothingAsksTheTerminal(t *testing.T) {
 		{args: "diff shop " + answers + " shop/samples/wrong"},
 		{args: "probe --policies " + answers + " --from default/a --to default/b:80"},
 		{args: "watch shop --submission " + answers, until: "100%"}, {args: "watch shop"},
-		{args: "dev shop", until: "as it declares; watching"},
+		{args: "dev shop", until: "as it declares; watching"}, {args: "lsp --lab"},
 		{args: "init new"}, {args: "fmt -check ugly"}, {args: "validate shop"}, {args: "test shop"},
 		{args: "batch shop --submissions class --out results --offline -v"}, {args: "package shop --out package"},
 		{args: "plan no-such-lab"}, {args: "up no-such-lab"}, {args: "up shop --on existing --kubeconfig /dev/null"},

@@ -11,6 +11,7 @@ import (
 	"github.com/labctl/labctl/cmd/labctl/internal/class/batchjob"
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 	"github.com/labctl/labctl/cmd/labctl/internal/cluster"
+	"github.com/labctl/labctl/cmd/labctl/internal/lsp"
 	"github.com/labctl/labctl/cmd/labctl/internal/student"
 )
 
@@ -56,7 +57,7 @@ allow, with Cilium's own rule model, and names the rule that decided each one.`,
 		cluster.NewConfigCommand(app), cluster.NewGCCommand(app))
 	addGroup(cmd, "authors", "For lab authors:",
 		author.NewInitCommand(app), author.NewFmtCommand(app), author.NewValidateCommand(app),
-		author.NewTestCommand(app), author.NewDevCommand(app))
+		author.NewTestCommand(app), author.NewDevCommand(app), lsp.NewCommand(app))
 	addGroup(cmd, "platforms", "For course platforms:", class.NewBatchCommand(app, batchjob.FindSubmissions,
 		batchjob.Commands(app, exitFinal)...), class.NewProbeCommand(app), class.NewPackageCommand(app))
 	cmd.AddCommand(cli.NewVersionCommand(app), student.NewStartCommand(app), class.NewAutogradeCommand(app),

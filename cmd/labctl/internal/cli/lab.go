@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -55,11 +56,16 @@ func (f *LabFlags) Load(nameOrDir string) (*labs.Lab, error) {
 
 // Read reads the lab and returns its warnings too.
 func (f *LabFlags) Read(nameOrDir string) (*labs.Lab, *labs.Diagnostics, error) {
-	opts, err := f.Options()
+	fsys, dir, err := labs.Open(nameOrDir)
 	if err != nil {
 		return nil, nil, err
 	}
-	fsys, dir, err := labs.Open(nameOrDir)
+	return f.ReadFS(fsys, dir)
+}
+
+// ReadFS is Read for the lab at the root of fsys; messages call it dir.
+func (f *LabFlags) ReadFS(fsys fs.FS, dir string) (*labs.Lab, *labs.Diagnostics, error) {
+	opts, err := f.Options()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,8 +1,11 @@
 package student
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -47,6 +50,9 @@ current directory. Existing files are never overwritten.`,
 			if err != nil {
 				return err
 			}
+			if files[cli.NoteFile], err = checkoutNote(args[0], dir); err != nil {
+				return err
+			}
 			if err := app.WriteFiles(dir, files, output.Json()); err != nil || output.Json() {
 				return err
 			}
@@ -60,6 +66,30 @@ current directory. Existing files are never overwritten.`,
 	labFlags.Register(cmd)
 	output.Register(cmd)
 	return cmd
+}
+
+// checkoutNote notes for editors which lab the folder dir belongs to.
+func checkoutNote(nameOrDir, dir string) ([]byte, error) {
+	note := cli.CheckoutNote{Lab: nameOrDir}
+	if info, err := os.Stat(nameOrDir); err == nil && info.IsDir() {
+		from, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		to, err := filepath.Abs(nameOrDir)
+		if err != nil {
+			return nil, err
+		}
+		rel, err := filepath.Rel(from, to)
+		if err != nil {
+			return nil, err
+		}
+		if note.Lab = filepath.ToSlash(rel); !strings.HasPrefix(note.Lab, ".") {
+			note.Lab = "./" + note.Lab
+		}
+	}
+	data, err := json.Marshal(note)
+	return append(data, '\n'), err
 }
 
 // starterFiles reads the lab's starter files. A lab without any starts from an empty folder per task, numbered like them.
