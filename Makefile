@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 SAMPLES := labs/networkpolicy/samples
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench worst bench-batch bench-live agreement e2e e2e-samples e2e-jobs e2e-gke oracle quickstart cross fuzz capture capture-up capture-live docs clean
+.PHONY: help build test lint bench worst bench-batch bench-live agreement e2e e2e-samples e2e-jobs e2e-gke oracle quickstart cross fuzz capture capture-up capture-live docs vscode clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,9 @@ capture-live: build ## redraw the picture of a live grade; needs one running lab
 	@mkdir -p dist
 	cd dist && CLICOLOR_FORCE=1 ../bin/$(LIVE) >live.txt; [ $$? -le 1 ]
 	$(GO) run docs/img/capture.go '$(LIVE)' <dist/live.txt >docs/img/live.svg
+
+vscode: ## build the extension for VS Code; needs Node.js and npm
+	cd editors/vscode && npm ci --no-audit --no-fund && npm run build
 
 clean: ## remove what was built
 	rm -rf bin dist
