@@ -102,6 +102,32 @@ func namespacesOf(lab *labs.Lab) map[string]map[string]string {
 	return all
 }
 
+// Change is one thing that a task's setup does to the lab when the task begins.
+type Change struct {
+	Action string           // as the attribute or block of setup: apply, delete, label
+	Object *manifest.Object // that it applies or deletes; nil for a label
+	// Of a label: the namespace, and what is put on it.
+	Namespace string
+	Labels    map[string]string
+}
+
+// Setup returns what the setup of a task changes, in order, by the task's index.
+func (r *Rules) Setup(task int) []Change {
+	var all []Change
+	for _, a := range r.setups[task] {
+		for _, o := range a.apply {
+			all = append(all, Change{Action: "apply", Object: o})
+		}
+		for _, o := range a.remove {
+			all = append(all, Change{Action: "delete", Object: o})
+		}
+		for _, ns := range slices.Sorted(maps.Keys(a.labels)) {
+			all = append(all, Change{Action: "label", Namespace: ns, Labels: a.labels[ns]})
+		}
+	}
+	return all
+}
+
 // Until returns rules that read the folders of a submission up to that of a task, by its index, and ignore later ones:
 // they do not change the checkpoints before them.
 func (r *Rules) Until(task int) *Rules {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 	"github.com/labctl/labctl/grade/report"
+	"github.com/labctl/labctl/grade/submission"
 	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs"
 )
@@ -27,6 +28,7 @@ type taskView struct {
 	Name         string          `json:"name"`
 	Title        string          `json:"title"`
 	Instructions string          `json:"instructions"`
+	Setup        []setupView     `json:"setup"` // what changes in the lab when the task begins
 	Hints        []hintView      `json:"hints"`
 	Objectives   []objectiveView `json:"objectives"`
 }
@@ -44,12 +46,13 @@ func NewShowCommand(app *cli.App) *cobra.Command {
 	var (
 		labFlags cli.LabFlags
 		output   cli.OutputFlag
+		setup    bool
 	)
 	cmd := &cobra.Command{
 		Use:   "show LAB [TASK [OBJECTIVE]]",
 		Short: "Show a lab's tasks, a task's instructions, or an objective",
 		Long: `Show a lab's tasks, the instructions of one task, or what one objective is worth. Hidden tasks and objectives are left
-out.`,
+out. A task also shows what the lab changes in the cluster when it begins; --setup prints the manifests that it applies.`,
 		Example: `  labctl show networkpolicy
   labctl show networkpolicy backend-ingress-deny
   labctl show networkpolicy backend-ingress-deny isolated`,
@@ -60,7 +63,11 @@ out.`,
 			if err != nil {
 				return err
 			}
-			view := viewLab(lab)
+			rules, err := submission.NewRules(lab)
+			if err != nil {
+				return err
+			}
+			view := viewLab(lab, rules)
 			show := func() { showLab(app, &view) }
 			if len(args) > 1 {
 				task, err := cli.FindTask(lab, args[1])
@@ -68,6 +75,7 @@ out.`,
 					return err
 				}
 				view.Tasks = []taskView{viewTask(task)}
+				view.Tasks[0].Setup = viewSetup(rules, lab.TaskIndex(task.Name))
 				show = func() { showTask(app, lab, &view.Tasks[0]) }
 			}
 			if len(args) > 2 {
@@ -78,8 +86,13 @@ out.`,
 				view.Tasks[0].Objectives = []objectiveView{*objective}
 				show = func() { showObjective(app, objective) }
 			}
-			if output.Json() {
+			switch {
+			case output.Json():
 				return app.WriteJSON(view)
+			case setup && len(args) != 2:
+				return fmt.Errorf("--setup needs a task: labctl show %s TASK --setup", args[0])
+			case setup:
+				return printSetup(app, lab, &view.Tasks[0])
 			}
 			show()
 			return nil
@@ -87,10 +100,11 @@ out.`,
 	}
 	labFlags.Register(cmd)
 	output.Register(cmd)
+	cmd.Flags().BoolVar(&setup, "setup", false, "print the manifests that the lab applies when the task begins")
 	return cmd
 }
 
-func viewLab(lab *labs.Lab) labView {
+func viewLab(lab *labs.Lab, rules *submission.Rules) labView {
 	v := labView{
 		FormatVersion: 1, Name: lab.Name, Title: lab.Title, Description: lab.Description,
 		PassMark: lab.PassMark, Layout: string(lab.Layout), Tasks: []taskView{},
@@ -98,6 +112,7 @@ func viewLab(lab *labs.Lab) labView {
 	for i := range lab.Tasks {
 		if lab.Tasks[i].Visibility == labs.Visible {
 			v.Tasks = append(v.Tasks, viewTask(&lab.Tasks[i]))
+			v.Tasks[len(v.Tasks)-1].Setup = viewSetup(rules, i)
 		}
 	}
 	return v
@@ -105,7 +120,7 @@ func viewLab(lab *labs.Lab) labView {
 
 func viewTask(task *labs.Task) taskView {
 	v := taskView{
-		Name: task.Name, Title: task.Title, Instructions: task.Instructions,
+		Name: task.Name, Title: task.Title, Instructions: task.Instructions, Setup: []setupView{},
 		Hints: []hintView{}, Objectives: []objectiveView{},
 	}
 	for _, h := range hintsOf(task) {
@@ -156,6 +171,7 @@ func showTask(a *cli.App, lab *labs.Lab, t *taskView) {
 	if text != "" {
 		fmt.Fprintf(a.Out, "%s\n\n", a.Prose(text))
 	}
+	showSetup(a, lab, t)
 	fmt.Fprintln(a.Out, "Graded:")
 	width := 0
 	for i := range t.Objectives {

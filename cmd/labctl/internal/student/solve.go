@@ -118,6 +118,7 @@ done, which "labctl grade" checks; --skip leaves it.`,
 				return err
 			}
 			view := viewTask(task)
+			view.Setup = viewSetup(grader.Rules, r.Lab().TaskIndex(task.Name))
 			showTask(app, r.Lab(), &view)
 			return nil
 		},
