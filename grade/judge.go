@@ -92,7 +92,7 @@ func (g *Grader) judgeTask(ctx context.Context, eng engine.Engine, prober engine
 	}
 	at := g.newCheckpoint(task, state, prober)
 	at.found = found
-	var scene *mistake.Scene // for naming mistakes, of which there may be none
+	names := naming{at: at, task: task, prober: prober, authored: authoredMistakes{at: at, task: &g.lab.Tasks[task]}}
 	for i := range plan.objectives {
 		op := &plan.objectives[i]
 		out.checks[i] = make([]Check, len(op.checks))
@@ -110,31 +110,48 @@ func (g *Grader) judgeTask(ctx context.Context, eng engine.Engine, prober engine
 				continue
 			}
 			c.Because = pc.because
-			if scene == nil {
-				scene = g.mistakes.Scene(state, task)
-			}
-			miss := mistake.Miss{Scene: scene, Check: pc.block, Passes: g.passes(ctx, prober, scene, pc, plan)}
 			if missed != nil {
 				c.Why = why(missed)
-				miss.Observation, miss.Probe = missed, missed.Probe
-				miss.Probe.Want = pc.Expected
 			}
-			out.findings[i] = append(out.findings[i], name(miss, op.Name, c)...)
+			out.findings[i] = append(out.findings[i], names.name(ctx, op, pc, missed, c)...)
 		}
 	}
 	return out, nil
 }
 
-// name names the mistakes behind a check that missed, and puts the likeliest on the check. If that fails, the check says so
-// where its hint would stand; the verdict and the points are what they are.
-func name(miss mistake.Miss, objective string, c *Check) []Finding {
+// naming names the mistakes behind checks that missed at a checkpoint. What it needs is made when the first one does.
+type naming struct {
+	at       *checkpoint
+	task     int
+	prober   engine.Prober
+	authored authoredMistakes
+	scene    *mistake.Scene
+}
+
+// name names the mistake behind a check that missed, and puts it on the check: the one of the lab's author, who knows the
+// task, or otherwise a classic one. If that fails, the check says so where its hint would stand; the verdict and the
+// points are what they are.
+func (n *naming) name(ctx context.Context, op *objectivePlan, pc *plannedCheck, missed *engine.Observation, c *Check) []Finding {
+	if f := n.authored.find(ctx, op.Objective); f != nil {
+		c.Mistake, c.Hint = f.ID, f.Hint
+		return []Finding{*f}
+	}
+	g := n.at.grader
+	if n.scene == nil {
+		n.scene = g.mistakes.Scene(n.at.state(), n.task)
+	}
+	miss := mistake.Miss{Scene: n.scene, Check: pc.block, Passes: g.passes(ctx, n.prober, n.scene, pc, n.at.plan)}
+	if missed != nil {
+		miss.Observation, miss.Probe = missed, missed.Probe
+		miss.Probe.Want = pc.Expected
+	}
 	findings, err := mistake.Recognize(miss)
 	if err != nil {
 		c.Hint = fmt.Sprintf("there is none: %v. That is a fault of labctl's and costs no points; please report it.", err)
 		return nil
 	}
 	for i := range findings {
-		findings[i].Task, findings[i].Objective = miss.Task.Name, objective
+		findings[i].Task, findings[i].Objective = miss.Task.Name, op.Name
 	}
 	if len(findings) > 0 {
 		c.Mistake, c.Hint = findings[0].ID, findings[0].Hint

@@ -38,34 +38,42 @@ func planObject(_ *taskPlan, o *labs.ObjectAssertion) []plannedCheck {
 // objectQuestion evaluates the condition of an object block.
 type objectQuestion labs.ObjectAssertion
 
-// answer implements question. A condition that does not compile is the lab's error; one that fails on what the student
-// wrote (a field that is not there) does not hold.
+// answer implements question. A condition that cannot be evaluated is the lab's error, whatever a student wrote: it has to be
+// ready for all objects that the lab takes. Such a check is neither passed nor missed.
 func (q *objectQuestion) answer(ctx context.Context, at *checkpoint, c *Check) (*engine.Observation, error) {
-	program, err := at.grader.conditions.program(q.Condition)
-	if err != nil {
-		return nil, fmt.Errorf("object %q: condition: %w", q.Name, err)
-	}
-	force := at.inForce()
-	objects, err := force.objects(q.Kind, q.Namespace)
+	objects, err := at.inForce().objects(q.Kind, q.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	value, _, err := program.ContextEval(ctx, map[string]any{"objects": objects, "namespaces": force.labels()})
+	holds, err := at.evaluate(ctx, q.Condition, objects)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		c.Why = &Why{Text: []string{fmt.Sprintf("The condition could not be evaluated on these objects: %v.", err)}}
+		c.Error = fmt.Sprintf("the condition of the object block %q, which is the lab's and not yours, fails: %v", q.Name, err)
 		return nil, nil
-	}
-	holds, ok := value.Value().(bool)
-	if !ok {
-		return nil, fmt.Errorf("object %q: the condition gives a %s, and must give a bool", q.Name, value.Type().TypeName())
 	}
 	if c.Passed = holds; !holds {
 		c.Why = &Why{Text: []string{q.objectsSeen(len(objects))}}
 	}
 	return nil, nil
+}
+
+// evaluate evaluates a CEL expression of the lab on objects in force.
+func (at *checkpoint) evaluate(ctx context.Context, condition string, objects []any) (bool, error) {
+	program, err := at.grader.conditions.program(condition)
+	if err != nil {
+		return false, err
+	}
+	value, _, err := program.ContextEval(ctx, map[string]any{"objects": objects, "namespaces": at.inForce().labels()})
+	if err != nil {
+		return false, err
+	}
+	holds, ok := value.Value().(bool)
+	if !ok {
+		return false, fmt.Errorf("the result is %s, not a bool", value.Type().TypeName())
+	}
+	return holds, nil
 }
 
 // objectsSeen says what a condition that does not hold was evaluated on.
@@ -101,26 +109,35 @@ func (at *checkpoint) inForce() *objectsInForce {
 
 // objects decodes the objects of a kind and in a namespace; "" is any.
 func (a *objectsInForce) objects(kind, namespace string) ([]any, error) {
-	if a.decoded == nil {
-		a.decoded = make(map[*manifest.Object]map[string]any)
-	}
 	all := make([]any, 0)
 	for _, list := range [][]*manifest.Object{a.state.Policies, a.state.Applied} {
 		for _, obj := range list {
 			if (kind != "" && obj.Kind != kind) || (namespace != "" && obj.Namespace != namespace) {
 				continue
 			}
-			m, ok := a.decoded[obj]
-			if !ok {
-				if err := json.Unmarshal(obj.JSON, &m); err != nil {
-					return nil, fmt.Errorf("decode %s: %w", obj.Ref(), err)
-				}
-				a.decoded[obj] = m
+			m, err := a.decode(obj)
+			if err != nil {
+				return nil, err
 			}
 			all = append(all, m)
 		}
 	}
 	return all, nil
+}
+
+func (a *objectsInForce) decode(obj *manifest.Object) (map[string]any, error) {
+	if m, ok := a.decoded[obj]; ok {
+		return m, nil
+	}
+	var m map[string]any
+	if err := json.Unmarshal(obj.JSON, &m); err != nil {
+		return nil, fmt.Errorf("decode %s: %w", obj.Ref(), err)
+	}
+	if a.decoded == nil {
+		a.decoded = make(map[*manifest.Object]map[string]any)
+	}
+	a.decoded[obj] = m
+	return m, nil
 }
 
 // labels are those of every namespace at the checkpoint.

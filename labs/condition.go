@@ -22,7 +22,7 @@ var conditionEnv = sync.OnceValues(func() (*cel.Env, error) {
 	)
 })
 
-// Condition compiles the CEL expression of an object block. Evaluate it with the variables "objects"
+// Condition compiles the CEL expression of an object or mistake block. Evaluate it with the variables "objects"
 // ([]any) and "namespaces" (map[string]map[string]string); the result is a bool.
 func Condition(expr string) (cel.Program, error) {
 	env, err := conditionEnv()

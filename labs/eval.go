@@ -43,6 +43,7 @@ type scope struct {
 	appNodes       map[string]*node
 	taskNodes      []*node          // as Lab.Tasks
 	objectiveNodes map[string]*node // by range and name
+	mistakeRanges  map[string]hcl.Range
 
 	clusterNodes []string // names of the default cluster's nodes; nil: the lab does not say
 	hostFirewall bool     // policies can select nodes

@@ -36,9 +36,10 @@ type Lab struct {
 	Apps       []App
 	Externals  []External
 	Submission SubmissionRules
-	Late       Late     // of a class
-	Attempts   Attempts // of a class
-	Tasks      []Task   // in file order; each a checkpoint
+	Late       Late      // of a class
+	Attempts   Attempts  // of a class
+	Tasks      []Task    // in file order; each a checkpoint
+	Mistakes   []Mistake // of all tasks
 	Samples    []Sample
 	Tampered   Tampered // how to grade a running lab that was changed after it was deployed; default TamperedRefuse
 	Starter    string   // path of the submission that students start from; empty: an empty submission
@@ -285,6 +286,7 @@ type Task struct {
 	Visibility   Visibility
 	Hints        []Hint
 	Setup        []Setup
+	Mistakes     []Mistake // of all its objectives
 	Objectives   []Objective
 	Range        hcl.Range
 }
@@ -318,6 +320,7 @@ type Objective struct {
 	// one earns points: a check that passes anyway is not an achievement.
 	DependsOn []string
 	Hints     []Hint
+	Mistakes  []Mistake
 
 	Checks []Check // by kind, in the order of schema.CheckKinds
 	Range  hcl.Range

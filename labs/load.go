@@ -72,7 +72,7 @@ func newScope(src *source, diags *Diagnostics) *scope {
 		labels: map[string][]string{}, order: map[string][]string{},
 		values:     map[string]cty.Value{},
 		namespaces: map[string]*Namespace{}, apps: map[string]*App{}, externals: map[string]*External{},
-		appNodes: map[string]*node{}, objectiveNodes: map[string]*node{},
+		appNodes: map[string]*node{}, objectiveNodes: map[string]*node{}, mistakeRanges: map[string]hcl.Range{},
 	}
 	s.declare = s.declareBlock
 	return s
@@ -167,6 +167,7 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	lab.Tampered = Tampered(s.single(blocks, "integrity").str("tampered"))
 	s.late(s.single(blocks, "late"), lab)
 	s.attempts(s.single(blocks, "attempts"), lab)
+	lab.Mistakes = s.mistakes(s.nodes(blocks, "mistake"))
 	for _, n := range s.nodes(blocks, "task") {
 		s.task(n, lab)
 	}

@@ -28,27 +28,38 @@ func (o *ObjectAssertion) Connections() []Pair { return nil }
 func (s *scope) object(n *node) Check {
 	a := &ObjectAssertion{
 		Name:      n.name,
-		Kind:      n.str("kind"),
-		Condition: strings.TrimSpace(n.str("condition")),
+		Condition: s.condition(n, "condition"),
 		Message:   n.str("message"),
 		Range:     n.block.DefRange,
 	}
+	a.Kind, a.Namespace = s.objectsOf(n)
 	n.checkName()
-	if n.has("kind") {
-		s.checkKind(a.Kind, n.rng("kind"))
+	return a
+}
+
+// objectsOf decodes which objects a CEL expression of a block sees.
+func (s *scope) objectsOf(n *node) (kind, namespace string) {
+	if kind = n.str("kind"); n.has("kind") {
+		s.checkKind(kind, n.rng("kind"))
 	}
 	if n.has("namespace") {
 		if names := s.namespaceNames(n, "namespace"); len(names) == 1 {
-			a.Namespace = names[0]
+			namespace = names[0]
 		} else if len(names) > 1 {
 			s.errorf(n.rng("namespace"), "One namespace", "namespace takes one namespace.")
 		}
 	}
-	if n.has("condition") {
-		if err := CheckCondition(a.Condition); err != nil {
-			s.errorf(n.rng("condition"), "Invalid condition", "The CEL expression does not compile: %s.",
+	return kind, namespace
+}
+
+// condition decodes an attribute with a CEL expression.
+func (s *scope) condition(n *node, attr string) string {
+	text := strings.TrimSpace(n.str(attr))
+	if n.has(attr) {
+		if err := CheckCondition(text); err != nil {
+			s.errorf(n.rng(attr), "Invalid "+attr, "The CEL expression does not compile: %s.",
 				strings.TrimSuffix(err.Error(), "."))
 		}
 	}
-	return a
+	return text
 }

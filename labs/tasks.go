@@ -32,6 +32,7 @@ func (s *scope) task(n *node, lab *Lab) {
 	for _, c := range n.children("setup") {
 		t.Setup = append(t.Setup, s.setup(c)...)
 	}
+	t.Mistakes = s.mistakes(n.children("mistake"))
 	for _, c := range n.children("objective") {
 		o := s.objective(c, &t)
 		for _, old := range t.Objectives {
@@ -109,6 +110,7 @@ func (s *scope) objective(n *node, t *Task) Objective {
 		Hints:       s.hints(n),
 		Range:       n.block.DefRange,
 	}
+	o.Mistakes = s.mistakes(n.children("mistake"))
 	o.Checks = s.checks(n, o.Name)
 	s.objectiveNodes[n.block.DefRange.String()+o.Name] = n
 	return o

@@ -65,6 +65,7 @@ type State struct {
 	// submission: nothing tells what was applied for which task.
 	AppliedIn map[*manifest.Object]string
 	Flat      bool // of a flat submission
+	Attempted bool // the submission has something for the task
 }
 
 // Change is a state with one thing changed: what would be if a student had written something else.

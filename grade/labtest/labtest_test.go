@@ -325,6 +325,43 @@ func TestLint(t *testing.T) {
 	}{
 		{"nothing to say", tight, solved, nil},
 		{"no solution", tight, "", []string{"No solution"}},
+		{"a condition that fails on the solution", `
+  mistake "named" {
+    when    = "objects.exists(p, p.spec.egress == [])"
+    message = "So."
+  }
+` + tight, solved, []string{"2: Condition fails"}},
+		{"a condition that fails on an empty submission", tight + `
+  objective "first" {
+    points = 1
+    object "first" { condition = "objects[0].kind == 'NetworkPolicy'" }
+  }
+`, solved, []string{"32: Condition fails"}},
+		{"a mistake with the name of a classic one", `
+  mistake "dns-forgotten" {
+    when    = "false"
+    message = "So."
+  }
+` + tight, solved, []string{"2: Duplicate mistake"}},
+		{"from outside the cluster", `
+  objective "outside" {
+    points     = 1
+    depends_on = ["deny/closed"]
+    expect "denied" {
+      from = external.office
+      to   = app.server.port.admin
+      via  = "ip"
+    }
+  }
+` + tight, solved + `
+external "office" { cidr = "192.0.2.0/24" }
+`, []string{"5: Cannot be checked live"}},
+		{"a sample that is refused", tight, solved + `
+sample "refused" {
+  path  = "refused"
+  score = 0
+}
+`, []string{"36: Sample refused"}},
 		{"unknown mistake", tight, solved + `
 sample "wrong" {
   path    = "nothing"

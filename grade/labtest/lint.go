@@ -33,8 +33,12 @@ func Lint(ctx context.Context, lab *labs.Lab, eng engine.Engine) (hcl.Diagnostic
 	if err := l.vacuous(ctx); err != nil {
 		return nil, err
 	}
+	l.notLive()
 	l.solution()
 	l.mistakes()
+	if err := l.conditions(ctx); err != nil {
+		return nil, err
+	}
 	return l.diags, nil
 }
 
@@ -56,20 +60,41 @@ func (l *linter) error(at hcl.Range, summary, format string, args ...any) {
 	l.diags[len(l.diags)-1].Severity = hcl.DiagError
 }
 
-// mistakes finds samples that declare a mistake that cannot be named.
+// mistakes finds mistake blocks with the name of a classic mistake, and samples that declare a mistake that there is not.
 func (l *linter) mistakes() {
 	var known []string
 	for _, m := range mistake.Catalogue() {
 		known = append(known, m.ID)
 	}
+	var own []string
+	for _, m := range l.ownMistakes() {
+		if slices.Contains(known, m.Name) {
+			l.error(m.Range, "Duplicate mistake", "labctl itself names a mistake %q. Give this one another name.", m.Name)
+			continue
+		}
+		own = append(own, m.Name)
+	}
+	known = append(own, known...)
 	for i := range l.lab.Samples {
 		s := &l.lab.Samples[i]
 		if s.Mistake == "" || slices.Contains(known, s.Mistake) {
 			continue
 		}
 		l.error(s.MistakeRange, "Unknown mistake", "There is no mistake %q.%s The mistakes are %s.", s.Mistake,
-			wording.DidYouMean(s.Mistake, known), wording.Or(known))
+			wording.DidYouMean(s.Mistake, known), wording.And(known))
 	}
+}
+
+// ownMistakes are those of all mistake blocks of the lab.
+func (l *linter) ownMistakes() []labs.Mistake {
+	all := slices.Clone(l.lab.Mistakes)
+	for i := range l.lab.Tasks {
+		all = append(all, l.lab.Tasks[i].Mistakes...)
+		for j := range l.lab.Tasks[i].Objectives {
+			all = append(all, l.lab.Tasks[i].Objectives[j].Mistakes...)
+		}
+	}
+	return all
 }
 
 // duplicates finds connections that a task asks for twice: with the same verdict, or with two that cannot

@@ -63,13 +63,13 @@ func (r *Rules) replay(sub *Submission) manifest.Problems {
 			p.setUp(r.setups[i])
 		}
 		p.step(&sub.Steps[0])
-		sub.states = []*engine.State{p.snapshot("")}
+		sub.states = []*engine.State{p.snapshot("", sub.Steps[0].Attempted)}
 		return p.problems
 	}
 	for i := range sub.Steps {
 		p.setUp(r.setups[i])
 		p.step(&sub.Steps[i])
-		sub.states = append(sub.states, p.snapshot(sub.Steps[i].Task))
+		sub.states = append(sub.states, p.snapshot(sub.Steps[i].Task, sub.Steps[i].Attempted))
 	}
 	return p.problems
 }
@@ -87,9 +87,9 @@ type replayer struct {
 // mostNotes is how many steps without effect a report tells.
 const mostNotes = 50
 
-func (r *replayer) snapshot(task string) *engine.State {
+func (r *replayer) snapshot(task string, attempted bool) *engine.State {
 	s := r.state
-	s.Task = task
+	s.Task, s.Attempted = task, attempted
 	return &s
 }
 

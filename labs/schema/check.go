@@ -39,6 +39,8 @@ func (a *Attribute) Check(value any) *Problem {
 
 func (a *Attribute) checkString(s string) *Problem {
 	switch {
+	case s == "" && a.NonEmpty && a.Required:
+		return &Problem{"Empty value", fmt.Sprintf("%s is empty.", a.Name)}
 	case s == "" && a.NonEmpty:
 		return &Problem{
 			"Empty value", fmt.Sprintf("%s is empty. Leave it out, or set it to null, for the default.", a.Name),

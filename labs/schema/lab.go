@@ -22,7 +22,7 @@ var Lab = sync.OnceValue(func() *Block {
 	return &Block{Blocks: []*Block{
 		labBlock(), variable(), {Type: "locals", Free: true}, clusterBlock(), cilium(),
 		namespace(), app(), external(),
-		submission(), integrity(), late(), attempts(), starter(), task(), sample(),
+		submission(), integrity(), late(), attempts(), starter(), task(), mistake(), sample(),
 	}}
 })
 
@@ -219,7 +219,7 @@ func task() *Block {
 		{Name: "depends_on", Type: StringList, Doc: "names of earlier tasks that come first"},
 		{Name: "visibility", Type: String, Default: "visible", Choices: visibilities(),
 			Doc: "when students see the task"},
-	}, Blocks: []*Block{hint(), setup(), objective()}}
+	}, Blocks: []*Block{hint(), setup(), mistake(), objective()}}
 }
 
 func hint() *Block {
@@ -227,6 +227,19 @@ func hint() *Block {
 		name("name of the hint"),
 		{Name: "text", Type: String, Required: true, Doc: "the hint itself"},
 		{Name: "cost", Type: Number, Default: 0, Max: maxPoints, Doc: "points that it takes off the task's score"},
+	}}
+}
+
+func mistake() *Block {
+	return &Block{Type: "mistake", Labels: []string{"name"}, ForEach: true, Attributes: []Attribute{
+		name("name of the mistake, unique in the lab and among the classic mistakes"),
+		{Name: "title", Type: String, DefaultDoc: "the name", Doc: "what it is, in a few words"},
+		{Name: "kind", Type: String, Default: "", DefaultDoc: "any", Doc: "kind of the objects"},
+		{Name: "namespace", Type: Namespace, DefaultDoc: "any", Doc: "namespace of the objects"},
+		{Name: "when", Type: String, Required: true,
+			Doc: "a [CEL](https://cel.dev) expression that is true if the mistake was made; it sees what the condition of an `object` sees"},
+		{Name: "message", Type: String, Required: true, NonEmpty: true, Doc: "what is wrong, in a sentence or two"},
+		{Name: "hint", Type: String, Default: "", Doc: "what to look at, without the solution"},
 	}}
 }
 
@@ -257,7 +270,7 @@ func objective() *Block {
 		{Name: "visibility", Type: String, DefaultDoc: "the task's", Choices: visibilities(),
 			Doc: "when students see the objective"},
 		{Name: "depends_on", Type: StringList, Doc: "objectives that must be met before this one earns points: `\"NAME\"` in the same task, `\"TASK/NAME\"` in an earlier one"},
-	}, Blocks: append([]*Block{hint()}, checks()...)}
+	}, Blocks: append([]*Block{hint(), mistake()}, checks()...)}
 }
 
 // checks are the blocks of an objective that are graded.

@@ -114,3 +114,12 @@ sample "s" {
 sample "unchecked" {
   path = "samples"
 }
+mistake "again" {
+  when    = "object.size() > 1"
+  message = ""
+}
+mistake "again" {
+  kind    = "NetworkPolicies"
+  when    = "objects.size()"
+  message = "Two of them."
+}

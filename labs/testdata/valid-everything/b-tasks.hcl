@@ -110,6 +110,15 @@ task "first" {
 task "second" {
   depends_on = ["first"]
   visibility = "after_due"
+  mistake "of-the-task" {
+    title     = "Of the task"
+    kind      = "NetworkPolicy"
+    namespace = "default"
+    when      = "objects.exists(p, p.metadata.name == 'x')"
+    message   = "There is an x."
+    hint      = "Look at the names."
+  }
+
   objective "table" {
     points     = 5
     bonus      = true
@@ -169,4 +178,9 @@ sample "wrong" {
   points  = 2
   missed  = ["second/table", "second/proof"]
   mistake = "dns-forgotten"
+}
+
+mistake "everywhere" {
+  when    = "objects.size() > 10"
+  message = "So many policies are not needed."
 }

@@ -34,7 +34,8 @@ func NewValidateCommand(app *cli.App) *cobra.Command {
 		Use:   "validate [LAB]",
 		Short: "Check a lab for errors",
 		Long: `Check a lab: report all errors, with file and line, and warn about objectives that prove nothing: those that the
-starter files already meet, that another objective repeats, or that cannot be checked.
+starter files already meet, that another objective repeats, or that cannot be checked. The CEL expressions of the lab
+are tried on its starter files, its samples and an empty submission.
 
 Exit code: 0 valid, perhaps with warnings; 2 the lab has errors.`,
 		Example: `  labctl validate
