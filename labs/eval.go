@@ -23,8 +23,8 @@ type scope struct {
 	funcs map[string]function.Function
 	// declare decodes the instances of a block that others refer to.
 	declare func(*decl) cty.Value
-	// partial says that a file did not parse: what is missing may be there.
-	partial bool
+	// misspelt are the labels of blocks of unknown types, which have been reported: what refers to them means those.
+	misspelt map[string]bool
 	// blocks and connections count against maxBlocks and maxConnections.
 	blocks, connections int
 
@@ -171,6 +171,9 @@ func (s *scope) reference(tr hcl.Traversal, in *each, roots map[string]map[strin
 }
 
 func (s *scope) unknownName(root, name string, names []string, rng hcl.Range) {
+	if s.misspelt[name] {
+		return
+	}
 	what := root
 	switch root {
 	case "var":

@@ -44,12 +44,11 @@ func Load(fsys fs.FS, dir string, opts LoadOptions) (lab *Lab, diags *Diagnostic
 	src := newSource(fsys, dir)
 	files, parsed := parseDir(src)
 	diags.merge(parsed)
-	if len(files) == 0 {
+	if len(files) == 0 || diags.HasErrors() { // what cannot be parsed is missing from the rest, which is not worth checking
 		return nil, diags
 	}
 
 	s := newScope(src, diags)
-	s.partial = diags.HasErrors()
 	blocks := s.collect(files)
 	given := s.variables(blocks["variable"], opts)
 	s.collectLocals(blocks["locals"])
@@ -72,7 +71,7 @@ func newScope(src *source, diags *Diagnostics) *scope {
 		labels: map[string][]string{}, order: map[string][]string{},
 		values:     map[string]cty.Value{},
 		namespaces: map[string]*Namespace{}, apps: map[string]*App{}, externals: map[string]*External{},
-		appNodes: map[string]*node{}, objectiveNodes: map[string]*node{}, mistakeRanges: map[string]hcl.Range{},
+		appNodes: map[string]*node{}, objectiveNodes: map[string]*node{}, mistakeRanges: map[string]hcl.Range{}, misspelt: map[string]bool{},
 	}
 	s.declare = s.declareBlock
 	return s
@@ -83,8 +82,7 @@ func (s *scope) collect(files []*hcl.File) map[string]hcl.Blocks {
 	file := schema.Lab()
 	blocks := map[string]hcl.Blocks{}
 	for _, f := range files {
-		content, diags := f.Body.Content(bodySchema(file))
-		s.diags.add(diags...)
+		content := s.content(f.Body, file)
 		for _, b := range content.Blocks {
 			spec := file.Block(b.Type)
 			if spec.Once && len(blocks[b.Type]) > 0 {
@@ -155,7 +153,7 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	}
 	s.fillAddresses(lab)
 
-	if len(blocks["lab"]) == 0 && !s.partial {
+	if len(blocks["lab"]) == 0 {
 		s.diags.add(errorDiag(s.startOfFile(), "No lab block", `A lab begins with its name: lab "NAME" { … }.`))
 	}
 	for _, n := range s.nodes(blocks, "lab") {
@@ -175,7 +173,7 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	for _, n := range s.nodes(blocks, "sample") {
 		s.sample(n, lab)
 	}
-	s.checkTasks(lab, len(blocks["task"]) > 0 || s.partial)
+	s.checkTasks(lab, len(blocks["task"]) > 0)
 	return lab
 }
 

@@ -208,7 +208,7 @@ func TestDigest(t *testing.T) {
 	}
 	for name, got := range map[string]string{
 		"a lab file":   change(func(f fstest.MapFS) { f["lab.hcl"].Data = append(f["lab.hcl"].Data, '\n') }),
-		"instructions": change(func(f fstest.MapFS) { f["tasks/protect-backend.md"].Data = []byte("x") }),
+		"instructions": change(func(f fstest.MapFS) { f["tasks/01-protect-backend.md"].Data = []byte("x") }),
 		"a sample":     change(func(f fstest.MapFS) { f["samples/solution/new.yaml"] = &fstest.MapFile{} }),
 		"the starter":  change(func(f fstest.MapFS) { f["starter/new.yaml"] = &fstest.MapFile{} }),
 		"a variable":   digest(base(), map[string]string{"v": "2"}),

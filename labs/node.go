@@ -33,13 +33,12 @@ type node struct {
 // instances decodes a block: into one node or, with for_each, one a key, in the order of the keys. It
 // returns false where it cannot say which instances there are.
 func (s *scope) instances(block *hcl.Block, spec *schema.Block, in *each) ([]*node, bool) {
-	content, diags := block.Body.Content(bodySchema(spec))
-	s.diags.add(diags...)
-
+	before := len(s.diags.Diagnostics)
+	content := s.content(block.Body, spec)
 	if s.blocks > maxBlocks {
 		return nil, false
 	}
-	base := node{s: s, spec: spec, block: block, each: in, bad: diags.HasErrors()}
+	base := node{s: s, spec: spec, block: block, each: in, bad: s.diags.Diagnostics[before:].HasErrors()}
 	if len(block.Labels) > 0 {
 		base.name = block.Labels[0]
 	}

@@ -2,6 +2,7 @@ package labs_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -169,11 +170,7 @@ func doubling(n int) string {
 	b := strings.Builder{}
 	b.WriteString("locals {\n  a0 = \"0123456789\"\n")
 	for i := range n {
-		a, next := "a"+string(rune('A'+i)), "a0"
-		if i > 0 {
-			next = "a" + string(rune('A'+i-1))
-		}
-		b.WriteString("  " + a + " = \"${local." + next + "}${local." + next + "}\"\n")
+		fmt.Fprintf(&b, "  a%d = \"${local.a%d}${local.a%d}\"\n", i+1, i, i)
 	}
 	b.WriteString("}\n")
 	return b.String()

@@ -2,6 +2,7 @@ package labs
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io/fs"
 	"path"
@@ -80,7 +81,8 @@ func ParseFile(data []byte, name string) (f *hcl.File, diags hcl.Diagnostics) {
 	return parseFile(data, name)
 }
 
-// parseFile parses one file. A file with syntax errors is returned too, as far as it could be read.
+// parseFile parses one file. A file with syntax errors is returned too, as far as it could be read. Of the errors it reports
+// one: what the parser makes of the rest is guesswork.
 func parseFile(data []byte, name string) (*hcl.File, hcl.Diagnostics) {
 	if rng, ok := firstInvalidUTF8(data, name); ok {
 		return nil, hcl.Diagnostics{errorDiag(&rng, "Not UTF-8",
@@ -92,20 +94,25 @@ func parseFile(data []byte, name string) (*hcl.File, hcl.Diagnostics) {
 	// A byte order mark is what Windows editors put first; HCL refuses it.
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	f, diags := hclsyntax.ParseConfig(data, name, hcl.InitialPos)
-	return f, withoutEchoes(diags)
+	if diags.HasErrors() {
+		return f, hcl.Diagnostics{slices.MinFunc(diags, byCause)}
+	}
+	return f, diags
 }
 
-// withoutEchoes drops what an unclosed string causes on every line behind it.
-func withoutEchoes(diags hcl.Diagnostics) hcl.Diagnostics {
-	const echo = "Invalid multi-line string"
-	seen := false
-	return slices.DeleteFunc(diags, func(d *hcl.Diagnostic) bool {
-		if d.Summary != echo {
-			return false
+// byCause sorts syntax errors, the one that causes the others first: the first in the file. A block that is not closed is
+// noticed at the end of the file only, and may be the consequence of an error within it.
+func byCause(a, b *hcl.Diagnostic) int {
+	late := func(d *hcl.Diagnostic) int {
+		if d.Severity != hcl.DiagError {
+			return 2
 		}
-		defer func() { seen = true }()
-		return seen
-	})
+		if d.Summary == "Unclosed configuration block" {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(late(a), late(b)), cmp.Compare(rangeOf(a).Start.Byte, rangeOf(b).Start.Byte))
 }
 
 // firstInvalidUTF8 finds the first byte that is not UTF-8.

@@ -15,9 +15,9 @@ var skeletonFiles embed.FS
 const skeletonName = "SKELETON"
 
 // Skeleton returns, by path, the files of a small lab that validates, grades and passes its own test. The lab gets the
-// name, without the characters that a name cannot have.
+// LabName of the name.
 func Skeleton(name string) map[string][]byte {
-	name = labName(name)
+	name = LabName(name)
 	files := map[string][]byte{}
 	_ = fs.WalkDir(skeletonFiles, "skeleton", func(p string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
@@ -36,8 +36,8 @@ func Skeleton(name string) map[string][]byte {
 
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
-// labName makes a name of a lab of any text.
-func labName(text string) string {
+// LabName makes a name of a lab of any text.
+func LabName(text string) string {
 	name := notInName.ReplaceAllString(strings.ToLower(text), "-")
 	if len(name) > 63 {
 		name = name[:63]

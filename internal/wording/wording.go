@@ -62,10 +62,15 @@ func sorted(s string) []byte {
 	return letters
 }
 
-// DidYouMean returns a sentence that names the known name that begins with name, or else the nearest one, with a space
-// before it: ` Did you mean "x"?`. It returns "" if there is none.
+// Meant returns the known name that begins with name, or else the nearest one; "" if there is none.
+func Meant(name string, known []string) string {
+	return cmp.Or(startingWith(name, known), Nearest(name, known))
+}
+
+// DidYouMean returns a sentence that names what was Meant, with a space before it: ` Did you mean "x"?`. It returns "" if
+// there is nothing.
 func DidYouMean(name string, known []string) string {
-	if near := cmp.Or(startingWith(name, known), Nearest(name, known)); near != "" {
+	if near := Meant(name, known); near != "" {
 		return fmt.Sprintf(" Did you mean %q?", near)
 	}
 	return ""

@@ -38,7 +38,7 @@ app "stranger" {
 
 task "protect-backend" {
   title        = "Only the frontend reaches the backend"
-  instructions = file("tasks/protect-backend.md")
+  instructions = file("tasks/01-protect-backend.md")
 
   hint "port" {
     text = "A policy is applied at the pod, behind the service. Which port does the container listen on?"
@@ -89,5 +89,6 @@ sample "solution" {
 sample "allow-all" {
   path        = "samples/allow-all"
   score       = 0
+  missed      = ["protect-backend/only-frontend"]
   description = "A rule without a peer lets everybody in."
 }

@@ -29,3 +29,17 @@ task "t" {
 sample "s" {
   path = "nowhere"
 }
+externl "office" { cidr = "192.0.2.0/24" }
+task "refers" {
+  hint = "x"
+  points {}
+  objective "o" {
+    points = 1
+    title {}
+    expect "denied" {
+      from = external.office
+      to   = app.backend
+    }
+    task "in-here" {}
+  }
+}

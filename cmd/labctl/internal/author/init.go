@@ -30,6 +30,9 @@ directory and name it after that. Existing files are never overwritten.`,
 				output.Json() {
 				return err
 			}
+			if given, name := filepath.Base(abs), labs.LabName(filepath.Base(abs)); name != given {
+				fmt.Fprintf(app.Out, "\nThe lab is called %s: the name of a lab has only lower-case letters, digits and hyphens.\n", name)
+			}
 			fmt.Fprintf(app.Out, "\nNext: labctl validate %s, then labctl test %s\n", dir, dir)
 			return nil
 		},

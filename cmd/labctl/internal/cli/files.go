@@ -31,12 +31,12 @@ func (a *App) WriteFiles(dir string, files map[string][]byte, asJSON bool) error
 		if err := os.WriteFile(path, files[name], 0o644); err != nil {
 			return err
 		}
+		if !asJSON {
+			fmt.Fprintln(a.Out, "created", path)
+		}
 	}
 	if asJSON {
 		return a.WriteJSON(written{1, dir, names})
-	}
-	for _, name := range names {
-		fmt.Fprintln(a.Out, "created", filepath.Join(dir, filepath.FromSlash(name)))
 	}
 	return nil
 }

@@ -1,0 +1,77 @@
+package labs_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/labctl/labctl/labs"
+)
+
+// TestSyntaxErrorsStandAlone: of a file that does not parse the error that causes the others is reported, and nothing that
+// follows from it.
+func TestSyntaxErrorsStandAlone(t *testing.T) {
+	t.Parallel()
+	const good = `lab "l" {
+  title = "L"
+}
+app "a" {
+  port "http" { port = 80 }
+}
+app "b" {}
+task "one" {
+  objective "x" {
+    points = 1
+    expect "denied" {
+      from = app.b
+      to   = app.a.port.http
+    }
+  }
+}
+task "two" {
+  objective "y" {
+    points = 2
+    expect "denied" {
+      from = app.b
+      to   = app.a.port.http
+    }
+  }
+}
+`
+	for _, tt := range []struct {
+		name, old, by string
+		want          string // "line: summary"
+	}{
+		{"a brace is not opened", `objective "x" {`, `objective "x"`, "9: Invalid block definition"},
+		{"a brace is not closed", "    }\n  }\n}\ntask \"two\"", "    }\n  }\ntask \"two\"", "8: Unclosed configuration block"},
+		{"a brace too many", "app \"b\" {}", "app \"b\" {}}", "7: Missing newline after block definition"},
+		{"a quote is not closed", `title = "L"`, `title = "L`, "2: Invalid multi-line string"},
+		{"a quote is not opened", `title = "L"`, `title = L"`, "2: Missing newline after argument"},
+		{"a quote of a label is not closed", `task "one" {`, `task "one {`, "8: Invalid multi-line string"},
+		{"a colon", "points = 1", "points: 1", "10: Argument or block definition required"},
+		{"two equals signs", "points = 1", "points = = 1", "10: Invalid expression"},
+		{"no value", "points = 1", "points =", "10: Invalid expression"},
+		{"typographic quotes", `title = "L"`, `title = “L”`, "2: Invalid character"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			text := strings.Replace(good, tt.old, tt.by, 1)
+			if text == good {
+				t.Fatal("nothing was changed")
+			}
+			lab, diags := labs.Load(fstest.MapFS{"lab.hcl": {Data: []byte(text)}}, ".", labs.LoadOptions{})
+			var got []string
+			for _, d := range diags.List() {
+				got = append(got, fmt.Sprintf("%d: %s", d.Line, d.Summary))
+			}
+			if lab != nil || !slices.Equal(got, []string{tt.want}) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+	if _, diags := labs.Load(fstest.MapFS{"lab.hcl": {Data: []byte(good)}}, ".", labs.LoadOptions{}); diags.HasErrors() {
+		t.Error(diags.Err())
+	}
+}
