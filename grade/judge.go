@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -93,6 +94,7 @@ func (g *Grader) judgeTask(ctx context.Context, eng engine.Engine, prober engine
 	at := g.newCheckpoint(task, state, prober)
 	at.found = found
 	names := naming{at: at, task: task, prober: prober, authored: authoredMistakes{at: at, task: &g.lab.Tasks[task]}}
+	by := g.newBystanders(task, state, prober)
 	for i := range plan.objectives {
 		op := &plan.objectives[i]
 		out.checks[i] = make([]Check, len(op.checks))
@@ -112,8 +114,9 @@ func (g *Grader) judgeTask(ctx context.Context, eng engine.Engine, prober engine
 			c.Because = pc.because
 			if missed != nil {
 				c.Why = why(missed)
+				by.tell(c.Why)
 			}
-			out.findings[i] = append(out.findings[i], names.name(ctx, op, pc, missed, c)...)
+			out.findings[i] = append(out.findings[i], names.name(ctx, op, j, missed, c)...)
 		}
 	}
 	return out, nil
@@ -131,7 +134,7 @@ type naming struct {
 // name names the mistake behind a check that missed, and puts it on the check: the one of the lab's author, who knows the
 // task, or otherwise a classic one. If that fails, the check says so where its hint would stand; the verdict and the
 // points are what they are.
-func (n *naming) name(ctx context.Context, op *objectivePlan, pc *plannedCheck, missed *engine.Observation, c *Check) []Finding {
+func (n *naming) name(ctx context.Context, op *objectivePlan, check int, missed *engine.Observation, c *Check) []Finding {
 	if f := n.authored.find(ctx, op.Objective); f != nil {
 		c.Mistake, c.Hint = f.ID, f.Hint
 		return []Finding{*f}
@@ -140,7 +143,12 @@ func (n *naming) name(ctx context.Context, op *objectivePlan, pc *plannedCheck, 
 	if n.scene == nil {
 		n.scene = g.mistakes.Scene(n.at.state(), n.task)
 	}
-	miss := mistake.Miss{Scene: n.scene, Check: pc.block, Passes: g.passes(ctx, n.prober, n.scene, pc, n.at.plan)}
+	pc := &op.checks[check]
+	miss := mistake.Miss{
+		Scene: n.scene, Check: pc.block,
+		Passes: g.passes(ctx, n.prober, n.scene, op.checks[check:check+1], n.at.plan),
+		Solves: g.passes(ctx, n.prober, n.scene, op.checks, n.at.plan),
+	}
 	if missed != nil {
 		miss.Observation, miss.Probe = missed, missed.Probe
 		miss.Probe.Want = pc.Expected
@@ -167,9 +175,9 @@ func (g *Grader) tooMuchWork(over *policy.BudgetError, task int) error {
 	}}}
 }
 
-// passes returns a function that asks a check again with something changed, for mistake.Recognize. It is nil for a prober
+// passes returns a function that asks checks again with something changed, for mistake.Recognize. It is nil for a prober
 // that would have to change a cluster for it.
-func (g *Grader) passes(ctx context.Context, prober engine.Prober, scene *mistake.Scene, pc *plannedCheck,
+func (g *Grader) passes(ctx context.Context, prober engine.Prober, scene *mistake.Scene, checks []plannedCheck,
 	plan *taskPlan) func(engine.Change) bool {
 	changer, ok := prober.(engine.Changer)
 	if !ok {
@@ -182,10 +190,14 @@ func (g *Grader) passes(ctx context.Context, prober engine.Prober, scene *mistak
 				scene.Spend(1 + len(scene.State.Policies))
 				return c.In(scene.State)
 			},
-			prober: func() (engine.Prober, error) { return changer.Changed(scene.Work, c) },
+			prober: sync.OnceValues(func() (engine.Prober, error) { return changer.Changed(scene.Work, c) }),
 		}
-		holds, err := changed.holds(ctx, pc)
-		return err == nil && holds
+		for i := range checks {
+			if holds, err := changed.holds(ctx, &checks[i]); err != nil || !holds {
+				return false
+			}
+		}
+		return true
 	}
 }
 

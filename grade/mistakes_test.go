@@ -118,6 +118,18 @@ const (
       to   = [app.api.port.http, external.internet]
       via  = "ip"
     }`
+	webReachesAPIOnly = webReachesAPIByIP + `
+    expect "denied" {
+      from = app.web
+      to   = external.internet
+      via  = "ip"
+    }`
+	apiReachesNobody = `
+    expect "dropped" {
+      from = app.api
+      to   = [app.web.port.http, external.internet]
+      via  = "ip"
+    }`
 	apiReachesInternet = `
     expect "allowed" {
       from = app.api
@@ -504,6 +516,84 @@ func TestRecognize(t *testing.T) {
 			want: nil,
 		},
 		{
+			name:   "peers-missing: egress",
+			checks: webReachesAPIOnly,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 8080}, {port: 443}]}]}`)},
+			want:   []string{"peers-missing"},
+		},
+		{
+			name:   "peers-missing: ingress",
+			checks: onlyWatchReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{ports: [{port: 8080}]}]}`)},
+			want:   []string{"peers-missing"},
+		},
+		{
+			name:   "peers-missing, not: everybody is meant, and the port is wrong",
+			checks: only8080,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{ports: [{port: 8081}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "subject-and-peer-swapped: ingress",
+			checks: webReachesAPI + nobodyButWeb,
+			first:  []string{policyIn("default", "closed", closeAPI)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}], ports: [{port: 8080}]}]}`)},
+			want:   []string{"subject-and-peer-swapped"},
+		},
+		{
+			name:   "subject-and-peer-swapped: egress",
+			checks: webReachesAPIByIP,
+			first:  []string{policyIn("default", "closed", closeWeb)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: web}}}]}]}`)},
+			want:   []string{"subject-and-peer-swapped"},
+		},
+		{
+			name:   "subject-and-peer-swapped: in the client's namespace",
+			checks: watchReachesAPI,
+			first:  []string{policyIn("default", "closed", closeAPI)},
+			task: []string{policyIn("ops", "p", `{podSelector: {matchLabels: {app: watch}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: default}}, podSelector: {matchLabels: {app: api}}}]}]}`)},
+			want: []string{"subject-and-peer-swapped"},
+		},
+		{
+			name:   "subject-and-peer-swapped: nothing was closed before",
+			checks: webReachesAPI + nobodyButWeb,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}]}]}`)},
+			want:   []string{"subject-and-peer-swapped"},
+		},
+		{
+			name:   "subject-and-peer-swapped, not: the port is wrong as well",
+			checks: webReachesAPIByIP,
+			first:  []string{policyIn("default", "closed", closeWeb)},
+			task:   []string{policyIn("default", "p", apiFromWeb), policyIn("default", "q", `{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 1}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "wrong-subject: closes another pod",
+			checks: webReachesNobody,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress]}`)},
+			want:   []string{"wrong-subject"},
+		},
+		{
+			name:   "wrong-subject: opens another pod",
+			checks: webReachesAPI + nobodyButWeb,
+			first:  []string{policyIn("default", "closed", `{podSelector: {}, policyTypes: [Ingress]}`)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`)},
+			want:   []string{"wrong-subject"},
+		},
+		{
+			name:   "wrong-subject: one pod where all were meant",
+			checks: webReachesNobody + apiReachesNobody,
+			task:   []string{np(closeWeb)},
+			want:   []string{"wrong-subject"},
+		},
+		{
+			name:   "wrong-subject, not: with the right one the objective would not be met either",
+			checks: webReachesNobody + apiReachesInternet,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], egress: [{to: [{podSelector: {}}]}]}`)},
+			want:   nil,
+		},
+		{
 			name:   "wrong-direction: rules",
 			checks: webReachesAPIByIP,
 			first:  []string{policyIn("default", "closed", closeWeb)},
@@ -728,10 +818,16 @@ type breaksOnRepairs struct{ *offline.Engine }
 
 func (e breaksOnRepairs) At(ctx context.Context, state *engine.State) (engine.Prober, error) {
 	p, err := e.Engine.At(ctx, state)
-	return breaksOnChanges{p}, err
+	if err != nil {
+		return nil, err
+	}
+	return breaksOnChanges{p, p.(engine.Selector)}, nil
 }
 
-type breaksOnChanges struct{ engine.Prober }
+type breaksOnChanges struct {
+	engine.Prober
+	engine.Selector
+}
 
 func (breaksOnChanges) Changed(*policy.Budget, engine.Change) (engine.Prober, error) { panic("a bug") }
 

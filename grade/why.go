@@ -80,6 +80,10 @@ func Account(r *policy.Result) []string {
 func permitted(s *policy.Side, direction, at string) string {
 	switch s.Decision {
 	case policy.ByDefault:
+		if s.HostNetwork {
+			return fmt.Sprintf("%s %s is open: a pod on the host network is its node to policies (entity host or remote-node), so no policy for pods selects it, whatever its labels.",
+				at, s.Endpoint)
+		}
 		return fmt.Sprintf("%s %s is open: no policy in force selects it for %s.", at, s.Endpoint, direction)
 	case policy.ByHost:
 		return fmt.Sprintf("%s %s is open to its own node, whatever policies say.", at, s.Endpoint)

@@ -398,7 +398,7 @@ func (j *evaluation) overIPv6(target *endpoint) bool {
 func subjectOf(p *endpoint) (s subject, ok bool) {
 	switch {
 	case p.node != nil:
-		return subject{id: p.node.Host, name: cmp.Or(p.name, "node:"+p.node.Name)}, true
+		return subject{id: p.node.Host, name: cmp.Or(p.name, "node:"+p.node.Name), hostNetwork: p.onHostNetwork()}, true
 	case p.pod != nil:
 		return subject{id: p.pod.ID, name: p.pod.Ref}, true
 	}

@@ -371,11 +371,16 @@ func (x *explanation) whyNotPeer(b *boundRule, p *peer) nearMiss {
 
 // kindOfPeer says what the other end is to a rule.
 func (x *explanation) kindOfPeer() string {
+	own, other := "the pod's own node (entity host)", "another node (entity remote-node)"
+	if x.peer.onHostNetwork() {
+		own = "on the host network of the pod's own node, so it is the entity host, whatever its labels"
+		other = "on the host network of another node, so it is the entity remote-node, whatever its labels"
+	}
 	switch x.other.id.Kind {
 	case cluster.HostIdentity:
-		return "the pod's own node (entity host)"
+		return own
 	case cluster.RemoteNodeIdentity:
-		return "another node (entity remote-node)"
+		return other
 	case cluster.WorldIdentity:
 		return "outside the cluster (entity world)"
 	}

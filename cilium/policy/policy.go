@@ -69,6 +69,8 @@ type Side struct {
 	Verdict  verdict.Verdict `json:"verdict"` // allowed, dropped or app_error
 	Endpoint string          `json:"endpoint"`
 	Decision Decision        `json:"decision"`
+	// HostNetwork: the endpoint is a pod on the host network, with its node's identity; no policy for pods governs it.
+	HostNetwork bool `json:"host_network,omitempty"`
 	// Rule decided, for allow, deny and l7.
 	Rule *RuleRef `json:"rule,omitempty"`
 	// Isolating are the policies that put the endpoint into default deny, for default-deny.

@@ -13,12 +13,14 @@ import (
 type subject struct {
 	id   *cluster.Identity
 	name string // for Side.Endpoint
+
+	hostNetwork bool
 }
 
 // evaluateSide asks the policies of one end about a connection with the other.
 func (e *Engine) evaluateSide(s subject, ingress bool, other *peerView, f *flow) *Side {
 	rs := e.rulesFor(s.id, ingress)
-	side := &Side{Verdict: verdict.Allowed, Endpoint: s.name, Decision: ByDefault}
+	side := &Side{Verdict: verdict.Allowed, Endpoint: s.name, Decision: ByDefault, HostNetwork: s.hostNetwork}
 	if len(rs.rules) == 0 {
 		return side
 	}

@@ -44,6 +44,12 @@ type Explainer interface {
 	Explain(ctx context.Context, probes []Probe) ([]Observation, error)
 }
 
+// Selector is a prober that knows which pods policies select.
+type Selector interface {
+	// Selects returns what a policy in force selects; false if it is not in force.
+	Selects(o *manifest.Object) (policy.Selection, bool)
+}
+
 // Simulator is an engine that computes its verdicts. Nothing has to be changed to ask it about another state, equal states have equal
 // verdicts, so they can be cached, and it can tell beforehand of all objects at once whether it models them.
 type Simulator interface {

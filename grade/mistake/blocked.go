@@ -409,11 +409,15 @@ func (r *recognizer) triedDNS() bool {
 	return false
 }
 
-// hasRuleFor reports whether some policy has a rule about the connection's peer in that direction, or one for
-// this very pod in the other: then something was tried, and it is not for us to say that it was forgotten.
+// hasRuleFor reports whether some policy has a rule about the connection's peer in that direction, one for this very pod
+// in the other, or one with the two ends swapped: then something was tried, and it is not for us to say that it was
+// forgotten.
 func (r *recognizer) hasRuleFor(d direction) bool {
 	subject, peer := r.subject(d), r.peer(d)
 	for _, p := range r.policies {
+		if p.fromThisTask && r.hasSwapped(p, d) {
+			return true
+		}
 		if !r.selectsSubject(p, subject) {
 			continue
 		}

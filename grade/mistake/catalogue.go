@@ -22,8 +22,20 @@ type entry struct {
 	when situation
 	// undo proposes repairs of one policy; it returns false when the search is to end. nil: no repair can show the mistake, so it is
 	// recognized from the engine's account.
-	undo func(*recognizer, *networkPolicy, func(repair) bool) bool
+	undo undoer
 	or   []Mistake // what else the undone mistake may turn out to be
+}
+
+type undoer = func(*recognizer, *networkPolicy, func(repair) bool) bool
+
+// wholly is the search for a repair after which the whole objective is met.
+func wholly(undo undoer) undoer {
+	return func(r *recognizer, p *networkPolicy, yield func(repair) bool) bool {
+		return undo(r, p, func(fix repair) bool {
+			fix.whole = true
+			return yield(fix)
+		})
+	}
 }
 
 // catalogue is in the order of the search: in each situation the most telling entry first.
@@ -35,10 +47,12 @@ var catalogue = []entry{
 	{dnsOnlyTCP, blocked, (*recognizer).dnsProtocols, []Mistake{dnsOnlyUDP}},
 	{serviceIP, blocked, (*recognizer).ipBlocks, nil},
 	{wrongNamespace, blocked, (*recognizer).misplaced, nil},
+	{swapped, blocked, (*recognizer).swappedSubjects, nil},
 	{wrongDirection, blocked, (*recognizer).reversedRules, nil},
 	{andOrPeers, blocked, (*recognizer).mergedPeers, nil},
 	{typesExcess, blocked, (*recognizer).excessTypes, nil},
 	{emptyOrMissing, blocked, (*recognizer).selectsAll, nil},
+	{wrongSubject, blocked, (*recognizer).wrongSubjects, nil},
 	{dnsForgotten, blocked, nil, nil},
 	{egressForgotten, blocked, nil, nil},
 	{ingressForgotten, blocked, nil, nil},
@@ -50,11 +64,15 @@ var catalogue = []entry{
 	{typesForgotten, open, (*recognizer).forgottenTypes, nil},
 	{selectsNothing, open, (*recognizer).deadSubjects, []Mistake{deploymentLabel}},
 	{wrongNamespace, open, (*recognizer).misplaced, nil},
+	{swapped, open, (*recognizer).swappedSubjects, nil},
+	{wrongDirection, open, wholly((*recognizer).reversedIsolation), nil},
+	{wrongSubject, open, (*recognizer).wrongSubjects, nil},
 	{wrongDirection, open, (*recognizer).reversedIsolation, nil},
 	{emptyOrMissing, open, (*recognizer).emptyPeers, nil},
 	{stillInForce, open, (*recognizer).leftover, nil},
 	{servicePort, open, (*recognizer).servicePorts, nil},
 	{portsMissing, open, (*recognizer).missingPorts, nil},
+	{peersMissing, open, (*recognizer).missingPeers, nil},
 	{wholeNamespace, open, (*recognizer).wholeNamespaces, nil},
 
 	{tooManyRules, open, nil, nil},
@@ -117,6 +135,10 @@ var (
 		"A policy selects pods of its own namespace only. Whose traffic is it about, and where do those pods live?"}
 	wrongDirection = Mistake{"wrong-direction", "Ingress where egress was meant, or the other way round",
 		"Seen from the pods that the policy selects: does the connection come in or go out?"}
+	swapped = Mistake{"subject-and-peer-swapped", "The policy's subject and its peer are swapped",
+		"The podSelector at the top names the pods that the policy controls; `from` and `to` name those at the other end. Which end is which here?"}
+	wrongSubject = Mistake{"wrong-subject", "The policy is about other pods than the task",
+		"The podSelector at the top names the pods that the policy controls. Whose connections are to change?"}
 	typesExcess = Mistake{"policy-types-excess", "policyTypes isolates a direction too many",
 		"Every direction that policyTypes lists is closed but for the rules of that direction. Which directions is the policy to be about?"}
 	andOrPeers = Mistake{"and-or-peers", "One list item or two: AND or OR of peers",
@@ -143,6 +165,8 @@ var (
 		"Policies only ever add: a narrower one changes nothing as long as the broader one is there. What has been superseded has to be replaced or deleted."}
 	portsMissing = Mistake{"ports-missing", "A rule without ports opens every port",
 		"Who may connect is one condition, to which port is another."}
+	peersMissing = Mistake{"peers-missing", "A rule without `from` or `to` means everybody",
+		"To which port is one condition, who is at the other end is another."}
 	wholeNamespace = Mistake{"whole-namespace", "A namespaceSelector alone lets in the whole namespace",
 		"Which pods of that namespace does the rule mean?"}
 )

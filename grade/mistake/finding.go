@@ -34,4 +34,6 @@ type Miss struct {
 	// Passes reports whether this very check would pass with something changed: how a mistake is distinguished from a
 	// coincidence. nil if the engine cannot judge other states.
 	Passes func(engine.Change) bool
+	// Solves is the same for every check of the objective, for mistakes that one connection does not show. nil if Passes is.
+	Solves func(engine.Change) bool
 }

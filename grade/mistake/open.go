@@ -274,6 +274,29 @@ func (r *recognizer) missingPorts(p *networkPolicy, yield func(repair) bool) boo
 	return true
 }
 
+// missingPeers: a rule of this task with ports and no peers, until it is gone.
+func (r *recognizer) missingPeers(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask || len(r.exceptPorts()) > 0 {
+		return true // about ports, not about peers
+	}
+	for _, d := range directions {
+		for i, rule := range p.spec.rules[d] {
+			if len(rule.peers) > 0 || len(rule.ports) == 0 {
+				continue
+			}
+			s := p.spec.clone()
+			s.types, s.rules[d] = p.spec.effectiveTypes(), without(s.rules[d], i)
+			if !yield(repair{
+				mistake: peersMissing, change: r.with(p, s), object: p.Object, field: rulePath(d, i),
+				message: fmt.Sprintf("%s has an %s rule with ports and without `%s`, so it opens these ports to everybody.", p.Ref(), d, d.peersKey()),
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // wholeNamespaces: a peer of this task that names namespaces and no pods, until it is gone.
 func (r *recognizer) wholeNamespaces(p *networkPolicy, yield func(repair) bool) bool {
 	if !p.fromThisTask {

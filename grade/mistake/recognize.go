@@ -28,6 +28,7 @@ type repair struct {
 	mistake Mistake
 	change  engine.Change
 	unless  *engine.Change // with which the check must not pass: what would help as well without undoing the mistake
+	whole   bool           // every check of the objective has to pass with the change, not only this one
 	object  *manifest.Object
 	field   string // "spec.ingress[0].from[1]"
 	message string
@@ -60,9 +61,8 @@ func Recognize(in Miss) (found []Finding, err error) {
 	}
 	if in.Passes != nil {
 		for fix := range repairs {
-			helps := in.Passes(fix.change) && (fix.unless == nil || !in.Passes(*fix.unless))
 			r.Spend(1)
-			if helps {
+			if in.undoneBy(&fix) {
 				return []Finding{fix.finding()}, nil
 			}
 		}
@@ -71,6 +71,11 @@ func Recognize(in Miss) (found []Finding, err error) {
 		return r.missing(), nil
 	}
 	return nil, nil
+}
+
+// undoneBy reports whether a repair shows that the mistake is the one.
+func (in *Miss) undoneBy(fix *repair) bool {
+	return in.Passes(fix.change) && (fix.unless == nil || !in.Passes(*fix.unless)) && (!fix.whole || in.Solves(fix.change))
 }
 
 func unnamed() Finding {

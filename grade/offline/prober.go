@@ -45,6 +45,15 @@ func (p *Prober) Explain(ctx context.Context, probes []engine.Probe) ([]engine.O
 	return p.each(ctx, probes, true)
 }
 
+// Selects returns what a policy in force selects.
+func (p *Prober) Selects(o *manifest.Object) (policy.Selection, bool) {
+	compiled, ok := p.policies[o]
+	if !ok {
+		return policy.Selection{}, false
+	}
+	return p.engine.Selects(compiled), true
+}
+
 // Notes are none: nothing is sent.
 func (p *Prober) Notes() engine.Notes { return engine.Notes{} }
 

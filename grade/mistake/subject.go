@@ -1,0 +1,115 @@
+package mistake
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labctl/labctl/internal/wording"
+)
+
+// swappedSubjects: a policy of this task whose peer is the pod that it should have selected, until the two change places.
+func (r *recognizer) swappedSubjects(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask {
+		return true
+	}
+	for at := range p.spec.peers() {
+		who := r.subject(at.d)
+		if !r.namesSubject(p, at) {
+			continue
+		}
+		peer := p.spec.rule(at).peers[at.item]
+		s := p.spec.clone()
+		x := s.peer(at)
+		x.PodSelector, x.NamespaceSelector = &p.spec.subject, nil
+		if who.namespace != p.Namespace {
+			x.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: p.Namespace}}
+		}
+		s.subject = *peer.PodSelector
+		change := r.with(p, s)
+		change.By = s.object(p.Object, who.namespace)
+		if !yield(repair{
+			mistake: swapped, change: change, whole: true, object: p.Object, field: "spec.podSelector",
+			message: fmt.Sprintf("%s applies to %s, and %s is the peer of its %s rule.",
+				p.Ref(), r.subjectsOf(p), who.name, at.d),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// namesSubject reports whether a peer of a policy is the pod whose policies decide in its direction, and the policy does
+// not select that pod.
+func (r *recognizer) namesSubject(p *networkPolicy, at place) bool {
+	who, peer := r.subject(at.d), &p.spec.rule(at).peers[at.item]
+	return who.known() && !isEmpty(&p.spec.subject) && peer.PodSelector != nil && !isEmpty(peer.PodSelector) &&
+		r.peerSelects(p, peer.PodSelector, peer.NamespaceSelector, who) && !r.selectsSubject(p, who)
+}
+
+// hasSwapped reports whether a policy lets this connection through with its ends swapped.
+func (r *recognizer) hasSwapped(p *networkPolicy, d direction) bool {
+	if !r.selectsSubject(p, r.peer(d)) {
+		return false
+	}
+	for at := range p.spec.peers() {
+		if at.d == d && r.namesSubject(p, at) {
+			return true
+		}
+	}
+	return false
+}
+
+// wrongSubjects: a policy of this task that selects other pods, until it selects the one whose connection it is, or all.
+func (r *recognizer) wrongSubjects(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask || r.selectsNobody(p) || r.hasSay(p) {
+		return true
+	}
+	for _, d := range directions {
+		who := r.subject(d)
+		if who.namespace != p.Namespace || !p.spec.isolates(d) {
+			continue
+		}
+		for _, subject := range []metav1.LabelSelector{{MatchLabels: who.labels}, {}} {
+			s := p.spec.clone()
+			s.subject = subject
+			if !yield(repair{
+				mistake: wrongSubject, change: r.with(p, s), whole: true, object: p.Object, field: "spec.podSelector",
+				message: fmt.Sprintf("%s applies to %s, not to %s.", p.Ref(), r.subjectsOf(p), who.name),
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// hasSay reports whether a policy is one of those that decide about the connection.
+func (r *recognizer) hasSay(p *networkPolicy) bool {
+	return slices.ContainsFunc(directions[:], func(d direction) bool {
+		return p.spec.isolates(d) && r.selectsSubject(p, r.subject(d))
+	})
+}
+
+// subjectsShown is how many of the pods that a policy selects are named.
+const subjectsShown = 3
+
+// subjectsOf names the pods of the lab that a policy selects.
+func (r *recognizer) subjectsOf(p *networkPolicy) string {
+	var names []string
+	for _, who := range r.everybody {
+		if r.selectsSubject(p, who) {
+			names = append(names, who.name)
+		}
+	}
+	slices.Sort(names)
+	if more := len(names) - subjectsShown; more > 1 {
+		names = append(names[:subjectsShown], fmt.Sprintf("%d others", more))
+	}
+	if len(names) == 0 {
+		return "no pod"
+	}
+	return wording.And(names)
+}
