@@ -614,6 +614,25 @@ func TestRecognize(t *testing.T) {
 			want:   nil,
 		},
 		{
+			name:   "rules-without-policy-type: egress",
+			checks: webReachesAPIByIP,
+			first:  []string{policyIn("default", "closed", closeWeb)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress], egress: [{to: [{podSelector: {matchLabels: {app: api}}}]}]}`)},
+			want:   []string{"rules-without-policy-type"},
+		},
+		{
+			name:   "rules-without-policy-type: ingress",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], ingress: [{from: [{podSelector: {}}]}]}`)},
+			want:   []string{"rules-without-policy-type"},
+		},
+		{
+			name:   "rules-without-policy-type, not: an empty list is no rule",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], ingress: []}`)},
+			want:   nil,
+		},
+		{
 			name:   "none: everything is right",
 			checks: webReachesAPI + nobodyButWeb,
 			task:   []string{np(apiFromWeb), policyIn("default", "out", webToAPI), policyIn("default", "dns", dnsForWeb)},
@@ -668,6 +687,59 @@ func TestRecognize(t *testing.T) {
 				if f.File == "" || f.Line == 0 || f.Policy == "" || f.Hint == "" || f.Title == "" {
 					t.Errorf("the finding does not say what it is about: %+v", f)
 				}
+			}
+		})
+	}
+}
+
+// The service that a message names is the one whose pods the policy is about, not the first with that port.
+func TestServiceOfMistake(t *testing.T) {
+	t.Parallel()
+	const lab = `
+lab "services" { title = "Services" }
+app "first" {
+  labels = { app = "first" }
+  port "http" {
+    port        = 80
+    target_port = 8080
+  }
+}
+app "second" {
+  labels = { app = "second" }
+  port "http" {
+    port        = 80
+    target_port = 8080
+  }
+}
+task "t" {
+  objective "o" {
+    points = 1
+    CHECK
+  }
+}
+`
+	for name, tt := range map[string]struct{ check, spec string }{
+		"ingress": {
+			`invariant "i" {
+      to           = [app.second]
+      except_ports = [8080]
+    }`,
+			`{podSelector: {matchLabels: {app: second}}, ingress: [{from: [{podSelector: {}}], ports: [{port: 80}]}]}`,
+		},
+		"egress": {
+			`invariant "i" {
+      from         = [app.first]
+      except_ports = [8080]
+    }`,
+			`{podSelector: {matchLabels: {app: first}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: second}}}], ports: [{port: 80}]}]}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lab := gradetest.Load(t, fstest.MapFS{"lab.hcl": {Data: []byte(strings.Replace(lab, "CHECK", tt.check, 1))}})
+			report := gradeFS(t, lab, fstest.MapFS{"answers/t/a.yaml": {Data: []byte(np(tt.spec))}}, "answers")
+			if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Message, "of the Service second;") {
+				t.Errorf("findings are %+v, want one that names the Service second", report.Findings)
 			}
 		})
 	}

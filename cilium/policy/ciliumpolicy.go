@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/netip"
+	"regexp"
 	"strconv"
 
 	ciliumutils "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/utils"
@@ -46,9 +47,11 @@ func (c *compiler) ciliumRule(path string, written *api.Rule) {
 	r := written.DeepCopy() // Sanitize changes it
 	if err := r.Sanitize(); err != nil {
 		c.problem(blame(path, written), "%v", err)
+		c.hint(sanitizeHint(err))
 	} else if c.obj.Namespace != "" && r.NodeSelector.LabelSelector != nil {
 		c.problem(path+".nodeSelector",
 			"a CiliumNetworkPolicy cannot have a nodeSelector, only a CiliumClusterwideNetworkPolicy can")
+		c.hint("for pods write endpointSelector; for nodes write kind: CiliumClusterwideNetworkPolicy, without a namespace")
 	}
 	if len(c.problems) > before {
 		return
@@ -116,6 +119,17 @@ func blame(path string, r *api.Rule) string {
 		}
 	}
 	return path
+}
+
+// parsedPort finds the text in Cilium's error about a port.
+var parsedPort = regexp.MustCompile(`^unable to parse port: .*parsing "([^"]+)"`)
+
+// sanitizeHint adds to Cilium's words what to write instead.
+func sanitizeHint(err error) string {
+	if m := parsedPort.FindStringSubmatch(err.Error()); m != nil {
+		return manifest.PortHint(m[1])
+	}
+	return ""
 }
 
 // part is one item of a rule's ingress, ingressDeny, egress or egressDeny; in or out is set.

@@ -86,6 +86,9 @@ func (c *compiler) problem(field, format string, args ...any) {
 	})
 }
 
+// hint adds to the last problem what to do about it.
+func (c *compiler) hint(text string) { c.problems[len(c.problems)-1].Hint = text }
+
 // notModelled refuses a feature by name.
 func (c *compiler) notModelled(field, feature string) {
 	c.problem(field, "%s is not modelled by the offline engine", feature)

@@ -449,7 +449,11 @@ func (x *explanation) whyNotRange(p *peer) string {
 	if p.spans(x.other.addr) {
 		return fmt.Sprintf("%s %s; %s is in the exception", x.allows(), p.rangeText(), x.other.addr)
 	}
-	return fmt.Sprintf("%s %s; %s is not in that range", x.allows(), p.rangeText(), x.other.addr)
+	why := fmt.Sprintf("%s %s; %s is not in that range", x.allows(), p.rangeText(), x.other.addr)
+	if r := p.prefix; r.IsValid() && r.Addr().IsUnspecified() && r.Bits() > 0 && p.groupBy == nil {
+		why += fmt.Sprintf(" (every address is %s/0)", r.Addr())
+	}
+	return why
 }
 
 func (x *explanation) whyNotName(p *peer) (why, has string) {

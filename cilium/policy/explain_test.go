@@ -140,6 +140,16 @@ spec: {podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr:
 			want:  []string{"peer spec.ingress[0].from[0]:4 an ipBlock never selects pods or nodes in Cilium, only addresses outside the cluster; web is a pod, with an address (10.0.0.1) in the range 10.0.0.0/8"},
 		},
 		{
+			name: "one address where every address was meant",
+			yaml: `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: p}
+spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/32}}]}]}
+`,
+			probe: "web > ip:1.2.3.4 80",
+			want:  []string{"peer spec.egress[0].to[0]:4 the rule allows egress to 0.0.0.0/32; 1.2.3.4 is not in that range (every address is 0.0.0.0/0)"},
+		},
+		{
 			name: "exception",
 			yaml: `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

@@ -128,7 +128,7 @@ func (r *recognizer) servicePorts(p *networkPolicy, yield func(repair) bool) boo
 		if port.Port == nil {
 			continue
 		}
-		for app, svc := range r.servicesAt(port.Port.IntValue()) {
+		for app, svc := range r.servicesAt(p, at, port.Port.IntValue()) {
 			s := p.spec.clone()
 			target := intstr.FromInt32(int32(svc.TargetPort))
 			s.port(at).Port = &target
@@ -143,13 +143,13 @@ func (r *recognizer) servicePorts(p *networkPolicy, yield func(repair) bool) boo
 	return true
 }
 
-// servicesAt goes through the ports of services that are n for clients and another number for the pods: of
-// the server or, where that is not known, of all apps.
-func (r *recognizer) servicesAt(n int) iter.Seq2[*labs.App, labs.Port] {
+// servicesAt goes through the ports of services that are n for clients and another number for the pods: of the server or,
+// where that is not known, of the apps to which the rule at a place is about connections.
+func (r *recognizer) servicesAt(p *networkPolicy, at place, n int) iter.Seq2[*labs.App, labs.Port] {
 	return func(yield func(*labs.App, labs.Port) bool) {
 		for i := range r.lab.Apps {
 			app := &r.lab.Apps[i]
-			if r.server.known() && r.server.app != app {
+			if r.server.known() && r.server.app != app || !r.server.known() && !r.isServer(p, at, appEndpoint(app)) {
 				continue
 			}
 			for _, port := range app.Ports {
@@ -159,6 +159,17 @@ func (r *recognizer) servicesAt(n int) iter.Seq2[*labs.App, labs.Port] {
 			}
 		}
 	}
+}
+
+// isServer reports whether the rule at a place is about connections to an endpoint.
+func (r *recognizer) isServer(p *networkPolicy, at place, who endpoint) bool {
+	if at.d == ingress {
+		return r.selectsSubject(p, who)
+	}
+	peers := p.spec.rule(at).peers
+	return len(peers) == 0 || slices.ContainsFunc(peers, func(x networkingv1.NetworkPolicyPeer) bool {
+		return x.IPBlock == nil && r.peerSelects(p, x.PodSelector, x.NamespaceSelector, who)
+	})
 }
 
 // dnsProtocols: port 53 for one protocol, until the other is there as well.

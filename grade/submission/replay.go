@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -150,6 +151,7 @@ func (r *replayer) step(s *Step) {
 		}
 		seen[o.Ref()] = o
 		r.noteNodePolicy(s, o)
+		r.noteUnlistedRules(s, o)
 		r.state.AppliedIn[o] = s.Task // shared by all states: an object is applied once
 		r.apply(o)
 	}
@@ -163,6 +165,31 @@ func (r *replayer) noteNodePolicy(s *Step, o *manifest.Object) {
 	r.note(s, o, "node-policy", "A policy for nodes", func() (string, string) {
 		return fmt.Sprintf("%s has no effect: %s.", o.Ref(), policy.NoHostFirewall), "Pods are selected with endpointSelector."
 	})
+}
+
+// noteUnlistedRules says of rules in a direction that policyTypes does not list that they count in Cilium only.
+func (r *replayer) noteUnlistedRules(s *Step, o *manifest.Object) {
+	np, ok := o.Value.(*networkingv1.NetworkPolicy)
+	if !ok {
+		return
+	}
+	for _, x := range []struct {
+		rules int
+		of    networkingv1.PolicyType
+		field string
+	}{
+		{len(np.Spec.Ingress), networkingv1.PolicyTypeIngress, "ingress"},
+		{len(np.Spec.Egress), networkingv1.PolicyTypeEgress, "egress"},
+	} {
+		if x.rules == 0 || slices.Contains(np.Spec.PolicyTypes, x.of) {
+			continue
+		}
+		r.note(s, o, "rules-without-policy-type", "Rules for a direction that policyTypes does not list", func() (string, string) {
+			return fmt.Sprintf("%s has %s rules, and its policyTypes do not list %s. Cilium enforces these rules all the same; "+
+					"the Kubernetes API says that they are ignored, and other network plugins ignore them.", o.Ref(), x.field, x.of),
+				"List every direction that the policy has rules for."
+		})
+	}
 }
 
 // whyNothing says what is likely meant by a deletion that found nothing.

@@ -18,6 +18,7 @@ type converter struct {
 	findings findings
 	leaveOut map[*node]bool
 	typeMeta typeMeta // what the object is said to be by the list around it
+	second   bool     // a second object was found in the document
 
 	// What the limits of policies count; in other objects it means nothing.
 	rules, entries int
@@ -25,6 +26,23 @@ type converter struct {
 
 func (c *converter) report(n *node, message, hint string) {
 	c.findings.add(finding{line: c.doc.line(n), field: c.path.String(), message: message, hint: hint})
+}
+
+// twice reports a key that the mapping has already. A second kind or apiVersion of the document is the beginning of
+// another object: all its keys would occur twice for want of one line.
+func (c *converter) twice(k *node, key string, first int) {
+	hint := "keep one of the two"
+	if c.depth == 1 {
+		if c.second {
+			return
+		}
+		if c.second = key == "apiVersion" || key == "kind"; c.second {
+			hint = "if another object begins here, put a line with --- before it"
+		}
+	}
+	c.path.pushKey(key)
+	c.report(k, fmt.Sprintf("the key %q occurs twice in the same mapping, first on line %d", key, c.doc.offset+first), hint)
+	c.path.pop()
 }
 
 func (c *converter) value(n *node) {
@@ -99,10 +117,7 @@ func (c *converter) mapping(n *node) {
 			continue
 		}
 		if line, dup := keys.add(key, k.line); dup {
-			c.path.pushKey(key)
-			c.report(k, fmt.Sprintf("the key %q occurs twice in the same mapping, first on line %d",
-				key, c.doc.offset+line), "keep one of the two")
-			c.path.pop()
+			c.twice(k, key, line)
 			continue
 		}
 		first = c.entry(key, v, first)

@@ -123,10 +123,14 @@ func (p *parser) value(r *report, k kind) {
 	p.checkMetadata(r, k, m)
 	if k.check != nil {
 		broken := c.findings.ofTypes()
+		said := "" // the hint to the error before, with its field: what mends both is said once
 		for _, e := range k.check(v) {
-			if !slices.ContainsFunc(broken.list, func(f finding) bool { return related(f.field, e.Field) }) {
-				r.addError(e, fieldErrorHint(e))
+			hint := fieldErrorHint(e)
+			same := hint != "" && said == e.Field+hint
+			if !same && !slices.ContainsFunc(broken.list, func(f finding) bool { return related(f.field, e.Field) }) {
+				r.addError(e, hint)
 			}
+			said = e.Field + hint
 		}
 	}
 	o.Value = v

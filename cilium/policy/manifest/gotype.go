@@ -144,7 +144,7 @@ func (c *checker) typeError(key, n *node, got string, s *schema, message string)
 	}
 	c.findings.add(finding{
 		line: c.doc.line(key), field: c.path.String(), message: strings.TrimPrefix(message, "json: "),
-		hint: typeHint(n, got, s),
+		hint: typeHint(c.path.last(), n, got, s),
 	})
 }
 

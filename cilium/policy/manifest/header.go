@@ -21,7 +21,7 @@ func (r *report) header(name, inherited string, required bool) string {
 	case !ok:
 		v := resolveAlias(v)
 		r.add(name, fmt.Sprintf("cannot unmarshal %s into a field of type string", goName(jsonType(v))),
-			typeHint(v, jsonType(v), &schema{Type: "string"}))
+			typeHint("", v, jsonType(v), &schema{Type: "string"}))
 		return ""
 	}
 	if strings.ContainsFunc(s, unicode.IsControl) {

@@ -1,8 +1,10 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,8 +66,14 @@ func didYouMean(name string, known []string) string {
 	return fmt.Sprintf("did you mean %q?", near)
 }
 
-// typeHint explains a value of the wrong type by the way YAML is written.
-func typeHint(n *node, got string, s *schema) string {
+// typeHint explains a value of the wrong type by the way YAML is written. name is that of the innermost field.
+func typeHint(name string, n *node, got string, s *schema) string {
+	if hint := selectorHint(name, n, s); hint != "" {
+		return hint
+	}
+	if hint := portItemHint(name, n, s); hint != "" {
+		return hint
+	}
 	want := s.wantedType()
 	plain := n.kind == scalarNode && !n.quoted
 	switch {
@@ -93,8 +101,81 @@ func typeHint(n *node, got string, s *schema) string {
 	return ""
 }
 
+// label is a label as kubectl takes it.
+var label = regexp.MustCompile(`^([\w./-]+)\s*[=:]+\s*([\w.-]+)$`)
+
+// selectorHint explains a text where a selector belongs.
+func selectorHint(name string, n *node, s *schema) string {
+	if n.kind != scalarNode || s.Properties["matchLabels"] == nil || s.allows("string") {
+		return ""
+	}
+	if !strings.HasSuffix(name, "Selector") {
+		name = "-"
+	} else {
+		name += ":"
+	}
+	if m := label.FindStringSubmatch(n.value); m != nil {
+		return fmt.Sprintf("labels go under matchLabels: write %s {matchLabels: {%s: %s}}", name, m[1], m[2])
+	}
+	switch strings.ToLower(n.value) {
+	case "all", "any", "every", "everything", "*", ".*", "true":
+		return fmt.Sprintf("an empty selector selects everything: write %s {}", name)
+	}
+	return ""
+}
+
+// portItemHint explains a number where the list of ports or a port of it belongs.
+func portItemHint(name string, n *node, s *schema) string {
+	port := s
+	if s.Items != nil {
+		port = s.Items
+	}
+	if n.kind != scalarNode || port.Properties["port"] == nil || port.Properties["protocol"] == nil {
+		return ""
+	}
+	number, protocol, ok := portAndProtocol(n.value)
+	if !ok {
+		return ""
+	}
+	if name == "ports" && s.Items != nil {
+		return fmt.Sprintf("a port is an item of the list: write ports: [{port: %s, protocol: %s}]", number, protocol)
+	}
+	return fmt.Sprintf("a port is a mapping: write - {port: %s, protocol: %s}", number, protocol)
+}
+
+// portHint explains the value of a port that is written with its protocol.
+func portHint(name, text string) string {
+	if name != "port" {
+		return ""
+	}
+	return PortHint(text)
+}
+
+// PortHint explains a port that is written with its protocol, such as 8080/TCP; "" if the text is none.
+func PortHint(text string) string {
+	number, protocol, ok := portAndProtocol(text)
+	if !ok || number == text {
+		return ""
+	}
+	return fmt.Sprintf("the protocol has a field of its own: write port: %s and, below it, protocol: %s", number, protocol)
+}
+
+// writtenPort is a port as programs print it: "8080", "8080/TCP", "TCP:53".
+var writtenPort = regexp.MustCompile(`(?i)^(?:(\d{1,5})(?:\s*[/:]\s*(tcp|udp|sctp))?|(tcp|udp|sctp)\s*[/:]\s*(\d{1,5}))$`)
+
+func portAndProtocol(text string) (number, protocol string, ok bool) {
+	m := writtenPort.FindStringSubmatch(text)
+	if m == nil {
+		return "", "", false
+	}
+	return m[1] + m[4], strings.ToUpper(cmp.Or(m[2]+m[3], "TCP")), true
+}
+
 func formatHint(format, text string) string {
 	if ip, err := netip.ParseAddr(text); format == "cidr" && err == nil {
+		if ip.IsUnspecified() {
+			return "every address is the range " + text + "/0"
+		}
 		if ip.Is6() {
 			return "a range has a prefix length: " + text + "/128 is this address alone"
 		}
@@ -107,6 +188,9 @@ func formatHint(format, text string) string {
 func fieldErrorHint(e *field.Error) string {
 	name := e.Field[strings.LastIndexByte(e.Field, '.')+1:]
 	text, _ := e.BadValue.(string)
+	if hint := portHint(name, text); hint != "" {
+		return hint
+	}
 	switch {
 	case (name == "port" || name == "targetPort") && isDigits(fmt.Sprint(e.BadValue)) &&
 		strings.Contains(e.Detail, "letter"):

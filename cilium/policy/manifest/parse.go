@@ -218,7 +218,7 @@ func (p *parser) list(d document, r *report, items *node, item typeMeta) {
 			p.document(document{root: n, offset: d.offset, plain: d.plain}, item)
 		}
 	case !isNull(items):
-		r.add("items", "items must be a list", typeHint(items, jsonType(items), &schema{Type: "array"}))
+		r.add("items", "items must be a list", typeHint("items", items, jsonType(items), &schema{Type: "array"}))
 	}
 	// The other keys of the list only have to be unambiguous.
 	c := converter{doc: d}

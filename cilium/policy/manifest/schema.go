@@ -104,7 +104,7 @@ func (c *checker) check(s *schema, key, n *node) {
 			want, is = s.Format, map[string]string{"integer": "int64", "number": "float64"}[got]
 		}
 		c.addHint(key, field.TypeInvalid(nil, is,
-			fmt.Sprintf("%s in body must be of type %s: %q", c.where(), want, is)), typeHint(n, got, s))
+			fmt.Sprintf("%s in body must be of type %s: %q", c.where(), want, is)), typeHint(c.path.last(), n, got, s))
 		return
 	}
 	switch got {
@@ -252,7 +252,8 @@ func (c *checker) string(s *schema, key, n *node) {
 		c.invalid(key, text, "%s in body should be at least %d chars long", c.where(), *s.MinLength)
 	}
 	if s.Pattern != "" && !s.pattern().MatchString(text) {
-		c.invalid(key, text, "%s in body should match '%s'", c.where(), s.Pattern)
+		c.addHint(key, field.Invalid(nil, text, fmt.Sprintf("%s in body should match '%s'", c.where(), s.Pattern)),
+			portHint(c.path.last(), text))
 	}
 	if !validFormat(s.Format, text) {
 		c.addHint(key, field.Invalid(nil, text,
