@@ -103,7 +103,8 @@ func refused(s *policy.Side, direction, at string) []string {
 		}
 	case policy.ByL7:
 		if s.Rule != nil {
-			return []string{fmt.Sprintf("%s %s passes, but the request itself matches no rule of %s.", at, s.Endpoint, ruleName(s.Rule))}
+			text := []string{fmt.Sprintf("%s %s passes, but the request itself matches no rule of %s.", at, s.Endpoint, ruleName(s.Rule))}
+			return append(text, unmatchedRequests(s)...)
 		}
 	case policy.ByDefaultDeny:
 		names := make([]string, len(s.Isolating))
@@ -137,6 +138,17 @@ func refused(s *policy.Side, direction, at string) []string {
 		return text
 	}
 	return []string{fmt.Sprintf("%s %s is %s.", at, s.Endpoint, s.Verdict)}
+}
+
+// unmatchedRequests says which requests rules let through instead.
+func unmatchedRequests(s *policy.Side) []string {
+	var text []string
+	for i := range s.Near {
+		if near := &s.Near[i]; near.Mismatch == policy.MismatchL7 && len(text) < nearShown {
+			text = append(text, sentence(near.Why))
+		}
+	}
+	return text
 }
 
 func orPolicy(names []string) string {
