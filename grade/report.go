@@ -130,12 +130,14 @@ type Score struct {
 
 // TaskReport is the outcome of one checkpoint.
 type TaskReport struct {
-	Name       string            `json:"name"`
-	Title      string            `json:"title"`
-	Attempted  bool              `json:"attempted"` // the submission holds something for it
-	Score      TaskScore         `json:"score"`
-	Hints      []HintTaken       `json:"hints_taken"`
-	Objectives []ObjectiveReport `json:"objectives"`
+	Name      string      `json:"name"`
+	Title     string      `json:"title"`
+	Attempted bool        `json:"attempted"` // the submission holds something for it
+	Score     TaskScore   `json:"score"`
+	Hints     []HintTaken `json:"hints_taken"`
+	// HintsWithheld: the task has hints that cost points and were not taken, so its mistakes are named without theirs.
+	HintsWithheld bool              `json:"hints_withheld,omitempty"`
+	Objectives    []ObjectiveReport `json:"objectives"`
 }
 
 // TaskScore is what a task's objectives earned, less the hints that were taken; never below 0.

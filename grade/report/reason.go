@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -85,8 +86,20 @@ func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {
 	if c.Mistake != "" {
 		x.Why = x.Why[:min(len(x.Why), sentencesWithMistake)]
 		x.Mistake = mistakeOf(r, task, objective, c.Mistake)
+		if x.Hint == "" {
+			x.Hint = instead(r, task)
+		}
 	}
 	return x
+}
+
+// instead says where hints are to be had if the report withholds them; otherwise "".
+func instead(r *grade.Report, task string) string {
+	i := slices.IndexFunc(r.Tasks, func(t grade.TaskReport) bool { return t.Name == task })
+	if i < 0 || !r.Tasks[i].HintsWithheld {
+		return ""
+	}
+	return fmt.Sprintf("The hints of this task cost points: `labctl hint %s %s` lists them.", r.Lab.Name, task)
 }
 
 // mistakeOf is the finding of an ID: that of the objective, otherwise the first of the report. A report with very many

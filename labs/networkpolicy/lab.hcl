@@ -347,7 +347,7 @@ task "allow-monitoring-pods" {
   }
 
   objective "only-monitoring-pods" {
-    title  = "The monitoring pods in the namespace monitoring reach the backend; no other stranger does"
+    title  = "The monitoring pods in the namespace monitoring reach the backend; nobody else from outside default does"
     points = 9
     matrix {
       from  = local.strangers

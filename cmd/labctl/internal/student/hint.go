@@ -124,6 +124,9 @@ func showHint(a *cli.App, task *labs.Task, hints []taskHint, name string, asJSON
 		return a.WriteJSON(hintList{1, task.Name, []hintView{{h.name, h.objective, h.Cost, h.Text}}})
 	}
 	fmt.Fprintln(a.Out, a.Prose(h.Text))
+	if h.Cost > 0 {
+		fmt.Fprintf(a.Out, "\n(This hint %s where a course counts hints. labctl does not record that you read it.)\n", cost(h.Cost))
+	}
 	return nil
 }
 
