@@ -55,9 +55,7 @@ func placeAt(src string, offset int) place {
 	}
 	top := s.top()
 	p := place{quoted: top.quoted, header: append([]word(nil), s.body().header...), attr: s.body().attr}
-	for _, b := range s.blocks {
-		p.blocks = append(p.blocks, b)
-	}
+	p.blocks = append(p.blocks, s.blocks...)
 	// What else is in the body may come after the byte.
 	body, depth := s.body(), len(s.frames)
 	for ; i < len(tokens) && len(s.frames) >= depth; i++ {
