@@ -114,17 +114,17 @@ func (s *suite) kinds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.run(t, 0, "up", dir, "--instance", name)
+	s.run(t, 0, "up", dir, "--instance", name, "--adopt")
 	defer s.run(t, 0, "up", "networkpolicy", "--instance", s.name) // its pods were never touched
 	s.run(t, 0, "status", "--instance", name).has(t, "Everything is ready")
-	s.run(t, 0, "grade", name, "--submission", answers, "--engine", "both").has(t, `100%`)
+	s.run(t, 0, "grade", dir, "--instance", name, "--submission", answers, "--engine", "both").has(t, `100%`)
 
 	// A pod of the DaemonSet that is relabelled is noticed, and reset puts one that is not in its place.
 	s.kubectl(t, "-n", "e2e-kinds", "label", "pods", "-l", "app=agent", "tier=x")
-	s.run(t, 4, "grade", name, "--submission", answers).has(t, `Pod e2e-kinds/agent-\S+: its labels are`)
+	s.run(t, 4, "grade", name).has(t, `Pod e2e-kinds/agent-\S+: its labels are`)
 	s.run(t, 0, "reset", "--instance", name)
 	s.run(t, 0, "status", "--instance", name, "--wait", "--timeout", "60s")
-	s.run(t, 0, "grade", name, "--submission", answers).has(t, `100%`)
+	s.run(t, 0, "grade", dir, "--instance", name, "--submission", answers).has(t, `100%`)
 	s.run(t, 0, "down", "--instance", name)
 	s.gone(t, name)
 }
