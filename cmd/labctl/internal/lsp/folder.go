@@ -13,15 +13,17 @@ import (
 // debounce is how long somebody has to stop typing before a folder is analysed.
 const debounce = 150 * time.Millisecond
 
+// analyser returns the diagnostics of a folder's files, and the code lenses of open documents, by path.
+type analyser func(ctx context.Context, open map[string]*document) (*analysis, error)
+
 // folder is a lab, or a folder of answers, that is analysed whenever a file in it changes.
 type folder struct {
 	dir string
-	// analyse returns the diagnostics of the folder's files, and the code lenses of open documents, by path.
-	analyse func(context.Context, map[string]*document) (*analysis, error)
 
 	busy sync.Mutex // held while the folder is analysed
 
 	// The fields below belong to the server's mutex.
+	analyse   analyser           // as the latest change wants it
 	cancel    context.CancelFunc // of the latest analysis
 	done      chan struct{}      // closed when the latest analysis has ended
 	latest    *analysis          // that has ended without a cancel; nil: none yet
@@ -62,7 +64,7 @@ func (s *server) foldersOf(path string) []*folder {
 }
 
 // folder returns the folder of a key.
-func (s *server) folder(key, dir string, analyse func(context.Context, map[string]*document) (*analysis, error)) *folder {
+func (s *server) folder(key, dir string, analyse analyser) *folder {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.folders[key]
@@ -105,7 +107,10 @@ func (s *server) start(f *folder, delay time.Duration) {
 func (s *server) finish(ctx context.Context, f *folder) {
 	f.busy.Lock()
 	defer f.busy.Unlock()
-	found, err := guarded(ctx, f, s.open())
+	s.mu.Lock()
+	analyse := f.analyse
+	s.mu.Unlock()
+	found, err := guarded(ctx, analyse, s.open())
 	if ctx.Err() != nil {
 		return
 	}
@@ -135,13 +140,13 @@ func (s *server) finish(ctx context.Context, f *folder) {
 }
 
 // guarded analyses a folder; a panic is an error.
-func guarded(ctx context.Context, f *folder, docs map[string]*document) (found *analysis, err error) {
+func guarded(ctx context.Context, analyse analyser, docs map[string]*document) (found *analysis, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			found, err = nil, fmt.Errorf("internal error: %v\n%s", r, debug.Stack())
 		}
 	}()
-	return f.analyse(ctx, docs)
+	return analyse(ctx, docs)
 }
 
 // wait returns what is known of a folder once nothing is being analysed; nil if that is nothing.

@@ -125,7 +125,8 @@ func showHint(a *cli.App, task *labs.Task, hints []taskHint, name string, asJSON
 	}
 	fmt.Fprintln(a.Out, a.Prose(h.Text))
 	if h.Cost > 0 {
-		fmt.Fprintf(a.Out, "\n(This hint %s where a course counts hints. labctl does not record that you read it.)\n", cost(h.Cost))
+		fmt.Fprint(a.Out, "\n"+a.Hang("", fmt.Sprintf(
+			"(This hint %s where a course counts hints. labctl does not record that you read it.)", cost(h.Cost))))
 	}
 	return nil
 }
