@@ -3,6 +3,7 @@ package labs
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -59,6 +60,15 @@ var (
 
 // refTypes are the types of the objects behind the roots of references.
 var refTypes = map[string]cty.Type{"namespace": namespaceType, "app": appType, "external": externalType}
+
+// ReferenceAttributes are what an expression can ask of a block of a type ("app": app.NAME.port), in alphabetical order.
+func ReferenceAttributes(blockType string) []string {
+	t, ok := refTypes[blockType]
+	if !ok {
+		return nil
+	}
+	return slices.DeleteFunc(sortedKeys(t.AttributeTypes()), func(name string) bool { return name == refAttr })
+}
 
 func capsule(r ref) cty.Value { return cty.CapsuleVal(refType, &r) }
 

@@ -211,13 +211,6 @@ func (c *completer) names(kind, parent string, start int) {
 	}
 }
 
-// attributesOf are what can follow a reference to a block.
-var attributesOf = map[string][]string{
-	"namespace": {"name", "labels"},
-	"app":       {"name", "namespace", "labels", "service", "host", "port"},
-	"external":  {"name", "host", "cidr", "port", "protocol"},
-}
-
 // steps proposes what can follow the steps of a reference.
 func (c *completer) steps(steps []string, start int) {
 	root := steps[0]
@@ -228,7 +221,7 @@ func (c *completer) steps(steps []string, start int) {
 		c.add(completionItem{Label: "key", Kind: kindVariable}, start, "key")
 		c.add(completionItem{Label: "value", Kind: kindVariable}, start, "value")
 	case len(steps) == 2:
-		for _, attr := range attributesOf[root] {
+		for _, attr := range labs.ReferenceAttributes(root) {
 			c.add(completionItem{Label: attr, Kind: kindProperty}, start, attr)
 		}
 	case len(steps) == 3 && root == "app" && steps[2] == "port":

@@ -3,8 +3,10 @@ package lsp
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,9 +60,25 @@ func (s *server) foldersOf(path string) []*folder {
 			return []*folder{s.folder("lab "+dir, dir, s.analyseLab(dir))}
 		}
 	case ".yaml", ".yml", ".json":
-		return s.manifestFolders(path)
+		s.mu.Lock()
+		list, known := s.belongs[path]
+		s.mu.Unlock()
+		if !known {
+			list = s.manifestFolders(path)
+			s.mu.Lock()
+			s.belongs[path] = list
+			s.mu.Unlock()
+		}
+		return list
 	}
 	return nil
+}
+
+// moved has the folders of manifests found again: to find them, labctl loads labs, which is too much for each keystroke.
+func (s *server) moved() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.belongs)
 }
 
 // folder returns the folder of a key.
@@ -78,20 +96,15 @@ func (s *server) folder(key, dir string, analyse analyser) *folder {
 
 // start begins an analysis, and cancels the one that is running.
 func (s *server) start(f *folder, delay time.Duration) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.shutDown {
-		cancel()
-		close(done)
-	}
-	f.stop()
-	f.cancel, f.done = cancel, done
-	shutDown := s.shutDown
-	s.mu.Unlock()
-	if shutDown {
 		return
 	}
+	f.stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	f.cancel, f.done = cancel, done
 	go func() {
 		defer close(done)
 		defer cancel()
@@ -110,7 +123,8 @@ func (s *server) finish(ctx context.Context, f *folder) {
 	s.mu.Lock()
 	analyse := f.analyse
 	s.mu.Unlock()
-	found, err := guarded(ctx, analyse, s.open())
+	docs := s.open()
+	found, err := guarded(ctx, analyse, docs)
 	if ctx.Err() != nil {
 		return
 	}
@@ -132,10 +146,10 @@ func (s *server) finish(ctx context.Context, f *folder) {
 	}
 	s.mu.Unlock()
 	for _, path := range cleared {
-		s.publish(ctx, path, nil)
+		s.publish(ctx, path, docs[path], nil)
 	}
-	for _, path := range sortedNames(found.diags) {
-		s.publish(ctx, path, found.diags[path])
+	for _, path := range slices.Sorted(maps.Keys(found.diags)) {
+		s.publish(ctx, path, docs[path], found.diags[path])
 	}
 }
 

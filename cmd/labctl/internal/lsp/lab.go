@@ -13,6 +13,7 @@ import (
 
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/labtest"
+	"github.com/labctl/labctl/grade/report"
 	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs"
 )
@@ -100,7 +101,7 @@ type labFacts struct {
 }
 
 // analyseLab says of a lab what `labctl validate` says.
-func (s *server) analyseLab(dir string) func(context.Context, map[string]*document) (*analysis, error) {
+func (s *server) analyseLab(dir string) analyser {
 	return func(ctx context.Context, docs map[string]*document) (*analysis, error) {
 		fsys, err := newOverlay(dir, docs)
 		if err != nil {
@@ -219,21 +220,14 @@ func objectiveTexts(g *grade.Grader) map[string]string {
 			parts = append(parts, wording.Count(n.other, "other check"))
 		}
 		if n.points > 0 || n.bonus == 0 {
-			parts = append(parts, points(n.points))
+			parts = append(parts, report.Points(n.points))
 		}
 		if n.bonus > 0 {
-			parts = append(parts, points(n.bonus)+" bonus")
+			parts = append(parts, report.Points(n.bonus)+" bonus")
 		}
 		texts[key] = strings.Join(parts, " · ")
 	}
 	return texts
-}
-
-func points(n float64) string {
-	if n == 1 {
-		return "1 point"
-	}
-	return fmt.Sprintf("%g points", n)
 }
 
 func rangeKey(rng hcl.Range) string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -140,7 +141,7 @@ func (s *server) load(nameOrDir string, docs map[string]*document) *labs.Lab {
 var kindOf = regexp.MustCompile(`(?m)^\s*"?kind"?\s*:\s*"?([A-Za-z]+)`)
 
 // analyseFile says what is wrong with a file of policies that belongs to no lab that is known.
-func (s *server) analyseFile(path string) func(context.Context, map[string]*document) (*analysis, error) {
+func (s *server) analyseFile(path string) analyser {
 	return func(_ context.Context, docs map[string]*document) (*analysis, error) {
 		found := &analysis{diags: map[string][]diagnostic{}}
 		doc := docs[path]
@@ -177,7 +178,7 @@ func problemsOf(doc *document, name string, problems manifest.Problems) []diagno
 }
 
 // analyseAnswers says of the open files of a submission what `labctl grade` would reject, and what each policy does.
-func (s *server) analyseAnswers(a answers) func(context.Context, map[string]*document) (*analysis, error) {
+func (s *server) analyseAnswers(a answers) analyser {
 	return func(ctx context.Context, docs map[string]*document) (*analysis, error) {
 		lab := s.load(a.lab, docs)
 		if lab == nil {
@@ -200,7 +201,7 @@ func (s *server) analyseAnswers(a answers) func(context.Context, map[string]*doc
 			return nil, err
 		}
 		found := &analysis{diags: map[string][]diagnostic{}, lenses: map[string][]codeLens{}}
-		for _, path := range sortedNames(docs) {
+		for _, path := range slices.Sorted(maps.Keys(docs)) {
 			name, ok := below(a.root, path)
 			if !ok || !manifest.IsManifestName(name) {
 				continue

@@ -3,6 +3,7 @@ package lsp
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -39,12 +40,12 @@ type index struct {
 // indexFiles finds the names in the files of a lab, as far as they parse.
 func indexFiles(files map[string]*hcl.File) *index {
 	x := &index{forEach: map[name]bool{}}
-	for _, file := range sortedNames(files) {
+	for _, file := range slices.Sorted(maps.Keys(files)) {
 		if body, ok := files[file].Body.(*hclsyntax.Body); ok {
 			x.declarations(file, body, "")
 		}
 	}
-	for _, file := range sortedNames(files) {
+	for _, file := range slices.Sorted(maps.Keys(files)) {
 		if body, ok := files[file].Body.(*hclsyntax.Body); ok {
 			w := walker{index: x, file: file, src: files[file].Bytes}
 			w.body(body, nil)
@@ -321,13 +322,4 @@ func (x *index) checkRename(n name, to string) string {
 		return fmt.Sprintf("the lab already has %s %q", n.kind, to)
 	}
 	return ""
-}
-
-func sortedNames[V any](m map[string]V) []string {
-	names := make([]string, 0, len(m))
-	for n := range m {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
 }

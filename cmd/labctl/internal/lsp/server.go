@@ -40,13 +40,15 @@ type server struct {
 	shutDown    bool
 	docs        map[string]*document // that are open, by path
 	folders     map[string]*folder   // that are analysed, by key
+	belongs     map[string][]*folder // of manifests, by path, as of when a file was last opened, saved or closed
 	parsed      parsedFiles
 }
 
 func newServer(app *cli.App, labFlags cli.LabFlags, engine cli.EngineFlags, lab string) *server {
 	return &server{
 		app: app, labFlags: labFlags, engine: engine, lab: lab,
-		docs: map[string]*document{}, folders: map[string]*folder{}, parsed: parsedFiles{},
+		docs: map[string]*document{}, folders: map[string]*folder{}, belongs: map[string][]*folder{},
+		parsed: parsedFiles{},
 	}
 }
 
@@ -262,6 +264,7 @@ func (s *server) didOpen(_ context.Context, p *openParams) (any, error) {
 	s.mu.Lock()
 	s.docs[path] = &document{newText(p.TextDocument.Text), p.TextDocument.URI, path, p.TextDocument.Version}
 	s.mu.Unlock()
+	s.moved()
 	s.analyse(path, 0)
 	return nil, nil
 }
@@ -287,6 +290,7 @@ func (s *server) didChange(_ context.Context, p *changeParams) (any, error) {
 
 func (s *server) didSave(_ context.Context, p *documentParams) (any, error) {
 	if path := pathOf(p.TextDocument.URI); path != "" {
+		s.moved()
 		s.analyse(path, 0)
 	}
 	return nil, nil
@@ -305,18 +309,18 @@ func (s *server) forget(doc *document) (any, error) {
 	s.mu.Lock()
 	delete(s.docs, doc.path)
 	s.mu.Unlock()
+	s.moved()
 	s.analyse(doc.path, 0)
 	return nil, nil
 }
 
-// publish sends the diagnostics of a file to the editor.
-func (s *server) publish(ctx context.Context, path string, diags []diagnostic) {
+// publish sends the diagnostics of a file to the editor: of the document that was analysed, which may have changed since;
+// nil if it was not open.
+func (s *server) publish(ctx context.Context, path string, doc *document, diags []diagnostic) {
 	params := publishParams{URI: uriOf(path), Diagnostics: diags}
-	s.mu.Lock()
-	if d := s.docs[path]; d != nil {
-		params.URI, params.Version = d.uri, d.version
+	if doc != nil {
+		params.URI, params.Version = doc.uri, doc.version
 	}
-	s.mu.Unlock()
 	if params.Diagnostics == nil {
 		params.Diagnostics = []diagnostic{}
 	}
