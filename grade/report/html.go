@@ -213,7 +213,7 @@ func taskPageOf(a *Assignment, o *Result, i int) taskPage {
 		Hides: hides(t), Matrix: matrixOf(t),
 	}
 	for _, h := range t.Hints {
-		p.Hints = append(p.Hints, hintNote{h.Name, plainPoints(h.Cost)})
+		p.Hints = append(p.Hints, hintNote{h.Name, Points(h.Cost)})
 	}
 	for _, x := range shown(t) {
 		p.Objectives = append(p.Objectives, objectivePageOf(o, t.Name, x))

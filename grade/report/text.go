@@ -108,7 +108,7 @@ func (p *page) task(r *grade.Report, i int) {
 	p.taskRow(r, i)
 	t := &r.Tasks[i]
 	for _, h := range t.Hints {
-		p.line("    ", p.dim(fmt.Sprintf("hint %s taken: −%s", h.Name, plainPoints(h.Cost))))
+		p.line("    ", p.dim(fmt.Sprintf("hint %s taken: −%s", h.Name, Points(h.Cost))))
 	}
 	v := taskView{page: p, report: r, task: t.Name, said: map[string]bool{}}
 	for i := range t.Objectives {
@@ -277,7 +277,7 @@ func Summary(r *grade.Report, style Style) string {
 		verdict = style.green("passed")
 	}
 	text := fmt.Sprintf("%s %s of %s, %s%%; pass mark %s%%: %s", style.bold("Score"),
-		number(s.Points), plainPoints(s.Max), number(s.Percent), number(s.PassMark), style.bold(verdict))
+		number(s.Points), Points(s.Max), number(s.Percent), number(s.PassMark), style.bold(verdict))
 	if len(r.Selected) > 0 {
 		text += style.dim(" (only " + strings.Join(r.Selected, ", ") + ")")
 	}
@@ -339,7 +339,8 @@ func meaningOf(word string) string {
 
 func points(earned, max float64) string { return number(earned) + " / " + number(max) }
 
-func plainPoints(n float64) string {
+// Points is "1 point" or "2.5 points".
+func Points(n float64) string {
 	if n == 1 {
 		return "1 point"
 	}

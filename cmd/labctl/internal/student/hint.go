@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
+	"github.com/labctl/labctl/grade/report"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -132,11 +133,8 @@ func showHint(a *cli.App, task *labs.Task, hints []taskHint, name string, asJSON
 }
 
 func cost(points float64) string {
-	switch points {
-	case 0:
+	if points == 0 {
 		return "free"
-	case 1:
-		return "costs 1 point"
 	}
-	return fmt.Sprintf("costs %g points", points)
+	return "costs " + report.Points(points)
 }

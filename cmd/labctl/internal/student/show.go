@@ -206,10 +206,7 @@ func describe(a *cli.App, text string) string {
 
 // worth is "1 point", "3 points, bonus".
 func (o *objectiveView) worth() string {
-	text := fmt.Sprintf("%g points", o.Points)
-	if o.Points == 1 {
-		text = "1 point"
-	}
+	text := report.Points(o.Points)
 	if o.Bonus {
 		text += ", bonus"
 	}
