@@ -48,7 +48,10 @@ app "stranger" {
   labels    = { app = "watch" }
 }
 external "internet" { host = "example.com" }
-submission { may_label = ["ops", "kube-system"] }
+submission {
+  may_label = ["ops", "kube-system"]
+  kinds     = ["NetworkPolicy", "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy"]
+}
 task "first" {
   objective "control" {
     points = 0
@@ -112,6 +115,17 @@ const (
       from = [app.web, app.watch]
       to   = app.api.port.http
     }`
+	webReachesInternetByName = `
+    expect "allowed" {
+      from = app.web
+      to   = external.internet
+    }`
+	webGetsAPI = `
+    expect "allowed" {
+      from = app.web
+      to   = app.api.port.http
+      http { path = "/hostname" }
+    }`
 	webReachesNobody = `
     expect "dropped" {
       from = app.web
@@ -159,6 +173,15 @@ func np(spec string) string { return policyIn("default", "p", spec) }
 
 func policyIn(namespace, name, spec string) string {
 	return "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " + name + ", namespace: " + namespace + "}\nspec: " + spec + "\n"
+}
+
+// cnp is a CiliumNetworkPolicy named "p" in default with the spec, and ccnp the same for the whole cluster.
+func cnp(spec string) string {
+	return "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p, namespace: default}\nspec: " + spec + "\n"
+}
+
+func ccnp(spec string) string {
+	return "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: p}\nspec: " + spec + "\n"
 }
 
 func label(namespace, labels string) string {
@@ -633,6 +656,202 @@ func TestRecognize(t *testing.T) {
 			want:   nil,
 		},
 		{
+			name:   "own-namespace-only: fromEndpoints",
+			checks: watchReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: watch}}]}]}`)},
+			want:   []string{"own-namespace-only"},
+		},
+		{
+			name:   "own-namespace-only, not: fromEndpoints that name the namespace, on another port",
+			checks: watchReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: watch, 'k8s:io.kubernetes.pod.namespace': ops}}], toPorts: [{ports: [{port: '81'}]}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "selector-selects-nothing: toEndpoints",
+			checks: webReachesAPIByIP,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {app: apii}}]}]}`)},
+			want:   []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "selector-selects-nothing: endpointSelector",
+			checks: nobodyReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: apii}}, ingress: [{}]}`)},
+			want:   []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "service-port-vs-target-port: toPorts",
+			checks: webReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}], toPorts: [{ports: [{port: '80', protocol: TCP}]}]}]}`)},
+			want:   []string{"service-port-vs-target-port"},
+		},
+		{
+			name:   "dns-only-tcp: toPorts",
+			checks: dnsOverUDP,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEntities: [cluster], toPorts: [{ports: [{port: '53', protocol: TCP}]}]}]}`)},
+			want:   []string{"dns-only-tcp"},
+		},
+		{
+			name:   "dns-only-udp: toPorts",
+			checks: dnsOverTCP,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEntities: [cluster], toPorts: [{ports: [{port: '53', protocol: UDP}]}]}]}`)},
+			want:   []string{"dns-only-udp"},
+		},
+		{
+			name:   "cidr-for-pods: toCIDR",
+			checks: webReachesAPIByIP,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toCIDR: [10.0.0.0/8]}]}`)},
+			want:   []string{"cidr-for-pods"},
+		},
+		{
+			name:   "cidr-for-pods: fromCIDRSet",
+			checks: webReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromCIDRSet: [{cidr: 10.0.0.0/8}]}]}`)},
+			want:   []string{"cidr-for-pods"},
+		},
+		{
+			name:   "cidr-for-pods, not: a range for the internet, on another port",
+			checks: apiReachesInternet,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{toCIDR: [203.0.113.0/24], toPorts: [{ports: [{port: '80'}]}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "fqdns-without-dns-rule",
+			checks: webReachesInternetByName,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toFQDNs: [{matchName: example.com}]}, {toEntities: [cluster], toPorts: [{ports: [{port: '53', protocol: ANY}]}]}]}`)},
+			want:   []string{"fqdns-without-dns-rule"},
+		},
+		{
+			name:   "fqdns-without-dns-rule, not: another name",
+			checks: webReachesInternetByName,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toFQDNs: [{matchName: example.org}]}, {toEntities: [cluster], toPorts: [{ports: [{port: '53', protocol: ANY}], rules: {dns: [{matchPattern: '*'}]}}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "request-not-listed: http",
+			checks: webGetsAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEntities: [cluster], toPorts: [{ports: [{port: '8080', protocol: TCP}], rules: {http: [{method: GET, path: /other}]}}]}]}`)},
+			want:   []string{"request-not-listed"},
+		},
+		{
+			name:   "request-not-listed: dns",
+			checks: dnsOverUDP,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEntities: [cluster], toPorts: [{ports: [{port: '53', protocol: ANY}], rules: {dns: [{matchName: example.org}]}}]}]}`)},
+			want:   []string{"request-not-listed"},
+		},
+		{
+			name:   "request-not-listed, not: the port is another",
+			checks: webGetsAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEntities: [cluster], toPorts: [{ports: [{port: '8081', protocol: TCP}], rules: {http: [{method: GET, path: /other}]}}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "wrong-entity: world for a pod",
+			checks: webReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEntities: [world]}]}`)},
+			want:   []string{"wrong-entity"},
+		},
+		{
+			name:   "wrong-entity: cluster for the internet",
+			checks: apiReachesInternet,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{toEntities: [cluster]}]}`)},
+			want:   []string{"wrong-entity"},
+		},
+		{
+			name:   "wrong-entity, not: the right one, on another port",
+			checks: webReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEntities: [cluster], toPorts: [{ports: [{port: '81'}]}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "entity-too-wide",
+			checks: onlyWatchReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEntities: [cluster]}]}`)},
+			want:   []string{"entity-too-wide"},
+		},
+		{
+			name:   "entity-too-wide: beside the right peer",
+			checks: onlyWatchReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: watch, 'k8s:io.kubernetes.pod.namespace': ops}}]}, {fromEntities: [all]}]}`)},
+			want:   []string{"entity-too-wide"},
+		},
+		{
+			name:   "entity-too-wide, not: two of them",
+			checks: nobodyReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEntities: [cluster]}, {fromEntities: [all]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "empty-vs-missing: an empty selector in fromEndpoints",
+			checks: nobodyReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{}]}]}`)},
+			want:   []string{"empty-vs-missing"},
+		},
+		{
+			name:   "empty-cilium-rule",
+			checks: webReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{}]}`)},
+			want:   []string{"empty-cilium-rule"},
+		},
+		{
+			name:   "empty-cilium-rule, not: meant to close, and does",
+			checks: nobodyReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "default-deny-disabled",
+			checks: onlyWatchReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, enableDefaultDeny: {ingress: false}, ingress: [{fromEndpoints: [{matchLabels: {app: watch, 'k8s:io.kubernetes.pod.namespace': ops}}]}]}`)},
+			want:   []string{"default-deny-disabled"},
+		},
+		{
+			name:   "default-deny-disabled, not: of the other direction",
+			checks: nobodyReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, enableDefaultDeny: {egress: false}, egress: [{toEntities: [all]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "node-selector-for-pods: too open",
+			checks: nobodyReachesAPI,
+			task:   []string{ccnp(`{nodeSelector: {matchLabels: {app: api}}, ingress: [{}]}`)},
+			want:   []string{"node-policy", "node-selector-for-pods"},
+		},
+		{
+			name:   "node-selector-for-pods: too closed",
+			checks: webReachesAPI,
+			first:  []string{policyIn("default", "closed", closeAPI)},
+			task:   []string{ccnp(`{nodeSelector: {matchLabels: {app: api}}, ingress: [{fromEntities: [cluster]}]}`)},
+			want:   []string{"node-policy", "node-selector-for-pods"},
+		},
+		{
+			name:   "node-selector-for-pods, not: labels of no pod",
+			checks: nobodyReachesAPI,
+			task:   []string{ccnp(`{nodeSelector: {matchLabels: {disk: ssd}}, ingress: [{}]}`)},
+			want:   []string{"node-policy"},
+		},
+		{
+			name:   "dns-forgotten: toEndpoints",
+			checks: webReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {app: api}}]}]}`)},
+			want:   []string{"dns-forgotten"},
+		},
+		{
+			name:   "dns-forgotten, not: an entity that includes the name server, on another port",
+			checks: webReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEntities: [cluster],
+				toPorts: [{ports: [{port: domain, protocol: TCP}, {port: '8080', protocol: TCP}]}]}]}`)},
+			want: nil,
+		},
+		{
+			name:   "ingress-side-forgotten, not: there is a rule of Cilium's kind, with another port",
+			checks: webReachesAPIByIP,
+			first: []string{"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: closed}\n" +
+				"spec: {endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}], toPorts: [{ports: [{port: '1'}]}]}]}\n"},
+			task: []string{np(webToAPI)},
+			want: nil,
+		},
+		{
 			name:   "none: everything is right",
 			checks: webReachesAPI + nobodyButWeb,
 			task:   []string{np(apiFromWeb), policyIn("default", "out", webToAPI), policyIn("default", "dns", dnsForWeb)},
@@ -963,6 +1182,21 @@ func TestTooManyRules(t *testing.T) {
 		if diff := cmp.Diff(checks[i], c); diff != "" {
 			t.Errorf("a check differs in more than its hint:\n%s", diff)
 		}
+	}
+}
+
+// A policy of Cilium's kinds is compiled anew for each repair, which counts as work.
+func TestTooManyCiliumRules(t *testing.T) {
+	t.Parallel()
+	lab := gradetest.Load(t, fstest.MapFS{
+		"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", webGetsAPI, 1))},
+		"api.yaml": {Data: []byte(apiManifests)},
+	})
+	rule := `{fromEntities: [world], toPorts: [{ports: [{port: '8080', protocol: TCP}], rules: {http: [{path: /a}]}}]},`
+	policy := cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [` + strings.Repeat(rule, 500) + `]}`)
+	report := gradeFS(t, lab, fstest.MapFS{"answers/t/a.yaml": {Data: []byte(policy)}}, "answers")
+	if ids := findingIDs(report); !slices.Equal(ids, []string{"too-many-rules"}) {
+		t.Errorf("findings are %q", ids)
 	}
 }
 

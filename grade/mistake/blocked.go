@@ -393,7 +393,7 @@ func (r *recognizer) meantToSpeak() bool {
 			return true
 		}
 	}
-	return false
+	return r.hasCiliumRule(egress, r.client, func(x *ciliumRule) bool { return true })
 }
 
 // triedDNS reports whether some policy of the client has an egress rule that may have been meant for DNS.
@@ -417,7 +417,7 @@ func (r *recognizer) triedDNS() bool {
 			}
 		}
 	}
-	return false
+	return r.hasCiliumRule(egress, r.client, func(x *ciliumRule) bool { return x.speaksOfDNS() })
 }
 
 // hasRuleFor reports whether some policy has a rule about the connection's peer in that direction, one for this very pod
@@ -444,7 +444,7 @@ func (r *recognizer) hasRuleFor(d direction) bool {
 			return true
 		}
 	}
-	return false
+	return r.hasCiliumRule(d, subject, func(x *ciliumRule) bool { return !x.empty() })
 }
 
 // isolatedSide is the side of a connection that default deny closed.

@@ -78,17 +78,52 @@ var catalogue = []entry{
 	{tooManyRules, open, nil, nil},
 }
 
+// ciliumEntry is an entry of the catalogue for CiliumNetworkPolicies and CiliumClusterwideNetworkPolicies.
+type ciliumEntry struct {
+	Mistake
+	when situation
+	undo func(*recognizer, *ciliumPolicy, func(repair) bool) bool
+}
+
+// ciliumCatalogue comes after the catalogue, in the order of the search.
+var ciliumCatalogue = []ciliumEntry{
+	{ownNamespaceOnly, blocked, (*recognizer).ownNamespaceEndpoints},
+	{selectsNothing, blocked, (*recognizer).deadEndpoints},
+	{selectsNothing, blocked, (*recognizer).deadCiliumSubjects},
+	{servicePort, blocked, (*recognizer).ciliumServicePorts},
+	{dnsOnlyTCP, blocked, (*recognizer).ciliumDNSProtocols},
+	{cidrForPods, blocked, (*recognizer).cidrPeers},
+	{fqdnsWithoutDNS, blocked, (*recognizer).unlearnedNames},
+	{requestsTooNarrow, blocked, (*recognizer).narrowRequests},
+	{wrongEntity, blocked, (*recognizer).wrongEntities},
+	{nodesForPods, blocked, (*recognizer).nodeSelectors},
+	{emptyAllowsNobody, blocked, (*recognizer).emptyCiliumRules},
+
+	{defaultDenyOff, open, (*recognizer).disabledDefaultDeny},
+	{selectsNothing, open, (*recognizer).deadCiliumSubjects},
+	{nodesForPods, open, (*recognizer).nodeSelectors},
+	{wideEntity, open, (*recognizer).wideEntities},
+	{emptyOrMissing, open, (*recognizer).emptyEndpoints},
+}
+
 // Catalogue lists every mistake that can be named, each once.
 func Catalogue() []Mistake {
 	var all []Mistake
 	seen := map[string]bool{}
-	for _, e := range catalogue {
-		for _, m := range append([]Mistake{e.Mistake}, e.or...) {
-			if !seen[m.ID] {
-				seen[m.ID] = true
-				all = append(all, m)
-			}
+	add := func(m Mistake) {
+		if !seen[m.ID] {
+			seen[m.ID] = true
+			all = append(all, m)
 		}
+	}
+	for _, e := range catalogue {
+		add(e.Mistake)
+		for _, m := range e.or {
+			add(m)
+		}
+	}
+	for _, e := range ciliumCatalogue {
+		add(e.Mistake)
 	}
 	return all
 }
@@ -105,6 +140,16 @@ func (r *recognizer) proposals(when situation) func(yield func(repair) bool) {
 				continue
 			}
 			for _, p := range r.policies {
+				if !e.undo(r, p, yield) {
+					return
+				}
+			}
+		}
+		for _, e := range ciliumCatalogue {
+			if e.when != when {
+				continue
+			}
+			for _, p := range r.cilium {
 				if !e.undo(r, p, yield) {
 					return
 				}
@@ -169,6 +214,26 @@ var (
 		"To which port is one condition, who is at the other end is another."}
 	wholeNamespace = Mistake{"whole-namespace", "A namespaceSelector alone lets in the whole namespace",
 		"Which pods of that namespace does the rule mean?"}
+)
+
+// Mistakes that only Cilium's own kinds of policy can make.
+var (
+	cidrForPods = Mistake{"cidr-for-pods", "A range of addresses for a pod",
+		"fromCIDR and toCIDR are for addresses outside the cluster, whatever address a pod has. How else can a rule say which pods it means?"}
+	fqdnsWithoutDNS = Mistake{"fqdns-without-dns-rule", "toFQDNs without a DNS rule",
+		"Cilium has to see the look-up to know the addresses of a name. Which rule sends look-ups through its DNS proxy?"}
+	requestsTooNarrow = Mistake{"request-not-listed", "A list of requests that lacks this one",
+		"As soon as a port has `rules`, only the requests that they list get through. Compare method, path and name, letter by letter."}
+	wrongEntity = Mistake{"wrong-entity", "An entity that the other end does not belong to",
+		"`cluster` is everything inside the cluster, `world` everything outside, `host` the pod's own node, `remote-node` the other nodes. Where is the other end?"}
+	wideEntity = Mistake{"entity-too-wide", "An entity that includes more than was meant",
+		"Whom does the entity include besides those that the rule means?"}
+	nodesForPods = Mistake{"node-selector-for-pods", "nodeSelector selects nodes, not pods",
+		"A policy with a nodeSelector governs nodes. Which field selects pods?"}
+	emptyAllowsNobody = Mistake{"empty-cilium-rule", "An empty rule of a Cilium policy allows nobody",
+		"In a NetworkPolicy an empty rule allows everybody; in a CiliumNetworkPolicy it allows nobody. How does a rule say that everybody may?"}
+	defaultDenyOff = Mistake{"default-deny-disabled", "enableDefaultDeny leaves the direction open",
+		"Rules only allow. What closes the direction for everybody else?"}
 )
 
 // tooManyRules is said instead of a mistake where looking for it would take more work than a task has for it.

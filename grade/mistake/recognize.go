@@ -108,6 +108,7 @@ type Scene struct {
 	Work     *policy.Budget                    // what all that they do costs
 
 	policies  []*networkPolicy
+	cilium    []*ciliumPolicy
 	flat      bool // nothing tells what was applied for which of several tasks
 	everybody []endpoint
 	selectors map[*metav1.LabelSelector]selector
@@ -148,13 +149,15 @@ func (n *Namer) Scene(state *engine.State, task int) *Scene {
 	for i := range n.lab.Apps {
 		s.everybody = append(s.everybody, appEndpoint(&n.lab.Apps[i]))
 	}
-	for _, o := range state.Policies {
+	for _, o := range slices.Backward(state.Policies) { // what the student did last is the likeliest culprit
+		owned := state.AppliedIn[o] == s.Task.Name || state.Flat && !s.flat
 		if spec, ok := specOf(o); ok {
-			owned := state.AppliedIn[o] == s.Task.Name || state.Flat && !s.flat
 			s.policies = append(s.policies, &networkPolicy{Object: o, spec: spec, fromThisTask: owned})
+		} else if p := ciliumPolicyOf(o); p != nil {
+			p.fromThisTask = owned
+			s.cilium = append(s.cilium, p)
 		}
 	}
-	slices.Reverse(s.policies) // what the student did last is the likeliest culprit
 	return s
 }
 
@@ -173,13 +176,6 @@ func (s *Scene) Spend(steps int) {
 
 // attempted reports whether the student applied a policy in this task, as far as can be known.
 func (r *recognizer) attempted() bool {
-	if r.flat {
-		return true
-	}
-	for _, p := range r.policies {
-		if p.fromThisTask {
-			return true
-		}
-	}
-	return false
+	return r.flat || slices.ContainsFunc(r.policies, func(p *networkPolicy) bool { return p.fromThisTask }) ||
+		slices.ContainsFunc(r.cilium, func(p *ciliumPolicy) bool { return p.fromThisTask })
 }
