@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
 
 	ciliumutils "github.com/cilium/cilium/pkg/k8s/apis/cilium.io/utils"
 	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
@@ -128,6 +129,9 @@ var parsedPort = regexp.MustCompile(`^unable to parse port: .*parsing "([^"]+)"`
 func sanitizeHint(err error) string {
 	if m := parsedPort.FindStringSubmatch(err.Error()); m != nil {
 		return manifest.PortHint(m[1])
+	}
+	if strings.Contains(err.Error(), "must have at least one of Ingress") {
+		return "an empty list is no rule; to close a direction, write one empty rule: ingress: [{}]"
 	}
 	return ""
 }
