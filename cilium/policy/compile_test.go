@@ -31,7 +31,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"two kinds of peers in a rule", head + "  ingress:\n  - fromEndpoints: [{}]\n  - fromEndpoints: [{}]\n    fromCIDR: [10.0.0.0/8]\n", 9, "is not supported yet"},
 		{"DNS rules on ingress", head + "  ingress:\n  - toPorts:\n    - ports: [{port: \"53\", protocol: UDP}]\n      rules: {dns: [{matchPattern: \"*\"}]}\n", 8, "DNS is not supported on ingress"},
 		{"nodeSelector in a namespace", "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n  nodeSelector: {}\n  ingress: [{}]\n", 5, "cannot have a nodeSelector"},
-		{"an empty list", head + "  ingress: []\n", 7, "at least one of Ingress"},
+		{"an empty list", head + "  ingress: []\n", 5, "at least one of Ingress"},
 		{"an expression that is none", head + "  ingress:\n  - toPorts:\n    - ports: [{port: \"80\", protocol: TCP}]\n      rules: {http: [{path: \"(\"}]}\n", 8, "missing closing )"},
 		{
 			"nodes of a ClusterNetworkPolicy",
