@@ -25,23 +25,72 @@ type Change struct {
 	// NamespaceLabels are the labels that namespaces now have: their endpoints carry them, and every agent
 	// knows the endpoints under the identities that come with them.
 	NamespaceLabels map[string]map[string]string
+	// Namespaces are those whose endpoints have to realize the change; nil: all endpoints of the cluster.
+	Namespaces []string
 }
 
-// Settle waits until every agent has taken the change in and every endpoint has realized it: its policy
-// revision is the repository's. The error says what is missing.
+// concerns says whether an endpoint has to realize the change. One without an identity sends and receives nothing,
+// and realizes whatever is in force then before it does.
+func (c *Change) concerns(e *agentEndpoint) bool {
+	if e.identity == 0 || e.state == "disconnecting" || e.state == "disconnected" {
+		return false
+	}
+	return c.Namespaces == nil || slices.Contains(c.Namespaces, e.namespace())
+}
+
+// Settle waits until every agent has taken the change in, and every endpoint that it concerns has realized it. The
+// error says what is missing.
 func Settle(ctx context.Context, client *kube.Client, change Change, timeout time.Duration) error {
 	names := len(change.NamespaceLabels) > 0
+	settling := newSettling(change.concerns)
 	return until(ctx, client, timeout, "the change is not in force", names, func(views []*agentView) string {
 		for _, v := range views {
 			if missing := v.missing(change); missing != "" {
 				return missing
 			}
+			if missing := settling.unrealized(v); missing != "" {
+				return missing
+			}
 		}
 		if names {
-			return staleIdentity(views)
+			return staleIdentity(views, change.concerns)
 		}
 		return ""
 	})
+}
+
+// settling remembers what was seen in earlier looks. Revisions only grow, so what was once realized stays so, and
+// later changes in the cluster, such as those of others, need not be awaited.
+type settling struct {
+	concerns func(*agentEndpoint) bool
+	targets  map[string]int64 // by agent: its revision in the first look in which it had the whole change
+	realized map[string]bool  // endpoints, by agent, target, number and identity
+}
+
+func newSettling(concerns func(*agentEndpoint) bool) *settling {
+	return &settling{concerns, map[string]int64{}, map[string]bool{}}
+}
+
+// unrealized names an endpoint that has not realized what the agent, which has the whole change, had when it was first
+// seen to have it; empty: there is none.
+func (s *settling) unrealized(v *agentView) string {
+	target, seen := s.targets[v.process]
+	if !seen || v.revision < target { // a lower one is that of an agent which has started again
+		target = v.revision
+		s.targets[v.process] = target
+	}
+	for i := range v.endpoints {
+		e := &v.endpoints[i]
+		key := fmt.Sprintf("%s %d %s %d", v.process, target, e.id, e.identity)
+		if s.realized[key] || !s.concerns(e) {
+			continue
+		}
+		if e.state != "ready" || e.revision < target {
+			return fmt.Sprintf("%s: %s is %s at policy revision %d of %d", v, e, e.state, e.revision, target)
+		}
+		s.realized[key] = true
+	}
+	return ""
 }
 
 // AwaitPolicyRemoval waits until no agent has a policy of these kinds, namespaces and names, as its labels name it. An
@@ -66,13 +115,13 @@ func AwaitPolicyRemoval(ctx context.Context, client *kube.Client, policies []Pol
 }
 
 // SameIdentity waits until every agent uses the same identity for two pods, by their addresses, so that policies
-// cannot distinguish them, and until every endpoint has realized the policies in force. The error names what
-// differs.
+// cannot distinguish them, and until both have realized the policies in force. The error names what differs.
 func SameIdentity(ctx context.Context, client *kube.Client, one, other string, timeout time.Duration) error {
+	settling := newSettling(func(e *agentEndpoint) bool { return e.addr == one || e.addr == other })
 	return until(ctx, client, timeout, fmt.Sprintf("%s and %s do not have the same identity", one, other), true,
 		func(views []*agentView) string {
 			for _, v := range views {
-				if missing := v.missing(Change{}); missing != "" {
+				if missing := settling.unrealized(v); missing != "" {
 					return missing
 				}
 			}
@@ -135,13 +184,17 @@ func viewsOf(ctx context.Context, client *kube.Client, pods []corev1.Pod, identi
 }
 
 // staleIdentity names an agent that knows another agent's endpoint by an identity that it no longer has.
-func staleIdentity(views []*agentView) string {
+func staleIdentity(views []*agentView, concerns func(*agentEndpoint) bool) string {
 	for _, v := range views {
-		for _, e := range v.endpoints {
+		for i := range v.endpoints {
+			e := &v.endpoints[i]
+			if e.addr == "" || !concerns(e) {
+				continue
+			}
 			for _, other := range views {
-				if id, ok := other.identities[e.addr]; e.addr != "" && ok && id != e.identity {
+				if id, ok := other.identities[e.addr]; ok && id != e.identity {
 					return fmt.Sprintf("%s still uses the old identity %[3]d of %[2]s; the new one is %[4]d",
-						other, &e, id, e.identity)
+						other, e, id, e.identity)
 				}
 			}
 		}
@@ -166,8 +219,8 @@ func identityMismatch(views []*agentView, one, other string) string {
 
 // agentView is what an agent has in force.
 type agentView struct {
-	name       string
-	node       string
+	name, node string
+	process    string // identifies the running agent: one that starts again counts its revisions from 1
 	revision   int64
 	policies   map[string]PolicyName // by UID
 	endpoints  []agentEndpoint
@@ -199,6 +252,7 @@ func (e *agentEndpoint) String() string {
 	return strings.TrimSpace(fmt.Sprintf("endpoint %s %s %s", e.id, e.pod, e.addr))
 }
 
+// missing names what the agent has not taken in of a change.
 func (v *agentView) missing(change Change) string {
 	for _, uid := range slices.Sorted(maps.Keys(change.Policies)) {
 		if _, ok := v.policies[uid]; !ok {
@@ -211,13 +265,12 @@ func (v *agentView) missing(change Change) string {
 			return fmt.Sprintf("%s still has %s (UID %s), which was deleted", v, name, uid)
 		}
 	}
-	for _, e := range v.endpoints {
-		if e.state != "ready" || e.revision < v.revision {
-			return fmt.Sprintf("%s: %s is %s at policy revision %d of %d", v, &e, e.state, e.revision, v.revision)
-		}
-		if want := change.NamespaceLabels[e.namespace()]; want != nil && !maps.Equal(want, e.namespaceLabels()) {
+	for i := range v.endpoints {
+		e := &v.endpoints[i]
+		want := change.NamespaceLabels[e.namespace()]
+		if want != nil && change.concerns(e) && !maps.Equal(want, e.namespaceLabels()) {
 			return fmt.Sprintf("%s: %s does not have its namespace's new labels yet, its identity is %d",
-				v, &e, e.identity)
+				v, e, e.identity)
 		}
 	}
 	return ""
@@ -286,7 +339,12 @@ func viewOf(ctx context.Context, client *kube.Client, pod *corev1.Pod, identitie
 		return nil, fmt.Errorf("read the policies in force from agent %s: %w %s",
 			pod.Name, err, bytes.TrimSpace(out.Stderr))
 	}
-	v.name, v.node = pod.Name, pod.Spec.NodeName
+	v.name, v.node, v.process = pod.Name, pod.Spec.NodeName, string(pod.UID)
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.Name == "cilium-agent" {
+			v.process += "/" + c.ContainerID
+		}
+	}
 	return v, nil
 }
 

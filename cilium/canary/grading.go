@@ -38,7 +38,7 @@ func (c *Canary) ForGrading(ctx context.Context, settle time.Duration) (*Pods, e
 	if err != nil {
 		return nil, err
 	}
-	change := cilium.Change{Policies: map[string]string{}}
+	change := cilium.Change{Policies: map[string]string{}, Namespaces: []string{c.Scope.Canary}}
 	for _, policy := range applied[:len(policies)] {
 		change.Policies[string(policy.GetUID())] = kube.Ref(policy)
 	}

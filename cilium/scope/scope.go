@@ -119,6 +119,15 @@ func (s *Scope) OwnsPod(pod *corev1.Pod) bool {
 	})
 }
 
+// Settles are the namespaces whose endpoints have to realize a change of the lab's policies; nil: those of the whole
+// cluster. On a cluster that others use, too, their pods come and go, and no policy of the lab selects them.
+func (s *Scope) Settles() []string {
+	if s.Exclusive {
+		return nil
+	}
+	return s.Namespaces
+}
+
 // Resets says whether reset, down and live grading may delete a policy: what a grading put into the cluster, and what
 // the student created in the lab. A lab itself has no policies, so the mark of its objects protects none.
 func (s *Scope) Resets(p *unstructured.Unstructured) bool {

@@ -154,6 +154,7 @@ func (e *Engine) At(ctx context.Context, state *engine.State) (engine.Prober, er
 	if err != nil {
 		return nil, err
 	}
+	change.Namespaces = e.cfg.Instance.Scope.Settles()
 	applied := time.Now()
 	if err := cilium.Settle(ctx, e.cfg.Client, change, e.cfg.Settle); err != nil {
 		return nil, err
