@@ -77,8 +77,8 @@ func (r *run) lookCluster(ctx context.Context) (Action, *kube.Client, error) {
 	}
 	st := r.state()
 	_, begun := st.Phases[phaseCluster]
-	if found.State != Absent && !begun && r.provider.Ephemeral() {
-		return act, nil, NameError("%s cluster %s already exists and was not created by labctl; delete it, or use another name",
+	if found.Foreign || found.State != Absent && !begun && r.provider.Ephemeral() {
+		return act, nil, NameError("%s cluster %s already exists and was not created by this instance; delete it, or use another name",
 			r.provider.Name(), r.cluster.Name)
 	}
 	switch {

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,26 +30,31 @@ func (m *Manager) Orphans(ctx context.Context, block labs.Cluster) ([]Orphan, er
 	if err != nil {
 		return nil, err
 	}
+	owner, err := m.Store.Owner()
+	if err != nil {
+		return nil, err
+	}
 	names, err := m.Store.Names()
 	if err != nil {
 		return nil, err
 	}
-	used := map[string]bool{} // clusters of instances
+	used := map[string]bool{} // clusters of instances, by the instance's ID, and by name where they have none
 	for _, name := range names {
 		st, err := m.Store.Read(name)
 		if err != nil {
 			// The unreadable instance may use any of the clusters.
 			return nil, fmt.Errorf("cannot tell which clusters are in use: %w", err)
 		}
-		used[st.Cluster.Provider+" "+st.Cluster.Name] = true
+		used[st.ID], used[st.Cluster.Provider+" "+st.Cluster.Name] = true, true
 	}
 	list := make([]Orphan, len(clusters))
 	for i, c := range clusters {
+		c.Mine = c.Owner == owner
 		list[i] = Orphan{ManagedCluster: c}
 		switch {
 		case !c.Expires.IsZero() && m.Now().After(c.Expires):
 			list[i].Why = "expired at " + c.Expires.Format(time.RFC3339)
-		case c.Mine && !used[c.Provider+" "+c.Name]:
+		case c.Mine && !used[cmp.Or(c.ID, c.Provider+" "+c.Name)]:
 			list[i].Why = "no lab instance uses it"
 		}
 	}

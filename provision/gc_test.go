@@ -38,21 +38,28 @@ func (c *cloud) Remove(_ context.Context, o ManagedCluster) error {
 func TestOrphans(t *testing.T) {
 	t.Parallel()
 	past, future := start.Add(-time.Hour), start.Add(24*time.Hour)
-	c := &cloud{fakeProvider: &fakeProvider{}, stuck: "expired-of-another", clusters: []ManagedCluster{
-		{Provider: "fake", Name: "labctl-shop", Mine: true, Expires: future},
-		{Provider: "fake", Name: "lost", Mine: true, Expires: future},
+	c := &cloud{fakeProvider: &fakeProvider{}, stuck: "expired-of-another"}
+	m, _ := newManager(t, c)
+	me, err := m.Store.Owner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.clusters = []ManagedCluster{
+		{Provider: "fake", Name: "labctl-shop", Owner: me, ID: "shop1", Expires: future},
+		{Provider: "fake", Name: "labctl-shop", Owner: me, ID: "shop0", Place: "an earlier project", Expires: future},
+		{Provider: "fake", Name: "lost", Owner: me, Expires: future},
+		{Provider: "fake", Name: "of-my-namesake", Owner: me + "x", Expires: future},
 		{Provider: "fake", Name: "of-another", Expires: future},
 		{Provider: "fake", Name: "expired-of-another", Expires: past},
 		{Provider: "fake", Name: "without-end"},
-		{Provider: "fake", Name: "labctl-late", Mine: true, Expires: past},
-	}}
-	m, _ := newManager(t, c)
+		{Provider: "fake", Name: "labctl-late", Owner: me, Expires: past},
+	}
 	for _, name := range []string{"shop", "late"} {
 		inst, err := m.Store.Create(t.Context(), name, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
-		inst.State = &State{Name: name, Cluster: ClusterState{Provider: "fake", Name: "labctl-" + name}}
+		inst.State = &State{Name: name, ID: name + "1", Cluster: ClusterState{Provider: "fake", Name: "labctl-" + name}}
 		if err := errors.Join(inst.Save(), inst.Close()); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +74,7 @@ func TestOrphans(t *testing.T) {
 	for _, l := range remove {
 		names = append(names, l.Name)
 	}
-	if want := []string{"lost", "expired-of-another", "labctl-late"}; !slices.Equal(names, want) {
+	if want := []string{"labctl-shop", "lost", "expired-of-another", "labctl-late"}; !slices.Equal(names, want) {
 		t.Fatalf("to delete: %v, want %v", names, want)
 	}
 	err = m.Prune(t.Context(), block, remove)
@@ -75,7 +82,7 @@ func TestOrphans(t *testing.T) {
 		t.Errorf("Prune: %v", err)
 	}
 	slices.Sort(c.removed)
-	if want := []string{"labctl-late", "lost"}; !slices.Equal(c.removed, want) {
+	if want := []string{"labctl-late", "labctl-shop", "lost"}; !slices.Equal(c.removed, want) {
 		t.Errorf("removed %v, want %v", c.removed, want)
 	}
 }

@@ -49,7 +49,7 @@ func (m *Manager) listed(ctx context.Context, name string) Listed {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	found, err := provider.Find(ctx, m.cluster(st.Cluster.Name, name, st.Lab.Name))
+	found, err := provider.Find(ctx, m.cluster(st))
 	if err != nil {
 		l.Detail = err.Error()
 		return l

@@ -73,7 +73,7 @@ func (m *Manager) Logs(ctx context.Context, name string, w io.Writer) error {
 	}
 	zip := gzip.NewWriter(w)
 	b := &bundle{root: "labctl-" + name, tar: tar.NewWriter(zip), now: m.Now()}
-	cluster := m.cluster(st.Cluster.Name, name, st.Lab.Name)
+	cluster := m.cluster(st)
 	b.yaml("state.yaml", st)
 	b.yaml("settings.yaml", m.Settings.List())
 	found, err := provider.Find(ctx, cluster)

@@ -44,9 +44,11 @@ func (m *Manager) provider(block labs.Cluster) (Provider, error) {
 	return p, nil
 }
 
-// cluster identifies a cluster for its provider.
-func (m *Manager) cluster(name, instance, lab string) Cluster {
-	return Cluster{Name: name, Kubeconfig: m.Store.Kubeconfig(instance), Instance: instance, Lab: lab}
+// cluster identifies the cluster of an instance for its provider.
+func (m *Manager) cluster(st *State) Cluster {
+	return Cluster{
+		Name: st.Cluster.Name, Kubeconfig: m.Store.Kubeconfig(st.Name), Instance: st.Name, Lab: st.Lab.Name, ID: st.ID,
+	}
 }
 
 // clusterTimeout limits how long a provider may take to create or delete a cluster.

@@ -60,6 +60,8 @@ type Cluster struct {
 	Kubeconfig string // the instance's kubeconfig, which Create may write
 	Instance   string // the lab instance that the cluster belongs to
 	Lab        string // the lab's name
+	ID         string // of the instance, in the state and in the cluster's labels; empty: not created yet, or very old
+	Owner      string // who creates the cluster (Store.Owner); set for Create of a Pruner
 }
 
 // CreateProgress receives the progress of Create. Both functions are set.
@@ -81,6 +83,7 @@ type Found struct {
 	State   FoundState
 	Nodes   []string // names of the nodes that exist
 	Missing []string // names of nodes that should exist and do not
+	Foreign bool     // Absent, but a cluster of this name exists that the instance did not create
 	Detail  string   // why the cluster is not Running, for people
 }
 
@@ -167,11 +170,12 @@ type ManagedCluster struct {
 	Place    string    `json:"place"` // where it is, in the provider's words
 	Lab      string    `json:"lab"`
 	Instance string    `json:"instance"`
+	ID       string    `json:"id,omitempty"` // of the instance; empty: unknown
 	Owner    string    `json:"owner"`
 	State    string    `json:"state"`   // in the provider's words
 	Created  time.Time `json:"created"` // zero: unknown
 	Expires  time.Time `json:"expires"` // zero: never
-	Mine     bool      `json:"mine"`    // this user created it on this machine
+	Mine     bool      `json:"mine"`    // created from this machine's state folder; Orphans sets it
 }
 
 // Finding is the result of one check of preflight or doctor.

@@ -98,7 +98,7 @@ func (m *Manager) reopen(ctx context.Context, lab *labs.Lab, name, command strin
 	}
 	return &run{
 		m: m, opts: UpOptions{Lab: lab, Ref: st.Lab, Name: name}, lab: lab, provider: provider, inst: inst,
-		cluster: m.cluster(st.Cluster.Name, name, st.Lab.Name),
+		cluster: m.cluster(st),
 	}, nil
 }
 

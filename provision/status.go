@@ -127,7 +127,7 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 	if bundled != "" {
 		lab.Cilium.Relay = false // the cluster's own Cilium has none that answers
 	}
-	found, err := provider.Find(ctx, m.cluster(state.Cluster.Name, name, state.Lab.Name))
+	found, err := provider.Find(ctx, m.cluster(state))
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,13 @@ package provision
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -94,6 +96,7 @@ const (
 	lockFile       = "lock"
 	holderFile     = "holder"
 	kubeconfigFile = "kubeconfig"
+	ownerFile      = "owner" // of the store
 )
 
 func (s *Store) open(ctx context.Context, name, command string) (*Instance, error) {
@@ -160,6 +163,51 @@ func (s *Store) Names() ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// Owner names whoever uses the store, in labels of clusters that cost money: the user, and random characters that
+// tell users of the same name apart. It is chosen once and kept in the store, since the name of a machine changes with
+// its network. It has lowercase letters, digits, - and _ only, as labels require.
+func (s *Store) Owner() (string, error) {
+	path := filepath.Join(s.Dir, ownerFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.createOwner(path); err == nil {
+			data, err = os.ReadFile(path)
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("read who owns the lab instances: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+var notInLabels = regexp.MustCompile(`[^-_a-z0-9]`)
+
+// createOwner writes the file of Owner, unless another process is faster.
+func (s *Store) createOwner(path string) error {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = strings.ToLower(u.Username)
+	}
+	name = notInLabels.ReplaceAllString(name, "-")
+	name = name[:min(len(name), 40)]
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return err
+	}
+	complete, err := os.CreateTemp(s.Dir, ownerFile+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(complete.Name())
+	_, err = fmt.Fprintf(complete, "%s_%s\n", name, strings.ToLower(rand.Text()[:8]))
+	if err := errors.Join(err, complete.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(complete.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // Kubeconfig is the path of the instance's own kubeconfig.

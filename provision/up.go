@@ -60,7 +60,9 @@ func (m *Manager) newRun(opts UpOptions) (*run, error) {
 		return nil, err
 	}
 	block := clusterBlock(opts.Lab, opts.On)
+	id := ""
 	if st, err := m.Store.Read(opts.Name); err == nil && st.Lab.Name == opts.Lab.Name {
+		id = st.ID
 		if opts.On == "" { // an instance stays where it is
 			opts.On = st.Cluster.Provider
 			block = clusterBlock(opts.Lab, opts.On)
@@ -76,7 +78,9 @@ func (m *Manager) newRun(opts UpOptions) (*run, error) {
 	}
 	return &run{
 		m: m, opts: opts, lab: opts.Lab, provider: provider,
-		cluster: m.cluster("labctl-"+opts.Name, opts.Name, opts.Lab.Name),
+		cluster: m.cluster(&State{
+			Name: opts.Name, ID: id, Lab: LabRef{Name: opts.Lab.Name}, Cluster: ClusterState{Name: "labctl-" + opts.Name},
+		}),
 	}, nil
 }
 
@@ -145,6 +149,12 @@ func (r *run) begin() (fresh bool, err error) {
 			Phases: map[string]PhaseState{}, External: map[string]ExternalState{}, Baseline: []Connection{},
 		}
 		r.inst.State = st
+	}
+	r.cluster.ID = st.ID
+	if _, ok := r.provider.(Pruner); ok {
+		if r.cluster.Owner, err = r.m.Store.Owner(); err != nil {
+			return false, err
+		}
 	}
 	st.Tool, st.Lab, st.AppImage = r.opts.Tool, r.opts.Ref, r.m.Settings.AppImage
 	st.Cluster.Adopted = st.Cluster.Adopted || r.opts.Adopt

@@ -116,12 +116,21 @@ func (p *Provider) requestCreate(ctx context.Context, client *client,
 	}
 }
 
+// nodeScopes limit the tokens that a node gets, and with it every pod that asks the node's metadata server: it can pull
+// images, and write logs and metrics. Without scopes Google gives a service account of one's own all of them
+// (https://cloud.google.com/kubernetes-engine/docs/how-to/access-scopes).
+var nodeScopes = []string{
+	"https://www.googleapis.com/auth/devstorage.read_only",
+	"https://www.googleapis.com/auth/logging.write",
+	"https://www.googleapis.com/auth/monitoring",
+}
+
 // request is the cluster that is requested from Google.
 func (p *Provider) request(c provision.Cluster) *containerpb.Cluster {
 	s := p.settings
 	node := &containerpb.NodeConfig{
 		MachineType: s.MachineType, DiskSizeGb: int32(s.DiskGB), Spot: s.Spot, ServiceAccount: s.ServiceAccount,
-		OauthScopes:    []string{scope}, // the service account limits what a node may do
+		OauthScopes:    nodeScopes,
 		Metadata:       map[string]string{"disable-legacy-endpoints": "true"},
 		ResourceLabels: p.labels(c),
 	}
@@ -234,6 +243,10 @@ func progressOf(op *containerpb.Operation) string {
 func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
 	client, err := p.client(ctx)
 	if err != nil {
+		return err
+	}
+	cl, err := client.cluster(ctx, c.Name)
+	if err != nil || cl == nil || !ours(cl, c) { // another instance's cluster of this name stays
 		return err
 	}
 	return p.delete(ctx, client, c.Name)

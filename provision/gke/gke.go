@@ -125,8 +125,8 @@ func (p *Provider) Values(ctx context.Context, c provision.Cluster) (map[string]
 // Find implements provision.Provider.
 func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Found, error) {
 	cl, err := p.get(ctx, c)
-	if err != nil || cl == nil {
-		return provision.Found{State: provision.Absent}, err
+	if err != nil || cl == nil || !ours(cl, c) {
+		return provision.Found{State: provision.Absent, Foreign: cl != nil}, err
 	}
 	found := provision.Found{
 		State: provision.Broken, Nodes: []string{c.Name + " in " + p.settings.Location}, Detail: detail(cl),

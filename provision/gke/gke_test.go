@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -25,7 +26,9 @@ import (
 	"github.com/labctl/labctl/provision/providertest"
 )
 
-var shop = provision.Cluster{Name: "labctl-shop", Instance: "shop", Lab: "Shop"}
+var shop = provision.Cluster{
+	Name: "labctl-shop", Instance: "shop", Lab: "Shop", ID: "k2m9x7qa", Owner: "ada_p4r8t2wz",
+}
 
 // google serves a stand-in for Google's API, and returns what makes a client use it.
 func google(t *testing.T, s *gketest.Server) []option.ClientOption {
@@ -103,16 +106,19 @@ func TestRequest(t *testing.T) {
 	pool := c.NodePools[0]
 	node := pool.Config
 	for what, ok := range map[string]bool{
-		"place":           c.Location == "us-west2-a" && c.Name == "labctl-shop",
-		"nodes":           pool.InitialNodeCount == 3 && node.MachineType == "n1-standard-4" && node.DiskSizeGb == 30 && node.Spot,
-		"version":         c.InitialClusterVersion == "1.36" && c.ReleaseChannel.Channel == containerpb.ReleaseChannel_STABLE,
-		"network":         c.Network == "net" && c.Subnetwork == "sub" && c.NetworkConfig.GetDefaultEnablePrivateNodes(),
-		"account":         node.ServiceAccount == "nodes@course.iam.gserviceaccount.com",
-		"taint":           len(node.Taints) == 1 && node.Taints[0].Key == "node.cilium.io/agent-not-ready" && node.Taints[0].Effect == containerpb.NodeTaint_NO_EXECUTE,
-		"dataplane":       c.NetworkConfig.DatapathProvider == containerpb.DatapathProvider_LEGACY_DATAPATH,
-		"own labels":      c.ResourceLabels["course"] == "k8s",
-		"lab's labels":    c.ResourceLabels[labelLab] == "shop" && c.ResourceLabels[labelInstance] == "shop" && c.ResourceLabels[labelOwner] == owner(),
-		"expiry":          c.ResourceLabels[labelExpiry] == strconv.FormatInt(now.Add(8*time.Hour).Unix(), 10),
+		"place":        c.Location == "us-west2-a" && c.Name == "labctl-shop",
+		"nodes":        pool.InitialNodeCount == 3 && node.MachineType == "n1-standard-4" && node.DiskSizeGb == 30 && node.Spot,
+		"version":      c.InitialClusterVersion == "1.36" && c.ReleaseChannel.Channel == containerpb.ReleaseChannel_STABLE,
+		"network":      c.Network == "net" && c.Subnetwork == "sub" && c.NetworkConfig.GetDefaultEnablePrivateNodes(),
+		"account":      node.ServiceAccount == "nodes@course.iam.gserviceaccount.com",
+		"taint":        len(node.Taints) == 1 && node.Taints[0].Key == "node.cilium.io/agent-not-ready" && node.Taints[0].Effect == containerpb.NodeTaint_NO_EXECUTE,
+		"dataplane":    c.NetworkConfig.DatapathProvider == containerpb.DatapathProvider_LEGACY_DATAPATH,
+		"own labels":   c.ResourceLabels["course"] == "k8s",
+		"lab's labels": c.ResourceLabels[labelLab] == "shop" && c.ResourceLabels[labelInstance] == "shop" && c.ResourceLabels[labelID] == shop.ID && c.ResourceLabels[labelOwner] == shop.Owner,
+		"expiry":       c.ResourceLabels[labelExpiry] == strconv.FormatInt(now.Add(8*time.Hour).Unix(), 10),
+		"scopes": len(node.OauthScopes) > 0 && !slices.ContainsFunc(node.OauthScopes, func(s string) bool {
+			return strings.HasSuffix(s, "/cloud-platform") || strings.HasSuffix(s, "/compute")
+		}),
 		"labels of nodes": node.ResourceLabels[labelInstance] == "shop",
 	} {
 		if !ok {
@@ -311,18 +317,54 @@ func TestClustersOfOthersAreLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := "projects/course/locations/us-west2-a/clusters/labctl-shop"
-	if !s.Change(name, func(c *containerpb.Cluster) { c.ResourceLabels[labelOwner] = "somebody_else" }) {
+	if !s.Change(name, func(c *containerpb.Cluster) { c.ResourceLabels[labelID] = "another" }) {
 		t.Fatal("there is no cluster")
 	}
 	if err := p.Create(t.Context(), shop, watch(nil)); err == nil || !strings.Contains(err.Error(), "was not created by this instance") {
 		t.Errorf("Create: %v", err)
 	}
-	s.Change(name, func(c *containerpb.Cluster) { c.ResourceLabels = nil })
-	if err := p.Delete(t.Context(), shop); err == nil || !strings.Contains(err.Error(), "labctl did not create it") {
-		t.Errorf("Delete: %v", err)
+	for what, change := range map[string]func(*containerpb.Cluster){
+		"another instance's": func(*containerpb.Cluster) {},
+		"without labels":     func(c *containerpb.Cluster) { c.ResourceLabels = nil },
+	} {
+		s.Change(name, change)
+		if found, err := p.Find(t.Context(), shop); err != nil || found.State != provision.Absent || !found.Foreign {
+			t.Errorf("%s: found %+v, %v", what, found, err)
+		}
+		if err := p.Delete(t.Context(), shop); err != nil {
+			t.Errorf("%s: Delete: %v", what, err)
+		}
+		if len(s.Clusters()) != 1 {
+			t.Fatalf("%s: it is gone", what)
+		}
 	}
-	if len(s.Clusters()) != 1 {
-		t.Error("it is gone")
+}
+
+// Neither the name of the machine nor that of its user decides whose a cluster is.
+func TestOwnClusterOnAnotherNetwork(t *testing.T) {
+	s := &gketest.Server{Looks: 100}
+	options := google(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	w := watch(nil)
+	w.Step = func(text string) {
+		if strings.Contains(text, "deploying") {
+			cancel()
+		}
+	}
+	if err := provider(t, options, nil).Create(ctx, shop, w); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	again := shop
+	again.Owner = "ada_on_another_machine"
+	if err := provider(t, options, nil).Create(t.Context(), again, watch(nil)); err != nil {
+		t.Errorf("it is not resumed: %v", err)
+	}
+	s.Change("projects/course/locations/us-west2-a/clusters/labctl-shop", func(c *containerpb.Cluster) {
+		delete(c.ResourceLabels, labelID) // as an older labctl created it
+		c.ResourceLabels[labelOwner] = "ada_laptop-2-local"
+	})
+	if found, err := provider(t, options, nil).Find(t.Context(), again); err != nil || found.State != provision.Running {
+		t.Errorf("a cluster of an older version: %+v, %v", found, err)
 	}
 }
 
@@ -368,7 +410,7 @@ func TestClusters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(owned) != 2 || owned[0].Place != "course/europe-west3" || owned[1].Name != "labctl-shop0" || !owned[0].Mine || owned[0].Expires.IsZero() || owned[0].Created.IsZero() {
+	if len(owned) != 2 || owned[0].Place != "course/europe-west3" || owned[1].Name != "labctl-shop0" || owned[0].ID != shop.ID || owned[0].Owner != shop.Owner || owned[0].Expires.IsZero() || owned[0].Created.IsZero() {
 		t.Fatalf("found %+v", owned)
 	}
 	if err := p.Remove(t.Context(), owned[0]); err != nil {
@@ -391,12 +433,18 @@ func TestPreflight(t *testing.T) {
 		{"a version of another channel", map[string]any{"version": "1.37", "release_channel": "stable"}, "set version to one of 1.36.4-gke.2000000"},
 		{"half a version", map[string]any{"version": "1.3"}, "1.3 is not available"},
 		{"no such place", map[string]any{"location": "moon-1"}, "choose a location"},
+		{"a long name", nil, "at most 33 characters"},
 		{"private nodes", map[string]any{"private_nodes": true}, "Cloud NAT in us-west2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			var bad []string
-			for _, f := range provider(t, google(t, &gketest.Server{}), tc.attrs).Preflight(t.Context(), shop) {
+			c := shop
+			if tc.name == "a long name" {
+				c.Instance = strings.Repeat("x", 40)
+				c.Name = "labctl-" + c.Instance
+			}
+			for _, f := range provider(t, google(t, &gketest.Server{}), tc.attrs).Preflight(t.Context(), c) {
 				if f.Severity != provision.OK {
 					bad = append(bad, f.Message+": "+f.Fix)
 				}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +19,7 @@ import (
 const (
 	labelLab      = "labctl-lab"
 	labelInstance = "labctl-instance"
+	labelID       = "labctl-instance-id"
 	labelOwner    = "labctl-owner"
 	labelExpiry   = "labctl-expiry" // seconds since 1970
 )
@@ -33,7 +32,8 @@ func (p *Provider) labels(c provision.Cluster) map[string]string {
 	}
 	labels[labelLab] = labelValue(c.Lab)
 	labels[labelInstance] = labelValue(c.Instance)
-	labels[labelOwner] = owner()
+	labels[labelID] = labelValue(c.ID)
+	labels[labelOwner] = labelValue(c.Owner)
 	labels[labelExpiry] = strconv.FormatInt(p.now().Add(p.settings.TTL).Unix(), 10)
 	return labels
 }
@@ -50,20 +50,10 @@ func labelValue(s string) string {
 	return s[:min(len(s), 63)]
 }
 
-// owner identifies the user and machine on which the instance is kept.
-func owner() string {
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	host, _ := os.Hostname() // without one, the user name alone
-	return labelValue(name + "_" + host)
-}
-
-// ours reports whether this user created a cluster for this instance on this machine.
+// ours reports whether a cluster was created for this instance. Clusters of older versions of labctl have no ID.
 func ours(cl *containerpb.Cluster, c provision.Cluster) bool {
 	l := cl.ResourceLabels
-	return l[labelInstance] == labelValue(c.Instance) && l[labelOwner] == owner()
+	return l[labelInstance] == labelValue(c.Instance) && (l[labelID] == "" || l[labelID] == labelValue(c.ID))
 }
 
 // Clusters implements provision.Pruner for all locations of the project.
@@ -89,9 +79,8 @@ func (p *Provider) Clusters(ctx context.Context) ([]provision.ManagedCluster, er
 		}
 		o := provision.ManagedCluster{
 			Provider: Name, Name: cl.Name, Place: client.project + "/" + cl.Location,
-			Lab: l[labelLab], Instance: l[labelInstance], Owner: l[labelOwner],
+			Lab: l[labelLab], Instance: l[labelInstance], ID: l[labelID], Owner: l[labelOwner],
 			State: strings.ToLower(cl.Status.String()),
-			Mine:  l[labelOwner] == owner(),
 		}
 		if t, err := time.Parse(time.RFC3339, cl.CreateTime); err == nil {
 			o.Created = t.UTC()

@@ -13,7 +13,7 @@ import (
 
 // Preflight implements provision.Provider. It checks whether this user may create such a cluster. Only the creation
 // shows whether machines and quota are available.
-func (p *Provider) Preflight(ctx context.Context, _ provision.Cluster) []provision.Finding {
+func (p *Provider) Preflight(ctx context.Context, c provision.Cluster) []provision.Finding {
 	fail := func(check string, err error) []provision.Finding {
 		say, do, _ := strings.Cut(err.Error(), " — ")
 		return []provision.Finding{{Check: check, Severity: provision.Failure, Message: say, Fix: do}}
@@ -31,8 +31,10 @@ func (p *Provider) Preflight(ctx context.Context, _ provision.Cluster) []provisi
 		Check: "Google Cloud", Severity: provision.OK,
 		Message: "project " + client.project + ", " + p.settings.Location,
 	}}
-	if f := p.checkVersion(conf); f != nil {
-		findings = append(findings, *f)
+	for _, f := range []*provision.Finding{checkName(c), p.checkVersion(conf)} {
+		if f != nil {
+			findings = append(findings, *f)
+		}
 	}
 	if p.settings.PrivateNodes {
 		findings = append(findings, provision.Finding{
@@ -41,6 +43,21 @@ func (p *Provider) Preflight(ctx context.Context, _ provision.Cluster) []provisi
 		})
 	}
 	return findings
+}
+
+// maxName is the longest name of a cluster: https://cloud.google.com/kubernetes-engine/quotas.
+const maxName = 40
+
+// checkName checks that Google accepts the cluster's name; nil if it does. The lab language limits instances to more.
+func checkName(c provision.Cluster) *provision.Finding {
+	if len(c.Name) <= maxName {
+		return nil
+	}
+	return &provision.Finding{
+		Check: "cluster name", Severity: provision.Failure,
+		Message: fmt.Sprintf("%s has %d characters, and Google allows %d", c.Name, len(c.Name), maxName),
+		Fix:     fmt.Sprintf("use a name of at most %d characters for the instance", len(c.Instance)-len(c.Name)+maxName),
+	}
 }
 
 // checkVersion checks that the lab's Kubernetes version is available; nil if it is, or if the lab names none.

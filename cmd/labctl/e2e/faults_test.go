@@ -107,7 +107,7 @@ func (s *suite) foreign(t *testing.T) {
 	}
 	command(t, "docker", "create", "--name", node, "--label", "io.x-k8s.kind.cluster=labctl-"+instance, image)
 	defer command(t, "docker", "rm", "-f", "-v", node)
-	refusal := `kind cluster labctl-` + instance + ` already exists and was not created by labctl`
+	refusal := `kind cluster labctl-` + instance + ` already exists and was not created by this instance`
 	s.run(t, 3, "plan", "networkpolicy", "--name", instance).has(t, refusal)
 	s.run(t, 3, "up", "networkpolicy", "--name", instance).has(t, refusal, `--instance`)
 	s.run(t, 2, "down", instance).has(t, `no such lab instance`)
