@@ -16,6 +16,7 @@ type Snapshot struct {
 	Policies        []string                     `json:"policies"` // UIDs
 	Namespaces      []string                     `json:"namespaces"`
 	NamespaceLabels map[string]map[string]string `json:"namespace_labels"`
+	Mutators        map[string]string            `json:"mutators,omitempty"` // as in scope.Scope
 	// Objects are the original versions of the lab's objects that existed before. With --adopt the lab changes
 	// them, and down restores them.
 	Objects []*unstructured.Unstructured `json:"objects,omitempty"`
@@ -66,6 +67,14 @@ func (r *run) recordBefore(ctx context.Context, client *kube.Client) error {
 	}
 	for i := range found {
 		before.Policies = append(before.Policies, string(found[i].GetUID()))
+	}
+	mutators, err := scope.Mutators(ctx, client)
+	if err != nil {
+		return err
+	}
+	before.Mutators = map[string]string{}
+	for i := range mutators {
+		before.Mutators[string(mutators[i].UID)] = mutators[i].Digest
 	}
 	namespaces, err := client.Typed.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {

@@ -24,7 +24,7 @@ func (m *Manager) Scope(st *State, lab *labs.Lab) (*scope.Scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	return scopeOf(st, lab, provider.Ephemeral(), m.Settings.AppImage)
+	return scopeOf(st, lab, provider, m.Settings.AppImage)
 }
 
 func (r *run) scope() (*scope.Scope, error) {
@@ -32,7 +32,7 @@ func (r *run) scope() (*scope.Scope, error) {
 	if st.Name == "" { // of a plan: the instance does not exist yet
 		st.Name = r.opts.Name
 	}
-	return scopeOf(&st, r.lab, r.provider.Ephemeral(), r.m.Settings.AppImage)
+	return scopeOf(&st, r.lab, r.provider, r.m.Settings.AppImage)
 }
 
 // identity is the instance's; a plan may have none yet.
@@ -43,10 +43,11 @@ func (r *run) identity() string {
 	return r.opts.Name
 }
 
-func scopeOf(st *State, lab *labs.Lab, exclusive bool, appImage string) (*scope.Scope, error) {
+func scopeOf(st *State, lab *labs.Lab, provider Provider, appImage string) (*scope.Scope, error) {
+	exclusive := provider.Ephemeral()
 	s := &scope.Scope{
 		Instance: st.Identity(), Exclusive: exclusive, Namespaces: namespacesOf(lab),
-		Canary: scope.CanaryNamespace(exclusive, st.ID),
+		Canary: scope.CanaryNamespace(exclusive, st.ID), Managed: exclusive && !provider.Local(),
 	}
 	objs, err := objects(lab, rendering{instance: s.Instance, appImage: appImage})
 	if err != nil {
@@ -59,7 +60,7 @@ func scopeOf(st *State, lab *labs.Lab, exclusive bool, appImage string) (*scope.
 		}
 	}
 	if st.Before != nil {
-		s.Before = st.Before.Policies
+		s.Before, s.Mutators = st.Before.Policies, st.Before.Mutators
 	}
 	for i := range lab.Apps {
 		s.Apps = append(s.Apps, scope.App{

@@ -82,7 +82,7 @@ func statusLab() *labs.Lab {
 // scopeOfStatus is the scope of the lab in a cluster of labctl's.
 func scopeOfStatus(t *testing.T) *scope.Scope {
 	t.Helper()
-	s, err := scopeOf(&State{Name: "shop"}, statusLab(), true, DefaultAppImage)
+	s, err := scopeOf(&State{Name: "shop"}, statusLab(), &fakeProvider{}, DefaultAppImage)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,10 @@ type Scope struct {
 	Created []string
 	// Before are the UIDs of the policies that were in the cluster before the lab.
 	Before []string
+	// Mutators are the digests of the Mutators that were in the cluster before the lab, by UID.
+	Mutators map[string]string
+	// Managed says that the control plane is a cloud's, where no user of the cluster can run anything.
+	Managed bool
 	// Canary is the namespace in which enforcement is proved.
 	Canary string
 	// Apps are the lab's pods, whose connections are graded.

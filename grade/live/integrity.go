@@ -17,6 +17,7 @@ import (
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/cilium/probe"
+	"github.com/labctl/labctl/cilium/scope"
 	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
@@ -210,23 +211,25 @@ func (e *Engine) impersonates(pod *corev1.Pod) bool {
 	})
 }
 
-// webhooks finds what can change objects on their way into the cluster. In a cluster that the lab shares they
-// belong to others, and are only reported.
+// webhooks finds what can change objects on their way into the cluster. What cannot falsify a grade, and what belongs to
+// others in a cluster that the lab shares, is only reported.
 func (e *Engine) webhooks(ctx context.Context,
 	add func(object, format string, args ...any)) (notes []string, err error) {
-	api := e.cfg.Client.Typed.AdmissionregistrationV1()
-	mutating, err := api.MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	mutators, err := scope.Mutators(ctx, e.cfg.Client)
 	if err != nil {
-		return nil, fmt.Errorf("list webhooks: %w", err)
+		return nil, err
 	}
-	for i := range mutating.Items {
-		ref := "MutatingWebhookConfiguration " + mutating.Items[i].Name
-		if !e.cfg.Instance.Scope.Exclusive {
-			notes = append(notes, ref+" can change what is applied")
-			continue
+	s := &e.cfg.Instance.Scope
+	for i := range mutators {
+		m := &mutators[i]
+		switch falsifies := s.MayFalsify(m); {
+		case falsifies && s.Exclusive:
+			add(m.Ref, "it can change objects when they are applied, and the lab did not deploy it")
+		case falsifies:
+			notes = append(notes, m.Ref+" can change what is applied")
 		}
-		add(ref, "it can change objects when they are applied, and the lab did not deploy it")
 	}
+	api := e.cfg.Client.Typed.AdmissionregistrationV1()
 	validating, err := api.ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list webhooks: %w", err)

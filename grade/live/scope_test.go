@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/kube/kubetest"
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -274,5 +276,69 @@ func TestConcerns(t *testing.T) {
 		if got := e.concerns(kube.NewObject("networking.k8s.io/v1", "NetworkPolicy", ns, "x", nil)); got != want {
 			t.Errorf("a policy in %q: %v", ns, got)
 		}
+	}
+}
+
+const webhookOf = `{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingWebhookConfiguration, metadata: {name: NAME}, webhooks: [
+  {name: a.example.org, sideEffects: None, admissionReviewVersions: [v1], clientConfig: CLIENT, rules: [{operations: ["*"], apiVersions: ["*"], resources: ["*"], apiGroups: GROUPS}]}]}`
+
+// TestWebhooks: what a cloud puts into its clusters is not tampering, and what a student adds is.
+func TestWebhooks(t *testing.T) {
+	t.Parallel()
+	webhook := func(name, client, groups string) string {
+		return strings.NewReplacer("NAME", name, "CLIENT", client, "GROUPS", groups).Replace(webhookOf)
+	}
+	const itself, service = `{url: "https://localhost:5443/x"}`, `{service: {name: hook, namespace: default}}`
+	for _, tc := range []struct {
+		name     string
+		managed  bool
+		before   string // the lab
+		since    string
+		tampered string // what is found; empty: nothing
+	}{
+		{"a fresh GKE cluster", true, kubetest.GKE, "", ""},
+		{"GKE's webhooks come late", true, "", kubetest.GKE, ""},
+		{"a student's own", true, kubetest.GKE, webhook("helpful", service, `["*"]`), "MutatingWebhookConfiguration helpful"},
+		{"named like one of GKE's", true, kubetest.GKE, webhook("pod.config.common-webhooks.networking.gke.io", service, `[""]`), "pod.config"},
+		{"on the control plane of kind, which the student has", false, "", webhook("helpful", itself, `[networking.k8s.io]`), "helpful"},
+		{"an address that only looks like it", true, "", webhook("helpful", `{url: "https://localhost.example.org/x"}`, `[apps]`), "helpful"},
+		{"for kinds that no lab has", false, "", webhook("helpful", service, `[monitoring.example.org]`), ""},
+		{"there before", false, webhook("helpful", service, `["*"]`), "", ""},
+		{"there before and changed", false, webhook("helpful", service, `[apps]`), "", "helpful"},
+		{"an admission policy", false, "", `{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingAdmissionPolicy, metadata: {name: helpful}, spec: {matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [pods]}]}}}`, "MutatingAdmissionPolicy helpful"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			e, api := sharedEngine(t, false)
+			s := &e.cfg.Instance.Scope
+			s.Exclusive, s.Managed, s.Mutators = true, tc.managed, map[string]string{}
+			api.Add(tc.before)
+			mutators, err := scope.Mutators(t.Context(), api.Client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range mutators {
+				s.Mutators[string(mutators[i].UID)] = mutators[i].Digest
+			}
+			if tc.name == "there before and changed" {
+				hooks := api.Client.Typed.AdmissionregistrationV1().MutatingWebhookConfigurations()
+				hook, err := hooks.Get(t.Context(), "helpful", metav1.GetOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				hook.Webhooks[0].Rules[0].APIGroups = []string{"cilium.io"}
+				if _, err := hooks.Update(t.Context(), hook, metav1.UpdateOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			api.Add(tc.since)
+			var found []string
+			if _, err := e.webhooks(t.Context(), func(object, _ string, _ ...any) { found = append(found, object) }); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(found, ", "); (got == "") != (tc.tampered == "") || !strings.Contains(got, tc.tampered) {
+				t.Errorf("tampering found: %q, want %q", got, tc.tampered)
+			}
+		})
 	}
 }

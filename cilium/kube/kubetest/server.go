@@ -61,6 +61,7 @@ func Kinds() []Kind {
 			"mutatingwebhookconfigurations", false),
 		kind("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration",
 			"validatingwebhookconfigurations", false),
+		kind("admissionregistration.k8s.io", "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", false),
 	}
 	for _, p := range manifest.PolicyKinds() {
 		gvr := p.GVR()
