@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -34,6 +35,8 @@ func TestLab(t *testing.T) {
 		dir:    os.Getenv(envDir), name: os.Getenv(envInstance),
 	}
 	s.networks = s.dockerNetworks(t)
+	var took []stepTime
+	defer func() { fmt.Print(table(took)) }()
 	for _, step := range []struct {
 		name string
 		run  func(*testing.T)
@@ -66,10 +69,36 @@ func TestLab(t *testing.T) {
 		{"node-lost", s.nodeLost}, // and with it the lab: only down can follow
 		{"down", s.down},
 	} {
+		start := time.Now()
 		if !t.Run(step.name, step.run) {
 			s.complete = false
 		}
+		took = append(took, stepTime{step.name, time.Since(start)})
 	}
+}
+
+// stepTime is how long a step of TestLab took.
+type stepTime struct {
+	name string
+	took time.Duration
+}
+
+// table lists what the steps cost, the dearest first. Those that -run leaves out took no time.
+func table(steps []stepTime) string {
+	var total time.Duration
+	for _, s := range steps {
+		total += s.took
+	}
+	slices.SortStableFunc(steps, func(a, b stepTime) int { return cmp.Compare(b.took, a.took) })
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%7s  %5s  step\n", "seconds", "share")
+	for _, s := range steps {
+		if s.took >= time.Millisecond {
+			fmt.Fprintf(&b, "%7.1f  %4.0f%%  %s\n", s.took.Seconds(), 100*s.took.Seconds()/total.Seconds(), s.name)
+		}
+	}
+	fmt.Fprintf(&b, "%7.1f         all\n\n", total.Seconds())
+	return b.String()
 }
 
 // lab makes sure that the shared lab is there.
