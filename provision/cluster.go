@@ -223,7 +223,7 @@ func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) (*ku
 		since = r.m.Now()
 	}
 	p.step("starting the nodes")
-	if err := pauser.Resume(ctx, r.cluster); err != nil {
+	if err := pauser.Resume(ctx, r.cluster, p.step); err != nil {
 		return nil, err
 	}
 	// A stopped node has lost its routes to the stand-ins.

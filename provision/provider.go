@@ -107,7 +107,8 @@ type ImageLoader interface {
 // Pauser is a provider that can stop and start its nodes and keep everything in them.
 type Pauser interface {
 	Pause(ctx context.Context, c Cluster) error
-	Resume(ctx context.Context, c Cluster) error
+	// Resume starts the nodes. progress gets what it waits for, one line at a time.
+	Resume(ctx context.Context, c Cluster, progress func(string)) error
 }
 
 // LogCollector is a provider that can collect its nodes' logs.

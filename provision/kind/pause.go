@@ -53,7 +53,7 @@ func (p *Provider) members(ctx context.Context, cluster string) ([]container, er
 // Resume implements provision.Pauser. A node must keep its address, since its kubelet, etcd and the other nodes'
 // agents know it by that. The engine assigns the lowest free address, so nodes start one by one in the order of
 // their addresses, and placeholder containers occupy the free addresses below.
-func (p *Provider) Resume(ctx context.Context, c provision.Cluster) (err error) {
+func (p *Provider) Resume(ctx context.Context, c provision.Cluster, _ func(string)) (err error) {
 	list, err := p.members(ctx, c.Name)
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ func TestResume(t *testing.T) {
 			// Once the worker runs, its address is taken.
 			asked := stopped(t, tc.taken, tc.got)
 			p := newProvider(t, nil, nil)
-			err := p.Resume(context.Background(), shopCluster)
+			err := p.Resume(context.Background(), shopCluster, func(string) {})
 			wantError(t, err, tc.want)
 			var started []string
 			run, rm := 0, 0

@@ -67,9 +67,11 @@ func (p *Provider) Timeout() time.Duration { return 15 * time.Minute }
 // Local implements provision.Provider.
 func (p *Provider) Local() bool { return true }
 
-// Values implements provision.Provider: the chart's defaults work on minikube.
+// Values implements provision.Provider. minikube gives every node a range of 10.244.0.0/16 even without a network of its
+// own. The chart's default, 10.0.0.0/8, would include the machines' own network with QEMU and VirtualBox (10.0.2.0/24),
+// and many of the user's.
 func (p *Provider) Values(context.Context, provision.Cluster) (map[string]any, error) {
-	return nil, nil
+	return map[string]any{"ipam": map[string]any{"mode": "kubernetes"}}, nil
 }
 
 // Describe implements provision.Describer.
@@ -249,8 +251,8 @@ func (p *Provider) Pause(ctx context.Context, c provision.Cluster) error {
 }
 
 // Resume implements provision.Pauser.
-func (p *Provider) Resume(ctx context.Context, c provision.Cluster) error {
-	if err := p.program.events(ctx, c, nil, p.startArgs(c)...); err != nil {
+func (p *Provider) Resume(ctx context.Context, c provision.Cluster, progress func(string)) error {
+	if err := p.program.events(ctx, c, progress, p.startArgs(c)...); err != nil {
 		return fmt.Errorf("start the minikube cluster %s: %w", p.profile(c), err)
 	}
 	return nil

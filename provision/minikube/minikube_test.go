@@ -1,6 +1,7 @@
 package minikube
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -88,6 +89,31 @@ func TestArguments(t *testing.T) {
 		if !slices.Contains(steps, want) {
 			t.Errorf("no step %q among\n%s", want, strings.Join(steps, "\n"))
 		}
+	}
+}
+
+// Starting a stopped cluster takes as long as creating one, and says as much.
+func TestResumeTellsProgress(t *testing.T) {
+	t.Parallel()
+	c, p := shop(t), provider(t, t.TempDir(), "", nil)
+	if err := errors.Join(p.Create(t.Context(), c, quiet()), p.Pause(t.Context(), c)); err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	if err := p.Resume(t.Context(), c, func(s string) { steps = append(steps, s) }); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(steps, "selecting Driver (1 of 12)") {
+		t.Errorf("the steps are %q", steps)
+	}
+}
+
+// Pods get addresses of the range that minikube gives the nodes, not of 10.0.0.0/8, which includes the machines' own.
+func TestValues(t *testing.T) {
+	t.Parallel()
+	values, err := provider(t, t.TempDir(), "", nil).Values(t.Context(), shop(t))
+	if ipam, _ := values["ipam"].(map[string]any); err != nil || ipam["mode"] != "kubernetes" {
+		t.Errorf("values %v, %v", values, err)
 	}
 }
 

@@ -173,7 +173,7 @@ func Run(t *testing.T, s Subject) {
 				t.Errorf("the cluster is %s after Pause", got)
 			}
 			for range 2 {
-				if err := pauser.Resume(ctx(t), s.Cluster); err != nil {
+				if err := pauser.Resume(ctx(t), s.Cluster, func(string) {}); err != nil {
 					t.Fatal(err)
 				}
 			}
