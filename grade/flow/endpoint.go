@@ -16,11 +16,11 @@ func ParseSource(lab *labs.Lab, text string) (labs.Source, error) {
 	if node, ok := strings.CutPrefix(text, "node:"); ok {
 		return labs.Source{Node: node}, nil
 	}
-	if findApp(lab, text) != nil {
-		return labs.Source{App: text}, nil
+	if app := findApp(lab, text); app != nil {
+		return labs.Source{App: app.Name}, nil
 	}
-	if findExternal(lab, text) != nil {
-		return labs.Source{External: text}, nil
+	if ext := findExternal(lab, text); ext != nil {
+		return labs.Source{External: ext.Name}, nil
 	}
 	return labs.Source{}, unknown(lab, text)
 }
@@ -40,11 +40,11 @@ func ParseTarget(lab *labs.Lab, text string, via labs.Via, protocol string) (lab
 		return t, numericPort(&t, port)
 	}
 	if app := findApp(lab, name); app != nil {
-		t.App, t.Via = name, via
+		t.App, t.Via = app.Name, via
 		return t, appPort(&t, app, port)
 	}
 	if ext := findExternal(lab, name); ext != nil {
-		t.External = name
+		t.External = ext.Name
 		if port == "" {
 			t.Port = ext.Port
 			if t.Protocol == "" {
@@ -131,14 +131,19 @@ func appPort(t *labs.Target, app *labs.App, port string) error {
 	return nil
 }
 
+// findApp finds an app by its name, or by namespace and name, as reports write it where they name any pod.
 func findApp(lab *labs.Lab, name string) *labs.App {
-	if i := slices.IndexFunc(lab.Apps, func(a labs.App) bool { return a.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(lab.Apps, func(a labs.App) bool {
+		return a.Name == name || a.Namespace+"/"+a.Name == name
+	}); i >= 0 {
 		return &lab.Apps[i]
 	}
 	return nil
 }
 
+// findExternal finds an external by its name, or as reports write it: "external internet".
 func findExternal(lab *labs.Lab, name string) *labs.External {
+	name = strings.TrimPrefix(name, "external ")
 	if i := slices.IndexFunc(lab.Externals, func(e labs.External) bool { return e.Name == name }); i >= 0 {
 		return &lab.Externals[i]
 	}
@@ -153,5 +158,6 @@ func unknown(lab *labs.Lab, name string) error {
 	for i := range lab.Externals {
 		have = append(have, lab.Externals[i].Name)
 	}
-	return fmt.Errorf("the lab %s has no app or external %q; it has %s", lab.Name, name, strings.Join(have, ", "))
+	return fmt.Errorf("the lab %s has no app or external %q; it has %s (a node is node:NAME, a look-up dns:NAME)",
+		lab.Name, name, strings.Join(have, ", "))
 }

@@ -199,6 +199,10 @@ func TestParseTarget(t *testing.T) {
 		{text: "node:worker:22", want: "node worker:22"},
 		{text: "node:worker", fails: "say which port"},
 		{text: "dns:kubernetes.io", want: "DNS kubernetes.io"},
+		{text: "default/one", want: "one:80"},
+		{text: "elsewhere/one", fails: `no app or external "elsewhere/one"`},
+		{text: "external internet:443", want: "external internet:443"},
+		{text: "nobody", fails: `(a node is node:NAME, a look-up dns:NAME)`},
 		{text: "nobody", fails: `the lab x has no app or external "nobody"; it has one, two, none, internet`},
 	} {
 		t.Run(strings.TrimSpace(tc.text+" "+tc.protocol+" "+string(tc.via)), func(t *testing.T) {

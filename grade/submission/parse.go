@@ -126,8 +126,18 @@ func (r *Rules) Parse(tree *Tree, lim manifest.Limits) (*Submission, error) {
 	if err != nil {
 		return nil, err
 	}
-	sub.NotRead, sub.MoreNotRead = tree.NotRead, tree.More
+	// What the lab gave out itself is no news to anybody.
+	sub.NotRead, sub.MoreNotRead = slices.DeleteFunc(slices.Clone(tree.NotRead), r.inStarter), tree.More
 	return sub, nil
+}
+
+// inStarter reports whether the starter files of the lab include one of this name.
+func (r *Rules) inStarter(name string) bool {
+	if r.lab.Starter == "" || !fs.ValidPath(name) {
+		return false
+	}
+	_, err := fs.Stat(r.lab.FS, path.Join(r.lab.Starter, name))
+	return err == nil
 }
 
 func (r *Rules) ofTree(tree *Tree, lim manifest.Limits) (*Submission, error) {
@@ -265,7 +275,7 @@ func (r *Rules) finish(sub *Submission, in []input, files []manifest.File, probl
 	}
 	parser := r.Memory.Parser(lim) // one for both: the limits are those of the whole submission
 	applied, bad := parser.Parse(apply)
-	problems = append(problems, bad...)
+	problems = append(problems, r.notTaken(bad)...)
 	removed, bad := parser.ParseRefs(remove)
 	problems = append(problems, bad...)
 	for _, o := range applied {
@@ -298,6 +308,31 @@ func (r *Rules) finish(sub *Submission, in []input, files []manifest.File, probl
 	}
 	sub.Digest = fmt.Sprintf("sha256:%x", h.Sum(nil))
 	return sub, nil
+}
+
+// notTaken says of objects of a kind that the lab does not take only that, whatever else is wrong with them.
+func (r *Rules) notTaken(problems manifest.Problems) manifest.Problems {
+	misspelt := map[string]bool{} // the objects whose kind is another than they say
+	for _, p := range problems {
+		if p.Field == "kind" {
+			misspelt[p.File+" "+p.Object] = true
+		}
+	}
+	kept := make(manifest.Problems, 0, len(problems))
+	said := map[string]bool{}
+	for _, p := range problems {
+		kind, _, _ := strings.Cut(p.Object, " ")
+		object := p.File + " " + p.Object
+		if kind == "Namespace" || !manifest.Known(kind) || slices.Contains(r.lab.Submission.Kinds, kind) || misspelt[object] {
+			kept = append(kept, p)
+			continue
+		}
+		if !said[object] {
+			said[object] = true
+			kept = append(kept, r.kindNotTaken(manifest.Problem{File: p.File, Line: p.Line, Object: p.Object}, kind))
+		}
+	}
+	return kept
 }
 
 func (r *Rules) unknownFolder(folder string) manifest.Problem {

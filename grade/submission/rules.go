@@ -174,9 +174,7 @@ func (r *Rules) mayApply(o *manifest.Object) (manifest.Problem, bool) {
 	p := manifest.Problem{File: o.File, Line: o.Line, Object: o.Ref().String()}
 	take := &r.lab.Submission
 	if !slices.Contains(r.lab.Submission.Kinds, o.Kind) {
-		p.Message = fmt.Sprintf("the lab %q does not take objects of the kind %s", r.lab.Name, o.Kind)
-		p.Hint = r.taken()
-		return p, false
+		return r.kindNotTaken(p, o.Kind), false
 	}
 	if o.Namespace != "" && !slices.Contains(take.Namespaces, o.Namespace) {
 		p.Line, p.Field = o.LineOf("metadata.namespace"), "metadata.namespace"
@@ -188,6 +186,12 @@ func (r *Rules) mayApply(o *manifest.Object) (manifest.Problem, bool) {
 		return p, false
 	}
 	return p, true
+}
+
+func (r *Rules) kindNotTaken(p manifest.Problem, kind string) manifest.Problem {
+	p.Message = fmt.Sprintf("the lab %q does not take objects of the kind %s", r.lab.Name, kind)
+	p.Hint = r.taken()
+	return p
 }
 
 // mayDelete says whether a student may delete an object, and if not why.

@@ -17,6 +17,13 @@ func (p *parser) decode(r *report, inherited typeMeta) {
 	c.value(r.doc.root)
 	r.findings.addAll(c.findings)
 	o.JSON = c.buf
+	if c.second {
+		// What follows is another object, and every field of it would be wrong here.
+		o.Kind, _ = stringField(r.doc.root, "kind")
+		k, known := lookupKind(o.Kind)
+		p.metadataOnly(r, k, known)
+		return
+	}
 	if p.memory.recall(o, inherited) {
 		p.countPolicy(r, &c)
 		return
@@ -93,7 +100,7 @@ func (p *parser) value(r *report, k kind) {
 		// Cilium's types decode themselves, and not all of them survive what the schema refuses.
 		c.check(k.schema(), r.doc.root, r.doc.root)
 		if types := c.findings.ofTypes(); !types.none() {
-			r.findings.addAll(c.findings)
+			r.addCauses(c.findings)
 			p.metadataOnly(r, k, true)
 			return
 		}
@@ -103,7 +110,7 @@ func (p *parser) value(r *report, k kind) {
 	if k.schema == nil && (err != nil || len(strict) > 0) {
 		c.check(schemaOf(reflect.TypeOf(v)), r.doc.root, r.doc.root)
 	}
-	r.findings.addAll(c.findings)
+	r.addCauses(c.findings)
 	if c.findings.none() {
 		for _, e := range append(strict, err) {
 			if e != nil { // the decoder knows better than the schema
@@ -122,16 +129,7 @@ func (p *parser) value(r *report, k kind) {
 	o.Name, o.Namespace, o.Labels = m.Name, m.Namespace, m.Labels
 	p.checkMetadata(r, k, m)
 	if k.check != nil {
-		broken := c.findings.ofTypes()
-		said := "" // the hint to the error before, with its field: what mends both is said once
-		for _, e := range k.check(v) {
-			hint := fieldErrorHint(e)
-			same := hint != "" && said == e.Field+hint
-			if !same && !slices.ContainsFunc(broken.list, func(f finding) bool { return related(f.field, e.Field) }) {
-				r.addError(e, hint)
-			}
-			said = e.Field + hint
-		}
+		r.addErrors(k.check(v), c.findings)
 	}
 	o.Value = v
 }

@@ -107,7 +107,7 @@ func (c *checker) checkGo(s *schema, key, n *node, got string) {
 	}
 	switch got {
 	case "object":
-		c.parents = append(c.parents, s)
+		c.levels = append(c.levels, level{s, n})
 		eachField(n, func(name string, k, v *node) {
 			child := s.Properties[name]
 			if child == nil {
@@ -117,11 +117,11 @@ func (c *checker) checkGo(s *schema, key, n *node, got string) {
 			if child != nil {
 				c.check(child, k, v)
 			} else {
-				c.unknownField(s, name, k)
+				c.unknownField(name, k, v)
 			}
 			c.path.pop()
 		})
-		c.parents = c.parents[:len(c.parents)-1]
+		c.levels = c.levels[:len(c.levels)-1]
 	case "array":
 		for i, item := range n.content {
 			c.path.pushIndex(i)

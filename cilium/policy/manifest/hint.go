@@ -3,6 +3,7 @@ package manifest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -14,44 +15,130 @@ import (
 	"github.com/labctl/labctl/internal/wording"
 )
 
-// unknownFieldHint says what the author of an unknown field probably meant: parents are the schemas
-// around it, the innermost (s itself) last.
-func unknownFieldHint(name string, s *schema, parents []*schema) string {
-	known := make([]string, 0, len(s.Properties))
-	for p := range s.Properties {
-		known = append(known, p)
+// level is an object that a check is inside of.
+type level struct {
+	schema *schema
+	node   *node
+}
+
+// lacks reports whether the object takes the field and does not have it.
+func (l level) lacks(name string) bool {
+	_, v := lookup(l.node, name)
+	return l.schema.Properties[name] != nil && v == nil
+}
+
+// unknownFieldHint says what the author of an unknown field probably meant. The levels are the objects around it, the
+// one that has it last. instead is the field of that object which was meant, if it is one.
+func unknownFieldHint(name string, value *node, levels []level) (hint, instead string) {
+	own := levels[len(levels)-1]
+	around := levels[:len(levels)-1]
+	known := slices.Sorted(maps.Keys(own.schema.Properties))
+	near := wording.Nearest(name, known)
+	if near != "" && strings.EqualFold(near, name) {
+		return didYouMean(name, known), near
 	}
-	slices.Sort(known)
-	if near := wording.Nearest(name, known); strings.EqualFold(near, name) && near != "" {
-		return didYouMean(name, known)
+	if hint, here := otherName(name, own.schema); hint != "" {
+		return hint, here
 	}
-	for i := len(parents) - 2; i >= 0; i-- {
-		if parents[i].Properties[name] != nil {
-			return fmt.Sprintf("%q belongs further out: indent it less, or begin it without its own \"-\"", name)
+	further := fmt.Sprintf("%q belongs further out: indent it less, or begin it without its own \"-\"", name)
+	if slices.ContainsFunc(around, func(l level) bool { return l.lacks(name) }) {
+		return further, ""
+	}
+	if homes := own.homesOf(name); len(homes) > 0 {
+		return fmt.Sprintf("%q is a field of %s: put it under that", name, wording.Or(wording.Quote(homes))), ""
+	}
+	if near != "" {
+		return didYouMean(name, known), near
+	}
+	return plainFieldHint(name, value, known, own, around, further), ""
+}
+
+// plainFieldHint is unknownFieldHint for a name that resembles nothing that the object may have.
+func plainFieldHint(name string, value *node, known []string, own level, around []level, further string) string {
+	if own.schema.Properties["matchLabels"] != nil {
+		if _, labels := lookup(resolveAlias(value), "matchLabels"); labels != nil {
+			return fmt.Sprintf("this is a selector already: leave %s out, and indent its matchLabels less", name)
 		}
-	}
-	if hint := didYouMean(name, known); hint != "" {
-		return hint
-	}
-	for _, k := range known {
-		child := s.Properties[k]
-		if child.Items != nil {
-			child = child.Items
-		}
-		if child.Properties[name] != nil {
-			return fmt.Sprintf("%q is a field of %q: put it under that", name, k)
-		}
-	}
-	if s.Properties["matchLabels"] != nil {
 		return "labels go under matchLabels"
 	}
 	if strings.Contains(name, " ") {
 		return "if this line is a comment, begin it with #"
 	}
+	for _, l := range slices.Backward(around) {
+		if homes := l.homesOf(name); len(homes) > 0 {
+			return fmt.Sprintf("%q is a field of %s: put it under that", name, wording.Or(wording.Quote(homes)))
+		}
+		if l.schema.Properties[name] != nil {
+			return further
+		}
+	}
 	if len(known) > 0 && len(known) <= 6 {
 		return "known here: " + strings.Join(known, ", ")
 	}
 	return ""
+}
+
+// homesOf are the fields of an object below which a name is known: those that it has, or else all.
+func (l level) homesOf(name string) (homes []string) {
+	for _, k := range slices.Sorted(maps.Keys(l.schema.Properties)) {
+		child := l.schema.Properties[k]
+		if child.Items != nil {
+			child = child.Items
+		}
+		if child.Properties[name] != nil {
+			homes = append(homes, k)
+		}
+	}
+	there := slices.DeleteFunc(slices.Clone(homes), func(k string) bool {
+		_, v := lookup(l.node, k)
+		return v == nil
+	})
+	if len(there) > 0 {
+		return there
+	}
+	return homes
+}
+
+// otherNames are fields of one kind of policy, or of one direction, that another calls differently: what an object with
+// the field here says instead of name.
+var otherNames = []struct{ name, here, hint string }{
+	{"podSelector", "endpointSelector", "a Cilium policy calls it endpointSelector"},
+	{"policyTypes", "endpointSelector", "a Cilium policy has none: it isolates the directions that it has rules for"},
+	{"from", "fromEndpoints", "a Cilium policy has fromEndpoints for pods, and fromEntities and fromCIDR for others"},
+	{"podSelector", "fromEndpoints", "a Cilium policy has fromEndpoints, the items of which are selectors"},
+	{"namespaceSelector", "fromEndpoints", "a Cilium policy has fromEndpoints, with k8s:io.kubernetes.pod.namespace " +
+		"among the matchLabels"},
+	{"ipBlock", "fromCIDR", "a Cilium policy has fromCIDR, a list of ranges"},
+	{"to", "toEndpoints", "a Cilium policy has toEndpoints for pods, and toEntities, toFQDNs and toCIDR for others"},
+	{"podSelector", "toEndpoints", "a Cilium policy has toEndpoints, the items of which are selectors"},
+	{"namespaceSelector", "toEndpoints", "a Cilium policy has toEndpoints, with k8s:io.kubernetes.pod.namespace " +
+		"among the matchLabels"},
+	{"ipBlock", "toCIDR", "a Cilium policy has toCIDR, a list of ranges"},
+	{"ports", "toPorts", "a Cilium policy has toPorts, the items of which have ports"},
+
+	{"endpointSelector", "podSelector", "a NetworkPolicy calls it podSelector"},
+	{"fromEndpoints", "from", "a NetworkPolicy calls it from, and its items have a podSelector"},
+	{"fromEntities", "from", "only Cilium's own kinds have entities; a NetworkPolicy has from"},
+	{"fromCIDR", "from", "a NetworkPolicy has from, with an ipBlock"},
+	{"toEndpoints", "to", "a NetworkPolicy calls it to, and its items have a podSelector"},
+	{"toEntities", "to", "only Cilium's own kinds have entities; a NetworkPolicy has to"},
+	{"toCIDR", "to", "a NetworkPolicy has to, with an ipBlock"},
+	{"toFQDNs", "to", "only Cilium's own kinds have names of hosts; a NetworkPolicy has to, with an ipBlock"},
+	{"toPorts", "ports", "a NetworkPolicy calls it ports, and its items have port and protocol"},
+	{"ingressDeny", "podSelector", "a NetworkPolicy only allows: it denies what no rule of it allows"},
+	{"egressDeny", "podSelector", "a NetworkPolicy only allows: it denies what no rule of it allows"},
+
+	{"to", "from", "to is for egress rules; an ingress rule has from"},
+	{"from", "to", "from is for ingress rules; an egress rule has to"},
+}
+
+func otherName(name string, s *schema) (hint, here string) {
+	for _, o := range otherNames {
+		if o.name == name && s.Properties[o.here] != nil {
+			return o.hint, o.here
+		}
+	}
+	return "", ""
 }
 
 // didYouMean names the one of known that is nearest to name, if one is near.
@@ -143,7 +230,7 @@ func portItemHint(name string, n *node, s *schema) string {
 	return fmt.Sprintf("a port is a mapping: write - {port: %s, protocol: %s}", number, protocol)
 }
 
-// portHint explains the value of a port that is written with its protocol.
+// portHint explains the value of a port that is more than a number.
 func portHint(name, text string) string {
 	if name != "port" {
 		return ""
@@ -151,8 +238,15 @@ func portHint(name, text string) string {
 	return PortHint(text)
 }
 
-// PortHint explains a port that is written with its protocol, such as 8080/TCP; "" if the text is none.
+// writtenRange is a range of ports as it is written elsewhere.
+var writtenRange = regexp.MustCompile(`^(\d{1,5})\s*[-:]\s*(\d{1,5})$`)
+
+// PortHint explains a port that is written with its protocol, such as 8080/TCP, or a range of ports; "" if the text is
+// neither.
 func PortHint(text string) string {
+	if m := writtenRange.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("the end of a range has a field of its own: write port: %s and, below it, endPort: %s", m[1], m[2])
+	}
 	number, protocol, ok := portAndProtocol(text)
 	if !ok || number == text {
 		return ""
@@ -196,6 +290,12 @@ func fieldErrorHint(e *field.Error) string {
 		strings.Contains(e.Detail, "letter"):
 		return "a port in quotes is a port's name; write the number without quotes: " + name + ": " +
 			fmt.Sprint(e.BadValue)
+	case name == "port" && (strings.Contains(e.Detail, "letter") || strings.Contains(e.Detail, "a-z")):
+		return "a port is a number, or the name that the pods give a port"
+	case strings.Contains(e.Detail, "a valid label must be") && strings.Contains(text, "*"):
+		return "a selector knows no wildcards: an empty one, {}, selects everything"
+	case name == "name" && e.Type == field.ErrorTypeInvalid && dnsName(text) != text && !strings.Contains(text, "."):
+		return "write " + dnsName(text)
 	case e.Type == field.ErrorTypeNotSupported:
 		bad := fmt.Sprint(e.BadValue)
 		for _, s := range []string{"TCP", "UDP", "SCTP", "Ingress", "Egress"} {
@@ -211,6 +311,11 @@ func fieldErrorHint(e *field.Error) string {
 		return "podSelector: {} selects all pods of the namespace, namespaceSelector: {} all pods of all namespaces"
 	}
 	return ""
+}
+
+// dnsName makes a name of a text that is nearly one.
+func dnsName(text string) string {
+	return strings.NewReplacer("_", "-", " ", "-").Replace(strings.ToLower(text))
 }
 
 func isDigits(s string) bool {

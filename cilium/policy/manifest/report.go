@@ -18,6 +18,7 @@ type finding struct {
 	hint    string
 	rule    bool // a CRD's CEL rule
 	unknown bool // an unknown field, which does not keep the rest from being checked
+	follows bool // from an unknown field: what is missing is there, under another name
 	limit   bool // a limit is exceeded
 }
 
@@ -73,6 +74,37 @@ func (r *report) add(path, message, hint string) {
 	}
 	line := positions{root: r.doc.root, offset: r.doc.offset}.lineOf(path)
 	r.findings.add(finding{line: line, field: path, message: message, hint: hint})
+}
+
+// addCauses adds what does not fit a schema, without what follows from something else: from an unknown field, or from a
+// value that is not the YAML that was meant.
+func (r *report) addCauses(more findings) {
+	said := slices.Clone(r.findings.list)
+	for _, x := range more.list {
+		if !x.follows && !slices.ContainsFunc(said, func(f finding) bool { return f.field != "" && within(x.field, f.field) }) {
+			r.findings.add(x)
+		}
+	}
+	r.findings.more += more.more
+}
+
+// addErrors notes what Kubernetes' own checks found, but for what follows from the findings before: from a value of the
+// wrong type, or a field under another name.
+func (r *report) addErrors(errs field.ErrorList, before findings) {
+	said := "" // the hint to the error before, with its field: what mends both is said once
+	for _, e := range errs {
+		hint := fieldErrorHint(e)
+		same := hint != "" && said == e.Field+hint
+		said = e.Field + hint
+		if !same && !slices.ContainsFunc(before.list, func(f finding) bool {
+			if f.unknown {
+				return e.Type == field.ErrorTypeRequired && within(f.field, e.Field)
+			}
+			return related(f.field, e.Field)
+		}) {
+			r.addError(e, hint)
+		}
+	}
 }
 
 // addError notes a problem that Kubernetes' own checks found. For a label they name the whole map: the

@@ -73,7 +73,7 @@ type celRule struct {
 type checker struct {
 	doc      document
 	path     fieldPath
-	parents  []*schema
+	levels   []level
 	findings findings
 	misfits  map[*node]bool // the values of a type that does not fit
 }
@@ -145,8 +145,9 @@ func (s *schema) allows(got string) bool {
 
 func (c *checker) object(s *schema, key, n *node) {
 	present := map[string]bool{}
+	meant := map[string]bool{} // the fields that unknown ones probably stand for
 	properties := 0
-	c.parents = append(c.parents, s)
+	c.levels = append(c.levels, level{s, n})
 	eachField(n, func(name string, k, v *node) {
 		child := s.Properties[name]
 		if child == nil {
@@ -162,17 +163,17 @@ func (c *checker) object(s *schema, key, n *node) {
 			properties++
 			c.check(child, k, v)
 		case s.Properties != nil || s.Values == nil && s.Type == "object":
-			c.unknownField(s, name, k)
+			meant[c.unknownField(name, k, v)] = true
 		}
 		c.path.pop()
 	})
-	c.parents = c.parents[:len(c.parents)-1]
+	c.levels = c.levels[:len(c.levels)-1]
 	for _, name := range s.Required {
 		if !present[name] {
-			c.missing(name, key)
+			c.missing(name, key, meant)
 		}
 	}
-	c.alternatives(s, key, present)
+	c.alternatives(s, key, present, meant)
 	if s.MinProperties != nil && properties < *s.MinProperties {
 		c.invalid(key, properties, "%s in body should have at least %d properties", c.where(), *s.MinProperties)
 	}
@@ -181,27 +182,31 @@ func (c *checker) object(s *schema, key, n *node) {
 	}
 }
 
-func (c *checker) alternatives(s *schema, key *node, present map[string]bool) {
-	count := func(alts []alternative) (n int) {
+func (c *checker) alternatives(s *schema, key *node, present, meant map[string]bool) {
+	count := func(alts []alternative, there ...map[string]bool) (n int) {
 		for _, a := range alts {
-			if !slices.ContainsFunc(a.Required, func(name string) bool { return !present[name] }) {
+			if !slices.ContainsFunc(a.Required, func(name string) bool {
+				return !slices.ContainsFunc(there, func(m map[string]bool) bool { return m[name] })
+			}) {
 				n++
 			}
 		}
 		return n
 	}
-	if len(s.AnyOf) > 0 && !s.IntOrString && count(s.AnyOf) == 0 {
-		c.addHint(key, field.Invalid(nil, "", fmt.Sprintf("%q must validate at least one schema (anyOf)", c.where())),
-			"give at least one of "+namesOf(s.AnyOf))
+	none := func(alts []alternative, message, hint string) {
+		c.file(key, field.Invalid(nil, "", fmt.Sprintf(message, c.where())), finding{
+			hint: hint + namesOf(alts), follows: count(alts, present, meant) > 0,
+		})
+	}
+	if len(s.AnyOf) > 0 && !s.IntOrString && count(s.AnyOf, present) == 0 {
+		none(s.AnyOf, "%q must validate at least one schema (anyOf)", "give at least one of ")
 	}
 	if len(s.OneOf) == 0 {
 		return
 	}
-	switch n := count(s.OneOf); {
+	switch n := count(s.OneOf, present); {
 	case n == 0:
-		c.addHint(key,
-			field.Invalid(nil, "", fmt.Sprintf("%q must validate one and only one schema (oneOf). Found none valid",
-				c.where())), "give one of "+namesOf(s.OneOf))
+		none(s.OneOf, "%q must validate one and only one schema (oneOf). Found none valid", "give one of ")
 	case n > 1:
 		c.addHint(key,
 			field.Invalid(nil, "",
@@ -286,24 +291,27 @@ func (c *checker) number(s *schema, key, n *node) {
 }
 
 // missing reports a required property that is not there, on the line of the object that lacks it.
-func (c *checker) missing(name string, key *node) {
+func (c *checker) missing(name string, key *node, meant map[string]bool) {
 	c.path.pushKey(name)
-	c.add(key, field.Required(nil, ""))
+	c.file(key, field.Required(nil, ""), finding{follows: meant[name]})
 	c.path.pop()
 }
 
-func (c *checker) unknownField(s *schema, name string, k *node) {
+// unknownField reports a field that the innermost level does not have, and returns the one that was probably meant.
+func (c *checker) unknownField(name string, k, v *node) (meant string) {
 	if c.path.elems[0].key == "status" {
-		return // the cluster writes it, perhaps in an older or newer version
+		return "" // the cluster writes it, perhaps in an older or newer version
 	}
 	if c.findings.full() {
 		c.findings.more++
-		return
+		return ""
 	}
+	hint, meant := unknownFieldHint(name, v, c.levels)
 	c.findings.add(finding{
 		line: c.doc.line(k), field: c.path.String(), unknown: true,
-		message: fmt.Sprintf("unknown field %q", name), hint: unknownFieldHint(name, s, c.parents),
+		message: fmt.Sprintf("unknown field %q", name), hint: hint,
 	})
+	return meant
 }
 
 func (c *checker) invalid(key *node, value any, format string, args ...any) {
@@ -313,11 +321,17 @@ func (c *checker) invalid(key *node, value any, format string, args ...any) {
 func (c *checker) add(key *node, e *field.Error) { c.addHint(key, e, "") }
 
 func (c *checker) addHint(key *node, e *field.Error, hint string) {
+	c.file(key, e, finding{hint: hint})
+}
+
+// file completes a finding about the current value, and adds it.
+func (c *checker) file(key *node, e *field.Error, f finding) {
 	if c.findings.full() {
 		c.findings.more++
 		return
 	}
-	c.findings.add(finding{line: c.doc.line(key), field: c.path.String(), message: e.ErrorBody(), hint: hint})
+	f.line, f.field, f.message = c.doc.line(key), c.path.String(), e.ErrorBody()
+	c.findings.add(f)
 }
 
 // where names the value in a message; the API server says "<nil>" of the object itself.

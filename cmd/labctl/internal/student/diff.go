@@ -23,12 +23,13 @@ func NewDiffCommand(app *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff LAB A [B]",
 		Short: "List the connections on which two submissions differ",
-		Long: `List the connections that one submission allows and the other does not, at the end of each task. It does not matter
-how the policies are written or named. With --live, labctl compares the submission with the running lab, at the end
-of the task that --task names, by default the current task of the running lab.
+		Long: `List the connections that one submission allows and the other does not, at the end of each task, or of the one that
+--task names. It does not matter how the policies are written or named. With --live, labctl compares the submission with
+the running lab, by default at the end of its current task.
 
 Exit code: 0 no difference; 1 some connections differ.`,
 		Example: `  labctl diff networkpolicy answers/ last-week/
+  labctl diff networkpolicy answers/ last-week/ --task 6
   labctl diff networkpolicy answers/ last-week/ -o json
   labctl diff networkpolicy answers/ --live`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -41,10 +42,6 @@ Exit code: 0 no difference; 1 some connections differ.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !inspect.live && args[1] == "-" && args[2] == "-" {
 				return errors.New("only one of the two submissions can be standard input")
-			}
-			if !inspect.live && task != "" {
-				return errors.New(
-					"--task needs --live: without it, labctl compares the submissions at the end of every task")
 			}
 			lab, err := labFlags.Load(args[0])
 			if err != nil {
@@ -61,9 +58,9 @@ Exit code: 0 no difference; 1 some connections differ.`,
 				diffs, err = diffLive(cmd.Context(), app, a, task, &inspect, &engineFlags)
 			} else {
 				other = args[2]
-				var b []*engine.State
-				if b, err = replay(app, lab, other, nil); err == nil {
-					diffs, err = flow.Diff(cmd.Context(), a.engine, a.states, b, engine.Connections(lab))
+				var b *labRun
+				if b, err = prepare(app, lab, other, named(task), &engineFlags); err == nil {
+					where, diffs, err = diffFiles(cmd.Context(), a, b, task)
 				}
 			}
 			if err != nil {
@@ -90,10 +87,28 @@ Exit code: 0 no difference; 1 some connections differ.`,
 	engineFlags.RegisterSemantics(cmd)
 	output.Register(cmd)
 	registerTask(cmd, &task)
+	cmd.Flags().Lookup("task").Usage = "compare at the end of this `TASK` only (default: of every task)"
 	// --live and --task belong together here.
 	inspect.LiveFlags.Register(app, cmd)
 	cmd.Flags().BoolVar(&inspect.live, "live", false, "compare with the running lab, by probing it")
 	return cmd
+}
+
+// diffFiles compares two submissions at the end of a task, or of every task if none is named. where says which.
+func diffFiles(ctx context.Context, a, b *labRun, task string) (where string, _ []flow.Difference, err error) {
+	where = "at every checkpoint"
+	if task != "" {
+		for _, run := range []*labRun{a, b} {
+			state, err := run.state(task)
+			if err != nil {
+				return "", nil, err
+			}
+			run.states = []*engine.State{state}
+		}
+		where = "at the end of " + a.states[0].Task
+	}
+	diffs, err := flow.Diff(ctx, a.engine, a.states, b.states, engine.Connections(a.lab))
+	return where, diffs, err
 }
 
 // diffLive holds what a submission comes to at a task against the running lab.

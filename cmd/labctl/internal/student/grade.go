@@ -15,6 +15,7 @@ import (
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/batch/intake"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/report"
 	"github.com/labctl/labctl/grade/submission"
 	"github.com/labctl/labctl/labs"
@@ -120,6 +121,7 @@ type gradeOptions struct {
 	allTasks   bool
 	timeout    time.Duration
 	timeoutSet bool
+	fellBack   bool   // to the offline engine, which the user is told
 	student    string // ID; see studentID
 	name       string // of the student
 }
@@ -188,10 +190,7 @@ func (o *gradeOptions) chooseEngine(a *cli.App, lab *labs.Lab) error {
 		return err
 	}
 	o.engine.Engine = cli.EngineOffline
-	if !o.output.Json() && !o.formats.prints() {
-		text := fmt.Sprintf("No instance of the lab %s is running, so labctl grades offline.", lab.Name)
-		fmt.Fprintln(a.Err, strings.Join(report.Wrap(text, a.ErrTerm.Wrap()), "\n"))
-	}
+	o.fellBack = !o.output.Json() && !o.formats.prints()
 	return nil
 }
 
@@ -207,7 +206,11 @@ func gradeFiles(ctx context.Context, a *cli.App, o *gradeOptions, lab *labs.Lab)
 	}
 	sub, err := a.ReadSubmission(o.submission, grader, o.opts.Tasks, o.limits)
 	if err != nil {
-		return nil, err
+		return nil, o.partly(a, grader, err)
+	}
+	if o.fellBack {
+		text := fmt.Sprintf("No instance of the lab %s is running, so labctl grades offline.", lab.Name)
+		fmt.Fprintln(a.Err, strings.Join(report.Wrap(text, a.ErrTerm.Wrap()), "\n"))
 	}
 	start := a.Now()
 	var rep *grade.Report
@@ -225,6 +228,42 @@ func gradeFiles(ctx context.Context, a *cli.App, o *gradeOptions, lab *labs.Lab)
 	}
 	a.Log().Debug("graded", "lab", lab.Name, "digest", lab.Digest, "engine", rep.Engine, "took", a.Now().Sub(start))
 	return rep, nil
+}
+
+// partlyRefused says of a refused submission up to which task nothing is wrong with it.
+type partlyRefused struct {
+	*engine.Refused
+	until string
+}
+
+func (p partlyRefused) Error() string {
+	return p.Refused.Error() + "\nEarlier tasks can be graded: add --task " + p.until
+}
+
+func (p partlyRefused) Unwrap() error { return p.Refused }
+
+// partly adds to a refusal that the tasks before the first problem can be graded, if something was submitted for the
+// last of them.
+func (o *gradeOptions) partly(a *cli.App, grader *grade.Grader, err error) error {
+	var refused *engine.Refused
+	if !errors.As(err, &refused) || len(o.opts.Tasks) > 0 || o.submission == "-" {
+		return err
+	}
+	lab := grader.Lab()
+	first := len(lab.Tasks)
+	for _, p := range refused.Problems {
+		folder, _, _ := strings.Cut(p.File, "/")
+		first = min(first, lab.FindTask(folder)) // -1 if it is in no task's folder
+	}
+	if first < 1 || first == len(lab.Tasks) {
+		return err
+	}
+	until := lab.Tasks[first-1].Name
+	sub, failed := a.ReadSubmission(o.submission, grader, []string{until}, o.limits)
+	if failed != nil || sub.Layout != labs.LayoutCheckpoints || !sub.Steps[first-1].Attempted {
+		return err
+	}
+	return partlyRefused{refused, until}
 }
 
 // gradeLive grades a submission in the lab's running instance.

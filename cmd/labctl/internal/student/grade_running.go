@@ -24,12 +24,8 @@ func gradeRunning(ctx context.Context, a *cli.App, o *gradeOptions, args []strin
 	r, err := a.OpenLab(ctx, cli.OpenOptions{
 		Flags: &o.live, Instance: name, Command: "labctl grade", Semantics: cfg.Semantics, Observe: true,
 	})
-	var which *cli.WhichInstanceError
-	if errors.As(err, &which) {
-		return nil, fmt.Errorf("%w (or name what to grade with --submission)", err)
-	}
 	if err != nil {
-		return nil, err
+		return nil, orSubmission(err)
 	}
 	defer r.Close()
 	grader, err := grade.NewGrader(r.Lab())
@@ -76,4 +72,13 @@ func gradeRunning(ctx context.Context, a *cli.App, o *gradeOptions, args []strin
 	}
 	rep.Tampering = r.Engine().Tampering()
 	return rep, r.Save(rep, a.Now())
+}
+
+// orSubmission adds to the error that there is no such instance what else can be graded.
+func orSubmission(err error) error {
+	var which *cli.WhichInstanceError
+	if errors.As(err, &which) {
+		return fmt.Errorf("%w (or name what to grade with --submission)", err)
+	}
+	return err
 }

@@ -63,7 +63,7 @@ them deducts their cost with "labctl grade --hint TASK/NAME".`,
 			if len(args) == 3 {
 				return showHint(app, task, hints, args[2], output.Json())
 			}
-			return listHints(app, lab, task, hints, output.Json())
+			return listHints(app, args[0], task, hints, output.Json())
 		},
 	}
 	labFlags.Register(cmd)
@@ -85,7 +85,7 @@ func hintsOf(task *labs.Task) []taskHint {
 	return hints
 }
 
-func listHints(a *cli.App, lab *labs.Lab, task *labs.Task, hints []taskHint, asJSON bool) error {
+func listHints(a *cli.App, lab string, task *labs.Task, hints []taskHint, asJSON bool) error {
 	if asJSON {
 		views := []hintView{}
 		for _, h := range hints {
@@ -100,7 +100,7 @@ func listHints(a *cli.App, lab *labs.Lab, task *labs.Task, hints []taskHint, asJ
 	for _, h := range hints {
 		fmt.Fprintf(a.Out, "%-24s %s\n", h.name, cost(h.Cost))
 	}
-	fmt.Fprintf(a.Out, "\nRead one: labctl hint %s %s %s\n", lab.Name, task.Name, hints[0].name)
+	fmt.Fprintf(a.Out, "\nRead one: labctl hint %s %s %s\n", lab, task.Name, hints[0].name)
 	if slices.ContainsFunc(hints, func(h taskHint) bool { return h.Cost > 0 }) {
 		fmt.Fprint(a.Out, a.Hang("",
 			"labctl does not record which hints you read. A course that counts them deducts their cost with --hint."))

@@ -68,7 +68,7 @@ out. A task also shows what the lab changes in the cluster when it begins; --set
 				return err
 			}
 			view := viewLab(lab, rules)
-			show := func() { showLab(app, &view) }
+			show := func() { showLab(app, &view, args[0]) }
 			if len(args) > 1 {
 				task, err := cli.FindTask(lab, args[1])
 				if err != nil {
@@ -76,7 +76,7 @@ out. A task also shows what the lab changes in the cluster when it begins; --set
 				}
 				view.Tasks = []taskView{viewTask(task)}
 				view.Tasks[0].Setup = viewSetup(rules, lab.TaskIndex(task.Name))
-				show = func() { showTask(app, lab, &view.Tasks[0]) }
+				show = func() { showTask(app, lab, &view.Tasks[0], args[0]) }
 			}
 			if len(args) > 2 {
 				objective, err := findObjective(&view.Tasks[0], args[2])
@@ -137,7 +137,8 @@ func viewTask(task *labs.Task) taskView {
 	return v
 }
 
-func showLab(a *cli.App, v *labView) {
+// showLab prints the tasks of a lab; called is what the user calls it: its name, or a directory.
+func showLab(a *cli.App, v *labView, called string) {
 	fmt.Fprintf(a.Out, "%s (%s)\n", v.Title, v.Name)
 	if v.Description != "" {
 		fmt.Fprintf(a.Out, "\n%s\n", describe(a, v.Description))
@@ -159,11 +160,11 @@ func showLab(a *cli.App, v *labView) {
 			fmt.Sprintf("%s (%g points)", t.Title, points)))
 	}
 	if len(v.Tasks) > 0 {
-		fmt.Fprintf(a.Out, "\nRead a task: labctl show %s %s\n", v.Name, v.Tasks[0].Name)
+		fmt.Fprintf(a.Out, "\nRead a task: labctl show %s %s\n", called, v.Tasks[0].Name)
 	}
 }
 
-func showTask(a *cli.App, lab *labs.Lab, t *taskView) {
+func showTask(a *cli.App, lab *labs.Lab, t *taskView, called string) {
 	fmt.Fprintln(a.Out, a.Hang("", a.Style().Heading(t.Title)))
 	text := strings.TrimSpace(t.Instructions)
 	// Instructions may begin with the title as their heading; once is enough.
@@ -182,7 +183,7 @@ func showTask(a *cli.App, lab *labs.Lab, t *taskView) {
 		fmt.Fprint(a.Out, a.Hang(fmt.Sprintf("  %-*s  ", width, o.Name), fmt.Sprintf("%s (%s)", o.Title, o.worth())))
 	}
 	if len(t.Hints) > 0 {
-		fmt.Fprintf(a.Out, "\n%s: labctl hint %s %s\n", wording.Count(len(t.Hints), "hint"), lab.Name, t.Name)
+		fmt.Fprintf(a.Out, "\n%s: labctl hint %s %s\n", wording.Count(len(t.Hints), "hint"), called, t.Name)
 	}
 }
 

@@ -119,7 +119,7 @@ done, which "labctl grade" checks; --skip leaves it.`,
 			}
 			view := viewTask(task)
 			view.Setup = viewSetup(grader.Rules, r.Lab().TaskIndex(task.Name))
-			showTask(app, r.Lab(), &view)
+			showTask(app, r.Lab(), &view, r.Lab().Name)
 			return nil
 		},
 	}

@@ -40,7 +40,7 @@ func watchLive(a *cli.App, cmd *cobra.Command, flags *cli.LiveFlags, args []stri
 		Flags: flags, Instance: flags.Instance, Command: "labctl watch", Semantics: policy.Cilium, Observe: true,
 	})
 	if err != nil {
-		return err
+		return orSubmission(err)
 	}
 	defer r.Close()
 	// Watching changes nothing: other commands may work on the instance meanwhile.
