@@ -201,7 +201,7 @@ func (r *run) deployApps(ctx context.Context, p *progress, client *kube.Client) 
 	if err != nil {
 		return err
 	}
-	if !r.provider.Ephemeral() && !r.state().Cluster.Adopted {
+	if !r.provider.Ephemeral() && !r.adopts() {
 		if err := refuseForeign(ctx, client, objs, r.identity()); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ type EventKind string
 const (
 	Began  EventKind = "began"
 	Step   EventKind = "step"   // Text says what it does or waits for now
+	Noted  EventKind = "noted"  // Text says what everybody should see before the phase continues
 	Warned EventKind = "warned" // Text says what; the phase continues
 	Done   EventKind = "done"
 	Kept   EventKind = "kept" // there was nothing to do

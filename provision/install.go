@@ -96,10 +96,6 @@ func (r *run) lookCilium(ctx context.Context, client *kube.Client) (Action, erro
 	if theirs, err := foreignCilium(ctx, client, installed, r.identity()); err != nil {
 		return act, err
 	} else if theirs != "" {
-		if !r.state().Cluster.Adopted {
-			return act, &OptionError{OptionAdopt, fmt.Errorf(
-				"%s is already in this cluster and was not installed by this lab; allow the lab to use it", theirs)}
-		}
 		if why := notReady(ctx, r.ciliumChecks(client)); why != "" {
 			return act, fmt.Errorf("%s, which was already in this cluster, is not ready: %s", theirs, why)
 		}

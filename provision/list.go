@@ -18,6 +18,17 @@ type Listed struct {
 	Created  time.Time  `json:"created"`
 }
 
+// complete reports whether the instance's last up succeeded: it ended with the baseline, and left no phase undone. A
+// phase that had nothing to do, such as that of a Cilium which was there before, is not in the state.
+func (st *State) complete() bool {
+	for _, ph := range st.Phases {
+		if ph.Status != PhaseDone {
+			return false
+		}
+	}
+	return st.Phases[phaseBaseline].Status == PhaseDone
+}
+
 // List looks at all instances concurrently. An instance that cannot be read is listed with the reason.
 func (m *Manager) List(ctx context.Context) ([]Listed, error) {
 	names, err := m.Store.Names()
@@ -41,7 +52,7 @@ func (m *Manager) listed(ctx context.Context, name string) Listed {
 		return l
 	}
 	l.Lab, l.Provider, l.Cluster, l.Created = st.Lab.Name, st.Cluster.Provider, st.Cluster.Name, st.Created
-	l.Complete = st.Phases[phaseBaseline].Status == PhaseDone && st.Phases[phaseCilium].Status == PhaseDone
+	l.Complete = st.complete()
 	provider, err := m.provider(st.Cluster.block())
 	if err != nil {
 		l.Detail = err.Error()

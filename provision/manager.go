@@ -76,6 +76,8 @@ type Option string
 const (
 	OptionName  Option = "name"  // UpOptions.Name
 	OptionAdopt Option = "adopt" // UpOptions.Adopt
+
+	OptionInstallCilium Option = "install-cilium" // UpOptions.InstallCilium
 )
 
 func (e *OptionError) Error() string { return e.Err.Error() }

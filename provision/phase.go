@@ -73,6 +73,7 @@ func (r *run) standalone(name string) *progress {
 
 func (p *progress) step(text string)              { p.report(Event{Phase: p.name, Kind: Step, Text: text}) }
 func (p *progress) stepf(format string, a ...any) { p.step(fmt.Sprintf(format, a...)) }
+func (p *progress) note(text string)              { p.report(Event{Phase: p.name, Kind: Noted, Text: text}) }
 func (p *progress) warnf(format string, a ...any) {
 	p.report(Event{Phase: p.name, Kind: Warned, Text: fmt.Sprintf(format, a...)})
 }

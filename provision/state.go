@@ -78,7 +78,9 @@ type ClusterState struct {
 	UID      string `json:"uid,omitempty"`
 	Complete bool   `json:"complete"`          // it was created completely, and must not be recreated
 	Adopted  bool   `json:"adopted,omitempty"` // --adopt: objects that were there before may be changed
-	Context  string `json:"context,omitempty"` // in the instance's kubeconfig
+	// InstallCilium: Cilium may be installed in a cluster that has another network.
+	InstallCilium bool   `json:"install_cilium,omitempty"`
+	Context       string `json:"context,omitempty"` // in the instance's kubeconfig
 	// Merged are the contexts of this cluster in the user's kubeconfig files, which down removes.
 	Merged []kube.MergedContext `json:"merged_kubeconfigs,omitempty"`
 	// OldMerged is the file that an earlier labctl merged Context into. In a cluster that is not labctl's, that may

@@ -28,9 +28,11 @@ type UpOptions struct {
 	On   string // the cluster block's provider; default the lab's first
 	Tool string // labctl's version
 
-	Adopt  bool   // allow changes to objects of an existing cluster that labctl did not create
-	Retain bool   // keep what a failed run created, to inspect it
-	Merge  string // a kubeconfig file to which the cluster's context is added; empty: none
+	Adopt bool // allow changes to objects of an existing cluster that labctl did not create
+	// InstallCilium allows to install Cilium in an existing cluster that has another network.
+	InstallCilium bool
+	Retain        bool   // keep what a failed run created, to inspect it
+	Merge         string // a kubeconfig file to which the cluster's context is added; empty: none
 }
 
 // run is a command that works on an instance: an up, a plan of one, a reset, a down.
@@ -158,6 +160,7 @@ func (r *run) begin() (fresh bool, err error) {
 	}
 	st.Tool, st.Lab, st.AppImage = r.opts.Tool, r.opts.Ref, r.m.Settings.AppImage
 	st.Cluster.Adopted = st.Cluster.Adopted || r.opts.Adopt
+	st.Cluster.InstallCilium = st.Cluster.InstallCilium || r.opts.InstallCilium
 	return fresh, r.inst.Save()
 }
 
@@ -233,9 +236,17 @@ func (r *run) phases(res *results) []phase {
 			look: func(ctx context.Context) (Action, error) {
 				act, client, err := r.lookCluster(ctx)
 				res.client.set(client)
-				return act, err
+				if err != nil {
+					return act, err
+				}
+				return r.lookShared(ctx, act)
 			},
-			do: func(ctx context.Context, p *progress) error { return r.createCluster(ctx, p, res) },
+			do: func(ctx context.Context, p *progress) error {
+				if err := r.announceShared(ctx, p); err != nil {
+					return err
+				}
+				return r.createCluster(ctx, p, res)
+			},
 		},
 		{
 			name: phaseImages, needs: []string{signalNodes}, emits: []string{signalNetworkImages},

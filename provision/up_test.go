@@ -602,6 +602,11 @@ func TestList(t *testing.T) {
 		"complete": func(st *State) {
 			st.Phases[phaseBaseline], st.Phases[phaseCilium] = PhaseState{Status: PhaseDone}, PhaseState{Status: PhaseDone}
 		},
+		// The Cilium was there before, so the phase had nothing to do.
+		"adopted": func(st *State) { st.Phases[phaseBaseline] = PhaseState{Status: PhaseDone} },
+		"again": func(st *State) { // a later up failed
+			st.Phases[phaseBaseline], st.Phases[phaseApps] = PhaseState{Status: PhaseDone}, PhaseState{Status: PhaseFailed}
+		},
 		"half":  func(st *State) { st.Phases[phaseCilium] = PhaseState{Status: PhaseDone} },
 		"other": func(st *State) { st.Cluster.Provider = "moon" },
 	} {
@@ -620,10 +625,13 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := m.List(context.Background())
-	if err != nil || len(list) != 4 {
+	if err != nil || len(list) != 6 {
 		t.Fatalf("%+v, %v", list, err)
 	}
+	const stopped = "stopped: labctl-shop-worker"
 	for i, want := range []Listed{
+		{Name: "adopted", Lab: "shop", Provider: "fake", Cluster: "labctl-adopted", State: Stopped, Complete: true, Detail: stopped},
+		{Name: "again", Lab: "shop", Provider: "fake", Cluster: "labctl-again", State: Stopped, Detail: stopped},
 		{Name: "complete", Lab: "shop", Provider: "fake", Cluster: "labctl-complete", State: Stopped, Complete: true, Detail: "stopped: labctl-shop-worker"},
 		{Name: "half", Lab: "shop", Provider: "fake", Cluster: "labctl-half", State: Stopped, Detail: "stopped: labctl-shop-worker"},
 	} {
@@ -631,10 +639,10 @@ func TestList(t *testing.T) {
 			t.Errorf("got %+v, want %+v", list[i], want)
 		}
 	}
-	if l := list[2]; l.State != "unknown" || !strings.Contains(l.Detail, `unknown cluster provider "moon"`) {
+	if l := list[4]; l.State != "unknown" || !strings.Contains(l.Detail, `unknown cluster provider "moon"`) {
 		t.Errorf("got %+v", l)
 	}
-	if l := list[3]; l.State != "unknown" || !strings.Contains(l.Detail, "unexpected end of JSON input") {
+	if l := list[5]; l.State != "unknown" || !strings.Contains(l.Detail, "unexpected end of JSON input") {
 		t.Errorf("got %+v", l)
 	}
 }

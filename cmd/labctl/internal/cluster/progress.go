@@ -92,6 +92,8 @@ func (v *progressView) event(e provision.Event) {
 		if !v.live {
 			v.line("…", e.Phase, e.Text, 0)
 		}
+	case provision.Noted:
+		v.line("·", e.Phase, e.Text, 0)
 	case provision.Warned:
 		v.line("!", e.Phase, e.Text, 0)
 	case provision.Done, provision.Kept, provision.Failed:

@@ -161,7 +161,10 @@ func infra(ctx context.Context, err error) error {
 
 // withFlag adds to an error the flag that sets the option which avoids it.
 func withFlag(err error) error {
-	flags := map[provision.Option]string{provision.OptionName: "--instance", provision.OptionAdopt: "--adopt"}
+	flags := map[provision.Option]string{
+		provision.OptionName: "--instance", provision.OptionAdopt: "--adopt",
+		provision.OptionInstallCilium: "--install-cilium",
+	}
 	var option *provision.OptionError
 	if errors.As(err, &option) {
 		return fmt.Errorf("%w with %s", err, flags[option.Option])

@@ -28,6 +28,8 @@ func (f *upFlags) register(app *cli.App, cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.opts.On, "on", "", "`PROVIDER` of the cluster block to use (default: the lab's first)")
 	cmd.Flags().BoolVar(&f.opts.Adopt, "adopt", false,
 		"on an existing cluster: also change objects that labctl did not create")
+	cmd.Flags().BoolVar(&f.opts.InstallCilium, "install-cilium", false,
+		"on an existing cluster with another network: install Cilium in its place")
 }
 
 // read reads the lab and completes the options.
