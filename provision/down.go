@@ -100,23 +100,27 @@ func (r *run) removeObjects(ctx context.Context, p *progress) error {
 			}
 		}
 	}
-	if !st.Cilium.Installed {
-		return nil
+	if st.Cilium.Definitions == nil {
+		return nil // up never began to install Cilium
 	}
 	return r.uninstallCilium(ctx, client, p, st.Cilium.Definitions)
 }
 
-// uninstallCilium removes the Cilium that the instance installed, and its resource definitions except those that were
-// there before.
+// uninstallCilium removes the Cilium that the instance installed, or began to install, what that has left on the
+// nodes, and its resource definitions except those that were there before.
 func (r *run) uninstallCilium(ctx context.Context, client *kube.Client, p *progress, before []string) error {
 	installer := cilium.NewHelm(client, r.identity(), r.m.log())
 	installed, err := installer.Status(ctx)
-	if err != nil || installed == nil || installed.Owner != r.identity() {
+	if err != nil {
 		return err
 	}
-	p.step("uninstalling Cilium")
-	if err := installer.Uninstall(ctx); err != nil {
-		return err
+	switch theirs, err := foreignCilium(ctx, client, installed, r.identity()); {
+	case err != nil || theirs != "":
+		return err // somebody else has installed one since
+	case installed != nil:
+		if err := r.uninstallRelease(ctx, client, p, installer); err != nil {
+			return err
+		}
 	}
 	names, err := cilium.Defined(ctx, client)
 	if err != nil {
@@ -124,6 +128,27 @@ func (r *run) uninstallCilium(ctx context.Context, client *kube.Client, p *progr
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(before, name) })
 	return r.undefine(ctx, client, p, names)
+}
+
+// uninstallRelease uninstalls the release, and cleans the nodes that its agents ran on.
+func (r *run) uninstallRelease(ctx context.Context, client *kube.Client, p *progress, installer *cilium.Helm) error {
+	agent, err := client.Typed.AppsV1().DaemonSets(cilium.Namespace).Get(ctx, "cilium", metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("find Cilium: %w", err)
+	}
+	ran := err == nil
+	p.step("uninstalling Cilium")
+	if err := installer.Uninstall(ctx); err != nil || !ran {
+		return err
+	}
+	p.step("cleaning the nodes")
+	err = cilium.CleanNodes(ctx, client, agent, r.m.Settings.Timeouts.Cilium, p.step)
+	var left *kube.NotReadyError
+	if errors.As(err, &left) { // a node that is down stays as it is
+		p.warnf("what Cilium left on the nodes may still be there: %s", err)
+		return nil
+	}
+	return err
 }
 
 // undefine deletes Cilium's resource definitions, except those of which somebody else still has policies, which

@@ -210,7 +210,8 @@ func runningPod(pod *unstructured.Unstructured, addr string) map[string]any {
 	}
 }
 
-// store gives an object a new version, unless nothing in it has changed. Deployments and pods are ready at once.
+// store gives an object a new version, unless nothing in it has changed. Deployments, DaemonSets and pods are ready at
+// once.
 func (s *Server) store(k Kind, old, obj *unstructured.Unstructured) *unstructured.Unstructured {
 	if k.Kind == "Deployment" {
 		n, ok, _ := unstructured.NestedInt64(obj.Object, "spec", "replicas")
@@ -218,6 +219,10 @@ func (s *Server) store(k Kind, old, obj *unstructured.Unstructured) *unstructure
 			n = 1
 		}
 		obj.Object["status"] = map[string]any{"replicas": n, "updatedReplicas": n, "availableReplicas": n}
+	}
+	if k.Kind == "DaemonSet" {
+		n := int64(1)
+		obj.Object["status"] = map[string]any{"desiredNumberScheduled": n, "updatedNumberScheduled": n, "numberAvailable": n}
 	}
 	if phase, _, _ := unstructured.NestedString(obj.Object, "status", "phase"); k.Kind == "Pod" && phase == "" {
 		obj.Object["status"] = runningPod(obj, fmt.Sprintf("10.0.0.%d", s.next%250+1))

@@ -1,0 +1,150 @@
+package cilium
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/labctl/labctl/cilium/kube"
+	"github.com/labctl/labctl/cilium/kube/kubetest"
+)
+
+// agentSet is the chart's DaemonSet, as far as the cleanup looks at it.
+const agentSet = `
+metadata: {name: cilium, namespace: kube-system}
+spec:
+  template:
+    spec:
+      nodeSelector: {kubernetes.io/os: linux}
+      imagePullSecrets: [{name: pull}]
+      containers:
+      - {name: other, image: other}
+      - {name: cilium-agent, image: "mirror.example/cilium:v1"}
+      volumes:
+      - {name: tmp, emptyDir: {}}
+      - {name: cilium-run, hostPath: {path: /var/run/cilium}}
+      - {name: bpf-maps, hostPath: {path: /sys/fs/bpf}}
+      - {name: cilium-cgroup, hostPath: {path: /run/cilium/cgroupv2}}
+      - {name: cni-path, hostPath: {path: /home/kubernetes/bin}}
+      - {name: etc-cni-netd, hostPath: {path: /etc/cni/net.d}}
+      - {name: lib-modules, hostPath: {path: /lib/modules}}
+`
+
+func agentOf(t *testing.T) *appsv1.DaemonSet {
+	t.Helper()
+	set := new(appsv1.DaemonSet)
+	if err := yaml.Unmarshal([]byte(agentSet), set); err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// TestCleanNodes: once the agents are gone, their image cleans every node that had one, and nothing of it stays.
+func TestCleanNodes(t *testing.T) {
+	t.Parallel()
+	const nodes = `
+{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {conditions: [{type: NetworkUnavailable, status: "False", reason: CiliumIsUp}, {type: Ready, status: "True"}]}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: n2}, status: {conditions: [{type: NetworkUnavailable, status: "False", reason: RouteCreated}]}}
+`
+	const agentPod = `{apiVersion: v1, kind: Pod, metadata: {name: cilium-1, namespace: kube-system, labels: {k8s-app: cilium}}, spec: {containers: [{name: a, image: b}]}}`
+	for _, tc := range []struct {
+		name, there string
+		fails       string // the request that fails
+		want        string // of the error
+	}{
+		{name: "all is well"},
+		{name: "of a run that was killed", there: `{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: labctl-cilium-cleanup, namespace: kube-system}}`},
+		{name: "an agent that does not end", there: agentPod, want: "Cilium's agents: 1 are still there"},
+		{name: "it may not be created", fails: "POST", want: "clean the nodes"},
+		{name: "it may not be deleted", fails: "DELETE", want: "delete DaemonSet labctl-cilium-cleanup"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			api := kubetest.New(t)
+			api.Add(nodes)
+			if tc.there != "" {
+				api.Add(tc.there)
+			}
+			var requests []string
+			api.Intercept = func(method, path string) error {
+				requests = append(requests, method+" "+path[strings.LastIndex(path, "/")+1:])
+				if method == tc.fails {
+					return errors.New("no")
+				}
+				return nil
+			}
+			err := CleanNodes(t.Context(), api.Client, agentOf(t), 300*time.Millisecond, nil)
+			if tc.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("%v, want %q", err, tc.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(requests, ", "); got != "POST daemonsets, DELETE labctl-cilium-cleanup, PATCH status" {
+				t.Errorf("the requests were %s", got)
+			}
+			if api.Objects()["DaemonSet kube-system/labctl-cilium-cleanup"] != "" {
+				t.Error("its DaemonSet is left")
+			}
+		})
+	}
+}
+
+// TestCleanupIsDeleted: a cleanup that does not end, or is interrupted, leaves no DaemonSet.
+func TestCleanupIsDeleted(t *testing.T) {
+	t.Parallel()
+	client, typed := kubetest.Cluster{}.Client(t) // whose DaemonSets are never ready
+	err := CleanNodes(t.Context(), client, agentOf(t), 300*time.Millisecond, nil)
+	var left *kube.NotReadyError
+	if !errors.As(err, &left) {
+		t.Errorf("the error is %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := CleanNodes(ctx, client, agentOf(t), time.Minute, nil); err == nil {
+		t.Error("it was not interrupted")
+	}
+	deleted := 0
+	for _, a := range typed.Actions() {
+		if a.GetVerb() == "delete" {
+			deleted++
+		}
+	}
+	if deleted != 2 {
+		t.Errorf("it was deleted %d times of 2", deleted)
+	}
+}
+
+// TestCleanupSet: the cleanup uses the agent's image and paths, and cannot delete what is below the cgroups.
+func TestCleanupSet(t *testing.T) {
+	t.Parallel()
+	spec := cleanupSet(agentOf(t)).Spec.Template.Spec
+	clean := spec.InitContainers[0]
+	if clean.Image != "mirror.example/cilium:v1" || spec.Containers[0].Image != clean.Image || spec.NodeSelector["kubernetes.io/os"] != "linux" ||
+		len(spec.ImagePullSecrets) != 1 || !spec.HostNetwork {
+		data, _ := json.MarshalIndent(spec, "", " ")
+		t.Errorf("%s", data)
+	}
+	paths := map[string]string{}
+	for _, v := range spec.Volumes {
+		paths[v.Name] = v.HostPath.Path
+	}
+	if len(paths) != 5 || paths["cni-path"] != "/home/kubernetes/bin" {
+		t.Errorf("the volumes are %v", paths)
+	}
+	for _, m := range clean.VolumeMounts {
+		if m.ReadOnly != (m.Name == "cilium-cgroup") || paths[m.Name] == "" {
+			t.Errorf("%+v", m)
+		}
+	}
+}
