@@ -2,10 +2,12 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/labctl/labctl/cilium/kube"
 )
@@ -29,18 +31,33 @@ func (r *run) moveMerged(path string) error {
 	if err := r.merge(path); err != nil {
 		return err
 	}
-	path, err := filepath.Abs(path)
+	path, err := absolute(path)
 	if err != nil {
 		return err
 	}
 	return r.unmerge(func(m kube.MergedContext) bool { return m.Path != path })
 }
 
-// merge adds the cluster to a kubeconfig file, and saves that it did. In a cluster that is not labctl's, the
-// context of the instance's kubeconfig has the name of the user's own, so the one that is added has a name of its
-// own.
+// absolute is a file, or a list of files as in $KUBECONFIG, by absolute paths, since down may run elsewhere.
+func absolute(path string) (string, error) {
+	var files []string
+	for _, file := range filepath.SplitList(path) {
+		if file == "" {
+			continue
+		}
+		file, err := filepath.Abs(file)
+		if err != nil {
+			return "", err
+		}
+		files = append(files, file)
+	}
+	return strings.Join(files, string(filepath.ListSeparator)), nil
+}
+
+// merge adds the cluster to a kubeconfig file, as a context that is named after the instance, and saves that it does
+// before it does.
 func (r *run) merge(path string) error {
-	path, err := filepath.Abs(path) // down may run elsewhere
+	path, err := absolute(path)
 	if err != nil {
 		return err
 	}
@@ -49,26 +66,57 @@ func (r *run) merge(path string) error {
 		return fmt.Errorf("read the kubeconfig: %w", err)
 	}
 	st := r.state()
-	entry := kube.MergedContext{Path: path, Context: st.Cluster.Context}
-	if !r.provider.Ephemeral() || entry.Context == "" {
-		entry.Context = "labctl-" + r.opts.Name
-	}
-	known := slices.IndexFunc(st.Cluster.Merged, func(m kube.MergedContext) bool {
-		return m.Path == path && m.Context == entry.Context
-	})
+	entry := kube.MergedContext{Path: path, Context: "labctl-" + r.opts.Name}
+	known := slices.IndexFunc(st.Cluster.Merged, func(m kube.MergedContext) bool { return m.Path == path })
+	replace := known >= 0
 	if known >= 0 {
 		entry = st.Cluster.Merged[known]
+	} else if r.provider.Ephemeral() && st.Cluster.OldMerged == path {
+		entry.Context, replace = st.Cluster.Context, true
 	}
-	if err := entry.Merge(data, known >= 0 || r.provider.Ephemeral() && st.Cluster.OldMerged == path); err != nil {
+	if err := entry.Prepare(replace, r.mergedBefore(path)); err != nil {
 		return err
 	}
-	return r.save(func(st *State) {
+	err = r.save(func(st *State) {
 		if known >= 0 {
 			st.Cluster.Merged[known] = entry
 		} else {
 			st.Cluster.Merged = append(st.Cluster.Merged, entry)
 		}
 	})
+	if err != nil {
+		return err
+	}
+	if err := entry.Merge(data, replace); err != nil {
+		if replace {
+			return err
+		}
+		return errors.Join(err, r.forgetMerged(entry))
+	}
+	return nil
+}
+
+// mergedBefore are the contexts that other instances added to a file, and what was its current context before each.
+func (r *run) mergedBefore(path string) map[string][]string {
+	before := map[string][]string{}
+	names, _ := r.m.Store.Names() // without them, only the last context is known
+	for _, name := range names {
+		st, err := r.m.Store.Read(name)
+		if err != nil {
+			continue
+		}
+		for _, m := range st.Cluster.Merged {
+			if m.Path == path {
+				before[m.Context] = m.Previous
+			}
+		}
+	}
+	return before
+}
+
+// forgetMerged saves that a context is in no file any more.
+func (r *run) forgetMerged(m kube.MergedContext) error {
+	return r.save(func(st *State) { st.Cluster.Merged = slices.DeleteFunc(slices.Clone(st.Cluster.Merged), m.Same) })
 }
 
 // unmerge removes the cluster from the user's kubeconfig files that are selected.
@@ -92,12 +140,7 @@ func (r *run) unmerge(selected func(kube.MergedContext) bool) error {
 		if err := m.Remove(); err != nil {
 			return err
 		}
-		err := r.save(func(st *State) {
-			st.Cluster.Merged = slices.DeleteFunc(slices.Clone(st.Cluster.Merged), func(other kube.MergedContext) bool {
-				return other == m
-			})
-		})
-		if err != nil {
+		if err := r.forgetMerged(m); err != nil {
 			return err
 		}
 	}

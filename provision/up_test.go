@@ -284,7 +284,7 @@ func TestMerge(t *testing.T) {
 		stays   bool
 		context string // that is added
 	}{
-		{"a cluster of labctl's", false, "fake"},
+		{"a cluster of labctl's", false, "labctl-shop"},
 		{"a cluster of the user's", true, "labctl-shop"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -352,6 +352,47 @@ func TestMerge(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMergeOfSeveral: an entry of the user's that has the name is neither replaced nor deleted later, and the contexts
+// of several instances end in the one that the user had.
+func TestMergeOfSeveral(t *testing.T) {
+	t.Parallel()
+	p := &fakeProvider{found: Found{State: Running}}
+	m, _ := newManager(t, p)
+	path := filepath.Join(t.TempDir(), "config")
+	mine, _ := p.Kubeconfig(context.Background(), Cluster{})
+	mine = []byte(strings.ReplaceAll(string(mine), "fake", "labctl-taken"))
+	if err := os.WriteFile(path, mine, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"taken", "shop", "bank"} {
+		inst := newInstance(t, m.Store, name)
+		inst.State.Cluster.Provider = "fake"
+		if err := inst.Save(); err != nil {
+			t.Fatal(err)
+		}
+		config, _ := p.Kubeconfig(context.Background(), Cluster{})
+		if err := os.WriteFile(inst.Kubeconfig(), config, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		inst.Close()
+		err := m.MergeKubeconfig(context.Background(), name, path)
+		if name == "taken" {
+			wantError(t, err, `"labctl-taken" that labctl did not add`, false)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"taken", "shop", "bank"} {
+		if err := m.Down(context.Background(), nil, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := clientcmd.LoadFromFile(path)
+	if err != nil || len(cfg.Contexts) != 1 || cfg.Contexts["labctl-taken"] == nil || cfg.CurrentContext != "labctl-taken" {
+		t.Errorf("the file has %v, current %q (%v)", cfg.Contexts, cfg.CurrentContext, err)
 	}
 }
 

@@ -78,14 +78,12 @@ func TestMergeContext(t *testing.T) {
 				}
 			}
 			m := MergedContext{Path: path, Context: "labctl-shop"}
-			for range 2 { // again, as the next up does
-				if err := m.Merge([]byte(kubeconfig("lab")), false); err != nil {
-					t.Fatal(err)
-				}
+			for _, again := range []bool{false, true} { // as the next up does
+				merge(t, &m, again, nil)
 				if got := userOf(t, path, "labctl-shop"); got != "secret-of-lab" || currentOf(t, path) != "labctl-shop" {
 					t.Errorf("merged: token %q, current context %q", got, currentOf(t, path))
 				}
-				if m.Previous != current {
+				if strings.Join(m.Previous, " ") != current {
 					t.Errorf("the context before is %q, want %q", m.Previous, current)
 				}
 			}
@@ -131,6 +129,9 @@ func TestMergeTakenName(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := MergedContext{Path: path, Context: "labctl-shop"}
+		if err := m.Prepare(false, nil); err == nil || !strings.Contains(err.Error(), "that labctl did not add") {
+			t.Errorf("%s: prepared, the error is %v", name, err)
+		}
 		if err := m.Merge([]byte(kubeconfig("lab")), false); err == nil || !strings.Contains(err.Error(), "that labctl did not add") {
 			t.Errorf("%s: the error is %v", name, err)
 		}
@@ -143,28 +144,138 @@ func TestMergeTakenName(t *testing.T) {
 	}
 }
 
-// TestRemoveKeepsOtherCurrentContext: a current context that the user chose in between stays, and so does none if
-// the one before is gone.
+// merge adds the context of the lab to a file.
+func merge(t *testing.T, m *MergedContext, again bool, history map[string][]string) {
+	t.Helper()
+	if err := m.Prepare(again, history); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Merge([]byte(kubeconfig("lab")), again); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRemoveKeepsOtherCurrentContext: a current context that the user chose in between stays. Otherwise the one before
+// returns, or the one before that, whatever the order in which labs are removed.
 func TestRemoveKeepsOtherCurrentContext(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name     string
+		switched bool // to work, before the labs are removed
+		order    []string
+		want     []string // the current context after each
+	}{
+		{"last in, first out", false, []string{"labctl-bank", "labctl-shop"}, []string{"labctl-shop", "work"}},
+		{"first in, first out", false, []string{"labctl-shop", "labctl-bank"}, []string{"labctl-bank", "work"}},
+		{"the user switched", true, []string{"labctl-shop", "labctl-bank"}, []string{"work", "work"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "config")
+			if err := os.WriteFile(path, []byte(kubeconfig("work")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			merged, history := map[string]*MergedContext{}, map[string][]string{}
+			for _, name := range []string{"labctl-shop", "labctl-bank"} {
+				m := &MergedContext{Path: path, Context: name}
+				merge(t, m, false, history)
+				merged[name], history[name] = m, m.Previous
+			}
+			if tc.switched {
+				cfg, err := clientcmd.LoadFromFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cfg.CurrentContext = "work"
+				if err := clientcmd.WriteToFile(*cfg, path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, name := range tc.order {
+				if err := merged[name].Remove(); err != nil || currentOf(t, path) != tc.want[i] {
+					t.Errorf("without %s, the current context is %q, want %q (%v)", name, currentOf(t, path), tc.want[i], err)
+				}
+			}
+			if userOf(t, path, "work") != "secret-of-work" {
+				t.Error("the user's context is gone")
+			}
+		})
+	}
+}
+
+// TestRemoveChangedContext: a cluster and a user that the user's own hand put into the lab's context stay.
+func TestRemoveChangedContext(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "config")
 	if err := os.WriteFile(path, []byte(kubeconfig("work")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	shop, bank := MergedContext{Path: path, Context: "labctl-shop"}, MergedContext{Path: path, Context: "labctl-bank"}
-	for _, m := range []*MergedContext{&shop, &bank} {
-		if err := m.Merge([]byte(kubeconfig("lab")), false); err != nil {
+	m := MergedContext{Path: path, Context: "labctl-shop"}
+	merge(t, &m, false, nil)
+	cfg, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Contexts["labctl-shop"].AuthInfo = "work"
+	if err := clientcmd.WriteToFile(*cfg, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Remove(); err != nil || userOf(t, path, "work") != "secret-of-work" {
+		t.Errorf("the user's credentials are %q, %v", userOf(t, path, "work"), err)
+	}
+	if data, _ := os.ReadFile(path); strings.Contains(string(data), "labctl-shop") {
+		t.Errorf("something is left:\n%s", data)
+	}
+}
+
+// TestMergeSeveralFiles: of the files of $KUBECONFIG, only the one that kubectl would write to changes.
+func TestMergeSeveralFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	none, first, second := filepath.Join(dir, "none"), filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	for path, name := range map[string]string{first: "work", second: "home"} {
+		if err := os.WriteFile(path, []byte(kubeconfig(name)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := shop.Remove(); err != nil || currentOf(t, path) != "labctl-bank" {
-		t.Errorf("current context %q, %v", currentOf(t, path), err)
+	m := MergedContext{Path: strings.Join([]string{none, first, second}, string(filepath.ListSeparator)), Context: "labctl-shop"}
+	for _, again := range []bool{false, true} {
+		merge(t, &m, again, nil)
+		if userOf(t, first, "labctl-shop") != "secret-of-lab" || currentOf(t, first) != "labctl-shop" {
+			t.Errorf("it is not in the first file that exists: %s", first)
+		}
 	}
-	if err := bank.Remove(); err != nil || currentOf(t, path) != "" {
-		t.Errorf("current context %q, %v", currentOf(t, path), err)
+	if err := m.Remove(); err != nil {
+		t.Fatal(err)
 	}
-	if userOf(t, path, "work") != "secret-of-work" {
-		t.Error("the user's context is gone")
+	if userOf(t, first, "labctl-shop") != "" || currentOf(t, first) != "work" || userOf(t, first, "work") == "" {
+		t.Errorf("the first file is not what it was; its current context is %q", currentOf(t, first))
+	}
+	if data, err := os.ReadFile(second); err != nil || string(data) != kubeconfig("home") {
+		t.Errorf("the second file was changed: %s, %v", data, err)
+	}
+	if _, err := os.Stat(none); err == nil {
+		t.Error("a file was created")
+	}
+}
+
+// TestMergeReadOnly: a file that cannot be written is named, and stays as it is.
+func TestMergeReadOnly(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		t.Skip("root may write to every file")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config")
+	if err := os.WriteFile(path, []byte(kubeconfig("work")), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	m := MergedContext{Path: path, Context: "labctl-shop"}
+	if err := m.Merge([]byte(kubeconfig("lab")), false); err == nil || !strings.Contains(err.Error(), "edit the kubeconfig "+path) {
+		t.Errorf("the error is %v", err)
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != kubeconfig("work") {
+		t.Errorf("the file was changed: %s, %v", data, err)
 	}
 }
 

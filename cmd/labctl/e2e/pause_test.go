@@ -51,7 +51,7 @@ func (s *suite) merge(t *testing.T) {
 	if nodes := command(t, "kubectl", "--kubeconfig", s.merged, "get", "nodes", "-o", "name"); strings.Count(nodes, "node/") != 2 {
 		t.Errorf("nodes by the merged kubeconfig: %s", nodes)
 	}
-	if contexts := s.contexts(t); contexts != "kind-labctl-"+s.name+" mine" {
+	if contexts := s.contexts(t); contexts != "labctl-"+s.name+" mine" {
 		t.Errorf("contexts: %s", contexts)
 	}
 }

@@ -73,9 +73,8 @@ func NewKubeconfigCommand(app *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kubeconfig",
 		Short: "Print the kubeconfig of a lab instance, or add it to another file",
-		Long: `Print the kubeconfig of a lab instance, or add its context to another kubeconfig file. The file's own contexts never
-change; for a cluster that labctl did not create, the new context is called labctl-INSTANCE. "labctl down" removes it
-and restores the current context.`,
+		Long: `Print the kubeconfig of a lab instance, or add its context to another kubeconfig file, as labctl-INSTANCE. The file's
+own contexts never change. "labctl down" removes the context and restores the current one.`,
 		Example: `  labctl kubeconfig > lab.kubeconfig
   labctl kubeconfig --merge ~/.kube/config`,
 		RunE: func(cmd *cobra.Command, args []string) error {
