@@ -65,6 +65,9 @@ func (s *scope) textAt(rng *hcl.Range) string {
 }
 
 func unknownAttribute(name string, spec *schema.Block) string {
+	if why := spec.Refused[name]; why != "" {
+		return why
+	}
 	names := attributeNames(spec)
 	text := fmt.Sprintf("%s has no attribute %q.", blockName(spec), name)
 	if spec.Block(name) != nil {

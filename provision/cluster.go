@@ -24,6 +24,7 @@ func (r *run) lookPreflight(context.Context) (Action, error) {
 func (r *run) preflight(ctx context.Context, p *progress) error {
 	findings := r.provider.Preflight(ctx, r.cluster)
 	findings = append(findings, r.m.checkSettings()...)
+	findings = append(findings, r.checkStandIns()...)
 	var failures []string
 	for _, f := range findings {
 		text := f.Check + ": " + f.Message
@@ -41,6 +42,18 @@ func (r *run) preflight(ctx context.Context, p *progress) error {
 		return errors.New(strings.Join(failures, "; "))
 	}
 	return nil
+}
+
+// checkStandIns checks that the provider has the stand-ins that the settings demand.
+func (r *run) checkStandIns() []Finding {
+	_, has := r.provider.(StandInProvider)
+	if has || len(r.lab.Externals) == 0 || r.m.Settings.Externals != ExternalsStandIn {
+		return nil
+	}
+	return []Finding{{
+		"stand-ins", Failure, r.provider.Name() + " clusters have none for hosts outside the cluster: " + names(r.lab.Externals),
+		"set the setting externals to auto or real, or use kind",
+	}}
 }
 
 // checkSettings checks that the files named by the settings exist.
@@ -70,6 +83,9 @@ func (r *run) lookCluster(ctx context.Context) (Action, *kube.Client, error) {
 	act := r.action(phaseCluster, "cluster "+r.cluster.Name, r.block().Settings)
 	if d, ok := r.provider.(Describer); ok && act.Kind != Keep {
 		act.Detail += ": " + d.Describe()
+	}
+	if p, ok := r.provider.(Priced); ok && act.Kind != Keep {
+		act.Detail += "; " + p.Cost().String()
 	}
 	found, err := r.provider.Find(ctx, r.cluster)
 	if err != nil {

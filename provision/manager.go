@@ -74,6 +74,7 @@ type OptionError struct {
 type Option string
 
 const (
+	OptionSpend Option = "spend" // UpOptions.Spend
 	OptionName  Option = "name"  // UpOptions.Name
 	OptionAdopt Option = "adopt" // UpOptions.Adopt
 

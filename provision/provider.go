@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // Provider creates, finds and deletes clusters of one kind. What only some providers can do is an optional
-// interface: ImageLoader, Pauser, LogCollector, StandInProvider, ResumableCreator, SettingsResolver, Describer,
+// interface: ImageLoader, Pauser, LogCollector, StandInProvider, ResumableCreator, SettingsResolver, Describer, Priced,
 // BundledCNI, Pruner.
 //
 // Every method is idempotent, and returns soon after its context ends.
@@ -143,9 +144,29 @@ type SettingsResolver interface {
 	ResolvedSettings(ctx context.Context) (map[string]any, error)
 }
 
-// Describer is a provider that can say in one line what Create would create, and what it costs.
+// Describer is a provider that can say in one line what Create would create.
 type Describer interface {
 	Describe() string
+}
+
+// Priced is a provider whose clusters cost money while they exist.
+type Priced interface {
+	Cost() Cost
+}
+
+// Cost is an estimate of what a cluster costs.
+type Cost struct {
+	Known  bool    `json:"known"`
+	Hourly float64 `json:"usd_per_hour"` // 0 if it is not known
+	// Source says where the prices are from, and as of when; or where to look them up, if the cost is not known.
+	Source string `json:"source"`
+}
+
+func (c Cost) String() string {
+	if !c.Known {
+		return "what it costs is not known here: see " + c.Source
+	}
+	return fmt.Sprintf("about %.2f USD an hour (%s)", c.Hourly, c.Source)
 }
 
 // BundledCNI is a provider whose clusters may come with a Cilium of their own.

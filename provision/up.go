@@ -22,6 +22,9 @@ import (
 
 // UpOptions say what to create.
 type UpOptions struct {
+	// Spend is asked before a cluster is created that costs money; an error ends the up. Nil: none is created.
+	Spend func(cluster string, cost Cost) error
+
 	Lab  *labs.Lab
 	Ref  LabRef // how to read Lab again
 	Name string // of the instance; default the lab's
@@ -115,6 +118,12 @@ func (m *Manager) Up(ctx context.Context, opts UpOptions) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.agreeToCost(ctx); err != nil {
+		if fresh {
+			err = errors.Join(err, os.Remove(filepath.Join(r.inst.Dir, stateFile)))
+		}
+		return nil, err
+	}
 	var res results
 	if err := r.runPhases(ctx, r.phases(&res)); err != nil {
 		if ctx.Err() != nil {
@@ -126,6 +135,32 @@ func (m *Manager) Up(ctx context.Context, opts UpOptions) (*State, error) {
 		return nil, err
 	}
 	return r.inst.State, nil
+}
+
+// agreeToCost asks before a cluster is created that costs money. It does not ask again for one whose creation was
+// interrupted.
+func (r *run) agreeToCost(ctx context.Context) error {
+	priced, ok := r.provider.(Priced)
+	st := r.state()
+	if _, begun := st.Phases[phaseCluster]; !ok || begun && !st.Cluster.Complete {
+		return nil
+	}
+	found, err := r.provider.Find(ctx, r.cluster)
+	if err != nil {
+		return &PhaseError{phaseCluster, err}
+	}
+	if found.State != Absent || found.Foreign { // it is not going to be created
+		return nil
+	}
+	what := r.provider.Name() + " cluster " + r.cluster.Name
+	if d, ok := r.provider.(Describer); ok {
+		what += " (" + d.Describe() + ")"
+	}
+	if r.opts.Spend == nil {
+		return &UsageError{&OptionError{OptionSpend, fmt.Errorf("%s is not created, since it costs money: %s; agree",
+			what, priced.Cost())}}
+	}
+	return r.opts.Spend(what, priced.Cost())
 }
 
 // begin checks and updates the state of an earlier run, or writes the first; fresh says that there was none.

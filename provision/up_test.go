@@ -687,3 +687,48 @@ func TestList(t *testing.T) {
 		t.Errorf("got %+v", l)
 	}
 }
+
+// dear is a provider whose clusters cost money.
+type dear struct{ *fakeProvider }
+
+func (*dear) Cost() Cost { return Cost{Known: true, Hourly: 2.5, Source: "a price list"} }
+
+// TestAgreeToCost: nothing is created before the cost is agreed to, and one that was agreed to is not asked for again.
+func TestAgreeToCost(t *testing.T) {
+	t.Parallel()
+	p := &dear{&fakeProvider{}}
+	m, _ := newManager(t, p)
+	m.Settings.Chart = chartOf(t)
+	created, asked := 0, []string{}
+	p.create = func(context.Context, func(Milestone)) error { created++; return errors.New("no machines") }
+	opts := UpOptions{Lab: fakeLab("shop"), Ref: LabRef{Name: "shop"}, Retain: true}
+	_, err := m.Up(t.Context(), opts)
+	wantError(t, err, "about 2.50 USD an hour (a price list); agree", true)
+	decline := errors.New("too dear")
+	opts.Spend = func(what string, c Cost) error { asked = append(asked, what+" "+c.String()); return decline }
+	if _, err = m.Up(t.Context(), opts); !errors.Is(err, decline) {
+		t.Errorf("declined: %v", err)
+	}
+	if names, _ := m.Store.Names(); created != 0 || len(names) != 0 {
+		t.Fatalf("%d clusters were created, and %v is left", created, names)
+	}
+	decline = nil
+	_, err = m.Up(t.Context(), opts)
+	wantError(t, err, "no machines", false)
+	_, err = m.Up(t.Context(), opts)
+	wantError(t, err, "no machines", false)
+	if want := "fake cluster labctl-shop about 2.50 USD an hour (a price list)"; created != 2 || len(asked) != 2 || asked[1] != want {
+		t.Errorf("%d clusters, asked %q", created, asked)
+	}
+}
+
+// TestStandInsDemanded: settings that demand stand-ins are not ignored where there are none.
+func TestStandInsDemanded(t *testing.T) {
+	t.Parallel()
+	m, _ := newManager(t, &fakeProvider{})
+	m.Settings.Externals = ExternalsStandIn
+	lab := fakeLab("shop")
+	lab.Externals = []labs.External{{Name: "internet", Host: "example.org", Port: 443}}
+	_, err := m.Up(t.Context(), UpOptions{Lab: lab, Ref: LabRef{Name: "shop"}})
+	wantError(t, err, "fake clusters have none for hosts outside the cluster: internet", false)
+}

@@ -62,6 +62,7 @@ var onlyParsed = map[string]string{
 	"labctl logs --to - | tar -tz":                          runningLab,
 	"labctl up networkpolicy":                               machine,
 	"labctl up mylab/ --instance mine --on existing":        remote,
+	"labctl up networkpolicy --on gke --yes":                remote,
 	"labctl plan networkpolicy":                             machine,
 	"labctl doctor":                                         machine,
 	"labctl doctor networkpolicy -o json":                   machine,

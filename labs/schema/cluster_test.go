@@ -26,7 +26,7 @@ func TestDecodeCluster(t *testing.T) {
 	wantKind := Kind{ControlPlanes: 1, Workers: 3, KubeProxy: "none", IPFamily: "ipv4",
 		PortMappings: []KindPortMapping{{ContainerPort: 30080, HostPort: 80, Protocol: "TCP"}}}
 	wantGKE := GKE{Location: "us-central1-a", MachineType: "e2-standard-2", Nodes: 2, ReleaseChannel: "regular", DiskGB: 50,
-		Dataplane: "v1", Spot: true, TTL: 8 * time.Hour, Labels: map[string]string{"a": "b"}}
+		Dataplane: "v1", Endpoint: "public", Spot: true, TTL: 8 * time.Hour, Labels: map[string]string{"a": "b"}}
 	ofLab := given()
 	data, err := json.Marshal(ofLab)
 	if err != nil {

@@ -37,6 +37,15 @@ var subnets = &Format{check: func(attr, value string) *Problem {
 	return nil
 }}
 
+// network is an address range of one family.
+var network = &Format{check: func(attr, value string) *Problem {
+	if p, err := netip.ParsePrefix(value); err != nil || p.Masked() != p {
+		return &Problem{"Invalid address range", fmt.Sprintf(
+			"%s must have address ranges such as \"203.0.113.0/24\", or \"203.0.113.7/32\" for one address; %q is not an address range.", attr, value)}
+	}
+	return nil
+}}
+
 // address is an IP address.
 var address = &Format{check: func(attr, value string) *Problem {
 	if _, err := netip.ParseAddr(value); err != nil {
@@ -113,6 +122,15 @@ func durationText(d time.Duration) string {
 	}
 	return d.String()
 }
+
+// driver is a driver of minikube that makes nodes: a machine or container each.
+var driver = &Format{check: func(attr, value string) *Problem {
+	switch value {
+	case "none", "native", "ssh", "generic":
+		return &Problem{"Invalid driver", fmt.Sprintf("%s must not be %q, which installs Kubernetes and Cilium on an existing machine instead of creating nodes.", attr, value)}
+	}
+	return nil
+}}
 
 // memory is an amount of memory as minikube takes it: megabytes, or a size with its unit.
 var memory = &Format{check: func(attr, value string) *Problem {

@@ -13,7 +13,7 @@ type Minikube struct {
 func minikube() *Block {
 	return provider("minikube", []Attribute{
 		{Name: "profile", Type: String, DefaultDoc: "`labctl-` and the instance's name", Doc: "minikube profile"},
-		{Name: "driver", Type: String, DefaultDoc: "minikube's", Doc: "driver, such as `\"docker\"`"},
+		{Name: "driver", Type: String, DefaultDoc: "minikube's", Format: driver, Doc: "driver, such as `\"docker\"`"},
 		{Name: "nodes", Type: Whole, Default: 1, Min: 1, Max: 20, Doc: "number of nodes"},
 		{Name: "memory", Type: String, DefaultDoc: "minikube's", Format: memory,
 			Doc: "memory of a node: megabytes, or a size such as `\"4g\"`"},

@@ -68,6 +68,8 @@ type Block struct {
 	// ForEach says that the block takes for_each. The label is then the first part of the instances' names.
 	ForEach bool
 	Once    bool // at most one such block in its parent
+	// Refused are attributes that an author may expect and that labctl does not have, with the reason.
+	Refused map[string]string
 	// Free says that the block takes any attributes (locals).
 	Free bool
 	// ByLabel are the blocks that replace this one, by label: the cluster block has one for each provider.

@@ -80,8 +80,9 @@ func (c *client) operations(ctx context.Context, cluster string) ([]*containerpb
 	}
 	var running []*containerpb.Operation
 	for _, op := range list.Operations {
-		// A target is a URL, which names the project by its number: only the end of it can be compared.
-		if op.Status != containerpb.Operation_DONE && strings.HasSuffix(op.TargetLink, "/clusters/"+cluster) {
+		// A target is a URL of the cluster or of something in it, such as a node pool. It names the project by its
+		// number.
+		if op.Status != containerpb.Operation_DONE && strings.Contains(op.TargetLink+"/", "/clusters/"+cluster+"/") {
 			running = append(running, op)
 		}
 	}
@@ -101,10 +102,8 @@ func region(location string) string {
 	return location
 }
 
-// isZone says whether a location is a zone ("us-west2-a") rather than a region ("us-west2").
-func isZone(location string) bool {
-	return strings.Count(location, "-") >= 2 && len(location[strings.LastIndexByte(location, '-')+1:]) == 1
-}
+// isZone says whether a location is a zone ("us-west2-a", "us-central1-ai1a") rather than a region ("us-west2").
+func isZone(location string) bool { return strings.Count(location, "-") >= 2 }
 
 // firstLine is the first line of an error, for use in a sentence.
 func firstLine(err error) error {

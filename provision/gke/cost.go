@@ -2,16 +2,22 @@ package gke
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+
+	"github.com/labctl/labctl/provision"
 )
+
+// priceList says where the prices below are from.
+const priceList = "list prices of us-central1 in January 2026, without network traffic: " +
+	"https://cloud.google.com/kubernetes-engine/pricing"
 
 // Prices in US dollars an hour, on demand, in us-central1, from Google's price lists
 // (cloud.google.com/kubernetes-engine/pricing, cloud.google.com/compute/vm-instance-pricing,
 // cloud.google.com/compute/disks-image-pricing) as of January 2026. Other regions cost up to half as much more.
 // They only serve an estimate.
 const (
-	pricesAsOf    = "January 2026"
 	clusterPrice  = 0.10       // management fee of a cluster; the first zonal one of a billing account is free
 	diskPrice     = 0.10 / 730 // a GB of a balanced disk, which nodes have, for an hour; a month has 730
 	spotDiscount  = 0.60       // at least; it changes from day to day
@@ -65,13 +71,19 @@ func machinePrice(machine string) (float64, bool) {
 	return float64(cpus) * (price.cpu + gb*price.gb), true
 }
 
-// Describe implements provision.Describer: what Create would make, and what it costs.
+// nodes is how many nodes the cluster has.
+func (p *Provider) nodes() int {
+	if isZone(p.settings.Location) {
+		return p.settings.Nodes
+	}
+	return p.settings.Nodes * regionalZones
+}
+
+// Describe implements provision.Describer: what Create would make.
 func (p *Provider) Describe() string {
 	s := p.settings
-	nodes := s.Nodes
 	place := s.Location
 	if !isZone(s.Location) {
-		nodes *= regionalZones
 		place += fmt.Sprintf(", %d in each of its zones", s.Nodes)
 	}
 	kind := s.MachineType
@@ -85,15 +97,19 @@ func (p *Provider) Describe() string {
 	case s.ReleaseChannel == "none":
 		version = "no release channel"
 	}
-	text := fmt.Sprintf("%d × %s with %d GB, %s, %s", nodes, kind, s.DiskGB, place, version)
+	return fmt.Sprintf("%d × %s with %d GB, %s, %s", p.nodes(), kind, s.DiskGB, place, version)
+}
+
+// Cost implements provision.Priced.
+func (p *Provider) Cost() provision.Cost {
+	s := p.settings
 	price, ok := machinePrice(s.MachineType)
 	if !ok {
-		return text + "; the price of a " + s.MachineType +
-			" is not known here: https://cloud.google.com/products/calculator"
+		return provision.Cost{Source: "https://cloud.google.com/products/calculator"}
 	}
 	if s.Spot {
 		price *= 1 - spotDiscount
 	}
-	total := clusterPrice + float64(nodes)*(price+float64(s.DiskGB)*diskPrice)
-	return text + fmt.Sprintf("; about %.2f USD an hour (list prices of us-central1, %s)", total, pricesAsOf)
+	total := clusterPrice + float64(p.nodes())*(price+float64(s.DiskGB)*diskPrice)
+	return provision.Cost{Known: true, Hourly: math.Round(total*100) / 100, Source: priceList}
 }

@@ -94,7 +94,7 @@ const attempts = 4
 // the name.
 func (p *Provider) requestCreate(ctx context.Context, client *client,
 	c provision.Cluster) (*containerpb.Operation, error) {
-	req := &containerpb.CreateClusterRequest{Parent: client.parent(), Cluster: p.request(c)}
+	req := &containerpb.CreateClusterRequest{Parent: client.parent(), Cluster: p.request(c, client.project)}
 	for attempt := 1; ; attempt++ {
 		op, err := client.api.CreateCluster(ctx, req)
 		switch code := status.Code(err); {
@@ -126,7 +126,7 @@ var nodeScopes = []string{
 }
 
 // request is the cluster that is requested from Google.
-func (p *Provider) request(c provision.Cluster) *containerpb.Cluster {
+func (p *Provider) request(c provision.Cluster, project string) *containerpb.Cluster {
 	s := p.settings
 	node := &containerpb.NodeConfig{
 		MachineType: s.MachineType, DiskSizeGb: int32(s.DiskGB), Spot: s.Spot, ServiceAccount: s.ServiceAccount,
@@ -148,6 +148,7 @@ func (p *Provider) request(c provision.Cluster) *containerpb.Cluster {
 		private := true
 		cl.NetworkConfig.DefaultEnablePrivateNodes = &private
 	}
+	p.restrict(cl, project)
 	if s.Dataplane == "v2" {
 		cl.NetworkConfig.DatapathProvider = containerpb.DatapathProvider_ADVANCED_DATAPATH
 		return cl
@@ -158,6 +159,41 @@ func (p *Provider) request(c provision.Cluster) *containerpb.Cluster {
 	}}
 	cl.NetworkConfig.DatapathProvider = containerpb.DatapathProvider_LEGACY_DATAPATH
 	return cl
+}
+
+// restrict limits who reaches the control plane, and what pods get from the metadata server.
+func (p *Provider) restrict(cl *containerpb.Cluster, project string) {
+	s := p.settings
+	yes, no := true, false
+	ip := &containerpb.ControlPlaneEndpointsConfig_IPEndpointsConfig{Enabled: &yes}
+	endpoints := &containerpb.ControlPlaneEndpointsConfig{IpEndpointsConfig: ip}
+	if s.Endpoint != "public" {
+		ip.EnablePublicEndpoint = &no
+	}
+	if s.Endpoint == "dns" {
+		endpoints.DnsEndpointConfig = &containerpb.ControlPlaneEndpointsConfig_DNSEndpointConfig{
+			AllowExternalTraffic: &yes,
+		}
+	}
+	if len(s.AuthorizedNetworks) > 0 {
+		// Addresses of other customers' machines at Google are not authorized either.
+		ip.AuthorizedNetworksConfig = &containerpb.MasterAuthorizedNetworksConfig{
+			Enabled: true, GcpPublicCidrsAccessEnabled: &no, PrivateEndpointEnforcementEnabled: &yes,
+		}
+		for _, network := range s.AuthorizedNetworks {
+			ip.AuthorizedNetworksConfig.CidrBlocks = append(ip.AuthorizedNetworksConfig.CidrBlocks,
+				&containerpb.MasterAuthorizedNetworksConfig_CidrBlock{CidrBlock: network})
+		}
+	}
+	if s.Endpoint != "public" || len(s.AuthorizedNetworks) > 0 {
+		cl.ControlPlaneEndpointsConfig = endpoints
+	}
+	if s.WorkloadIdentity {
+		cl.WorkloadIdentityConfig = &containerpb.WorkloadIdentityConfig{WorkloadPool: project + ".svc.id.goog"}
+		cl.NodePools[0].Config.WorkloadMetadataConfig = &containerpb.WorkloadMetadataConfig{
+			Mode: containerpb.WorkloadMetadataConfig_GKE_METADATA,
+		}
+	}
 }
 
 func channel(name string) containerpb.ReleaseChannel_Channel {
@@ -198,6 +234,8 @@ func (p *Provider) awaitOperation(ctx context.Context, client *client, op *conta
 			op, failures = next, 0
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case status.Code(err) == codes.NotFound:
+			return nil // it has ended, and Google has forgotten it; the cluster shows how
 		case status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded ||
 			status.Code(err) == codes.Internal:
 			if failures++; failures > 20 {
@@ -274,7 +312,9 @@ func (p *Provider) delete(ctx context.Context, client *client, cluster string) e
 		if len(running) > 0 {
 			// Whether a creation succeeds does not matter here.
 			if err := p.awaitOperation(ctx, client, running[0], quiet); err != nil {
-				if ctx.Err() != nil || running[0].OperationType == containerpb.Operation_DELETE_CLUSTER {
+				failed++
+				if ctx.Err() != nil || failed > attempts ||
+					running[0].OperationType == containerpb.Operation_DELETE_CLUSTER {
 					return wrap(err)
 				}
 				if err := sleep(ctx, p.poll); err != nil {

@@ -60,6 +60,13 @@ var hints = []struct {
 	hint func(*failure) string
 }{
 	{
+		// Google names a project of its own here, whose API nobody else can enable.
+		func(f *failure) bool { return f.has("requires a quota project") },
+		func(f *failure) string {
+			return "run: gcloud auth application-default set-quota-project " + cmp.Or(f.project, "PROJECT")
+		},
+	},
+	{
 		func(f *failure) bool {
 			return f.reason == "SERVICE_DISABLED" || f.has("has not been used in project", "api is disabled")
 		},
@@ -79,11 +86,16 @@ var hints = []struct {
 	},
 	{
 		func(f *failure) bool {
-			return f.reason == "CONSUMER_INVALID" || f.code == codes.NotFound && f.has("project")
+			return f.reason == "CONSUMER_INVALID" || f.code == codes.NotFound &&
+				(f.has("project '", `project "`) || strings.HasSuffix(f.message, "projects/"+f.project))
 		},
 		func(f *failure) string {
 			return fmt.Sprintf("check the project's ID (%s): gcloud projects list", f.project)
 		},
+	},
+	{
+		func(f *failure) bool { return f.has("ip_space_exhausted", "ip space") },
+		func(*failure) string { return "the subnetwork has too few free addresses; set subnetwork to another" },
 	},
 	{
 		func(f *failure) bool {
@@ -105,6 +117,23 @@ var hints = []struct {
 		func(f *failure) string {
 			return "use fewer or smaller nodes (nodes, machine_type, disk_gb), another region, or ask for more: " +
 				f.console("iam-admin/quotas")
+		},
+	},
+	{
+		func(f *failure) bool { return f.has("constraints/", "organization policy", "orgpolicy") },
+		func(f *failure) string {
+			if f.has("vmexternalipaccess") {
+				return "your organization allows no public addresses of machines; set private_nodes = true"
+			}
+			return "an organization policy forbids it; ask your administrator"
+		},
+	},
+	{
+		func(f *failure) bool {
+			return f.code != codes.PermissionDenied && f.has("no network named", "/networks/", "subnetwork")
+		},
+		func(*failure) string {
+			return "set network and subnetwork to some that the project has: gcloud compute networks subnets list"
 		},
 	},
 	{
@@ -144,7 +173,7 @@ var hints = []struct {
 		},
 	},
 	{
-		func(f *failure) bool { return f.code == codes.InvalidArgument },
+		func(f *failure) bool { return f.code == codes.InvalidArgument || f.code == codes.NotFound },
 		func(*failure) string { return "correct the lab's cluster \"gke\" block" },
 	},
 	{

@@ -47,6 +47,7 @@ var _ interface {
 	provision.Provider
 	provision.ResumableCreator
 	provision.Describer
+	provision.Priced
 	provision.SettingsResolver
 	provision.BundledCNI
 	provision.Pruner
@@ -170,12 +171,9 @@ func (p *Provider) Kubeconfig(ctx context.Context, c provision.Cluster) ([]byte,
 	if cl == nil {
 		return nil, fmt.Errorf("cluster %s does not exist in %s", c.Name, p.settings.Location)
 	}
-	if cl.Endpoint == "" {
-		return nil, fmt.Errorf("cluster %s has no address yet", c.Name)
-	}
-	ca, err := base64.StdEncoding.DecodeString(cl.GetMasterAuth().GetClusterCaCertificate())
+	server, err := p.server(cl)
 	if err != nil {
-		return nil, fmt.Errorf("decode the certificate of cluster %s: %w", c.Name, err)
+		return nil, err
 	}
 	command, err := labctlCommand()
 	if err != nil {
@@ -183,7 +181,7 @@ func (p *Provider) Kubeconfig(ctx context.Context, c provision.Cluster) ([]byte,
 	}
 	name := "gke_" + p.api.project + "_" + p.settings.Location + "_" + c.Name
 	cfg := api.NewConfig()
-	cfg.Clusters[name] = &api.Cluster{Server: "https://" + cl.Endpoint, CertificateAuthorityData: ca}
+	cfg.Clusters[name] = server
 	cfg.AuthInfos[name] = &api.AuthInfo{Exec: &api.ExecConfig{
 		APIVersion: "client.authentication.k8s.io/v1", Command: command, Args: []string{"gke-credentials"},
 		InteractiveMode: api.NeverExecInteractiveMode,
@@ -192,6 +190,30 @@ func (p *Provider) Kubeconfig(ctx context.Context, c provision.Cluster) ([]byte,
 	cfg.Contexts[name] = &api.Context{Cluster: name, AuthInfo: name}
 	cfg.CurrentContext = name
 	return clientcmd.Write(*cfg)
+}
+
+// server is where the cluster's API is, as a kubeconfig names it.
+func (p *Provider) server(cl *containerpb.Cluster) (*api.Cluster, error) {
+	endpoints := cl.GetControlPlaneEndpointsConfig()
+	address := cl.Endpoint
+	switch p.settings.Endpoint {
+	case "dns":
+		// Google's front end has a certificate of a public authority.
+		if name := endpoints.GetDnsEndpointConfig().GetEndpoint(); name != "" {
+			return &api.Cluster{Server: "https://" + name}, nil
+		}
+		return nil, fmt.Errorf("cluster %s has no DNS name yet", cl.Name)
+	case "private":
+		address = cmp.Or(endpoints.GetIpEndpointsConfig().GetPrivateEndpoint(), address)
+	}
+	if address == "" {
+		return nil, fmt.Errorf("cluster %s has no address yet", cl.Name)
+	}
+	ca, err := base64.StdEncoding.DecodeString(cl.GetMasterAuth().GetClusterCaCertificate())
+	if err != nil {
+		return nil, fmt.Errorf("decode the certificate of cluster %s: %w", cl.Name, err)
+	}
+	return &api.Cluster{Server: "https://" + address, CertificateAuthorityData: ca}, nil
 }
 
 // labctlCommand is how a kubeconfig calls this program: by its name if that finds it in $PATH, so that a new

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/labctl/labctl/labs"
 	"github.com/labctl/labctl/provision"
@@ -135,6 +136,79 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// Who may reach the control plane gets into the request, and where it is into the kubeconfig.
+func TestEndpoints(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		attrs  map[string]any
+		public bool
+		dns    bool
+		allow  []string
+		server string
+		ca     bool
+	}{
+		{"public", nil, true, false, nil, "https://192.0.2.1", true},
+		{"some networks", map[string]any{"authorized_networks": []any{"203.0.113.0/24", "198.51.100.7/32"}}, true, false,
+			[]string{"203.0.113.0/24", "198.51.100.7/32"}, "https://192.0.2.1", true},
+		{"by name", map[string]any{"endpoint": "dns"}, false, true, nil, "https://gke-0a1b2c-123456789.us-west2.gke.goog", false},
+		{"private", map[string]any{"endpoint": "private", "authorized_networks": []any{"10.0.0.0/8"}}, false, false,
+			[]string{"10.0.0.0/8"}, "https://10.128.0.2", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := &gketest.Server{}
+			p := provider(t, google(t, s), tc.attrs)
+			if err := p.Create(t.Context(), shop, watch(nil)); err != nil {
+				t.Fatal(err)
+			}
+			config := s.Clusters()[0].ControlPlaneEndpointsConfig
+			ip := config.GetIpEndpointsConfig()
+			if public := ip == nil || ip.EnablePublicEndpoint == nil; public != tc.public {
+				t.Errorf("a public endpoint: %v", config)
+			}
+			if config.GetDnsEndpointConfig().GetAllowExternalTraffic() != tc.dns {
+				t.Errorf("a DNS endpoint: %v", config)
+			}
+			var allowed []string
+			for _, block := range ip.GetAuthorizedNetworksConfig().GetCidrBlocks() {
+				allowed = append(allowed, block.CidrBlock)
+			}
+			if !slices.Equal(allowed, tc.allow) || ip.GetAuthorizedNetworksConfig().GetEnabled() != (tc.allow != nil) {
+				t.Errorf("allowed are %v", ip.GetAuthorizedNetworksConfig())
+			}
+			data, err := p.Kubeconfig(t.Context(), shop)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := clientcmd.Load(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := cfg.Clusters[cfg.Contexts[cfg.CurrentContext].Cluster]
+			if server.Server != tc.server || (len(server.CertificateAuthorityData) > 0) != tc.ca {
+				t.Errorf("the kubeconfig leads to %s, by an authority of its own: %t", server.Server, len(server.CertificateAuthorityData) > 0)
+			}
+		})
+	}
+}
+
+// With Workload Identity, pods get no token of their node. The pool is the project's, even one of the credentials.
+func TestWorkloadIdentity(t *testing.T) {
+	t.Parallel()
+	for _, on := range []bool{true, false} {
+		s := &gketest.Server{}
+		if err := provider(t, google(t, s), map[string]any{"workload_identity": on}).Create(t.Context(), shop, watch(nil)); err != nil {
+			t.Fatal(err)
+		}
+		c := s.Clusters()[0]
+		hidden := c.NodePools[0].Config.GetWorkloadMetadataConfig().GetMode() == containerpb.WorkloadMetadataConfig_GKE_METADATA
+		if hidden != on || (c.GetWorkloadIdentityConfig().GetWorkloadPool() == "course.svc.id.goog") != on {
+			t.Errorf("workload_identity = %t: %v, %v", on, c.WorkloadIdentityConfig, c.NodePools[0].Config)
+		}
+	}
+}
+
 func TestDataplaneV2(t *testing.T) {
 	t.Parallel()
 	s := &gketest.Server{}
@@ -183,6 +257,18 @@ func TestAdvice(t *testing.T) {
 			err: gketest.Error(codes.ResourceExhausted, "RATE_LIMIT_EXCEEDED", "Too many requests.", nil)},
 		{name: "no such project", before: "GetCluster", want: "check the project's ID (course)",
 			err: gketest.Error(codes.NotFound, "CONSUMER_INVALID", "Project 'course' not found.", nil)},
+		{name: "no quota project", before: "GetCluster", want: "set-quota-project course",
+			err: gketest.Error(codes.PermissionDenied, "SERVICE_DISABLED", "Your application is authenticating by using local Application Default Credentials. The container.googleapis.com API requires a quota project, which is not set by default.", map[string]string{"activationUrl": "https://console.example.org/764086051850"})},
+		{name: "organization policy", before: "CreateCluster", want: "private_nodes = true",
+			err: gketest.Error(codes.FailedPrecondition, "", "Constraint constraints/compute.vmExternalIpAccess violated for project course.", nil)},
+		{name: "another policy", before: "CreateCluster", want: "ask your administrator",
+			err: gketest.Error(codes.PermissionDenied, "", "Operation denied by org policy: [constraints/gcp.resourceLocations].", nil)},
+		{name: "no default network", before: "CreateCluster", want: "set network and subnetwork",
+			err: gketest.Error(codes.InvalidArgument, "", `Project "course" has no network named "default".`, nil)},
+		{name: "a network that is missing", before: "CreateCluster", want: "set network and subnetwork",
+			err: gketest.Error(codes.NotFound, "", "Not found: projects/course/global/networks/nowhere.", nil)},
+		{name: "no addresses left", want: "too few free addresses",
+			middle: status.New(codes.ResourceExhausted, "Quota error: IP_SPACE_EXHAUSTED: the primary range has no free address.").Proto()},
 		{name: "no such version", before: "CreateCluster", want: "choose a version that the release channel offers",
 			err: gketest.Error(codes.InvalidArgument, "", "No valid versions with the prefix \"1.2\" found.", nil)},
 		{name: "no such zone", before: "CreateCluster", want: "choose a location",
@@ -216,6 +302,53 @@ func TestAdvice(t *testing.T) {
 				t.Errorf("after the reason is gone: %v", err)
 			}
 		})
+	}
+}
+
+// An operation that Google has forgotten has ended: the cluster shows how.
+func TestForgottenOperation(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{Fail: func(method string, before int) error {
+		if method == "GetOperation" && before > 0 {
+			return gketest.Error(codes.NotFound, "", "Not found: projects/course/locations/us-west2-a/operations/operation-1.", nil)
+		}
+		return nil
+	}}
+	if err := provider(t, google(t, s), nil).Create(t.Context(), shop, watch(nil)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A cluster is deleted after the operations on what it consists of: Google refuses it before.
+func TestOperationsOfNodePools(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{}
+	p := provider(t, google(t, s), nil)
+	if err := p.Create(t.Context(), shop, watch(nil)); err != nil {
+		t.Fatal(err)
+	}
+	client, err := p.client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Repair("projects/course/locations/us-west2-a/clusters/labctl-shop")
+	running, err := client.operations(t.Context(), shop.Name)
+	if err != nil || len(running) != 1 || !strings.HasSuffix(running[0].TargetLink, "/nodePools/default-pool") {
+		t.Fatalf("operations %v, %v", running, err)
+	}
+	if err := p.Delete(t.Context(), shop); err != nil || len(s.Clusters()) != 0 {
+		t.Errorf("%v; left %v", err, s.Clusters())
+	}
+}
+
+func TestIsZone(t *testing.T) {
+	t.Parallel()
+	for location, want := range map[string]string{
+		"us-central1": "", "northamerica-northeast1": "", "us-central1-a": "us-central1", "us-central1-ai1a": "us-central1",
+	} {
+		if isZone(location) != (want != "") || want != "" && region(location) != want {
+			t.Errorf("%s: a zone: %t, in %s", location, isZone(location), region(location))
+		}
 	}
 }
 
@@ -434,6 +567,7 @@ func TestPreflight(t *testing.T) {
 		{"half a version", map[string]any{"version": "1.3"}, "1.3 is not available"},
 		{"no such place", map[string]any{"location": "moon-1"}, "choose a location"},
 		{"a long name", nil, "at most 33 characters"},
+		{"private endpoint", map[string]any{"endpoint": "private"}, "connected to it by VPN"},
 		{"private nodes", map[string]any{"private_nodes": true}, "Cloud NAT in us-west2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -466,10 +600,11 @@ func TestDescribe(t *testing.T) {
 		{map[string]any{"machine_type": "n1-standard-4"}, "2 × n1-standard-4 with 50 GB, us-west2-a, regular channel; about 0.49 USD an hour"},
 		{map[string]any{"spot": true}, "2 × e2-standard-2 (spot) with 50 GB, us-west2-a, regular channel; about 0.17 USD an hour"},
 		{map[string]any{"location": "us-west2", "nodes": 1, "version": "1.36"}, "3 × e2-standard-2 with 50 GB, us-west2, 1 in each of its zones, Kubernetes 1.36; about 0.32 USD an hour"},
-		{map[string]any{"machine_type": "m9-giant-1"}, "the price of a m9-giant-1 is not known here"},
+		{map[string]any{"machine_type": "m9-giant-1"}, "what it costs is not known here: see https://cloud.google.com/products/calculator"},
 		{map[string]any{"machine_type": "e2-medium", "release_channel": "none"}, "no release channel; about 0.18 USD an hour"},
 	} {
-		if got := provider(t, nil, tc.attrs).Describe(); !strings.Contains(got, tc.want) {
+		p := provider(t, nil, tc.attrs)
+		if got := p.Describe() + "; " + p.Cost().String(); !strings.Contains(got, tc.want) {
 			t.Errorf("got  %s\nwant %s", got, tc.want)
 		}
 	}

@@ -42,6 +42,14 @@ func (p *Provider) Preflight(ctx context.Context, c provision.Cluster) []provisi
 			Fix: "verify that the network has Cloud NAT in " + region(p.settings.Location),
 		})
 	}
+	if p.settings.Endpoint == "private" {
+		findings = append(findings, provision.Finding{
+			Check: "private endpoint", Severity: provision.Warning,
+			Message: "the control plane has an address in the VPC network only",
+			Fix: "run labctl on a machine in that network, or connected to it by VPN; " +
+				"endpoint = \"dns\" needs neither",
+		})
+	}
 	return findings
 }
 

@@ -108,7 +108,8 @@ func (s *suite) gke(t *testing.T) {
 	cloud.run(t, 0, "plan", dir, "--name", name).has(t, `create +cluster +cluster labctl-`+name+`: 1 × e2-standard-2 .*us-west2-a.* USD an hour`)
 
 	// Ctrl-C while Google makes the cluster: it is mentioned, and the next up goes on with it.
-	p := cloud.start(t, "up", dir, "--name", name)
+	cloud.run(t, 2, "up", dir, "--name", name).has(t, `nothing was created, .*USD an hour.*--yes`)
+	p := cloud.start(t, "up", dir, "--name", name, "--yes")
 	eventually(t, time.Minute, 50*time.Millisecond, func() error {
 		if len(google.server.Clusters()) == 0 {
 			return fmt.Errorf("Google was not asked for a cluster: %s%s", p.stdout.String(), p.stderr.String())

@@ -35,7 +35,7 @@ func TestGoogle(t *testing.T) {
 		}
 		s.run(t, 0, "gc", "--project", project)
 	})
-	if r := long("up", "networkpolicy", "--on", "gke", "--var", "project="+project, "--name", name); r.code != 0 {
+	if r := long("up", "networkpolicy", "--yes", "--on", "gke", "--var", "project="+project, "--name", name); r.code != 0 {
 		t.Fatal("up failed")
 	}
 	s.run(t, 0, "status", name).has(t, `Everything is ready`)

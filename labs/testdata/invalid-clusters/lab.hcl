@@ -22,9 +22,14 @@ cluster "gke" {
   labels          = { "Bad" = "x" }
   dataplane       = "v3"
   disk_gb         = 1
+  endpoint        = "vpn"
+  autopilot       = true
+
+  authorized_networks = ["203.0.113.7", "198.51.100.0/24"]
 }
 cluster "minikube" {
   memory = "much"
+  driver = "none"
   cpus   = 0
 }
 

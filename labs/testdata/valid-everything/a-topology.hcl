@@ -41,10 +41,14 @@ cluster "gke" {
   network         = "default"
   subnetwork      = "default"
   private_nodes   = true
+  endpoint        = "dns"
   labels          = { course = "net-101" }
   service_account = "labs@my-project.iam.gserviceaccount.com"
   dataplane       = "v1"
   ttl             = "8h"
+
+  authorized_networks = ["203.0.113.0/24", "2001:db8::/48"]
+  workload_identity   = true
 }
 
 cluster "minikube" {

@@ -179,8 +179,31 @@ func (s *Server) CreateCluster(_ context.Context,
 			return
 		}
 		c.Status, c.Endpoint = containerpb.Cluster_RUNNING, endpoint
+		setEndpoints(c)
 		c.MasterAuth = &containerpb.MasterAuth{ClusterCaCertificate: base64.StdEncoding.EncodeToString(ca)}
 	}), nil
+}
+
+// setEndpoints adds where a cluster's control plane is reached, other than by its public address. A private endpoint has
+// the address in the VPC network.
+func setEndpoints(c *containerpb.Cluster) {
+	endpoints := c.ControlPlaneEndpointsConfig
+	if endpoints.GetDnsEndpointConfig().GetAllowExternalTraffic() {
+		endpoints.DnsEndpointConfig.Endpoint = "gke-0a1b2c-123456789.us-west2.gke.goog"
+	}
+	if ip := endpoints.GetIpEndpointsConfig(); ip != nil {
+		ip.PrivateEndpoint = "10.128.0.2"
+	}
+}
+
+// Repair begins an operation on a node pool of a cluster, as Google does by itself.
+func (s *Server) Repair(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	work := make(chan error, 1)
+	work <- nil
+	op := s.begin(containerpb.Operation_AUTO_REPAIR_NODES, name, work, func(error) {})
+	s.operations[op.Name].pb.TargetLink += "/nodePools/default-pool"
 }
 
 // begin makes an operation; mu is held.

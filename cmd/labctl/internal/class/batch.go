@@ -99,7 +99,8 @@ func (o *batchOptions) register(app *cli.App, cmd *cobra.Command) {
 		"with --engine live or both: create `N` labs to grade in, instead of using the running one")
 	f.StringVar(&o.live.on, "on", "", "`PROVIDER` of the clusters for --pool (default: the lab's first)")
 	f.BoolVar(&o.live.keep, "keep-pool", false, "keep the labs of --pool for the next run")
-	cli.Under(cmd, cli.FlagsOfRunning, "engine", "pool", "on", "keep-pool")
+	f.BoolVar(&o.live.yes, "yes", false, "create labs for --pool that cost money without asking")
+	cli.Under(cmd, cli.FlagsOfRunning, "engine", "pool", "on", "keep-pool", "yes")
 	o.live.live.Register(app, cmd)
 }
 

@@ -20,7 +20,7 @@ func runLiveBatch(ctx context.Context, a *cli.App, o *batchOptions, nameOrDir st
 	}
 	pool, err := a.OpenPool(ctx, cli.PoolOptions{
 		Flags: &o.live.live, LabFlags: &o.lab, LabArg: nameOrDir, Lab: o.cfg.Grader.Lab(), Size: o.live.size,
-		On: o.live.on, Keep: o.live.keep,
+		On: o.live.on, Keep: o.live.keep, Yes: o.live.yes,
 		Semantics: rules.Semantics, Both: o.engine.Chosen() == cli.EngineBoth,
 	})
 	if err != nil {
@@ -47,6 +47,7 @@ type poolOptions struct {
 	size int    // 0: the running lab; otherwise so many of its own
 	on   string // the provider of their clusters
 	keep bool   // leave them when the class is graded
+	yes  bool   // they may cost money
 }
 
 // liveName lends its name to results; grading itself is the pool's.

@@ -99,6 +99,7 @@ type PoolOptions struct {
 	Size      int    // 0: the running lab; otherwise this many labs are made
 	On        string // the provider of their clusters
 	Keep      bool   // leave them when the class is graded
+	Yes       bool   // they may cost money; otherwise somebody is asked
 	Semantics policy.Semantics
 	Both      bool // ask the rule model too
 }

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
@@ -51,12 +54,13 @@ func openPool(ctx context.Context, a *cli.App, o *cli.PoolOptions) (*pool, error
 			names = append(names, fmt.Sprintf("%s-pool-%d", name, i+1))
 		}
 	}
+	spend := once(o.Size, agreement(a, o.Yes, term.IsTerminal(int(os.Stdin.Fd()))))
 	var members []batch.RunningLab
 	for _, name := range names {
 		l := &poolLab{
 			app: a, name: name, own: o.Size > 0, lab: o.Lab, flags: o.Flags, semantics: o.Semantics, both: o.Both,
 		}
-		l.up = provision.UpOptions{Lab: o.Lab, Ref: ref, Name: name, On: o.On, Tool: cli.ToolVersion()}
+		l.up = provision.UpOptions{Lab: o.Lab, Ref: ref, Name: name, On: o.On, Tool: cli.ToolVersion(), Spend: spend}
 		var err error
 		if l.grader, err = grade.NewGrader(o.Lab); err != nil {
 			return nil, err
@@ -85,6 +89,22 @@ func openPool(ctx context.Context, a *cli.App, o *cli.PoolOptions) (*pool, error
 	}
 	p.Pool = batch.NewPool(members, a.Log())
 	return p, nil
+}
+
+// once asks for the cost of all labs of a pool before the first is created.
+func once(size int, ask func(string, provision.Cost) error) func(string, provision.Cost) error {
+	var asked sync.Once
+	var answer error
+	return func(what string, cost provision.Cost) error {
+		asked.Do(func() {
+			cost.Hourly *= float64(max(size, 1))
+			if size > 1 {
+				what = fmt.Sprintf("%s and %d more like it", what, size-1)
+			}
+			answer = ask(what, cost)
+		})
+		return answer
+	}
 }
 
 // bringUp makes all labs, two at a time: more clusters that start at once only slow each other down.

@@ -163,7 +163,7 @@ func infra(ctx context.Context, err error) error {
 func withFlag(err error) error {
 	flags := map[provision.Option]string{
 		provision.OptionName: "--instance", provision.OptionAdopt: "--adopt",
-		provision.OptionInstallCilium: "--install-cilium",
+		provision.OptionInstallCilium: "--install-cilium", provision.OptionSpend: "--yes",
 	}
 	var option *provision.OptionError
 	if errors.As(err, &option) {

@@ -1,10 +1,16 @@
 package cluster
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"math"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
@@ -71,6 +77,7 @@ func NewUpCommand(app *cli.App) *cobra.Command {
 	var (
 		flags  upFlags
 		output cli.OutputFlag
+		yes    bool
 	)
 	cmd := &cobra.Command{
 		Use:   "up [LAB]",
@@ -81,10 +88,14 @@ enforced and tries every connection of the lab once.
 "labctl up" keeps what exists and creates what is missing, so repeat it to resume after an interruption. If it fails, it
 deletes what this run created, unless --retain is given.
 
+Before it creates a cluster that costs money, it shows the price per hour and asks. --yes agrees in advance, and is
+needed where there is no terminal to answer on.
+
 Exit code: 0 the lab is ready; 2 usage error, or an invalid lab; 3 the machine or the cluster failed.`,
 		Example: `  labctl up networkpolicy
   eval "$(labctl env)"
-  labctl up mylab/ --instance mine --on existing`,
+  labctl up mylab/ --instance mine --on existing
+  labctl up networkpolicy --on gke --yes`,
 		Args:              cli.Args(0, 1),
 		ValidArgsFunction: cli.CompleteArgs(cli.CompleteLab),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -95,6 +106,7 @@ Exit code: 0 the lab is ready; 2 usage error, or an invalid lab; 3 the machine o
 			if err != nil {
 				return err
 			}
+			flags.opts.Spend = agreement(app, yes, term.IsTerminal(int(os.Stdin.Fd())))
 			view := newProgress(app)
 			start := app.Now()
 			times := []phaseTime{}
@@ -126,9 +138,35 @@ Exit code: 0 the lab is ready; 2 usage error, or an invalid lab; 3 the machine o
 	}
 	flags.register(app, cmd)
 	output.Register(cmd)
+	cmd.Flags().BoolVar(&yes, "yes", false, "create a cluster that costs money without asking")
 	cmd.Flags().BoolVar(&flags.opts.Retain, "retain", false, "keep what a failed run created, to inspect it")
 	cmd.Flags().StringVar(&flags.opts.Merge, "merge-kubeconfig", "", "also add the cluster to this kubeconfig `FILE`")
 	return cmd
+}
+
+// agreement returns what asks a person whether a cluster may cost money, unless yes says so. Question and price are
+// messages: the result alone is on standard output.
+func agreement(a *cli.App, yes, terminal bool) func(string, provision.Cost) error {
+	return func(what string, cost provision.Cost) error {
+		if !yes && !terminal {
+			return &provision.UsageError{Err: &provision.OptionError{Option: provision.OptionSpend, Err: fmt.Errorf(
+				"nothing was created, since there is no terminal to ask on whether %s may cost money (%s); agree",
+				what, cost)}}
+		}
+		fmt.Fprintf(a.Err, "%s: %s.\n", what, cost)
+		if yes {
+			return nil
+		}
+		fmt.Fprint(a.Err, "It costs that until \"labctl down\" deletes it. Create it? Type yes: ")
+		line, err := bufio.NewReader(a.In).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if !strings.EqualFold(strings.TrimSpace(line), "yes") {
+			return &provision.UsageError{Err: errors.New("nothing was created, since you did not agree to the cost")}
+		}
+		return nil
+	}
 }
 
 func showUp(a *cli.App, lab *labs.Lab, r *upResult, seconds float64) {
