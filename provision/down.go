@@ -118,6 +118,17 @@ func (r *run) uninstallCilium(ctx context.Context, client *kube.Client, p *progr
 	case err != nil || theirs != "":
 		return err // somebody else has installed one since
 	case installed != nil:
+		s, err := r.scope()
+		if err != nil {
+			return err
+		}
+		if others, err := s.Others(ctx, client); err != nil {
+			return err
+		} else if len(others) > 0 {
+			p.warnf("Cilium kept: the lab instance %s uses it. When nobody does any more, remove it with: helm uninstall %s --namespace %s",
+				others[0], cilium.Release, cilium.Namespace)
+			return nil
+		}
 		if err := r.uninstallRelease(ctx, client, p, installer); err != nil {
 			return err
 		}

@@ -94,7 +94,7 @@ type shared struct {
 	lab *labs.Lab
 }
 
-// upShared does what up does to the objects of a cluster: it notes what is there, and applies the lab's.
+// upShared deploys a lab between two sets of strangers.
 func upShared(t *testing.T, stays bool) *shared {
 	t.Helper()
 	api := kubetest.New(t)
@@ -107,11 +107,19 @@ func upShared(t *testing.T, stays bool) *shared {
 	api.Add(strings.ReplaceAll(strangers, "NAME", "before"))
 	m, _ := newManager(t, &fakeProvider{stays: stays})
 	lab := loadLab(t, sharedLab)
-	r, err := m.newRun(UpOptions{Lab: lab, On: "fake", Name: "shop"})
+	deployShared(t, api, m, lab, "shop")
+	api.Add(strings.ReplaceAll(strangers, "NAME", "later"))
+	return &shared{api, m, lab}
+}
+
+// deployShared does what up does to the objects of a cluster: it notes what is there, and applies the lab's.
+func deployShared(t *testing.T, api *kubetest.Server, m *Manager, lab *labs.Lab, name string) {
+	t.Helper()
+	r, err := m.newRun(UpOptions{Lab: lab, On: "fake", Name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.inst, err = m.Store.Create(t.Context(), "shop", "test"); err != nil {
+	if r.inst, err = m.Store.Create(t.Context(), name, "test"); err != nil {
 		t.Fatal(err)
 	}
 	defer r.inst.Close()
@@ -131,8 +139,6 @@ func upShared(t *testing.T, stays bool) *shared {
 	if _, err := api.Client.Apply(t.Context(), objs...); err != nil {
 		t.Fatal(err)
 	}
-	api.Add(strings.ReplaceAll(strangers, "NAME", "later"))
-	return &shared{api, m, lab}
 }
 
 // differ names the objects that are not what they were.
@@ -237,6 +243,102 @@ func TestNobodyElsesObjects(t *testing.T) {
 	for _, ref := range []string{"Namespace team", "Deployment team/web", "Deployment default/client", "NetworkPolicy team/again"} {
 		if left[ref] != "" {
 			t.Errorf("down left %s", ref)
+		}
+	}
+}
+
+// TestTwoInstances: two instances share a cluster with strangers. Whatever is done to one leaves the other, and the
+// strangers, as they are.
+func TestTwoInstances(t *testing.T) {
+	t.Parallel()
+	const work = `
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: mine, namespace: TEAM}, spec: {podSelector: {}}}
+---
+{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: mine, namespace: TEAM}, spec: {endpointSelector: {}, ingress: [{}]}}
+---
+{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: graded-TEAM, annotations: {labctl/submission: IDENTITY}}, spec: {endpointSelector: {matchLabels: {"k8s:io.kubernetes.pod.namespace": TEAM}}, ingress: [{}]}}
+---
+{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: graded-TEAM, namespace: default, annotations: {labctl/submission: IDENTITY}}, spec: {endpointSelector: {matchLabels: {app: APP}}, ingress: [{}]}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: CANARY, annotations: {labctl/instance: IDENTITY}}}
+`
+	s := upShared(t, true)
+	text := strings.NewReplacer(`"shop"`, `"other"`, `"team"`, `"team2"`, `"client"`, `"visitor"`, "app.client", "app.visitor").Replace(sharedLab)
+	labOf := map[string]*labs.Lab{"shop": s.lab, "other": loadLab(t, text)}
+	deployShared(t, s.Server, s.m, labOf["other"], "other")
+	s.Add(strings.ReplaceAll(strangers, "NAME", "last"))
+	owned := map[string][]string{}
+	scopes := map[string]*scope.Scope{}
+	before := s.Objects()
+	for name, team := range map[string]string{"shop": "team", "other": "team2"} {
+		st, err := s.m.Store.Read(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if scopes[name], err = s.m.Scope(st, labOf[name]); err != nil {
+			t.Fatal(err)
+		}
+		s.Add(strings.NewReplacer("TEAM", team, "APP", map[string]string{"shop": "client", "other": "visitor"}[name], "IDENTITY", scopes[name].Instance, "CANARY", scopes[name].Canary).Replace(work))
+		for ref := range s.Objects() {
+			if before[ref] == "" {
+				before[ref] = "work"
+				if strings.Contains(ref, "Policy") {
+					owned[name] = append(owned[name], ref)
+				}
+			}
+		}
+		slices.Sort(owned[name])
+	}
+	for _, name := range []string{"shop", "other"} {
+		others, err := scopes[name].Others(t.Context(), s.Client)
+		if want := scopes[map[string]string{"shop": "other", "other": "shop"}[name]].Instance; err != nil || !slices.Contains(others, want) {
+			t.Errorf("%s does not see the other instance: %q, %v", name, others, err)
+		}
+		// Both see none but their own, and are not disturbed by the other's.
+		r, err := s.m.reopen(t.Context(), labOf[name], name, "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		inForce, err := r.policiesInForce(t.Context(), s.Client)
+		r.inst.Close()
+		slices.Sort(inForce)
+		if err != nil || !slices.Equal(inForce, owned[name]) {
+			t.Errorf("in force in %s: %q, %v, want %q", name, inForce, err, owned[name])
+		}
+	}
+	for _, step := range []struct {
+		name    string
+		do      func() error
+		changes func(ref string) bool
+	}{
+		{"reset", func() error { _, err := s.m.Reset(t.Context(), labOf["shop"], "shop", false); return err },
+			func(ref string) bool { return slices.Contains(owned["shop"], ref) }},
+		{"hard reset of the other", func() error { _, err := s.m.Reset(t.Context(), labOf["other"], "other", true); return err },
+			func(ref string) bool {
+				return slices.Contains(owned["other"], ref) || strings.Contains(ref, "team2") || ref == "Deployment default/visitor"
+			}},
+		{"down", func() error { return s.m.Down(t.Context(), labOf["shop"], "shop") },
+			func(ref string) bool {
+				return ref == "Namespace team" || strings.Contains(ref, " team/") || ref == "Deployment default/client" ||
+					ref == "Namespace "+scopes["shop"].Canary
+			}},
+		{"down of the other", func() error { return s.m.Down(t.Context(), labOf["other"], "other") },
+			func(ref string) bool {
+				return strings.Contains(ref, "team2") || ref == "Deployment default/visitor" || ref == "Namespace "+scopes["other"].Canary
+			}},
+	} {
+		was := s.Objects()
+		maps.DeleteFunc(was, func(ref, _ string) bool { return step.changes(ref) })
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if d := differ(was, s.Objects()); len(d) > 0 {
+			t.Errorf("%s changed %q", step.name, d)
+		}
+	}
+	for ref := range s.Objects() {
+		if before[ref] == "work" || strings.Contains(ref, "team") || strings.HasPrefix(ref, "Deployment") {
+			t.Errorf("%s is left", ref)
 		}
 	}
 }

@@ -94,6 +94,38 @@ func (s *Scope) othersMark(obj *unstructured.Unstructured) bool {
 	return !s.Marked(obj) && (marks[DeployedAnnotation] != "" || marks[submittedAnnotation] != "")
 }
 
+// Others names the other instances that have a lab in the cluster.
+func (s *Scope) Others(ctx context.Context, client *kube.Client) ([]string, error) {
+	var found []string
+	for _, kind := range []schema.GroupVersionResource{
+		{Version: "v1", Resource: "namespaces"}, {Version: "v1", Resource: "pods"},
+		{Group: "apps", Version: "v1", Resource: "deployments"},
+		{Group: "apps", Version: "v1", Resource: "daemonsets"},
+		{Group: "apps", Version: "v1", Resource: "statefulsets"},
+	} {
+		list, err := client.Dynamic.Resource(kind).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", kind.Resource, err)
+		}
+		for i := range list.Items {
+			if by := list.Items[i].GetAnnotations()[DeployedAnnotation]; by != "" && by != s.Instance {
+				found = append(found, by)
+			}
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found), nil
+}
+
+// Concerns says whether traffic between two namespaces, which are empty outside the cluster, has to do with the lab.
+// That of the canary has not.
+func (s *Scope) Concerns(from, to string) bool {
+	if s.Canary != "" && (from == s.Canary || to == s.Canary) {
+		return false
+	}
+	return s.Exclusive || slices.Contains(s.Namespaces, from) || slices.Contains(s.Namespaces, to)
+}
+
 func annotate(obj *unstructured.Unstructured, key, value string) {
 	annotations := maps.Clone(obj.GetAnnotations())
 	if annotations == nil {

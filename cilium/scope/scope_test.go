@@ -247,3 +247,42 @@ func TestSetLabels(t *testing.T) {
 		t.Errorf("a namespace that is not there: %v, %v", now, err)
 	}
 }
+
+// TestOthers: every other instance that has a lab in the cluster is found, whatever that is made of.
+func TestOthers(t *testing.T) {
+	t.Parallel()
+	for kind, version := range map[string]string{"Namespace": "v1", "Pod": "v1", "Deployment": "apps/v1", "DaemonSet": "apps/v1", "StatefulSet": "apps/v1"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			api := kubetest.New(t)
+			s := scope.Scope{Instance: "shop.1"}
+			for _, by := range []string{"shop.1", "shop.2", ""} {
+				api.Add(`{apiVersion: ` + version + `, kind: ` + kind + `, metadata: {name: x` + strings.ReplaceAll(by, ".", "-") + `, annotations: {labctl/instance: "` + by + `"}}}`)
+			}
+			if got, err := s.Others(t.Context(), api.Client); err != nil || len(got) != 1 || got[0] != "shop.2" {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestConcerns: in a cluster that others use, their traffic is no business of the lab's.
+func TestConcerns(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		from, to       string
+		shared, ofOurs bool
+	}{
+		{"team", "team", true, true}, {"team", "", true, true}, {"", "team", true, true}, {"theirs", "team", true, true},
+		{"theirs", "theirs", false, true}, {"theirs", "", false, true}, {"canary", "canary", false, false},
+	} {
+		s := scope.Scope{Namespaces: []string{"team"}, Canary: "canary"}
+		if got := s.Concerns(tc.from, tc.to); got != tc.shared {
+			t.Errorf("%q to %q: %v", tc.from, tc.to, got)
+		}
+		s.Exclusive = true
+		if got := s.Concerns(tc.from, tc.to); got != tc.ofOurs {
+			t.Errorf("%q to %q, on a cluster of its own: %v", tc.from, tc.to, got)
+		}
+	}
+}

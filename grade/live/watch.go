@@ -58,7 +58,7 @@ func (e *Engine) concerns(obj *unstructured.Unstructured) bool {
 // fn must not wait.
 func (e *Engine) Drops(fn func(hubble.Drop)) (cancel func()) {
 	return e.drops.SubscribeAll(func(d hubble.Drop) {
-		if d.Flow.GetSource().GetNamespace() != e.cfg.Instance.Scope.Canary {
+		if e.cfg.Instance.Scope.Concerns(d.Flow.GetSource().GetNamespace(), d.Flow.GetDestination().GetNamespace()) {
 			fn(d)
 		}
 	})

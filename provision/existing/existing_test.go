@@ -3,6 +3,10 @@ package existing
 import (
 	"context"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -152,5 +156,47 @@ func TestExpand(t *testing.T) {
 		if got := expand(in); got != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
+	}
+}
+
+// TestNobodyElseNamesIt: what distinguishes a cluster that others use is in provision.Provider and scope.Scope; no other
+// package asks for this provider by its name. The lab language and its decoder name all providers.
+func TestNobodyElseNamesIt(t *testing.T) {
+	t.Parallel()
+	const root = "../.."
+	files := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(root, path)
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (rel == "provision/existing" || rel == "labs/schema" || strings.HasPrefix(d.Name(), ".") && rel != "."):
+			return fs.SkipDir
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		files++
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BasicLit:
+				if n.Value == `"`+Name+`"` || n.Value == "`"+Name+"`" {
+					t.Errorf("%s names the provider", set.Position(n.Pos()))
+				}
+			case *ast.SelectorExpr: // existing.Name, but where providers are registered
+				if x, ok := n.X.(*ast.Ident); ok && x.Name == Name && n.Sel.Name == "Name" && rel != "cmd/labctl/internal/cluster/providers.go" {
+					t.Errorf("%s names the provider", set.Position(n.Pos()))
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil || files < 300 {
+		t.Errorf("%d files, %v", files, err)
 	}
 }

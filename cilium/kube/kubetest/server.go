@@ -56,6 +56,7 @@ func Kinds() []Kind {
 		kind("apps", "v1", "Deployment", "deployments", true),
 		kind("apps", "v1", "DaemonSet", "daemonsets", true),
 		kind("apps", "v1", "ReplicaSet", "replicasets", true),
+		kind("apps", "v1", "StatefulSet", "statefulsets", true),
 		kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false),
 		kind("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration",
 			"mutatingwebhookconfigurations", false),
