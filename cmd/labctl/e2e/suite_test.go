@@ -49,6 +49,7 @@ func TestLab(t *testing.T) {
 		{"existing", s.existing},
 		{"kinds", s.kinds},
 		{"strangers", s.strangers},
+		{"bare", s.bare},
 		{"look", s.look},
 		{"walk", s.walk},
 		{"reset", s.reset},
