@@ -292,6 +292,40 @@ func TestRecognize(t *testing.T) {
 			want:   []string{"own-namespace-only"},
 		},
 		{
+			name:   "own-namespace-only: with the label of the namespace",
+			checks: watchReachesAPI,
+			task: []string{label("ops", opsLabelled),
+				np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			want: []string{"own-namespace-only"},
+		},
+		{
+			name: "empty-vs-missing: rules for every pod",
+			checks: watchReachesAPI + `
+    expect "denied" {
+      from = app.watch
+      to   = app.web.port.http
+    }`,
+			first: []string{label("ops", opsLabelled), policyIn("default", "all", `{podSelector: {}, policyTypes: [Ingress]}`)},
+			task:  []string{np(`{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			want:  []string{"empty-vs-missing"},
+		},
+		{
+			name:   "wrong-namespace: it does not replace the one that it is to replace",
+			checks: onlyWatchReachesAPI,
+			first: []string{label("ops", opsLabelled),
+				np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			task: []string{policyIn("ops", "p", `{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: watch}}}]}]}`)},
+			want: []string{"wrong-namespace"},
+		},
+		{
+			name:   "policy-types-excess: only the direction without rules",
+			checks: apiReachesInternet,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress],
+				ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`)},
+			want: []string{"policy-types-excess", "rules-without-policy-type"},
+		},
+		{
 			name:   "own-namespace-only, not: the rule is about a pod of its namespace",
 			checks: watchReachesAPI,
 			task:   []string{np(apiFromWeb)},
@@ -905,6 +939,34 @@ func TestRecognize(t *testing.T) {
 			for _, f := range report.Findings {
 				if f.File == "" || f.Line == 0 || f.Policy == "" || f.Hint == "" || f.Title == "" {
 					t.Errorf("the finding does not say what it is about: %+v", f)
+				}
+			}
+		})
+	}
+}
+
+// A mistake explains every check that its repair mends, those too whose ends are no apps of the lab.
+func TestOneMistakeForAllChecks(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, checks, policy, want string }{
+		{"typing error", nobodyReachesAPI + `
+    invariant "closed" {
+      to                = app.api
+      except_namespaces = ["default", namespace.ops]
+    }`, np(`{podSelector: {matchLabels: {app: apii}}, policyTypes: [Ingress]}`), "selector-selects-nothing"},
+		{"other direction", webReachesNobody + `
+    invariant "closed" { from = app.web }`, np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}`), "wrong-direction"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			lab := gradetest.Load(t, fstest.MapFS{
+				"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", tt.checks, 1))},
+				"api.yaml": {Data: []byte(apiManifests)},
+			})
+			report := gradeFS(t, lab, fstest.MapFS{"answers/t/a.yaml": {Data: []byte(tt.policy)}}, "answers")
+			for _, c := range report.Tasks[1].Objectives[0].Checks {
+				if c.Passed || c.Mistake != tt.want {
+					t.Errorf("%s %s → %s passed: %t, mistake %q", c.Kind, c.From, c.To, c.Passed, c.Mistake)
 				}
 			}
 		})

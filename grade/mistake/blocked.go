@@ -13,6 +13,7 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -87,15 +88,22 @@ func (r *recognizer) selectsElsewhere(peer networkingv1.NetworkPolicyPeer) bool 
 func (r *recognizer) otherNamespaces(p *networkPolicy, yield func(repair) bool) bool {
 	for at, peer := range p.spec.peers() {
 		who := r.peer(at.d)
-		if peer.NamespaceSelector != nil || isEmpty(peer.PodSelector) || !who.known() || who.namespace == p.Namespace ||
-			!r.matches(peer.PodSelector, who.labels) {
+		if peer.NamespaceSelector != nil || isEmpty(peer.PodSelector) || !who.known() || who.namespace == p.Namespace {
 			continue
 		}
+		message := fmt.Sprintf("%s looks for pods with %s in its own namespace, %s.", p.Ref(), selectorText(peer.PodSelector), p.Namespace)
 		s := p.spec.clone()
-		s.peer(at).NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}}
+		switch {
+		case r.matches(peer.PodSelector, who.labels):
+			s.peer(at).NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}}
+		case r.matches(peer.PodSelector, r.namespaceLabels(who.namespace)):
+			*s.peer(at) = networkingv1.NetworkPolicyPeer{NamespaceSelector: peer.PodSelector}
+			message += " That is a label of a namespace; no pod there carries it."
+		default:
+			continue
+		}
 		if !yield(repair{
-			mistake: ownNamespaceOnly, change: r.with(p, s), object: p.Object, field: at.String() + ".podSelector",
-			message: fmt.Sprintf("%s looks for pods with %s in its own namespace, %s.", p.Ref(), selectorText(peer.PodSelector), p.Namespace),
+			mistake: ownNamespaceOnly, change: r.with(p, s), object: p.Object, field: at.String() + ".podSelector", message: message,
 		}) {
 			return false
 		}
@@ -242,8 +250,19 @@ func inServiceRange(cidr string) bool {
 }
 
 // misplaced: a policy in a namespace where it selects nobody, until it is moved to where the connection
-// begins or ends.
+// begins or ends, or it takes the place of the policy that it would replace there.
 func (r *recognizer) misplaced(p *networkPolicy, yield func(repair) bool) bool {
+	if p.fromThisTask && r.selectsNobody(p) {
+		for _, q := range r.policies {
+			if q.Name == p.Name && q.Namespace != p.Namespace && !q.fromThisTask && !yield(repair{
+				mistake: wrongNamespace, object: p.Object, field: "metadata.namespace",
+				change:  engine.Change{Object: q.Object, By: p.spec.object(p.Object, q.Namespace)},
+				message: fmt.Sprintf("%s stands in the namespace %s, so it does not replace %s.", p.Ref(), p.Namespace, q.Ref()),
+			}) {
+				return false
+			}
+		}
+	}
 	for _, d := range directions {
 		who := r.subject(d)
 		if !who.known() || who.namespace == p.Namespace || !p.spec.isolates(d) || !r.matches(&p.spec.subject, who.labels) {
@@ -325,9 +344,9 @@ func (r *recognizer) mergedPeers(p *networkPolicy, yield func(repair) bool) bool
 // excessTypes: a direction without rules that a policy about the other direction isolates besides.
 func (r *recognizer) excessTypes(p *networkPolicy, yield func(repair) bool) bool {
 	for _, d := range directions {
-		// A policy without any rule may well be meant to close both.
-		meant := len(p.spec.rules[!d]) > 0 || p.fromThisTask && !isEmpty(&p.spec.subject)
-		if len(p.spec.types) < 2 || len(p.spec.rules[d]) > 0 || !meant {
+		// A policy without any rule may well be meant to close both, or the one that it lists.
+		meant := len(p.spec.rules[!d]) > 0 || len(p.spec.types) > 1 && p.fromThisTask && !isEmpty(&p.spec.subject)
+		if !slices.Contains(p.spec.types, d.policyType()) || len(p.spec.rules[d]) > 0 || !meant {
 			continue
 		}
 		s := p.spec.clone()

@@ -73,6 +73,7 @@ var catalogue = []entry{
 	{servicePort, open, (*recognizer).servicePorts, nil},
 	{portsMissing, open, (*recognizer).missingPorts, nil},
 	{peersMissing, open, (*recognizer).missingPeers, nil},
+	{emptyOrMissing, open, wholly((*recognizer).wideSubjects), nil},
 	{wholeNamespace, open, (*recognizer).wholeNamespaces, nil},
 
 	{tooManyRules, open, nil, nil},

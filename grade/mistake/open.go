@@ -193,6 +193,28 @@ func (r *recognizer) emptyPeers(p *networkPolicy, yield func(repair) bool) bool 
 	return true
 }
 
+// wideSubjects: a policy of this task with rules for every pod of its namespace, until they are for one app only.
+func (r *recognizer) wideSubjects(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask || !isEmpty(&p.spec.subject) || len(p.spec.rules[ingress])+len(p.spec.rules[egress]) == 0 {
+		return true
+	}
+	for i := range r.lab.Apps {
+		app := &r.lab.Apps[i]
+		if app.Namespace != p.Namespace {
+			continue
+		}
+		s := p.spec.clone()
+		s.subject = metav1.LabelSelector{MatchLabels: app.Labels}
+		if !yield(repair{
+			mistake: emptyOrMissing, change: r.with(p, s), object: p.Object, field: "spec.podSelector",
+			message: fmt.Sprintf("%s has an empty podSelector, so its rules are for every pod of the namespace %s.", p.Ref(), p.Namespace),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 // withoutPeer returns the state with one peer less; a rule that has no other goes with it.
 func (r *recognizer) withoutPeer(p *networkPolicy, at place) engine.Change {
 	s := p.spec.clone()

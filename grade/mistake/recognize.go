@@ -60,9 +60,17 @@ func Recognize(in Miss) (found []Finding, err error) {
 		return nil, nil
 	}
 	if in.Passes != nil {
+		// What undoes a mistake that is named already for another check, and helps here as well, is the same mistake.
+		for i := range r.undone {
+			r.Spend(1)
+			if in.Passes(r.undone[i].change) {
+				return []Finding{r.undone[i].finding()}, nil
+			}
+		}
 		for fix := range repairs {
 			r.Spend(1)
 			if in.undoneBy(&fix) {
+				r.undone = append(r.undone, fix)
 				return []Finding{fix.finding()}, nil
 			}
 		}
@@ -109,7 +117,8 @@ type Scene struct {
 
 	policies  []*networkPolicy
 	cilium    []*ciliumPolicy
-	flat      bool // nothing tells what was applied for which of several tasks
+	flat      bool     // nothing tells what was applied for which of several tasks
+	undone    []repair // of the mistakes that were named for checks before
 	everybody []endpoint
 	selectors map[*metav1.LabelSelector]selector
 	namespace map[string]map[string]string // labels, see namespaceLabels

@@ -52,7 +52,7 @@ func reasonsOf(r *grade.Report, task string, o *grade.ObjectiveReport) []reason 
 		at := slices.IndexFunc(causes, func(first *grade.Check) bool { return sameReason(first, c) })
 		switch {
 		case at >= 0:
-			reasons[at].Asked = append(reasons[at].Asked, askedOf(c))
+			reasons[at].add(askedOf(c))
 		case len(causes) == reasonsShown:
 			others = append(others, askedOf(c))
 		default:
@@ -63,7 +63,20 @@ func reasonsOf(r *grade.Report, task string, o *grade.ObjectiveReport) []reason 
 	if len(others) > 0 {
 		reasons = append(reasons, reason{Asked: others})
 	}
+	pointToHints(r, task, reasons)
 	return reasons
+}
+
+// add adds a check that was missed for the same reason. Two checks of an objective may come down to one connection.
+func (x *reason) add(a asked) {
+	if slices.Contains(x.Asked, a) {
+		return
+	}
+	if a.From != x.Asked[0].From {
+		// That nothing closes the client's side is true of each, and a sentence about the first only.
+		x.Why = slices.DeleteFunc(x.Why, isOpenEgress)
+	}
+	x.Asked = append(x.Asked, a)
 }
 
 // sameReason reports whether two checks were missed for the same known cause: one mistake, or one account.
@@ -71,8 +84,29 @@ func sameReason(a, b *grade.Check) bool {
 	if a.Mistake != "" || b.Mistake != "" {
 		return a.Mistake == b.Mistake && a.Hint == b.Hint
 	}
-	return a.Why != nil && b.Why != nil && len(a.Why.Text) > 0 && slices.Equal(a.Why.Text, b.Why.Text) &&
-		a.Because == b.Because && a.Error == b.Error
+	if a.Why == nil || b.Why == nil || a.Because != b.Because || a.Error != b.Error {
+		return false
+	}
+	if slices.Equal(a.Why.Text, b.Why.Text) {
+		return len(a.Why.Text) > 0
+	}
+	why := slices.DeleteFunc(slices.Clone(a.Why.Text), isOpenEgress)
+	return len(why) > 0 && slices.Equal(why, slices.DeleteFunc(slices.Clone(b.Why.Text), isOpenEgress))
+}
+
+// isOpenEgress recognizes the sentence that nothing closes the egress of the client.
+func isOpenEgress(sentence string) bool {
+	return strings.HasPrefix(sentence, "Egress from ") && strings.Contains(sentence, " is open: no policy ")
+}
+
+// pointToHints says where hints are to be had, once, with the first reason that has none of its own.
+func pointToHints(r *grade.Report, task string, reasons []reason) {
+	for i := range reasons {
+		if x := &reasons[i]; x.Hint == "" && x.Error == "" {
+			x.Hint = instead(r, task)
+			return
+		}
+	}
 }
 
 func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {
@@ -83,20 +117,30 @@ func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {
 			x.Why[i] = anyPod(sentence)
 		}
 	}
+	if c.Kind == grade.CheckObject && c.Because != "" {
+		x.Why = nil // it only counts the objects
+	}
 	if c.Mistake != "" {
-		x.Why = x.Why[:min(len(x.Why), sentencesWithMistake)]
 		x.Mistake = mistakeOf(r, task, objective, c.Mistake)
-		if x.Hint == "" {
-			x.Hint = instead(r, task)
-		}
+		x.Why = slices.DeleteFunc(x.Why, x.isAside)
+		x.Why = x.Why[:min(len(x.Why), sentencesWithMistake)]
 	}
 	return x
 }
 
-// instead says where hints are to be had if the report withholds them; otherwise "".
+// isAside recognizes a sentence about a rule that came near, of another policy than the mistake is in.
+func (x *reason) isAside(sentence string) bool {
+	if x.Mistake.Policy == "" ||
+		!strings.Contains(sentence, " does not match: ") && !strings.Contains(sentence, " does not apply here: ") {
+		return false
+	}
+	return !strings.Contains(sentence+" ", x.Mistake.Policy+" ")
+}
+
+// instead says where hints are to be had if the report withholds them and something was submitted; otherwise "".
 func instead(r *grade.Report, task string) string {
 	i := slices.IndexFunc(r.Tasks, func(t grade.TaskReport) bool { return t.Name == task })
-	if i < 0 || !r.Tasks[i].HintsWithheld {
+	if i < 0 || !r.Tasks[i].HintsWithheld || !r.Tasks[i].Attempted {
 		return ""
 	}
 	return fmt.Sprintf("The hints of this task cost points: `labctl hint %s %s` lists them.", r.Lab.Name, task)
@@ -120,7 +164,7 @@ func mistakeOf(r *grade.Report, task, objective, id string) *grade.Finding {
 }
 
 func askedOf(c *grade.Check) asked {
-	a := asked{From: anyPod(c.From), To: anyPod(c.To)}
+	a := asked{From: anyPod(c.From), To: outside(anyPod(c.To))}
 	if a.To == "" {
 		a.To = cmp.Or(c.Name, string(c.Kind))
 	}
@@ -148,6 +192,11 @@ func anyPod(text string) string {
 		}
 		return "some other pod in " + namespace
 	})
+}
+
+// outside puts the rule model's name for what is not in the cluster into words.
+func outside(text string) string {
+	return strings.Replace(text, "entity:world", "some host outside the cluster", 1)
 }
 
 // subject is what the check is about: "frontend → backend:8080", or a name.

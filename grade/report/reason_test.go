@@ -101,6 +101,55 @@ func TestReasonsAreGroupedAndBounded(t *testing.T) {
 	}
 }
 
+func TestReasonsLeaveOutWhatSaysNothing(t *testing.T) {
+	t.Parallel()
+	const (
+		open   = "Egress from ns/%s is open: no policy in force selects it for egress."
+		closed = "Ingress to ns/b is open: no policy in force selects it for ingress."
+		nearby = "spec.ingress[0] of NetworkPolicy ns/p (p.yaml:1) does not match: the port differs."
+		aside  = "spec.ingress[0] of NetworkPolicy ns/other (o.yaml:1) does not match: the port differs."
+	)
+	check := func(from string, mistake string, why ...string) grade.Check {
+		return grade.Check{From: from, To: "b:80", Expected: verdict.Denied, Verdict: verdict.Allowed, Mistake: mistake, Why: &grade.Why{Text: why}}
+	}
+	object := check("", "", "The condition does not hold; in force: 3 × NetworkPolicy.")
+	object.Kind, object.Because = grade.CheckObject, "a rule is left"
+	for _, tt := range []struct {
+		name   string
+		checks []grade.Check
+		want   string
+	}{
+		{"clients that nothing closes", []grade.Check{check("a", "", fmt.Sprintf(open, "a"), closed), check("c", "", fmt.Sprintf(open, "c"), closed)},
+			"2 of [" + closed + "]"},
+		{"one client", []grade.Check{check("a", "", fmt.Sprintf(open, "a"))}, "1 of [" + fmt.Sprintf(open, "a") + "]"},
+		{"one connection twice", []grade.Check{check("a", "m", closed), check("a", "m", closed)}, "1 of [" + closed + "]"},
+		{"a rule of another policy than the mistake", []grade.Check{check("a", "m", closed, aside, nearby)}, "1 of [" + closed + " " + nearby + "]"},
+		{"the objects in force", []grade.Check{object}, "1 of []"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := &grade.Report{
+				Tasks:    []grade.TaskReport{{Name: "t", Attempted: true, HintsWithheld: true}},
+				Findings: []grade.Finding{{ID: "m", Task: "t", Objective: "o", Policy: "NetworkPolicy ns/p"}},
+			}
+			var got []string
+			for _, x := range reasonsOf(r, "t", &grade.ObjectiveReport{Name: "o", Status: grade.Missed, Checks: tt.checks}) {
+				got = append(got, fmt.Sprintf("%d of %v", len(x.Asked), x.Why))
+				if !strings.Contains(x.Hint, "labctl hint") {
+					t.Errorf("no word of the hints: %+v", x)
+				}
+			}
+			if strings.Join(got, "; ") != tt.want {
+				t.Errorf("got %s, want %s", strings.Join(got, "; "), tt.want)
+			}
+		})
+	}
+	a := grade.Check{From: "ns/a", To: "entity:world:1/UDP"}
+	if got := askedOf(&a); got.To != "some host outside the cluster:1/UDP" {
+		t.Errorf("got %q", got.To)
+	}
+}
+
 func TestMistakeOf(t *testing.T) {
 	t.Parallel()
 	r := &grade.Report{Findings: []grade.Finding{
