@@ -3,11 +3,17 @@ package cilium
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	helmchart "helm.sh/helm/v3/pkg/chart"
+
+	"github.com/labctl/labctl/cilium/kube"
 )
 
 // TestFetchEnds: a repository or registry that never answers, or never ends its answer, costs the deadline and no more.
@@ -46,6 +52,51 @@ func TestFetchEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHelmEnds: an API server that never answers costs no more than the context.
+func TestHelmEnds(t *testing.T) {
+	t.Parallel()
+	client := silentCluster(t)
+	helm := NewHelm(client, "shop", slog.New(slog.DiscardHandler))
+	chart := newChart(&helmchart.Chart{Metadata: &helmchart.Metadata{Name: Release, Version: "1.20.2"}}, "", "here")
+	for name, call := range map[string]func(context.Context) error{
+		"status":    func(ctx context.Context) error { _, err := helm.Status(ctx); return err },
+		"install":   func(ctx context.Context) error { _, err := helm.Install(ctx, chart, nil); return err },
+		"uninstall": helm.Uninstall,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			late := errors.New("too late")
+			ctx, cancel := context.WithTimeoutCause(context.Background(), 200*time.Millisecond, late)
+			defer cancel()
+			start := time.Now()
+			if err := call(ctx); !errors.Is(err, late) {
+				t.Errorf("the error is %v", err)
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+// silentCluster is a cluster whose API server accepts requests and never answers.
+func silentCluster(t *testing.T) *kube.Client {
+	t.Helper()
+	gone := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-gone:
+		}
+	}))
+	t.Cleanup(func() { close(gone); server.Close() })
+	client, err := kube.Parse(fmt.Appendf(nil, "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: %q}}], contexts: [{name: c, context: {cluster: c, user: u}}], users: [{name: u}]}", server.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
 }
 
 // TestUntilDone: Helm's calls that know no context do not outlast it.

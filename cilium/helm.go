@@ -145,6 +145,11 @@ func (h *Helm) config() (*action.Configuration, error) {
 // Install installs or upgrades the release to chart and values, and recovers one that an interrupted run left
 // pending. It returns when the objects are applied, and does not wait for pods.
 func (h *Helm) Install(ctx context.Context, c *Chart, values map[string]any) (*Installed, error) {
+	// Helm's action knows the context, but not its first requests, which find the release and the API server.
+	return untilDone(ctx, func() (*Installed, error) { return h.installOrUpgrade(ctx, c, values) })
+}
+
+func (h *Helm) installOrUpgrade(ctx context.Context, c *Chart, values map[string]any) (*Installed, error) {
 	cfg, err := h.config()
 	if err != nil {
 		return nil, err

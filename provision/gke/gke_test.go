@@ -501,6 +501,39 @@ func TestOwnClusterOnAnotherNetwork(t *testing.T) {
 	}
 }
 
+// TestEndsWithItsContext: a server that accepts connections and never answers costs no more than the context.
+func TestEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	p := provider(t, []option.ClientOption{
+		option.WithEndpoint(l.Addr().String()), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	}, nil)
+	for name, call := range map[string]func(context.Context) error{
+		"find":     func(ctx context.Context) error { _, err := p.Find(ctx, shop); return err },
+		"create":   func(ctx context.Context) error { return p.Create(ctx, shop, watch(nil)) },
+		"delete":   func(ctx context.Context) error { return p.Delete(ctx, shop) },
+		"clusters": func(ctx context.Context) error { _, err := p.Clusters(ctx); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			if err := call(ctx); err == nil {
+				t.Error("there is no error")
+			}
+			if took := time.Since(start); took > 15*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
 // A cluster that Google is still making can be deleted: once it is made.
 func TestDeleteInTheMiddle(t *testing.T) {
 	t.Parallel()
