@@ -16,6 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/labctl/labctl/cilium"
@@ -25,17 +26,19 @@ import (
 
 // bundle is an archive that is being written. It lists what could not be collected.
 type bundle struct {
-	root string
-	tar  *tar.Writer
-	now  time.Time
-	errs []string
-	err  error // of writing
+	root     string
+	redactor *redactor
+	tar      *tar.Writer
+	now      time.Time
+	errs     []string
+	err      error // of writing
 }
 
 func (b *bundle) add(name string, data []byte) {
 	if b.err != nil {
 		return
 	}
+	data = b.redactor.redact(data)
 	b.err = b.tar.WriteHeader(&tar.Header{
 		Name: path.Join(b.root, name), Mode: 0o644, Size: int64(len(data)), ModTime: b.now,
 	})
@@ -60,8 +63,9 @@ func (b *bundle) yaml(name string, v any) {
 }
 
 // Logs writes a gzipped archive with what helps to find out why an instance does not work: its state, the settings,
-// the cluster's objects, events and logs, Cilium's status and the nodes' logs. Secrets and the kubeconfig are not
-// included.
+// the cluster's objects, events and logs, Cilium's status and the nodes' logs. Secrets, the kubeconfig, values of the
+// lab's variables and of containers' environments, and passwords in URLs are not included. Of a cluster that others
+// use, too, only what is the lab's is included.
 func (m *Manager) Logs(ctx context.Context, name string, w io.Writer) error {
 	st, err := m.Store.Read(name)
 	if err != nil {
@@ -72,16 +76,17 @@ func (m *Manager) Logs(ctx context.Context, name string, w io.Writer) error {
 		return err
 	}
 	zip := gzip.NewWriter(w)
-	b := &bundle{root: "labctl-" + name, tar: tar.NewWriter(zip), now: m.Now()}
+	b := &bundle{
+		root: "labctl-" + name, redactor: newRedactor(st.Lab.values()), tar: tar.NewWriter(zip), now: m.Now(),
+	}
 	cluster := m.cluster(st)
-	b.yaml("state.yaml", st)
+	b.yaml("state.yaml", st.public())
 	b.yaml("settings.yaml", m.Settings.List())
 	found, err := provider.Find(ctx, cluster)
 	b.note("cluster", err)
 	b.yaml("cluster.yaml", found)
 	if found.State == Running {
-		_, bundled := bundledCNI(provider)
-		b.note("kubernetes", m.clusterLogs(ctx, b, cluster, bundled))
+		b.note("kubernetes", m.clusterLogs(ctx, b, cluster, provider, st))
 	}
 	if collector, ok := provider.(LogCollector); ok && found.State != Absent {
 		b.note("nodes", b.nodes(ctx, collector, cluster))
@@ -132,7 +137,7 @@ const (
 	logBytes = 8 << 20
 )
 
-func (m *Manager) clusterLogs(ctx context.Context, b *bundle, cluster Cluster, bundled string) error {
+func (m *Manager) clusterLogs(ctx context.Context, b *bundle, cluster Cluster, provider Provider, st *State) error {
 	client, err := kube.Open(cluster.Kubeconfig, "")
 	if err != nil {
 		return err
@@ -140,32 +145,51 @@ func (m *Manager) clusterLogs(ctx context.Context, b *bundle, cluster Cluster, b
 	if err := client.WaitAPI(ctx, 5*time.Second); err != nil {
 		return err
 	}
+	owns := &scope.Scope{Exclusive: true}
+	if !provider.Ephemeral() {
+		lab, err := st.Lab.Load(st.Tool)
+		if err != nil {
+			return err // what is the lab's is not known
+		}
+		if owns, err = scopeOf(st, lab, provider, m.Settings.AppImage); err != nil {
+			return err
+		}
+	}
+	_, bundled := bundledCNI(provider)
+	return b.cluster(ctx, client, owns, bundled)
+}
+
+// cluster adds what the cluster has of an instance.
+func (b *bundle) cluster(ctx context.Context, client *kube.Client, owns *scope.Scope, bundled string) error {
 	core := client.Typed.CoreV1()
 	if list, err := core.Nodes().List(ctx, metav1.ListOptions{}); err == nil {
+		if !owns.Exclusive {
+			for i := range list.Items { // nodes are everybody's, but they list the images of all pods
+				list.Items[i].Annotations, list.Items[i].Status.Images = nil, nil
+			}
+		}
 		b.yaml("kubernetes/nodes.yaml", list.Items)
 	} else {
 		b.note("nodes", err)
 	}
 	if list, err := core.Namespaces().List(ctx, metav1.ListOptions{}); err == nil {
-		b.yaml("kubernetes/namespaces.yaml", list.Items)
+		b.yaml("kubernetes/namespaces.yaml", slices.DeleteFunc(list.Items, func(ns corev1.Namespace) bool {
+			return !owns.Exclusive && !slices.Contains(owns.Namespaces, ns.Name)
+		}))
 	} else {
 		b.note("namespaces", err)
 	}
 	if list, err := core.Services("").List(ctx, metav1.ListOptions{}); err == nil {
-		b.yaml("kubernetes/services.yaml", list.Items)
+		b.yaml("kubernetes/services.yaml", slices.DeleteFunc(list.Items, func(s corev1.Service) bool {
+			return !owns.OwnsNamespace(s.Namespace) && s.Annotations[scope.DeployedAnnotation] != owns.Instance
+		}))
 	} else {
 		b.note("services", err)
 	}
-	if list, err := core.Events("").List(ctx, metav1.ListOptions{}); err == nil {
-		slices.SortFunc(list.Items, func(x, y corev1.Event) int {
-			return x.LastTimestamp.Compare(y.LastTimestamp.Time)
-		})
-		b.yaml("kubernetes/events.yaml", list.Items)
-	} else {
-		b.note("events", err)
-	}
 	if list, err := scope.Policies(ctx, client); err == nil {
-		b.yaml("kubernetes/policies.yaml", list)
+		b.yaml("kubernetes/policies.yaml", slices.DeleteFunc(list, func(p unstructured.Unstructured) bool {
+			return !owns.Exclusive && !owns.Counts(&p)
+		}))
 	} else {
 		b.note("policies", err)
 	}
@@ -175,19 +199,63 @@ func (m *Manager) clusterLogs(ctx context.Context, b *bundle, cluster Cluster, b
 		b.note("cilium-config", err)
 	}
 	if status, err := cilium.ReadStatus(ctx, client, bundled); err == nil {
+		for i := range status.Nodes {
+			if !owns.Exclusive { // controllers are named after everybody's pods
+				status.Nodes[i].Errors, status.Nodes[i].Warnings = nil, nil
+			}
+		}
 		b.yaml("cilium/status.yaml", status)
 	} else {
 		b.note("cilium status", err)
 	}
+	return b.pods(ctx, client, owns)
+}
+
+// pods adds the pods of an instance, their events and logs. The logs of Cilium's agents name everybody's pods, so that
+// they are left out of a cluster that others use, too.
+func (b *bundle) pods(ctx context.Context, client *kube.Client, owns *scope.Scope) error {
+	core := client.Typed.CoreV1()
 	pods, err := core.Pods("").List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
 	}
-	b.yaml("kubernetes/pods.yaml", pods.Items)
-	for i := range pods.Items {
-		b.podLogs(ctx, client, &pods.Items[i])
+	mine := slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return !owns.OwnsPod(&pod) })
+	names := map[string]bool{}
+	for i := range mine {
+		names[mine[i].Namespace+"/"+mine[i].Name] = true
+		hideEnvironment(&mine[i])
+	}
+	b.yaml("kubernetes/pods.yaml", mine)
+	if list, err := core.Events("").List(ctx, metav1.ListOptions{}); err == nil {
+		events := slices.DeleteFunc(list.Items, func(e corev1.Event) bool {
+			about := e.InvolvedObject
+			return !owns.Exclusive && !owns.OwnsNamespace(about.Namespace) && !names[about.Namespace+"/"+about.Name]
+		})
+		slices.SortFunc(events, func(x, y corev1.Event) int {
+			return x.LastTimestamp.Compare(y.LastTimestamp.Time)
+		})
+		b.yaml("kubernetes/events.yaml", events)
+	} else {
+		b.note("events", err)
+	}
+	for i := range mine {
+		b.podLogs(ctx, client, &mine[i])
 	}
 	return nil
+}
+
+// hideEnvironment removes the values of a pod's environment variables, also from what kubectl keeps of its manifest.
+func hideEnvironment(pod *corev1.Pod) {
+	delete(pod.Annotations, corev1.LastAppliedConfigAnnotation)
+	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			for j := range containers[i].Env {
+				if env := &containers[i].Env[j]; env.Value != "" {
+					env.Value = "***"
+				}
+			}
+		}
+	}
 }
 
 func (b *bundle) podLogs(ctx context.Context, client *kube.Client, pod *corev1.Pod) {

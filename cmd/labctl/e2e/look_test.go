@@ -72,6 +72,7 @@ func (s *suite) look(t *testing.T) {
 		}
 		s.run(t, 0, "config").has(t, `(?m)^# .* \(\$LABCTL_NODE_IMAGE\)\nnode_image = ".*"$`)
 	})
+	t.Run("settings with spaces", s.spaces)
 	t.Run("doctor", func(t *testing.T) {
 		s.run(t, 0, "doctor", "networkpolicy").has(t, `✓ container engine`, `memory`, `state directory`)
 		var doctor struct {
@@ -85,6 +86,35 @@ func (s *suite) look(t *testing.T) {
 	})
 	t.Run("logs", s.logs)
 	t.Run("observe", s.observe)
+}
+
+// spaces has the shared lab's values in files with spaces in their paths, named by the environment and by a file that
+// labctl config has written: for the lab, nothing has changed.
+func (s *suite) spaces(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "Application Support")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var quoted []string
+	for _, path := range strings.Fields(os.Getenv("LABCTL_CILIUM_VALUES")) {
+		values, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved := filepath.Join(dir, "my "+filepath.Base(path))
+		if err := os.WriteFile(moved, values, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		quoted = append(quoted, `"`+moved+`"`)
+	}
+	by := s.with("LABCTL_CILIUM_VALUES=" + strings.Join(quoted, " "))
+	by.run(t, 0, "plan", "networkpolicy", "--name", s.name).has(t, `(?m)^Nothing to do\.$`)
+	file := filepath.Join(dir, "config.hcl")
+	if err := os.WriteFile(file, []byte(by.run(t, 0, "config").stdout), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.with("LABCTL_CILIUM_VALUES=").run(t, 0, "plan", "networkpolicy", "--name", s.name, "--config", file).
+		has(t, `(?m)^Nothing to do\.$`)
 }
 
 // logs looks at what is in a support bundle, and what must not be.
@@ -101,7 +131,7 @@ func (s *suite) logs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var names []string
-	secret := regexp.MustCompile(`client-key-data|PRIVATE KEY|(?m)^kind: Secret$`)
+	secret := regexp.MustCompile(`client-key-data|PRIVATE KEY|(?m)^[ -]*kind: Secret$`)
 	for in := tar.NewReader(zip); ; {
 		head, err := in.Next()
 		if errors.Is(err, io.EOF) {

@@ -105,7 +105,8 @@ func NewLogsCommand(app *cli.App) *cobra.Command {
 		Long: `Collect diagnostics of a lab instance into one archive, for example to ask for help with a lab that fails.
 
 The archive holds the instance's state, the cluster's objects and events, the logs of pods and nodes, and Cilium's
-status. It holds no Secrets and no kubeconfig. labctl prints the name of the file.`,
+status. It holds no Secrets, no kubeconfig, no values of variables and no passwords in URLs, and of a cluster that
+others use, too, only what is the lab's. labctl prints the name of the file.`,
 		Example: `  labctl logs
   labctl logs --instance networkpolicy --to logs.tar.gz
   labctl logs --to - | tar -tz`,
