@@ -22,9 +22,15 @@ func (r *run) lookPreflight(context.Context) (Action, error) {
 }
 
 func (r *run) preflight(ctx context.Context, p *progress) error {
+	// Only labctl writes the instance's kubeconfig, and another labctl would hold the instance: a lock is left over.
+	_ = os.Remove(kubeconfigLock(r.cluster.Kubeconfig))
 	findings := r.provider.Preflight(ctx, r.cluster)
 	findings = append(findings, r.m.checkSettings()...)
 	findings = append(findings, r.checkStandIns()...)
+	findings = append(findings, checkKubeconfigs(ctx, r.opts.Merge)...)
+	if r.provider.Local() {
+		findings = append(findings, checkInotify("/proc")...)
+	}
 	var failures []string
 	for _, f := range findings {
 		text := f.Check + ": " + f.Message

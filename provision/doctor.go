@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/labctl/labctl/labs"
 )
@@ -40,8 +43,9 @@ func (m *Manager) Doctor(ctx context.Context, lab *labs.Lab, on string) ([]Findi
 	findings = append(findings, checkStateDir(m.Store.Dir))
 	if r.provider.Local() {
 		findings = append(findings, checkMemory()...)
-		findings = append(findings, checkInotify()...)
+		findings = append(findings, checkInotify("/proc")...)
 	}
+	findings = append(findings, checkKubeconfigs(ctx, clientcmd.NewDefaultClientConfigLoadingRules().Precedence...)...)
 	if !slices.ContainsFunc(findings, func(f Finding) bool {
 		return f.Check == checkOfChart && f.Severity == Failure
 	}) {
@@ -143,16 +147,14 @@ func checkMemory() []Finding {
 
 // checkInotify checks limits at which kubelets and agents of several nodes fail with "too many open files":
 // https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files.
-func checkInotify() []Finding {
-	if runtime.GOOS != "linux" {
-		return nil
-	}
+// proc is where the limits are; without it, as on macOS, they are not checked.
+func checkInotify(proc string) []Finding {
 	var findings []Finding
 	for _, limit := range []struct {
 		name string
 		need int
 	}{{"max_user_instances", needInstances}, {"max_user_watches", needWatches}} {
-		data, err := os.ReadFile("/proc/sys/fs/inotify/" + limit.name)
+		data, err := os.ReadFile(filepath.Join(proc, "sys/fs/inotify", limit.name))
 		if err != nil {
 			continue
 		}
@@ -167,6 +169,38 @@ func checkInotify() []Finding {
 			f.Fix = fmt.Sprintf("sudo sysctl fs.inotify.%s=%d", limit.name, limit.need)
 		}
 		findings = append(findings, f)
+	}
+	return findings
+}
+
+// kubeconfigLock is the file that kubectl, kind and labctl create while they change a kubeconfig.
+func kubeconfigLock(path string) string { return path + ".lock" }
+
+// patience is how long another program may take to change a kubeconfig.
+const patience = 2 * time.Second
+
+// checkKubeconfigs checks that no kubeconfig of the user is locked for good, as a program that was killed leaves it.
+func checkKubeconfigs(ctx context.Context, paths ...string) []Finding {
+	var findings []Finding
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		locked := func() bool { _, err := os.Lstat(kubeconfigLock(path)); return err == nil }
+		for locked() && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		if locked() {
+			findings = append(findings, Finding{
+				Check: "kubeconfig", Severity: Failure, Message: path + " is locked: " + kubeconfigLock(path) + " exists",
+				Fix: "if no program is changing it, delete the lock: rm " + strconv.Quote(kubeconfigLock(path)),
+			})
+		}
 	}
 	return findings
 }

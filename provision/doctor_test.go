@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labctl/labctl/labs"
 )
@@ -50,13 +51,65 @@ func TestMachineChecks(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there is no /proc")
 	}
-	for _, f := range append(checkMemory(), checkInotify()...) {
+	for _, f := range append(checkMemory(), checkInotify("/proc")...) {
 		if f.Check == "" || f.Message == "" || (f.Severity == OK) != (f.Fix == "") {
 			t.Errorf("%+v", f)
 		}
 	}
-	if len(checkMemory()) != 1 || len(checkInotify()) != 2 {
-		t.Errorf("memory %+v, inotify %+v", checkMemory(), checkInotify())
+	if len(checkMemory()) != 1 || len(checkInotify("/proc")) != 2 {
+		t.Errorf("memory %+v, inotify %+v", checkMemory(), checkInotify("/proc"))
+	}
+}
+
+// TestInotify: a limit that is too low comes with the command that raises it.
+func TestInotify(t *testing.T) {
+	t.Parallel()
+	proc := t.TempDir()
+	dir := filepath.Join(proc, "sys/fs/inotify")
+	if got := checkInotify(proc); got != nil {
+		t.Errorf("without limits: %+v", got)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"max_user_instances": "128\n", "max_user_watches": "65536\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []Finding{
+		{"inotify max_user_instances", Warning, "128 is too low for several nodes (512 recommended)", "sudo sysctl fs.inotify.max_user_instances=512"},
+		{"inotify max_user_watches", OK, "65536", ""},
+	}
+	if got := checkInotify(proc); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestLockedKubeconfig(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, lock := filepath.Join(dir, "config"), filepath.Join(dir, "config.lock")
+	write := func() {
+		if err := os.WriteFile(lock, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	f := checkKubeconfigs(context.Background(), "", path)
+	if len(f) != 1 || f[0].Severity != Failure || f[0].Message != path+" is locked: "+lock+" exists" || !strings.Contains(f[0].Fix, `rm "`+lock) {
+		t.Errorf("%+v", f)
+	}
+	p := &fakeProvider{}
+	m, _ := newManager(t, p)
+	m.Settings.Chart = chartOf(t)
+	opts := UpOptions{Lab: fakeLab("shop"), Merge: path}
+	if _, err := m.Up(context.Background(), opts); err == nil || !strings.Contains(err.Error(), "is locked") || len(p.calls) > 0 {
+		t.Errorf("up: %v, after %q", err, p.calls)
+	}
+	time.AfterFunc(200*time.Millisecond, func() { os.Remove(lock) })
+	if f := checkKubeconfigs(context.Background(), path); f != nil {
+		t.Errorf("a lock that is released soon: %+v", f)
 	}
 }
 

@@ -16,45 +16,63 @@ import (
 	kindexec "sigs.k8s.io/kind/pkg/exec"
 )
 
-// engine is the command line of the container engine: docker, nerdctl or podman, which are nearly compatible. kind
-// runs them too.
+// engine is the command line of the container engine: docker, nerdctl, finch or podman, which are nearly compatible.
+// kind runs them too.
 type engine struct {
-	once sync.Once
-	name string
-	err  error
+	mu   sync.Mutex
+	name string // empty: not found yet
 }
 
 // engines are tried in kind's order. banner is the beginning of their version line, which distinguishes podman from
 // docker if one is a link to the other.
 var engines = []struct {
 	name, banner string
+	named        bool // it is used only where KIND_EXPERIMENTAL_PROVIDER names it
 	option       func() cluster.ProviderOption
 }{
-	{"docker", "Docker version", cluster.ProviderWithDocker},
-	{"nerdctl", "nerdctl version", func() cluster.ProviderOption { return cluster.ProviderWithNerdctl("nerdctl") }},
-	{"podman", "podman version", cluster.ProviderWithPodman},
+	{"docker", "Docker version", false, cluster.ProviderWithDocker},
+	{"nerdctl", "nerdctl version", false, func() cluster.ProviderOption { return cluster.ProviderWithNerdctl("nerdctl") }},
+	{"finch", "finch version", false, func() cluster.ProviderOption { return cluster.ProviderWithNerdctl("finch") }},
+	{"nerdctl.lima", "nerdctl version", true, func() cluster.ProviderOption {
+		return cluster.ProviderWithNerdctl("nerdctl.lima")
+	}},
+	{"podman", "podman version", false, cluster.ProviderWithPodman},
 }
 
 var errNoEngine = errors.New(
-	"no container engine was found; install Docker (https://docs.docker.com/get-docker), podman or nerdctl")
+	"no container engine was found; install Docker (https://docs.docker.com/get-docker), podman, nerdctl or finch")
 
-// find finds the engine; KIND_EXPERIMENTAL_PROVIDER selects one, as for kind.
+// find finds the engine; KIND_EXPERIMENTAL_PROVIDER selects one, as for kind, which ignores names that it does not
+// know. What is not found is looked for again: the context may have ended.
 func (e *engine) find(ctx context.Context) (string, error) {
-	e.once.Do(func() {
-		wanted := os.Getenv("KIND_EXPERIMENTAL_PROVIDER")
-		for _, known := range engines {
-			if wanted != "" && wanted != known.name {
-				continue
-			}
-			out, err := exec.CommandContext(ctx, known.name, "-v").Output()
-			if err == nil && strings.HasPrefix(string(out), known.banner) {
-				e.name = known.name
-				return
-			}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.name != "" {
+		return e.name, nil
+	}
+	wanted := os.Getenv("KIND_EXPERIMENTAL_PROVIDER")
+	known := false
+	for _, candidate := range engines {
+		known = known || wanted == candidate.name
+	}
+	for _, candidate := range engines {
+		if known && wanted != candidate.name || !known && candidate.named {
+			continue
 		}
-		e.err = errNoEngine
-	})
-	return e.name, e.err
+		out, err := exec.CommandContext(ctx, candidate.name, "-v").Output()
+		if err == nil && strings.HasPrefix(string(out), candidate.banner) {
+			e.name = candidate.name
+			return e.name, nil
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case known:
+		return "", fmt.Errorf("%s, which KIND_EXPERIMENTAL_PROVIDER selects, was not found; install it, or unset the variable",
+			wanted)
+	}
+	return "", errNoEngine
 }
 
 // run runs an engine command and returns its standard output. An error contains its standard error.

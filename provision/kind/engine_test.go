@@ -34,6 +34,10 @@ esac
 	t.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	t.Setenv("KIND_EXPERIMENTAL_PROVIDER", "")
 	t.Setenv("KIND_EXPERIMENTAL_DOCKER_NETWORK", "")
+	t.Setenv("DOCKER_CONFIG", dir)
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {
+		t.Setenv(name, "")
+	}
 	return func() []string {
 		data, _ := os.ReadFile(log)
 		lines := strings.Split(strings.TrimSpace(string(data)), "\n")
@@ -62,17 +66,65 @@ func TestNoEngine(t *testing.T) {
 	_, err := p.Find(context.Background(), shopCluster)
 	wantError(t, err, "no container engine was found; install Docker")
 	findings := p.Preflight(context.Background(), shopCluster)
-	if len(findings) != 1 || findings[0].Severity != provision.Failure || !strings.Contains(findings[0].Fix, "podman or nerdctl") {
+	if len(findings) != 1 || findings[0].Severity != provision.Failure || !strings.Contains(findings[0].Fix, "podman") {
 		t.Errorf("%+v", findings)
 	}
 }
 
-// TestWantedEngine: KIND_EXPERIMENTAL_PROVIDER holds for labctl as for kind.
-func TestWantedEngine(t *testing.T) {
+// TestWhichEngine: labctl takes the engine that kind takes.
+func TestWhichEngine(t *testing.T) {
+	banners := map[string]string{"docker": "Docker version 29.0.1, build 0", "nerdctl": "nerdctl version 2.0.0",
+		"finch": "finch version v1.4.0", "nerdctl.lima": "nerdctl version 2.0.0", "podman": "podman version 5.0.0"}
+	for _, tc := range []struct {
+		name, wanted string
+		installed    []string
+		want, err    string
+	}{
+		{"Docker before others", "", []string{"docker", "nerdctl", "podman"}, "docker", ""},
+		{"nerdctl before podman", "", []string{"nerdctl", "podman"}, "nerdctl", ""},
+		{"finch", "", []string{"finch", "podman"}, "finch", ""},
+		{"finch by name", "finch", []string{"docker", "finch"}, "finch", ""},
+		{"nerdctl.lima by name", "nerdctl.lima", []string{"docker", "nerdctl.lima"}, "nerdctl.lima", ""},
+		{"nerdctl.lima unasked", "", []string{"nerdctl.lima"}, "", "no container engine was found"},
+		{"a name that kind ignores", "dcoker", []string{"podman"}, "podman", ""},
+		{"the wanted one is not there", "nerdctl", []string{"docker"}, "", "nerdctl, which KIND_EXPERIMENTAL_PROVIDER selects, was not found"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, name := range tc.installed {
+				script := "#!/bin/sh\necho " + banners[name] + "\n"
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Setenv("PATH", dir)
+			t.Setenv("KIND_EXPERIMENTAL_PROVIDER", tc.wanted)
+			p := newProvider(t, nil, nil)
+			name, err := p.engine.find(context.Background())
+			if name != tc.want {
+				t.Errorf("found %q", name)
+			}
+			wantError(t, err, tc.err)
+			if _, err := p.kind(context.Background()); (err == nil) != (tc.want != "") {
+				t.Errorf("kind's provider: %v", err)
+			}
+		})
+	}
+}
+
+// TestEngineIsFoundLater: a context that ended does not mean that there is no engine.
+func TestEngineIsFoundLater(t *testing.T) {
 	fakeDocker(t, "")
-	t.Setenv("KIND_EXPERIMENTAL_PROVIDER", "nerdctl")
-	_, err := newProvider(t, nil, nil).engine.find(context.Background())
-	wantError(t, err, "no container engine was found")
+	p := newProvider(t, nil, nil)
+	stop := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(stop)
+	if _, err := p.engine.find(ctx); !errors.Is(err, stop) {
+		t.Errorf("the error is %v", err)
+	}
+	if name, err := p.engine.find(context.Background()); name != "docker" || err != nil {
+		t.Errorf("found %q, %v", name, err)
+	}
 }
 
 // TestPodmanBehindDocker: where docker is a link to podman, it is not taken for Docker.
@@ -171,33 +223,6 @@ func TestEngineEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestLacking(t *testing.T) {
-	const node1 = `{"images": [{"id": "sha256:1", "repoTags": ["docker.io/library/app:1"]}, {"id": "sha256:2", "repoTags": ["quay.io/cilium/cilium:v1"]}, {"id": "sha256:9"}]}`
-	want := map[string]string{"app:1": "sha256:1", "quay.io/cilium/cilium:v1": "sha256:2new"}
-	for _, tc := range []struct {
-		name, node2 string
-		want        map[string]string // node → images, sorted
-		err         string
-	}{
-		{"one in another version, one node without", `echo '{"images": []}'`, map[string]string{"a": "quay.io/cilium/cilium:v1", "b": "app:1 quay.io/cilium/cilium:v1"}, ""},
-		{"no tags at all", `echo '{"images": [{"id": "sha256:1"}]}'`, map[string]string{"a": "quay.io/cilium/cilium:v1", "b": "app:1 quay.io/cilium/cilium:v1"}, ""},
-		{"no crictl", `echo "OCI runtime exec failed: crictl: not found" >&2; exit 126`, nil, "list the images on b: docker exec: OCI runtime exec failed"},
-		{"no JSON", "echo oops", nil, "list the images on b: invalid character"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			fakeDocker(t, `"exec a crictl images"*) echo '`+node1+"' ;;\n\"exec b crictl images\"*) "+tc.node2+" ;;")
-			got, err := newProvider(t, nil, nil).lacking(context.Background(), []string{"a", "b"}, want)
-			wantError(t, err, tc.err)
-			for node, images := range tc.want {
-				slices.Sort(got[node])
-				if strings.Join(got[node], " ") != images {
-					t.Errorf("%s lacks %q, want %q", node, got[node], images)
-				}
-			}
-		})
-	}
-}
-
 func TestDelete(t *testing.T) {
 	state := func(t *testing.T) string {
 		file := filepath.Join(t.TempDir(), "there")
@@ -251,6 +276,16 @@ func TestPreflight(t *testing.T) {
 			map[string]provision.Severity{"container engine": provision.OK, "engine's machine": provision.OK}},
 		{"little memory, old kernel", info(`{"ServerVersion": "99", "MemTotal": 2147483648, "NCPU": 1, "KernelVersion": "5.4.0-generic", "CgroupVersion": "1"}`), nil,
 			map[string]provision.Severity{"container engine": provision.OK, "engine's machine": provision.Warning, "kernel": provision.Failure, "cgroups": provision.OK}},
+		{"rootless", info(`{"ServerVersion": "29.0.1", "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"]}`), nil,
+			map[string]provision.Severity{"container engine": provision.OK, "rootless engine": provision.Failure}},
+		{"the engine has a proxy", info(`{"ServerVersion": "29.0.1", "HttpsProxy": "http://me:secret@proxy.school:3128"}`), nil,
+			map[string]provision.Severity{"container engine": provision.OK, "proxy": provision.Warning}},
+		{"a network without IPv6", info(`{"ServerVersion": "29.0.1"}`) + `"network inspect"*) echo false ;;`, m{"ip_family": "dual"},
+			map[string]provision.Severity{"container engine": provision.OK, "IPv6": provision.Failure}},
+		{"a network with IPv6", info(`{"ServerVersion": "29.0.1"}`) + `"network inspect"*) echo true ;;`, m{"ip_family": "dual"},
+			map[string]provision.Severity{"container engine": provision.OK}},
+		{"no IPv6, and none needed", info(`{"ServerVersion": "29.0.1"}`) + `"network inspect"*) echo false ;;`, nil,
+			map[string]provision.Severity{"container engine": provision.OK}},
 		{"the daemon is down", `"info"*) ` + daemonDown + " ;;\n", nil, map[string]provision.Severity{"container engine": provision.Failure}},
 		{"the client answers alone", info(`{"ServerVersion": ""}`), nil, map[string]provision.Severity{"container engine": provision.Failure}},
 		{"no JSON", `"info"*) echo oops ;;`, nil, map[string]provision.Severity{"container engine": provision.Failure}},
@@ -268,5 +303,90 @@ func TestPreflight(t *testing.T) {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestPodman: podman reports its machine in a format of its own.
+func TestPodman(t *testing.T) {
+	dir := t.TempDir()
+	script := `#!/bin/sh
+case "$*" in
+-v) echo podman version 5.0.0 ;;
+info*) echo '{"host": {"memTotal": 2147483648, "cpus": 2, "kernel": "5.4.0", "cgroupVersion": "v2", "security": {"rootless": true}}, "store": {"graphRoot": "/nowhere"}, "version": {"Version": "5.0.0"}}' ;;
+esac
+`
+	if err := os.WriteFile(filepath.Join(dir, "podman"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	fakeDocker(t, "")
+	t.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	t.Setenv("KIND_EXPERIMENTAL_PROVIDER", "podman")
+	got := map[string]provision.Severity{}
+	for _, f := range newProvider(t, nil, nil).Preflight(context.Background(), shopCluster) {
+		got[f.Check] = f.Severity
+	}
+	want := map[string]provision.Severity{"container engine": provision.OK, "engine's machine": provision.Warning,
+		"kernel": provision.Failure, "rootless engine": provision.Failure}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestProxy(t *testing.T) {
+	site := provision.DefaultSettings()
+	site.Mirrors = map[string]string{"docker.io": "https://mirror.school:5000"}
+	const except = "localhost,127.0.0.1,.svc,.cluster.local,10.244.0.0/16,10.96.0.0/16,mirror.school"
+	for _, tc := range []struct {
+		name, env   string
+		engine      engineInfo
+		message     string // empty: no finding
+		fix, secret string
+	}{
+		{name: "none"},
+		{name: "of the environment", env: "http://proxy.school:3128"},
+		{name: "of both", env: "http://proxy.school:3128", engine: engineInfo{HTTPSProxy: "http://proxy.school:3128"}},
+		{name: "of the engine alone", engine: engineInfo{HTTPSProxy: "http://me:secret@proxy.school:3128", NoProxy: "localhost,.school"},
+			message: "the engine pulls images through the proxy http://***@proxy.school:3128, the nodes would not",
+			fix:     "export HTTP_PROXY=http://***@proxy.school:3128 HTTPS_PROXY=http://***@proxy.school:3128 NO_PROXY=" + except + ",.school", secret: "secret"},
+		{name: "of this machine alone", env: "127.0.0.1:3128",
+			message: "the nodes cannot reach the proxy 127.0.0.1:3128, which is a loopback address", fix: "NO_PROXY=" + except},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			fakeDocker(t, "")
+			t.Setenv("HTTPS_PROXY", tc.env)
+			got := newProvider(t, nil, site).checkProxy(&tc.engine)
+			if tc.message == "" {
+				if len(got) > 0 {
+					t.Errorf("%+v", got)
+				}
+				return
+			}
+			if len(got) != 1 || got[0].Message != tc.message || !strings.Contains(got[0].Fix, tc.fix) ||
+				tc.secret != "" && strings.Contains(fmt.Sprint(got), tc.secret) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestIPv6Disabled(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		value string // empty: there is no file
+		want  bool
+	}{"enabled": {"0\n", false}, "disabled": {"1\n", true}, "not in the kernel": {"", true}} {
+		proc := t.TempDir()
+		dir := filepath.Join(proc, "sys/net/ipv6/conf/all")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if tc.value != "" {
+			if err := os.WriteFile(filepath.Join(dir, "disable_ipv6"), []byte(tc.value), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := ipv6Disabled(proc); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }

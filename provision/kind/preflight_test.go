@@ -43,10 +43,10 @@ func TestPortTaken(t *testing.T) {
 	}
 }
 
-func TestKernel(t *testing.T) {
+func TestVersion(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string][2]int{"6.18.44-fc": {6, 18}, "5.10": {5, 10}, "": {}, "linux": {}} {
-		major, minor, ok := kernel(in)
+		major, minor, ok := version(in)
 		if major != want[0] || minor != want[1] || ok != (want != [2]int{}) {
 			t.Errorf("%q: %d.%d %v", in, major, minor, ok)
 		}
