@@ -135,6 +135,10 @@ func (r *run) awaitCilium(ctx context.Context, client *kube.Client, p *progress)
 		return err
 	}
 	p.signal(signalDNS)
+	// Until the relay's image is loaded, its pod tries to pull it, which says nothing on a slow machine.
+	if err := p.await(ctx, phaseImages); err != nil {
+		return err
+	}
 	return wait.Wait(ctx, r.ciliumChecks(client)...)
 }
 

@@ -290,7 +290,7 @@ func (r *run) phases(res *results) []phase {
 		},
 		{
 			name: phaseCilium, needs: []string{phaseChart, signalAPI},
-			awaits: []string{signalNetworkImages}, emits: []string{signalInstalled, signalDNS},
+			awaits: []string{signalNetworkImages, phaseImages}, emits: []string{signalInstalled, signalDNS},
 			look: func(ctx context.Context) (Action, error) { return r.lookCilium(ctx, res.client.get()) },
 			do: func(ctx context.Context, p *progress) error {
 				return r.installCilium(ctx, p, res.client.get(), res.chart.get())
