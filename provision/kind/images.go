@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -73,18 +74,18 @@ func (p *Provider) loadNamed(ctx context.Context, nodes, images []string, progre
 	if len(images) == 0 {
 		return nil
 	}
-	ids := map[string]string{}
+	local := map[string]localImage{}
 	for _, image := range images {
 		if err := p.pull(ctx, image); err != nil {
 			return fmt.Errorf("image to load: %w", err)
 		}
-		id, err := p.imageID(ctx, image)
+		found, err := p.inspect(ctx, image)
 		if err != nil {
 			return fmt.Errorf("image to load: %w", err)
 		}
-		ids[image] = id
+		local[image] = found
 	}
-	lacking, err := p.lacking(ctx, nodes, ids)
+	lacking, err := p.lacking(ctx, nodes, local)
 	if err != nil {
 		return err
 	}
@@ -95,9 +96,10 @@ func (p *Provider) loadNamed(ctx context.Context, nodes, images []string, progre
 	if len(load) == 0 {
 		return nil
 	}
+	save := p.saveCommand(ctx)
 	progress(fmt.Sprintf("loading %s into %d nodes", strings.Join(short(load), ", "), len(to)))
 	err = p.fanOut(ctx, to, func(ctx context.Context, w io.Writer) error {
-		return p.engine.stream(ctx, nil, w, append([]string{"save"}, load...)...)
+		return p.engine.stream(ctx, nil, w, append(save, load...)...)
 	})
 	if err != nil {
 		return fmt.Errorf("load %s: %w", strings.Join(load, ", "), err)
@@ -105,36 +107,136 @@ func (p *Provider) loadNamed(ctx context.Context, nodes, images []string, progre
 	return nil
 }
 
-// lacking lists for each node the images that it lacks, or has in another version.
-func (p *Provider) lacking(ctx context.Context, list []string, want map[string]string) (map[string][]string, error) {
-	type image struct {
-		ID   string   `json:"id"`
-		Tags []string `json:"repoTags"`
+// localImage is an image of the engine. Its layers identify it in every store: Docker's containerd store calls an image
+// by the digest of its index, all others by that of its configuration.
+type localImage struct {
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+	Layers  []string  `json:"layers"`
+}
+
+func (p *Provider) inspect(ctx context.Context, image string) (found localImage, err error) {
+	text, err := p.engine.run(ctx, "image", "inspect", "--format",
+		`{"id": {{json .Id}}, "created": {{json .Created}}, "layers": {{json .RootFS.Layers}}}`, image)
+	if err != nil {
+		return found, err
 	}
+	if err := json.Unmarshal([]byte(text), &found); err != nil {
+		return found, fmt.Errorf("inspect %s: %w", image, err)
+	}
+	return found, nil
+}
+
+// saveCommand is the engine's command that writes images. Docker's containerd store would otherwise write what it has
+// of every platform.
+func (p *Provider) saveCommand(ctx context.Context) []string {
+	name, err := p.engine.find(ctx)
+	if err != nil || name != "docker" {
+		return []string{"save"}
+	}
+	info, err := p.info(ctx, name)
+	if err != nil || !info.containerdStore() {
+		return []string{"save"}
+	}
+	arch := map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[info.Architecture]
+	// Docker has the flag since version 28.
+	if major, _, ok := version(info.ServerVersion); !ok || major < 28 || arch == "" {
+		return []string{"save"}
+	}
+	return []string{"save", "--platform", "linux/" + arch}
+}
+
+// containerdStore says whether Docker keeps its images in containerd.
+func (i *engineInfo) containerdStore() bool {
+	return slices.Contains(i.DriverStatus, [2]string{"driver-type", "io.containerd.snapshotter.v1"})
+}
+
+// lacking lists for each node the images that it lacks, or has in another version.
+func (p *Provider) lacking(ctx context.Context, list []string,
+	want map[string]localImage) (map[string][]string, error) {
 	out := map[string][]string{}
 	for _, node := range list {
-		text, err := p.engine.exec(ctx, node, "crictl", "images", "-o", "json")
+		names, others, err := p.compareIDs(ctx, node, want)
 		if err != nil {
 			return nil, fmt.Errorf("list the images on %s: %w", node, err)
 		}
-		var got struct {
-			Images []image `json:"images"`
-		}
-		if err := json.Unmarshal([]byte(text), &got); err != nil {
-			return nil, fmt.Errorf("list the images on %s: %w", node, err)
-		}
-		for name, id := range want {
-			has := slices.ContainsFunc(got.Images, func(i image) bool {
-				return i.ID == id && slices.ContainsFunc(i.Tags, func(tag string) bool {
-					return tag == name || strings.HasSuffix(tag, "/"+name)
-				})
-			})
-			if !has {
-				out[node] = append(out[node], name)
+		for name, id := range others {
+			same, err := p.sameLayers(ctx, node, id, want[name])
+			if err != nil {
+				return nil, fmt.Errorf("inspect %s on %s: %w", name, node, err)
 			}
+			if !same {
+				names = append(names, name)
+			}
+		}
+		if len(names) > 0 {
+			out[node] = names
 		}
 	}
 	return out, nil
+}
+
+// compareIDs lists the images that a node does not have under their names, and, with their ID there, those that it has
+// with another ID.
+func (p *Provider) compareIDs(ctx context.Context, node string, want map[string]localImage) (missing []string,
+	others map[string]string, err error) {
+	text, err := p.engine.exec(ctx, node, "crictl", "images", "-o", "json")
+	if err != nil {
+		return nil, nil, err
+	}
+	var got struct {
+		Images []struct {
+			ID   string   `json:"id"`
+			Tags []string `json:"repoTags"`
+		} `json:"images"`
+	}
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		return nil, nil, err
+	}
+	there := map[string]string{}
+	for _, image := range got.Images {
+		for _, tag := range image.Tags {
+			for name := range want {
+				if tag == name || strings.HasSuffix(tag, "/"+name) {
+					there[name] = image.ID
+				}
+			}
+		}
+	}
+	others = map[string]string{}
+	for name, local := range want {
+		switch id, ok := there[name]; {
+		case !ok:
+			missing = append(missing, name)
+		case id != local.ID:
+			others[name] = id
+		}
+	}
+	return missing, others, nil
+}
+
+// sameLayers says whether a node's image is the engine's: made at the same time of the same layers.
+func (p *Provider) sameLayers(ctx context.Context, node, id string, local localImage) (bool, error) {
+	text, err := p.engine.exec(ctx, node, "crictl", "inspecti", "-o", "json", id)
+	if err != nil {
+		return false, err
+	}
+	var got struct {
+		Info struct {
+			Spec struct {
+				Created time.Time `json:"created"`
+				RootFS  struct {
+					Layers []string `json:"diff_ids"`
+				} `json:"rootfs"`
+			} `json:"imageSpec"`
+		} `json:"info"`
+	}
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		return false, err
+	}
+	spec := got.Info.Spec
+	return len(local.Layers) > 0 && spec.Created.Equal(local.Created) &&
+		slices.Equal(spec.RootFS.Layers, local.Layers), nil
 }
 
 // fanOut imports what write writes on all nodes.
@@ -166,9 +268,10 @@ func (p *Provider) fanOut(ctx context.Context, to []string, write func(context.C
 }
 
 // importImages imports an archive on a node. Through containerd's transfer service, the default of newer versions,
-// it would take twice the CPU time; older versions have no such service and no flag --local.
+// it would take twice the CPU time; older versions have no such service and no flag --local. Only the node's platform
+// is imported: the index of an image names others, which an archive of Docker's containerd store does not contain.
 func (p *Provider) importImages(ctx context.Context, node string, archive io.Reader) error {
-	script := `set -- --namespace=k8s.io images import --all-platforms --digests
+	script := `set -- --namespace=k8s.io images import --digests
 if ctr images import --help | grep -q -e --local; then set -- "$@" --local; fi
 exec ctr "$@" --snapshotter="${KIND_EXPERIMENTAL_CONTAINERD_SNAPSHOTTER:-overlayfs}" -`
 	_, err := p.engine.pipe(ctx, archive, "exec", "-i", node, "sh", "-c", script)
