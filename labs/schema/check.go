@@ -45,6 +45,8 @@ func (a *Attribute) checkString(s string) *Problem {
 		return &Problem{
 			"Empty value", fmt.Sprintf("%s is empty. Leave it out, or set it to null, for the default.", a.Name),
 		}
+	case a.refusal(s) != "":
+		return &Problem{"Unsupported " + a.Name, fmt.Sprintf("%s cannot be %q. %s", a.Name, s, a.refusal(s))}
 	case a.Choices != nil && !slices.Contains(a.Values(), s):
 		choices := wording.Quote(a.Values())
 		if a.Type == NameOrNumber {
@@ -58,6 +60,16 @@ func (a *Attribute) checkString(s string) *Problem {
 		return a.Format.check(a.Name, s)
 	}
 	return nil
+}
+
+// refusal says why a value is not supported; empty: it is not one of those that are refused.
+func (a *Attribute) refusal(s string) string {
+	for _, r := range a.Refused {
+		if r.Value == s {
+			return r.Doc
+		}
+	}
+	return ""
 }
 
 func (a *Attribute) checkNumber(f float64, text string) *Problem {

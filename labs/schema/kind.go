@@ -53,7 +53,9 @@ func kind() *Block {
 			{Value: "iptables"}, {Value: "ipvs"}, {Value: "nftables"}, {"none", "Cilium replaces kube-proxy"},
 		}},
 		{Name: "ip_family", Type: String, Default: "ipv4", Doc: "address family",
-			Choices: oneOf("ipv4", "ipv6", "dual")},
+			Choices: oneOf("ipv4", "dual"), Refused: []Choice{{
+				"ipv6", "Probes of DNS, stand-ins for externals and addresses of externals are IPv4 only; use \"dual\".",
+			}}},
 		{Name: "pod_subnet", Type: String, DefaultDoc: "kind's", Format: subnets,
 			Doc: "address range of the pods; two, separated by a comma, for both families"},
 		{Name: "service_subnet", Type: String, DefaultDoc: "kind's", Format: subnets,

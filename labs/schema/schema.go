@@ -45,6 +45,7 @@ type Attribute struct {
 
 	Min, Max float64  // bounds of a number, inclusive; both 0: no bounds
 	Choices  []Choice // the only values of a string; nil: any
+	Refused  []Choice // values that one could expect among the choices; Doc says, in a sentence, why they are not
 	Format   *Format  // what a string must look like, or a map; nil: anything
 	NonEmpty bool     // a string that is given must not be ""
 	// Excludes names an attribute that must not be given together with this one, which says the same already.

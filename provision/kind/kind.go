@@ -63,11 +63,7 @@ func (p *Provider) Values(_ context.Context, c provision.Cluster) (map[string]an
 		"ipam":  map[string]any{"mode": "kubernetes"},
 		"image": map[string]any{"pullPolicy": "IfNotPresent"},
 	}
-	switch p.settings.IPFamily {
-	case "ipv6":
-		values["ipv4"] = map[string]any{"enabled": false}
-		values["ipv6"] = map[string]any{"enabled": true}
-	case "dual":
+	if p.settings.IPFamily == "dual" {
 		values["ipv6"] = map[string]any{"enabled": true}
 	}
 	// Agents use the API server's own address. Through kube-proxy, which may start after them, they would have to

@@ -42,7 +42,8 @@ func TestSettingsErrors(t *testing.T) {
 		{"a control plane of -1", m{"control_planes": -1}, "control_planes must be a whole number from 1 to 9, not -1"},
 		{"too many workers", m{"workers": 51}, "workers must be a whole number from 0 to 50, not 51"},
 		{"a kube-proxy that is none", m{"kube_proxy": "off"}, `kube_proxy must be "iptables", "ipvs", "nftables" or "none", not "off"`},
-		{"a family of addresses", m{"ip_family": "ipx"}, `ip_family must be "ipv4", "ipv6" or "dual", not "ipx"`},
+		{"a family of addresses", m{"ip_family": "ipx"}, `ip_family must be "ipv4" or "dual", not "ipx"`},
+		{"IPv6 alone", m{"ip_family": "ipv6"}, `ip_family cannot be "ipv6". Probes of DNS`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -150,7 +151,6 @@ func TestValues(t *testing.T) {
 		{"kube-proxy replaced", m{"kube_proxy": "none"}, "kubeProxyReplacement", "true"},
 		{"agents find the API without kube-proxy", m{"kube_proxy": "none"}, "k8sServiceHost", "c-control-plane"},
 		{"through the load balancer", m{"kube_proxy": "none", "control_planes": 3}, "k8sServiceHost", "c-external-load-balancer"},
-		{"IPv6", m{"ip_family": "ipv6"}, "ipv4", m{"enabled": false}},
 		{"both", m{"ip_family": "dual"}, "ipv6", m{"enabled": true}},
 		{"IPv4 is not turned off with both", m{"ip_family": "dual"}, "ipv4", nil},
 	} {
