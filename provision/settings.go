@@ -130,11 +130,15 @@ func (s *Settings) fields() []field {
 }
 
 // setText sets the field from text, as the environment and flags have it. Items of lists are separated by white
-// space or commas.
+// space or commas, unless they are quoted.
 func (f field) setText(text string) error {
 	switch f.value.(type) {
 	case *[]string, *map[string]string:
-		return f.set(splitList(text))
+		items, err := splitList(text)
+		if err != nil {
+			return err
+		}
+		return f.set(items)
 	}
 	return f.set([]string{text})
 }
@@ -201,6 +205,15 @@ func (f field) items() []string {
 	return []string{reflect.ValueOf(f.value).Elem().String()}
 }
 
+// text is the inverse of setText.
+func (f field) text() string {
+	switch f.value.(type) {
+	case *[]string, *map[string]string:
+		return joinList(f.items())
+	}
+	return f.items()[0]
+}
+
 // hcl returns the field's value as it is written in a settings file.
 func (f field) hcl() string {
 	var v cty.Value
@@ -226,8 +239,53 @@ func (f field) hcl() string {
 	return string(hclwrite.TokensForValue(v).Bytes())
 }
 
-func splitList(v string) []string {
-	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' })
+const separators = ", \t\n"
+
+// splitList splits a list at white space and commas. In single or double quotes, these are part of an item.
+func splitList(text string) ([]string, error) {
+	var items []string
+	var item strings.Builder
+	var quote rune // that is open; 0: none
+	begun := false
+	for _, r := range text {
+		switch {
+		case r == quote:
+			quote = 0
+		case quote == 0 && (r == '"' || r == '\''):
+			quote, begun = r, true
+		case quote == 0 && strings.ContainsRune(separators, r):
+			if begun {
+				items = append(items, item.String())
+			}
+			item.Reset()
+			begun = false
+		default:
+			item.WriteRune(r)
+			begun = true
+		}
+	}
+	if quote != 0 {
+		return nil, fmt.Errorf("%s: a quote is not closed", text)
+	}
+	if begun {
+		items = append(items, item.String())
+	}
+	return items, nil
+}
+
+// joinList is the inverse of splitList.
+func joinList(items []string) string {
+	quoted := make([]string, len(items))
+	for i, item := range items {
+		quoted[i] = item
+		switch {
+		case strings.Contains(item, `"`):
+			quoted[i] = "'" + strings.ReplaceAll(item, "'", `'"'"'`) + "'"
+		case item == "" || strings.ContainsAny(item, separators+"'"):
+			quoted[i] = `"` + item + `"`
+		}
+	}
+	return strings.Join(quoted, " ")
 }
 
 // settingsFile is the site's file as HCL decodes it.
@@ -263,7 +321,18 @@ func ReadSettings(path string, mustExist bool, environ []string) (*Settings, err
 	if err := errors.Join(errs...); err != nil {
 		return nil, &UsageError{err}
 	}
-	return s, nil
+	return s, s.resolvePathsHere()
+}
+
+// resolvePathsHere makes paths of the environment and flags absolute, which are relative to the current directory. So
+// what List shows means the same in a file elsewhere.
+func (s *Settings) resolvePathsHere() error {
+	here, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	s.resolvePaths(here)
+	return nil
 }
 
 // readFile sets what the file sets. Paths in it are relative to its directory.
@@ -317,7 +386,9 @@ func (s *Settings) resolvePaths(dir string) {
 		s.Values[i] = local(s.Values[i])
 	}
 	for i := range s.Images {
-		s.Images[i] = local(s.Images[i])
+		if strings.HasSuffix(s.Images[i], ".tar") { // a directory may have the name of an image
+			s.Images[i] = local(s.Images[i])
+		}
 	}
 }
 
@@ -368,7 +439,7 @@ func (f field) setAttr(attr *hcl.Attribute) error {
 type Setting struct {
 	Name  string `json:"name"`
 	Env   string `json:"env"`
-	Value string `json:"value"` // items of lists are separated by spaces
+	Value string `json:"value"` // as in the environment: items of lists are separated by spaces, or quoted
 	Help  string `json:"help"`
 	// HCL returns the value as it is written in a settings file.
 	HCL string `json:"-"`
@@ -378,7 +449,7 @@ type Setting struct {
 func (s *Settings) List() []Setting {
 	var out []Setting
 	for _, f := range s.fields() {
-		out = append(out, Setting{f.name, f.env(), strings.Join(f.items(), " "), f.help, f.hcl()})
+		out = append(out, Setting{f.name, f.env(), f.text(), f.help, f.hcl()})
 	}
 	return out
 }
@@ -390,7 +461,7 @@ func (s *Settings) Set(name, value string) error {
 			if err := f.setText(value); err != nil {
 				return &UsageError{fmt.Errorf("setting %s: %w", name, err)}
 			}
-			return nil
+			return s.resolvePathsHere()
 		}
 	}
 	return &UsageError{fmt.Errorf("there is no setting %s", strconv.Quote(name))}

@@ -132,6 +132,16 @@ func TestConfigIsAFile(t *testing.T) {
 		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Error(diff)
 		}
+		var environ []string
+		for _, set := range want.List() {
+			environ = append(environ, set.Env+"="+set.Value)
+		}
+		if got, err = ReadSettings("", false, environ); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("as variables: %s", diff)
+		}
 	}
 }
 
@@ -300,13 +310,55 @@ func TestCheckSettings(t *testing.T) {
 func TestSplitList(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string][]string{
-		"":              nil,
-		"a":             {"a"},
-		"a b,c\n\td, e": {"a", "b", "c", "d", "e"},
+		"":                              nil,
+		"a":                             {"a"},
+		"a b,c\n\td, e":                 {"a", "b", "c", "d", "e"},
+		`"/srv/my labs/a.tar" b,'c, d'`: {"/srv/my labs/a.tar", "b", "c, d"},
+		`docker.io="https://a b"`:       {"docker.io=https://a b"},
+		`''`:                            {""},
 	} {
-		if got := splitList(in); !slices.Equal(got, want) {
-			t.Errorf("%q: got %q", in, got)
+		got, err := splitList(in)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, %v", in, got, err)
 		}
+		if again, err := splitList(joinList(want)); err != nil || !slices.Equal(again, want) {
+			t.Errorf("%q, joined: got %q, %v", want, again, err)
+		}
+	}
+	if again, err := splitList(joinList([]string{`it's "odd"`, "it's"})); err != nil || !slices.Equal(again, []string{`it's "odd"`, "it's"}) {
+		t.Errorf("both quotes: got %q, %v", again, err)
+	}
+	if _, err := splitList(`"/srv/my labs`); err == nil || !strings.Contains(err.Error(), "a quote is not closed") {
+		t.Errorf("an open quote: %v", err)
+	}
+}
+
+// TestPathsOfEnvironment: a path in the environment is relative to the current directory, also where labctl config
+// writes it into a file.
+func TestPathsOfEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, name := range []string{"my values.yaml", "a.tar"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir("busybox", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, err := ReadSettings("", false, []string{`LABCTL_CILIUM_VALUES='my values.yaml'`, "LABCTL_IMAGES=a.tar busybox"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{filepath.Join(here, "my values.yaml")}; !slices.Equal(s.Values, want) {
+		t.Errorf("values %q", s.Values)
+	}
+	if want := []string{filepath.Join(here, "a.tar"), "busybox"}; !slices.Equal(s.Images, want) {
+		t.Errorf("images %q", s.Images)
 	}
 }
 
