@@ -3,6 +3,8 @@ package cilium
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +14,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/credentials"
 )
 
 // Repository is Cilium's own chart repository.
@@ -30,6 +35,11 @@ type Source struct {
 	Digest string
 	// Cache is a directory for downloaded charts; empty: nothing is kept.
 	Cache string
+	// AuthFile has credentials in the format of Docker's config.json. Empty: only those that docker or helm stored,
+	// and only for registries.
+	AuthFile string
+	// CAFile has certificates of authorities in PEM, which are accepted in addition to the system's.
+	CAFile string
 }
 
 func (s Source) String() string {
@@ -37,7 +47,7 @@ func (s Source) String() string {
 	case s.Ref != "":
 		return s.Ref
 	case s.Repo != "":
-		return s.Repo + " " + s.Version
+		return withoutPassword(s.Repo) + " " + s.Version
 	}
 	return Repository + " " + s.Version
 }
@@ -74,7 +84,11 @@ func (s Source) Fetch(ctx context.Context) (*Chart, error) {
 func (s Source) fetch(ctx context.Context) (*Chart, error) {
 	switch {
 	case strings.HasPrefix(s.Ref, "oci://"):
-		data, err := pullOCI(boundedClient(ctx), s.Ref, s.Version)
+		client, err := s.boundedClient(ctx)
+		if err != nil {
+			return nil, err
+		}
+		data, err := pullOCI(client, s.Ref, s.Version, s.AuthFile)
 		if err != nil {
 			return nil, fmt.Errorf("fetch the chart %s: %w", s.Ref, err)
 		}
@@ -101,7 +115,7 @@ func (s Source) download(ctx context.Context) (*Chart, error) {
 	if address == "" {
 		address = Repository
 	}
-	from := strings.TrimSuffix(address, "/") + " " + Release + " " + s.Version
+	from := strings.TrimSuffix(withoutPassword(address), "/") + " " + Release + " " + s.Version
 	cached := s.cached(address)
 	if data, err := os.ReadFile(cached); err == nil {
 		sum, err := os.ReadFile(cached + ".sha256")
@@ -112,7 +126,7 @@ func (s Source) download(ctx context.Context) (*Chart, error) {
 	}
 	data, err := s.get(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("fetch the chart from %s: %w", address, err)
+		return nil, fmt.Errorf("fetch the chart from %s: %w", withoutPassword(address), err)
 	}
 	if cached != "" {
 		// Without a cache, the next run downloads the chart again.
@@ -136,7 +150,14 @@ func (s Source) get(ctx context.Context, address string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	index, err := download(ctx, base.JoinPath("index.yaml").String())
+	client, err := s.boundedClient(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.signIn(ctx, client); err != nil {
+		return nil, err
+	}
+	index, err := download(client, base.JoinPath("index.yaml").String())
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +178,7 @@ func (s Source) get(ctx context.Context, address string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := download(ctx, ref.String())
+	data, err := download(client, ref.String())
 	if err != nil {
 		return nil, err
 	}
@@ -182,32 +203,103 @@ func digest(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func download(ctx context.Context, address string) ([]byte, error) {
-	res, err := boundedClient(ctx).Get(address)
+func download(client *http.Client, address string) ([]byte, error) {
+	res, err := client.Get(address)
 	if err != nil {
 		return nil, err
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", address, res.Status)
+		return nil, fmt.Errorf("%s: %s", withoutPassword(address), res.Status)
 	}
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", address, err)
+		return nil, fmt.Errorf("%s: %w", withoutPassword(address), err)
 	}
 	return data, nil
 }
 
-// boundedClient is an HTTP client whose requests end with ctx and whose responses are at most maxChart long. Helm's own
-// downloaders have neither bound.
-func boundedClient(ctx context.Context) *http.Client {
-	return &http.Client{Transport: boundedTransport{ctx}}
+// withoutPassword is an address for messages.
+func withoutPassword(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return address
 }
 
-type boundedTransport struct{ ctx context.Context }
+// boundedClient is an HTTP client whose requests end with ctx and whose responses are at most maxChart long. Helm's own
+// downloaders have neither bound.
+func (s Source) boundedClient(ctx context.Context) (*http.Client, error) {
+	next := http.DefaultTransport
+	if s.CAFile != "" {
+		pool, err := authorities(s.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		own := http.DefaultTransport.(*http.Transport).Clone()
+		own.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		next = own
+	}
+	return &http.Client{Transport: boundedTransport{ctx, next}}, nil
+}
+
+// authorities are the system's and those of a file.
+func authorities(file string) (*x509.CertPool, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificates of registries: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s has no certificate in PEM", file)
+	}
+	return pool, nil
+}
+
+// signIn lets a client send the credentials that AuthFile has for a host, to that host.
+func (s Source) signIn(ctx context.Context, client *http.Client) error {
+	if s.AuthFile == "" {
+		return nil
+	}
+	store, err := credentials.NewStore(s.AuthFile, credentials.StoreOptions{})
+	if err != nil {
+		return fmt.Errorf("read the credentials of registries: %w", err)
+	}
+	client.Transport = authTransport{client.Transport, func(host string) (auth.Credential, error) {
+		return store.Get(ctx, host)
+	}}
+	return nil
+}
+
+type authTransport struct {
+	next       http.RoundTripper
+	credential func(host string) (auth.Credential, error)
+}
+
+func (t authTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme == "https" && req.Header.Get("Authorization") == "" {
+		c, err := t.credential(req.URL.Host)
+		if err != nil {
+			return nil, fmt.Errorf("read the credentials of %s: %w", req.URL.Host, err)
+		}
+		if c.Username != "" {
+			req = req.Clone(req.Context())
+			req.SetBasicAuth(c.Username, c.Password)
+		}
+	}
+	return t.next.RoundTrip(req)
+}
+
+type boundedTransport struct {
+	ctx  context.Context
+	next http.RoundTripper
+}
 
 func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := http.DefaultTransport.RoundTrip(req.WithContext(t.ctx))
+	res, err := t.next.RoundTrip(req.WithContext(t.ctx))
 	if err == nil {
 		res.Body = &boundedBody{res.Body, maxChart}
 	}

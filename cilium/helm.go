@@ -3,6 +3,7 @@ package cilium
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -76,12 +77,15 @@ func findInIndex(path, version string) (url, digest string, err error) {
 	return entry.URLs[0], entry.Digest, nil
 }
 
-// pullOCI fetches a chart from an OCI registry, which checks its digest, with the credentials that docker or helm
-// stored. It uses plain HTTP for a registry on this machine, as container engines do.
-func pullOCI(client *http.Client, ref, version string) ([]byte, error) {
+// pullOCI fetches a chart from an OCI registry, which checks its digest, with the credentials of a file, or those that
+// docker or helm stored. It uses plain HTTP for a registry on this machine, as container engines do.
+func pullOCI(client *http.Client, ref, version, authFile string) ([]byte, error) {
 	ref = strings.TrimPrefix(ref, "oci://")
 	opts := []registry.ClientOption{registry.ClientOptHTTPClient(client)}
-	if host, _, _ := strings.Cut(ref, "/"); isLoopback(host) {
+	if authFile != "" {
+		opts = append(opts, registry.ClientOptCredentialsFile(authFile))
+	}
+	if host, _, _ := strings.Cut(ref, "/"); isLoopback(host) && !servesTLS(client, host) {
 		opts = append(opts, registry.ClientOptPlainHTTP())
 	}
 	helm, err := registry.NewClient(opts...)
@@ -96,6 +100,17 @@ func pullOCI(client *http.Client, ref, version string) ([]byte, error) {
 		return nil, err
 	}
 	return got.Chart.Data, nil
+}
+
+// servesTLS says whether a registry answers to HTTPS, with a certificate that is accepted or not.
+func servesTLS(client *http.Client, host string) bool {
+	res, err := client.Get("https://" + host + "/v2/")
+	if err == nil {
+		res.Body.Close()
+		return true
+	}
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &certificate)
 }
 
 func isLoopback(hostPort string) bool {

@@ -81,6 +81,12 @@ func (m *Manager) checkSettings() []Finding {
 			missing("image archive", image, "images")
 		}
 	}
+	if path := m.Settings.AuthFile; path != "" {
+		missing("credentials of registries", path, "registry_auth_file")
+	}
+	if path := m.Settings.CAFile; path != "" {
+		missing("certificates of registries", path, "registry_ca_file")
+	}
 	return findings
 }
 
@@ -336,7 +342,7 @@ func networkFirst(images []string) (first, rest []string) {
 func (r *run) source() cilium.Source {
 	s := cilium.Source{
 		Ref: r.m.Settings.Chart, Repo: r.m.Settings.Repo, Digest: string(r.m.Settings.Digest),
-		Version: r.lab.Cilium.Version, Cache: r.m.Cache,
+		Version: r.lab.Cilium.Version, Cache: r.m.Cache, AuthFile: r.m.Settings.AuthFile, CAFile: r.m.Settings.CAFile,
 	}
 	if s.Ref == "" && r.lab.Cilium.Chart != "" {
 		s.Ref = r.lab.Cilium.Chart

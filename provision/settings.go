@@ -40,9 +40,12 @@ type Settings struct {
 	Values []string `setting:"cilium_values" help:"files of Helm values for Cilium"` // later ones win
 	Images []string `setting:"images" help:"images of the local engine, or archives, to load into the nodes"`
 	// replaces DefaultAppImage of any version, also in manifests
-	AppImage  string            `setting:"app_image" help:"image of the demo apps"`
-	Mirrors   map[string]string `setting:"registry_mirrors" help:"mirrors of registries, as host=URL"`
-	Externals Externals         `setting:"externals" help:"what answers for hosts outside the cluster: auto, real or stand_in"`
+	AppImage string            `setting:"app_image" help:"image of the demo apps"`
+	Mirrors  map[string]string `setting:"registry_mirrors" help:"mirrors of registries, as host=URL"`
+	// in the format of Docker's config.json
+	AuthFile  string    `setting:"registry_auth_file" help:"credentials of registries, as a config.json of Docker"`
+	CAFile    string    `setting:"registry_ca_file" help:"certificates (PEM) of private authorities of registries"`
+	Externals Externals `setting:"externals" help:"what answers for hosts outside the cluster: auto, real or stand_in"`
 	// GKEEndpoint replaces Google's public address of the Kubernetes Engine API, HOST:PORT.
 	GKEEndpoint string `setting:"gke_endpoint" help:"address of Google's Kubernetes Engine API, HOST:PORT, if it is private"`
 	Timeouts    Timeouts
@@ -381,7 +384,7 @@ func (s *Settings) resolvePaths(dir string) {
 		}
 		return filepath.Join(dir, p)
 	}
-	s.Chart = local(s.Chart)
+	s.Chart, s.AuthFile, s.CAFile = local(s.Chart), local(s.AuthFile), local(s.CAFile)
 	for i := range s.Values {
 		s.Values[i] = local(s.Values[i])
 	}

@@ -57,6 +57,8 @@ func TestEverySetting(t *testing.T) {
 		"timeout_cluster":     {`"7m"`, "7m0s"},
 		"timeout_images":      {`"8m"`, "8m0s"},
 		"timeout_cilium":      {`"9m"`, "9m0s"},
+		"registry_auth_file":  {`"/a.json"`, "/a.json"},
+		"registry_ca_file":    {`"/ca.pem"`, "/ca.pem"},
 		"timeout_apps":        {`"90s"`, "1m30s"},
 	}
 	for _, set := range DefaultSettings().List() {
@@ -289,7 +291,8 @@ func TestCheckSettings(t *testing.T) {
 		{"nothing is set", Settings{}, nil},
 		{"an oci chart is no file", Settings{Chart: "oci://example.org/cilium"}, nil},
 		{"all there", Settings{Chart: dir, Values: []string{dir}}, nil},
-		{"nothing there", Settings{Chart: dir + "/a", Values: []string{dir, dir + "/b", dir + "/c"}}, []string{"cilium_chart", "cilium_values", "cilium_values"}},
+		{"nothing there", Settings{Chart: dir + "/a", Values: []string{dir, dir + "/b", dir + "/c"}, AuthFile: dir + "/d", CAFile: dir + "/e"},
+			[]string{"cilium_chart", "cilium_values", "cilium_values", "registry_auth_file", "registry_ca_file"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -33,7 +33,7 @@ func (p *Provider) config(name string) *v1alpha4.Cluster {
 			ListenAddress: m.ListenAddress, Protocol: v1alpha4.PortMappingProtocol(m.Protocol),
 		})
 	}
-	if len(p.site.Mirrors) > 0 {
+	if p.ownRegistries() {
 		c.ContainerdConfigPatches = mirrorPatches
 	}
 	v1alpha4.SetDefaultsCluster(c)

@@ -91,12 +91,13 @@ func (p *Provider) watch(ctx context.Context, kp *cluster.Provider, c provision.
 		if !ok {
 			return
 		}
-		if err := p.mirrors(ctx, node); err != nil {
-			p.log.Warn("set up the registry mirrors", "node", node, "error", err)
+		if err := p.configureRegistries(ctx, node); err != nil {
+			p.log.Warn("tell the node about the site's registries", "node", node, "error", err)
 		}
 	}
-	// With mirrors, kind restarts containerd before it calls kubeadm. No image must be loaded until then.
-	restarts := len(p.site.Mirrors) > 0
+	// With a configuration of registries, kind restarts containerd before it calls kubeadm. No image must be loaded until
+	// then.
+	restarts := p.ownRegistries()
 	if !restarts {
 		reached(provision.NodesUp)
 	}

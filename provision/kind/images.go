@@ -286,16 +286,3 @@ func short(images []string) []string {
 	}
 	return out
 }
-
-// mirrors configures the mirrors of registries in a node's containerd.
-func (p *Provider) mirrors(ctx context.Context, node string) error {
-	for host, url := range p.site.Mirrors {
-		file := "/etc/containerd/certs.d/" + host + "/hosts.toml"
-		content := fmt.Sprintf("[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", url)
-		if _, err := p.engine.pipe(ctx, strings.NewReader(content), "exec", "-i", node, "sh", "-c",
-			"mkdir -p \"$(dirname \"$0\")\" && cat > \"$0\"", file); err != nil {
-			return err
-		}
-	}
-	return nil
-}
