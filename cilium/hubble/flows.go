@@ -1,133 +1,75 @@
 package hubble
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 	observerpb "github.com/cilium/cilium/api/v1/observer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Query selects flows. Empty fields select all; a flow must match every field, and one of its values.
+// Query selects flows. The zero value selects all that Hubble has kept.
 type Query struct {
-	From []string // source pods: "namespace/name", where the name is a prefix; "namespace/" is all of it
-	To   []string // destination pods
-	Pods []string // either end
-
-	Verdicts  []string // forwarded, dropped, error, audit, redirected, traced, translated
-	Protocols []string // tcp, udp, icmp, sctp, dns, http, …: Hubble's names
-	Ports     []int    // destination
+	Allow []*flowpb.FlowFilter // a flow must match one of these, unless there are none
+	Deny  []*flowpb.FlowFilter // and none of these
 
 	Since  time.Time
 	Until  time.Time
 	Last   int  // the newest n; 0: all between Since and Until
+	First  int  // the oldest n, if Last is 0
 	Follow bool // continue with new flows
 }
 
-// Verdicts are the names that a Query accepts, as in Hubble.
-func Verdicts() []string {
-	var names []string
-	for number, name := range flowpb.Verdict_name {
-		if number != int32(flowpb.Verdict_VERDICT_UNKNOWN) {
-			names = append(names, strings.ToLower(name))
-		}
+// request is the query as a request to Hubble.
+func (q *Query) request() *observerpb.GetFlowsRequest {
+	req := &observerpb.GetFlowsRequest{
+		Follow: q.Follow, Whitelist: q.Allow, Blacklist: q.Deny,
+		Number: uint64(max(q.Last, q.First, 0)), First: q.Last == 0 && q.First > 0,
 	}
-	slices.Sort(names)
-	return names
-}
-
-// request is the query as a request to Hubble. The filters of the list are alternatives, so "either end" needs two.
-func (q Query) request() (*observerpb.GetFlowsRequest, error) {
-	filter := func() (*flowpb.FlowFilter, error) {
-		f := &flowpb.FlowFilter{
-			SourcePod:      slices.Clone(q.From),
-			DestinationPod: slices.Clone(q.To),
-			Protocol:       slices.Clone(q.Protocols),
-		}
-		for _, name := range q.Verdicts {
-			number, ok := flowpb.Verdict_value[strings.ToUpper(name)]
-			if !ok || number == int32(flowpb.Verdict_VERDICT_UNKNOWN) {
-				return nil, fmt.Errorf("verdict %q: must be one of %s", name, strings.Join(Verdicts(), ", "))
-			}
-			f.Verdict = append(f.Verdict, flowpb.Verdict(number))
-		}
-		for _, port := range q.Ports {
-			f.DestinationPort = append(f.DestinationPort, strconv.Itoa(port))
-		}
-		return f, nil
-	}
-	req := &observerpb.GetFlowsRequest{Follow: q.Follow, Number: uint64(max(q.Last, 0))}
 	if !q.Since.IsZero() {
 		req.Since = timestamppb.New(q.Since)
 	}
 	if !q.Until.IsZero() {
 		req.Until = timestamppb.New(q.Until)
 	}
-	first, err := filter()
-	if err != nil {
-		return nil, err
+	if req.Number == 0 && !q.Follow && req.Since == nil {
+		req.Number = math.MaxUint64 // without a number and a time, the server would send nothing
 	}
-	req.Whitelist = []*flowpb.FlowFilter{first}
-	if len(q.Pods) > 0 {
-		second, _ := filter() // the first was fine, this one is the same
-		// A filter has one list of sources: pods that are given both ways must be in both.
-		first.SourcePod, second.DestinationPod = narrow(first.SourcePod, q.Pods), narrow(second.DestinationPod, q.Pods)
-		req.Whitelist = append(req.Whitelist, second)
-	}
-	return req, nil
+	return req
 }
 
-// narrow intersects two lists of pod prefixes; an empty first list means everything.
-func narrow(all, to []string) []string {
-	if len(all) == 0 {
-		return slices.Clone(to)
-	}
-	var both []string
-	for _, a := range all {
-		for _, b := range to {
-			switch {
-			case strings.HasPrefix(a, b):
-				both = append(both, a)
-			case strings.HasPrefix(b, a):
-				both = append(both, b)
-			}
-		}
-	}
-	if len(both) == 0 {
-		both = []string{"/"} // no pod has no namespace and no name
-	}
-	slices.Sort(both)
-	return slices.Compact(both)
+// Check returns an error if Hubble would not understand a filter.
+func (q *Query) Check(ctx context.Context) error {
+	_, err := q.matcher(ctx)
+	return err
 }
 
 // Flows calls fn for each flow of the query, ordered by time. With Follow it continues until ctx ends, which is
 // then no error. The relay also reports nodes that join or leave, and lost events; fn gets them too. An error of fn
 // ends it.
 func (c *Client) Flows(ctx context.Context, q Query, fn func(*observerpb.GetFlowsResponse) error) error {
-	req, err := q.request()
-	if err != nil {
-		return err
-	}
 	streamCtx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream when fn does not want more
-	stream, err := c.observer.GetFlows(streamCtx, req)
+	stream, err := c.observer.GetFlows(streamCtx, q.request())
 	if err != nil {
 		return fmt.Errorf("read flows from the Hubble relay: %w", plain(err))
 	}
 	emit := fn
 	var kept []*observerpb.GetFlowsResponse
-	// The relay returns the last n flows of every node, so the list is cut when it is complete.
-	cut := q.Last > 0 && !q.Follow
+	// The relay returns the last or first n flows of every node, so the list is cut when it is complete.
+	cut := q.Last+q.First > 0 && !q.Follow
 	if cut {
 		emit = func(res *observerpb.GetFlowsResponse) error {
 			kept = append(kept, res)
@@ -150,20 +92,35 @@ func (c *Client) Flows(ctx context.Context, q Query, fn func(*observerpb.GetFlow
 			return err
 		}
 	}
-	if cut {
-		slices.SortStableFunc(kept, func(a, b *observerpb.GetFlowsResponse) int {
-			return cmp.Compare(a.GetTime().AsTime().UnixNano(), b.GetTime().AsTime().UnixNano())
-		})
-		for _, res := range newest(kept, q.Last) {
-			if err := fn(res); err != nil {
-				return err
+	if !cut {
+		return nil
+	}
+	slices.SortStableFunc(kept, func(a, b *observerpb.GetFlowsResponse) int {
+		return cmp.Compare(a.GetTime().AsTime().UnixNano(), b.GetTime().AsTime().UnixNano())
+	})
+	return q.cut(kept, fn)
+}
+
+// cut calls fn for the first or last flows of what is sorted by time; messages that are no flows do not count.
+func (q *Query) cut(all []*observerpb.GetFlowsResponse, fn func(*observerpb.GetFlowsResponse) error) error {
+	if q.Last > 0 {
+		all = newest(all, q.Last)
+	}
+	shown := 0
+	for _, res := range all {
+		if res.GetFlow() != nil {
+			if shown++; q.Last == 0 && q.First > 0 && shown > q.First {
+				return nil
 			}
+		}
+		if err := fn(res); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// newest cuts what is sorted by time to the last n flows; messages that are no flows do not count.
+// newest cuts what is sorted by time to the last n flows.
 func newest(all []*observerpb.GetFlowsResponse, n int) []*observerpb.GetFlowsResponse {
 	for i := len(all) - 1; i >= 0; i-- {
 		if all[i].GetFlow() != nil {
@@ -173,6 +130,42 @@ func newest(all []*observerpb.GetFlowsResponse, n int) []*observerpb.GetFlowsRes
 		}
 	}
 	return all
+}
+
+// ReadFlows calls fn for each flow of the query in a file, in the file's order. The file is what
+// `labctl observe -o json` or `hubble observe -o jsonpb` wrote.
+func ReadFlows(ctx context.Context, in io.Reader, q Query, fn func(*observerpb.GetFlowsResponse) error) error {
+	matches, err := q.matcher(ctx)
+	if err != nil {
+		return err
+	}
+	var kept []*observerpb.GetFlowsResponse
+	lines := bufio.NewReader(in)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if len(bytes.TrimSpace(line)) > 0 {
+			res := new(observerpb.GetFlowsResponse)
+			if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(line, res); err != nil {
+				return fmt.Errorf("line %d is no flow of Hubble's: %w", n, err)
+			}
+			if q.during(res.GetTime().AsTime()) && matches.flow(res) {
+				kept = append(kept, res)
+			}
+		}
+		if err != nil {
+			return q.cut(kept, fn)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func (q *Query) during(t time.Time) bool {
+	return (q.Since.IsZero() || !t.Before(q.Since)) && (q.Until.IsZero() || !t.After(q.Until))
 }
 
 // plain reduces a gRPC status to its message, without "rpc error: code = …".
