@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/labctl/labctl/cilium/kube"
 )
@@ -23,7 +25,62 @@ type Status struct {
 	Agents   Component `json:"agents"`
 	Operator Component `json:"operator"`
 	Relay    Component `json:"relay"`
-	Nodes    []Agent   `json:"nodes"` // by name of the node
+	// Envoy and ClusterMesh have no desired pods where they are not installed. Without its own DaemonSet, Envoy runs
+	// in the agents.
+	Envoy       Component `json:"envoy"`
+	ClusterMesh Component `json:"clustermesh"`
+	Nodes       []Agent   `json:"nodes"`          // by name of the node
+	Pods        *Pods     `json:"pods,omitempty"` // nil: the agents keep no CiliumEndpoints
+}
+
+// Pods are the pods of the cluster that have a network of their own.
+type Pods struct {
+	All       int      `json:"all"`
+	Managed   int      `json:"managed"`   // by Cilium
+	Unmanaged []string `json:"unmanaged"` // policies do not apply to them: "namespace/name"
+	NotReady  []string `json:"not_ready"` // endpoints whose policies are not realized: "namespace/name: regenerating"
+}
+
+// Components are the workloads in the order in which they are shown.
+func (s *Status) Components() []*Component {
+	return []*Component{&s.Agents, &s.Operator, &s.Envoy, &s.Relay, &s.ClusterMesh}
+}
+
+// Warnings are what may be wrong, but does not stop the lab.
+func (s *Status) Warnings() []string {
+	var all []string
+	for _, agent := range s.Nodes {
+		for _, w := range agent.Warnings {
+			all = append(all, fmt.Sprintf("cilium agent on %s: %s", agent.Node, w))
+		}
+	}
+	if s.Pods == nil {
+		return all
+	}
+	if n := len(s.Pods.Unmanaged); n > 0 {
+		all = append(all, fmt.Sprintf("%s not managed by Cilium, so no policy applies: %s",
+			count(n, "pod is", "pods are"), some(s.Pods.Unmanaged)))
+	}
+	if n := len(s.Pods.NotReady); n > 0 {
+		all = append(all, fmt.Sprintf("%s not ready: %s", count(n, "endpoint is", "endpoints are"), some(s.Pods.NotReady)))
+	}
+	return all
+}
+
+func count(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
+// some is the beginning of a list.
+func some(list []string) string {
+	const most = 5
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
 }
 
 // Bundled reports whether the cluster came with its Cilium, and so has no operator and relay to check.
@@ -58,14 +115,17 @@ type Agent struct {
 // status. The call itself fails if the API server does not answer.
 //
 // bundled is the DaemonSet in kube-system of a Cilium that the cluster came with, such as GKE's anetd; empty:
-// Cilium is installed by its chart. A bundled one has no operator and relay in the cluster, and its agents cannot
-// be asked.
+// Cilium is installed by its chart. A bundled one has no operator and relay in the cluster. Whoever runs it may forbid
+// to ask its agents, which is a warning.
 func ReadStatus(ctx context.Context, kc *kube.Client, bundled string) (*Status, error) {
 	st := &Status{
 		Agents:   Component{Name: cmp.Or(bundled, "cilium"), Errors: []string{}},
 		Operator: Component{Name: "cilium-operator", Errors: []string{}},
 		Relay:    Component{Name: "hubble-relay", Errors: []string{}},
-		Nodes:    []Agent{},
+
+		Envoy:       Component{Name: "cilium-envoy", Errors: []string{}},
+		ClusterMesh: Component{Name: "clustermesh-apiserver", Errors: []string{}},
+		Nodes:       []Agent{},
 	}
 	agents, err := kc.Typed.AppsV1().DaemonSets(Namespace).Get(ctx, st.Agents.Name, metav1.GetOptions{})
 	switch {
@@ -81,23 +141,86 @@ func ReadStatus(ctx context.Context, kc *kube.Client, bundled string) (*Status, 
 		return nil, fmt.Errorf("read the status of Cilium: %w", err)
 	}
 	st.Agents.readDaemonSet(agents)
+	if st.Pods, err = readManaged(ctx, kc); err != nil {
+		return nil, err
+	}
 	if bundled != "" {
 		return st, st.readPods(ctx, kc, metav1.FormatLabelSelector(agents.Spec.Selector), func(*corev1.Pod) *Component {
 			return &st.Agents
 		})
 	}
-	for _, component := range []*Component{&st.Operator, &st.Relay} {
-		if err := readDeployment(ctx, kc, component); err != nil {
-			return nil, err
-		}
+	if err := st.readOthers(ctx, kc); err != nil {
+		return nil, err
 	}
-	components := map[string]*Component{
-		"cilium": &st.Agents, "cilium-operator": &st.Operator, "hubble-relay": &st.Relay,
+	components := map[string]*Component{"cilium": &st.Agents}
+	for _, c := range st.Components()[1:] {
+		components[c.Name] = c
 	}
 	err = st.readPods(ctx, kc, "app.kubernetes.io/part-of=cilium", func(pod *corev1.Pod) *Component {
 		return components[nameOf(pod)]
 	})
 	return st, err
+}
+
+// readOthers reads the workloads of the chart besides the agents.
+func (st *Status) readOthers(ctx context.Context, kc *kube.Client) error {
+	for _, component := range []*Component{&st.Operator, &st.Relay, &st.ClusterMesh} {
+		if err := readDeployment(ctx, kc, component); err != nil {
+			return err
+		}
+	}
+	envoy, err := kc.Typed.AppsV1().DaemonSets(Namespace).Get(ctx, st.Envoy.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the status of %s: %w", st.Envoy.Name, err)
+	}
+	st.Envoy.readDaemonSet(envoy)
+	return nil
+}
+
+// endpoints are the objects in which the agents report the endpoints of pods.
+var endpoints = schema.GroupVersionResource{Group: "cilium.io", Version: "v2", Resource: "ciliumendpoints"}
+
+// readManaged compares the cluster's pods with Cilium's endpoints.
+func readManaged(ctx context.Context, kc *kube.Client) (*Pods, error) {
+	list, err := kc.Dynamic.Resource(endpoints).List(ctx, metav1.ListOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list Cilium's endpoints: %w", err)
+	}
+	states := map[string]string{}
+	for _, e := range list.Items {
+		state, _, _ := unstructured.NestedString(e.Object, "status", "state")
+		states[e.GetNamespace()+"/"+e.GetName()] = state
+	}
+	all, err := kc.Typed.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list the pods: %w", err)
+	}
+	pods := &Pods{Unmanaged: []string{}, NotReady: []string{}}
+	for i := range all.Items {
+		pod := &all.Items[i]
+		// A pod that has no address yet is not in the network, and one that has ended no longer is.
+		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+		if pod.Spec.HostNetwork || ended || pod.Status.PodIP == "" {
+			continue
+		}
+		name := pod.Namespace + "/" + pod.Name
+		pods.All++
+		switch state, managed := states[name]; {
+		case !managed:
+			pods.Unmanaged = append(pods.Unmanaged, name)
+			continue
+		case state != "" && state != "ready":
+			pods.NotReady = append(pods.NotReady, name+": "+state)
+		}
+		pods.Managed++
+	}
+	return pods, nil
 }
 
 func (c *Component) readDaemonSet(ds *appsv1.DaemonSet) {
@@ -133,11 +256,11 @@ func (st *Status) readPods(ctx context.Context, kc *kube.Client, selector string
 		if why := kube.PodFailure(pod); why != "" && pod.DeletionTimestamp == nil {
 			component.Errors = append(component.Errors, "pod "+pod.Name+": "+why)
 		}
-		if component != &st.Agents || nameOf(pod) != "cilium" {
+		if component != &st.Agents {
 			continue
 		}
 		asked.Go(func() {
-			agent := askAgent(ctx, kc, pod)
+			agent := askAgent(ctx, kc, pod, st.Bundled())
 			mu.Lock()
 			defer mu.Unlock()
 			st.Nodes = append(st.Nodes, agent)
@@ -219,14 +342,28 @@ const (
 // askTime is how long an agent may take to report its status.
 const askTime = 8 * time.Second
 
-func askAgent(ctx context.Context, kc *kube.Client, pod *corev1.Pod) Agent {
+// askAgent asks an agent for its status. That it does not answer is an error, or a warning if it is bundled.
+func askAgent(ctx context.Context, kc *kube.Client, pod *corev1.Pod, bundled bool) Agent {
 	agent := Agent{
 		Node: pod.Spec.NodeName, Pod: pod.Name, Version: imageTag(pod.Spec.Containers), State: "unknown",
 		Errors: []string{}, Warnings: []string{},
 	}
+	status, why := agentAnswer(ctx, kc, pod)
+	switch {
+	case why == "":
+		agent.read(status)
+	case bundled:
+		agent.Warnings = append(agent.Warnings, why)
+	default:
+		agent.Errors = append(agent.Errors, why)
+	}
+	return agent
+}
+
+// agentAnswer is the agent's status, or why there is none.
+func agentAnswer(ctx context.Context, kc *kube.Client, pod *corev1.Pod) (status *agentStatus, why string) {
 	if pod.Status.Phase != corev1.PodRunning {
-		agent.Errors = append(agent.Errors, "the pod is "+strings.ToLower(string(pod.Status.Phase)))
-		return agent
+		return nil, "the pod is " + strings.ToLower(string(pod.Status.Phase))
 	}
 	// An agent whose node is gone, or that hangs, must not block the status.
 	start := time.Now()
@@ -235,22 +372,17 @@ func askAgent(ctx context.Context, kc *kube.Client, pod *corev1.Pod) Agent {
 	out, err := kc.Exec(ctx, kube.Pod{Namespace: pod.Namespace, Name: pod.Name, Container: "cilium-agent"}, nil,
 		"cilium-dbg", "status", "-o", "json")
 	if err != nil && time.Since(start) >= askTime {
-		agent.Errors = append(agent.Errors, fmt.Sprintf("no answer within %s", askTime))
-		return agent
+		return nil, fmt.Sprintf("no answer within %s", askTime)
 	}
 	if err != nil {
-		agent.Errors = append(agent.Errors, err.Error())
-		return agent
+		return nil, err.Error()
 	}
-	var status agentStatus
-	if err := json.Unmarshal(out.Stdout, &status); err != nil {
+	status = new(agentStatus)
+	if err := json.Unmarshal(out.Stdout, status); err != nil {
 		first, _, _ := strings.Cut(strings.TrimSpace(string(out.Stderr)), "\n")
-		agent.Errors = append(agent.Errors, fmt.Sprintf("cilium-dbg status printed no JSON (exit code %d): %s",
-			out.Code, first))
-		return agent
+		return nil, fmt.Sprintf("cilium-dbg status printed no JSON (exit code %d): %s", out.Code, first)
 	}
-	agent.read(&status)
-	return agent
+	return status, ""
 }
 
 // read adds what the agent's components report.

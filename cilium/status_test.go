@@ -126,14 +126,17 @@ func TestReadStatus(t *testing.T) {
 			agent: "Cannot get status", healthy: []bool{true, false, false}, agents: 1, errors: "cilium-dbg status printed no JSON (exit code 0): ",
 		},
 		{
-			name: "Dataplane V2: the cluster's own", bundled: "anetd", healthy: []bool{true, false, false},
+			name: "Dataplane V2: the cluster's own", bundled: "anetd", healthy: []bool{true, false, false}, agents: 1, agent: "file:agent-failing.json",
+			errors:   "controller sync-to-k8s-ciliumendpoint (42) failed 7 times in a row: ciliumendpoints.cilium.io is forbidden\nkubernetes: Failure connection refused",
+			warnings: "hubble: the server is starting",
 			objects: []runtime.Object{daemonSet("anetd", 2, 2), &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "anetd-x", Labels: map[string]string{"k8s-app": "cilium"}},
 				Status:     corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
 			}},
 		},
 		{
-			name: "Dataplane V2: a pod fails", bundled: "anetd", healthy: []bool{false, false, false},
+			name: "Dataplane V2: a pod fails, and its agents may not be asked", bundled: "anetd", healthy: []bool{false, false, false}, agents: 1, agent: "forbidden",
+			warnings: "cilium-dbg status printed no JSON (exit code 0): ",
 			objects: []runtime.Object{daemonSet("anetd", 2, 1), &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "anetd-x", Labels: map[string]string{"k8s-app": "cilium"}},
 				Status:     corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: "ContainersNotReady"}}},
@@ -167,6 +170,48 @@ func TestReadStatus(t *testing.T) {
 				t.Errorf("warnings:\n%s\nwant:\n%s", got, tc.warnings)
 			}
 		})
+	}
+}
+
+// TestReadStatusOfPods counts the pods that Cilium manages, and names those that it does not and whose endpoints are
+// not ready.
+func TestReadStatusOfPods(t *testing.T) {
+	t.Parallel()
+	pod := func(name, ip string, phase corev1.PodPhase, host bool) runtime.Object {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+			Spec:       corev1.PodSpec{HostNetwork: host}, Status: corev1.PodStatus{Phase: phase, PodIP: ip},
+		}
+	}
+	endpoint := func(name, state string) runtime.Object {
+		e := kube.NewObject("cilium.io/v2", "CiliumEndpoint", "default", name, nil)
+		e.Object["status"] = map[string]any{"state": state}
+		return e
+	}
+	client, _ := kubetest.Cluster{Exec: says(t, "file:agent-ok.json"), Objects: []runtime.Object{
+		daemonSet("cilium", 1, 1), deployment("cilium-operator", 1, 1), daemonSet("cilium-envoy", 2, 1), deployment("clustermesh-apiserver", 1, 1),
+		ciliumPod("cilium-a", "cilium-agent", func(p *corev1.Pod) { p.Spec.HostNetwork = true }), ciliumPod("envoy-a", "cilium-envoy", notReady),
+		pod("web", "10.0.0.1", corev1.PodRunning, false), endpoint("web", "ready"),
+		pod("slow", "10.0.0.2", corev1.PodRunning, false), endpoint("slow", "regenerating"),
+		pod("older", "10.0.0.3", corev1.PodRunning, false),
+		pod("done", "10.0.0.4", corev1.PodSucceeded, false), pod("pending", "", corev1.PodPending, false), pod("host", "172.18.0.2", corev1.PodRunning, true),
+	}}.Client(t)
+	st, err := ReadStatus(t.Context(), client, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Pods == nil || st.Pods.All != 3 || st.Pods.Managed != 2 {
+		t.Errorf("pods: %+v", st.Pods)
+	}
+	want := "1 pod is not managed by Cilium, so no policy applies: default/older\n1 endpoint is not ready: default/slow: regenerating"
+	if got := strings.Join(st.Warnings(), "\n"); got != want {
+		t.Errorf("warnings:\n%s\nwant:\n%s", got, want)
+	}
+	if e := st.Envoy; e.Healthy() || e.Ready != 1 || e.Desired != 2 || len(e.Errors) != 1 {
+		t.Errorf("envoy: %+v", e)
+	}
+	if !st.ClusterMesh.Healthy() {
+		t.Errorf("clustermesh: %+v", st.ClusterMesh)
 	}
 }
 

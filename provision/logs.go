@@ -204,6 +204,7 @@ func (b *bundle) cluster(ctx context.Context, client *kube.Client, owns *scope.S
 				status.Nodes[i].Errors, status.Nodes[i].Warnings = nil, nil
 			}
 		}
+		status.Pods = nil // it names pods of others, too
 		b.yaml("cilium/status.yaml", status)
 	} else {
 		b.note("cilium status", err)

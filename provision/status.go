@@ -31,6 +31,7 @@ type Status struct {
 	Lab           string          `json:"lab"`
 	Ready         bool            `json:"ready"`
 	NotReady      []string        `json:"not_ready"` // why not, the most basic reason first
+	Warnings      []string        `json:"warnings"`  // what may be wrong, but does not make the lab unready
 	Task          *TaskStatus     `json:"task,omitempty"`
 	Cluster       ClusterStatus   `json:"cluster"`
 	Nodes         []NodeStatus    `json:"nodes"`
@@ -110,7 +111,7 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 		return nil, err
 	}
 	st := &Status{
-		FormatVersion: StatusFormat, Instance: name, Lab: state.Lab.Name, NotReady: []string{},
+		FormatVersion: StatusFormat, Instance: name, Lab: state.Lab.Name, NotReady: []string{}, Warnings: []string{},
 		Cluster: ClusterStatus{Provider: state.Cluster.Provider, Name: state.Cluster.Name},
 		Nodes:   []NodeStatus{}, Apps: []AppStatus{}, Policies: []PolicyStatus{}, Labels: []NamespaceDiff{},
 	}
@@ -182,7 +183,7 @@ func (st *Status) readCluster(ctx context.Context, kc *kube.Client, lab *labs.La
 	bundled string) error {
 	reads := []func() error{
 		func() error { return st.readNodes(ctx, kc) },
-		func() error { return st.readCilium(ctx, kc, bundled) },
+		func() error { return st.readCilium(ctx, kc, s, bundled) },
 		func() error { return st.readApps(ctx, kc, lab) },
 		func() error { return st.readPolicies(ctx, kc, s) },
 		func() error { return st.readLabels(ctx, kc, lab) },
@@ -218,12 +219,12 @@ func (st *Status) readNodes(ctx context.Context, kc *kube.Client) error {
 	return nil
 }
 
-func (st *Status) readCilium(ctx context.Context, kc *kube.Client, bundled string) error {
+func (st *Status) readCilium(ctx context.Context, kc *kube.Client, s *scope.Scope, bundled string) error {
 	var err error
 	if st.Cilium, err = cilium.ReadStatus(ctx, kc, bundled); err != nil {
 		return err
 	}
-	for _, c := range []cilium.Component{st.Cilium.Agents, st.Cilium.Operator, st.Cilium.Relay} {
+	for _, c := range st.Cilium.Components() {
 		if c.Desired > 0 && !c.Healthy() || len(c.Errors) > 0 {
 			st.blame("%s has %d of %d pods ready%s", c.Name, c.Ready, c.Desired, because(c.Errors))
 		}
@@ -233,6 +234,15 @@ func (st *Status) readCilium(ctx context.Context, kc *kube.Client, bundled strin
 			st.blame("the Cilium agent on %s reports %s", agent.Node, strings.Join(agent.Errors, "; "))
 		}
 	}
+	if pods := st.Cilium.Pods; pods != nil && !s.Exclusive {
+		others := func(name string) bool {
+			namespace, _, _ := strings.Cut(name, "/")
+			return !slices.Contains(s.Namespaces, namespace)
+		}
+		pods.Unmanaged = slices.DeleteFunc(pods.Unmanaged, others)
+		pods.NotReady = slices.DeleteFunc(pods.NotReady, others)
+	}
+	st.Warnings = append(st.Warnings, st.Cilium.Warnings()...)
 	return nil
 }
 

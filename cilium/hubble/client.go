@@ -69,6 +69,20 @@ func Dial(ctx context.Context, kc *kube.Client) (*Client, error) {
 	return &Client{conn: conn, forward: forward, observer: observerpb.NewObserverClient(conn)}, nil
 }
 
+// Forward forwards a local port to a ready pod of the relay. secure reports whether the relay speaks TLS.
+func Forward(ctx context.Context, kc *kube.Client, local int) (forward *kube.Forward, secure bool, err error) {
+	pod, port, err := findRelay(ctx, kc)
+	if err != nil {
+		return nil, false, err
+	}
+	creds, err := relayCredentials(ctx, kc)
+	if err != nil {
+		return nil, false, err
+	}
+	forward, err = kc.ForwardFrom(ctx, local, pod, port)
+	return forward, creds.Info().SecurityProtocol == "tls", err
+}
+
 // Close ends the connection and the forward.
 func (c *Client) Close() error {
 	err := c.conn.Close()
@@ -150,10 +164,13 @@ func relayCredentials(ctx context.Context, kc *kube.Client) (credentials.Transpo
 
 // Status is what the relay reports about itself and its nodes.
 type Status struct {
-	Connected   int      // nodes that the relay is connected to
-	Unavailable int      // nodes that it is not connected to
-	Missing     []string // names of unavailable nodes; may be incomplete
-	FlowsPerSec float64  // over the last minute
+	Connected   int      `json:"connected_nodes"`        // nodes that the relay is connected to
+	Unavailable int      `json:"unavailable_nodes"`      // nodes that it is not connected to
+	Missing     []string `json:"unavailable_node_names"` // may be incomplete
+	FlowsPerSec float64  `json:"flows_per_second"`       // over the last minute
+	Flows       uint64   `json:"flows"`                  // that the nodes have kept
+	MaxFlows    uint64   `json:"max_flows"`              // that they can keep
+	Version     string   `json:"version"`                // of the relay
 }
 
 // Status asks the relay for its status.
@@ -165,9 +182,42 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 	return &Status{
 		Connected:   int(res.GetNumConnectedNodes().GetValue()),
 		Unavailable: int(res.GetNumUnavailableNodes().GetValue()),
-		Missing:     res.GetUnavailableNodes(),
+		Missing:     append([]string{}, res.GetUnavailableNodes()...),
 		FlowsPerSec: res.GetFlowsRate(),
+		Flows:       res.GetNumFlows(), MaxFlows: res.GetMaxFlows(), Version: res.GetVersion(),
 	}, nil
+}
+
+// Node is a node as the relay knows it.
+type Node struct {
+	Name        string        `json:"name"`
+	State       string        `json:"state"` // connected, unavailable, gone, error
+	Version     string        `json:"version"`
+	Age         time.Duration `json:"age_nanoseconds"` // of its agent
+	FlowsPerSec float64       `json:"flows_per_second"`
+	Flows       uint64        `json:"flows"`
+	MaxFlows    uint64        `json:"max_flows"`
+}
+
+// Nodes asks the relay for its nodes.
+func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
+	res, err := c.observer.GetNodes(ctx, &observerpb.GetNodesRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("read the nodes of the Hubble relay: %w", plain(err))
+	}
+	nodes := []Node{}
+	for _, n := range res.GetNodes() {
+		age := time.Duration(n.GetUptimeNs())
+		node := Node{
+			Name: n.GetName(), State: strings.ToLower(strings.TrimPrefix(n.GetState().String(), "NODE_")), Version: n.GetVersion(),
+			Age: age, Flows: n.GetNumFlows(), MaxFlows: n.GetMaxFlows(),
+		}
+		if age > 0 {
+			node.FlowsPerSec = float64(n.GetSeenFlows()) / age.Seconds()
+		}
+		nodes = append(nodes, node)
+	}
+	return nodes, nil
 }
 
 // Serves checks that the relay accepts requests and is connected to every node of the cluster.

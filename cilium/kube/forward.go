@@ -26,8 +26,16 @@ func (f *Forward) Close() {
 	<-f.done
 }
 
-// Forward forwards a local port to a port of a pod, until ctx ends or Close is called.
+// Wait waits until the forward ends by itself: the pod is gone, or ctx has ended.
+func (f *Forward) Wait() error { return <-f.done }
+
+// Forward forwards a free local port to a port of a pod, until ctx ends or Close is called.
 func (c *Client) Forward(ctx context.Context, pod Pod, port int) (*Forward, error) {
+	return c.ForwardFrom(ctx, 0, pod, port)
+}
+
+// ForwardFrom is Forward from a local port; 0: a free one.
+func (c *Client) ForwardFrom(ctx context.Context, local int, pod Pod, port int) (*Forward, error) {
 	fail := func(err error) (*Forward, error) {
 		return nil, fmt.Errorf("forward to port %d of pod %s: %w", port, pod, err)
 	}
@@ -48,7 +56,7 @@ func (c *Client) Forward(ctx context.Context, pod Pod, port int) (*Forward, erro
 	ctx, stop := context.WithCancel(ctx)
 	ready, done := make(chan struct{}), make(chan error, 1)
 	forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"},
-		[]string{"0:" + strconv.Itoa(port)}, ready, io.Discard, io.Discard)
+		[]string{fmt.Sprintf("%d:%d", local, port)}, ready, io.Discard, io.Discard)
 	if err != nil {
 		stop()
 		return fail(err)

@@ -79,7 +79,7 @@ func TestCommandsAreDocumented(t *testing.T) {
 func commandOf(usage string) string {
 	var names []string
 	for _, word := range strings.Fields(usage) {
-		if strings.Trim(word, "abcdefghijklmnopqrstuvwxyz") != "" {
+		if strings.HasPrefix(word, "-") || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz-") != "" {
 			break
 		}
 		names = append(names, word)

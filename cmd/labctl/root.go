@@ -50,7 +50,7 @@ allow, with Cilium's own rule model, and names the rule that decided each one.`,
 		student.NewExplainCommand(app), student.NewMatrixCommand(app), student.NewDiffCommand(app))
 	addGroup(cmd, "clusters", "Running labs:",
 		cluster.NewUpCommand(app), cluster.NewPlanCommand(app), cluster.NewStatusCommand(app),
-		cluster.NewObserveCommand(app), cluster.NewResetCommand(app),
+		cluster.NewObserveCommand(app), cluster.NewHubbleCommand(app), cluster.NewResetCommand(app),
 		cluster.NewPauseCommand(app), cluster.NewResumeCommand(app), cluster.NewDownCommand(app),
 		cluster.NewListCommand(app), cluster.NewKubeconfigCommand(app),
 		cluster.NewEnvCommand(app), cluster.NewDoctorCommand(app), cluster.NewLogsCommand(app),

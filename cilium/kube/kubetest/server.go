@@ -63,6 +63,7 @@ func Kinds() []Kind {
 		kind("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration",
 			"validatingwebhookconfigurations", false),
 		kind("admissionregistration.k8s.io", "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", false),
+		kind("cilium.io", "v2", "CiliumEndpoint", "ciliumendpoints", true),
 	}
 	for _, p := range manifest.PolicyKinds() {
 		gvr := p.GVR()

@@ -48,7 +48,7 @@ func (s *suite) agentsCrash(t *testing.T) {
 	s.kubectl(t, "patch", "-n", "kube-system", "daemonset", "cilium", "--patch",
 		`{"spec": {"template": {"spec": {"containers": [{"name": "cilium-agent", "command": ["sh", "-c", "echo out of order >&2; exit 7"]}]}}}}`)
 	eventually(t, time.Minute, time.Second, func() error {
-		r := s.start(t, "status", s.name, "--wait", "--timeout", "1s").wait(t, time.Minute)
+		r := s.start(t, "status", s.name, "--wait", "--wait-duration", "1s").wait(t, time.Minute)
 		if r.code == 3 && regexp.MustCompile(`pod cilium-\w+: container cilium-agent: CrashLoopBackOff`).MatchString(r.output()) {
 			return nil
 		}

@@ -82,7 +82,7 @@ func (s *suite) cheats(t *testing.T) {
 					s.kubectl(t, cheat.undo...)
 				}
 				s.run(t, 0, "reset", s.name)
-				s.run(t, 0, "status", s.name, "--wait", "--timeout", "60s")
+				s.run(t, 0, "status", s.name, "--wait", "--wait-duration", "60s")
 			}()
 			s.apply(t, denyAll)
 			if cheat.kubectl != nil {

@@ -258,7 +258,7 @@ func (s *suite) gradable(t *testing.T) {
 	t.Helper()
 	eventually(t, 4*time.Minute, time.Second, func() error {
 		for _, args := range [][]string{
-			{"status", s.name, "--wait", "--timeout", "90s"},
+			{"status", s.name, "--wait", "--wait-duration", "90s"},
 			{"grade", s.name, "--task", "baseline"},
 		} {
 			if r := s.start(t, args...).wait(t, 2*time.Minute); r.code != 0 {

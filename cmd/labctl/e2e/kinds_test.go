@@ -123,7 +123,7 @@ func (s *suite) kinds(t *testing.T) {
 	s.kubectl(t, "-n", "e2e-kinds", "label", "pods", "-l", "app=agent", "tier=x")
 	s.run(t, 4, "grade", name).has(t, `Pod e2e-kinds/agent-\S+: its labels are`)
 	s.run(t, 0, "reset", "--instance", name)
-	s.run(t, 0, "status", "--instance", name, "--wait", "--timeout", "60s")
+	s.run(t, 0, "status", "--instance", name, "--wait", "--wait-duration", "60s")
 	s.run(t, 0, "grade", dir, "--instance", name, "--submission", answers).has(t, `100%`)
 	s.run(t, 0, "down", "--instance", name)
 	s.gone(t, name)

@@ -51,6 +51,7 @@ func TestLab(t *testing.T) {
 		{"strangers", s.strangers},
 		{"bare", s.bare},
 		{"look", s.look},
+		{"hubble", s.hubble},
 		{"walk", s.walk},
 		{"reset", s.reset},
 		{"samples", s.samples},

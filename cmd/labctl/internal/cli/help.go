@@ -21,9 +21,11 @@ const (
 	FlagsOfRunning = "Running lab"
 	FlagsOfSite    = "Site settings"
 	FlagsOfLimits  = "Limits of each submission"
+	FlagsOfFlows   = "Filters"
 )
 
-var flagHeadings = []string{"", FlagsOfResults, FlagsOfClass, FlagsOfLab, FlagsOfRunning, FlagsOfSite, FlagsOfLimits}
+var flagHeadings = []string{"", FlagsOfResults, FlagsOfClass, FlagsOfLab, FlagsOfRunning, FlagsOfSite, FlagsOfLimits,
+	FlagsOfFlows}
 
 const headingKey = "labctl_heading"
 

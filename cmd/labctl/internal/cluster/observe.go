@@ -2,9 +2,10 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"time"
+	"io"
+	"os"
 
 	observerpb "github.com/cilium/cilium/api/v1/observer"
 	relaypb "github.com/cilium/cilium/api/v1/relay"
@@ -15,16 +16,6 @@ import (
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 	"github.com/labctl/labctl/provision"
 )
-
-// observeFlags are what `labctl observe` filters by.
-type observeFlags struct {
-	apps, from, to      []string
-	verdicts, protocols []string
-	ports               []int
-	since, until        string
-	last                int
-	follow, replies     bool
-}
 
 func NewObserveCommand(app *cli.App) *cobra.Command {
 	var (
@@ -39,99 +30,99 @@ func NewObserveCommand(app *cli.App) *cobra.Command {
 the policy that allowed or denied the flow. A drop by default deny names no policy, since no rule decided it;
 "labctl explain" names the rules that nearly matched.
 
-Without --last, --since or --follow, labctl shows the last 20 flows. -o json prints one flow per line, like
-"hubble observe -o json". The text leaves out replies unless --replies is given.`,
+Without --last, --first, --all, --since, --until or --follow, labctl shows the last 20 flows. Without a filter of an
+end of flows, such as --app or --namespace, it shows those of the lab's pods; -A shows those of all pods. The text
+leaves out replies unless --replies, --reply or --not-reply is given.
+
+The filters and the other formats are those of "hubble observe". Values of one flag are alternatives, different flags
+must all match, and --not leaves out what the next filter matches.`,
 		Example: `  labctl observe --app backend --verdict dropped
   labctl observe --from frontend --to backend --follow
-  labctl observe --since 5m --protocol dns -o json`,
+  labctl observe --since 5m --protocol dns -o json
+  labctl observe -n default --not --to-port 53 -o compact`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := newManager(app, &site)
-			if err != nil {
-				return err
-			}
-			name, err := choose(m.Store, site.instance, args)
-			if err != nil {
-				return err
-			}
-			query, err := flags.query(m, name, app.Now())
-			if err != nil {
-				return err
-			}
-			return showFlows(cmd.Context(), app, m.Store.Kubeconfig(name), query, flags.replies, output.Json())
+			flags.format = output.Value
+			return observe(cmd.Context(), app, &site, &flags, args)
 		},
 	}
 	site.register(cmd)
 	site.registerInstance(app, cmd)
-	output.Register(cmd)
-	f := cmd.Flags()
-	f.StringSliceVar(&flags.apps, "app", nil, "flows from or to this `APP`, or NAMESPACE/POD")
-	f.StringSliceVar(&flags.from, "from", nil, "flows from this `APP`")
-	f.StringSliceVar(&flags.to, "to", nil, "flows to this `APP`")
-	f.StringSliceVar(&flags.verdicts, "verdict", nil,
-		"flows with this `VERDICT`: forwarded, dropped, redirected, error, …")
-	f.StringSliceVar(&flags.protocols, "protocol", nil, "flows of this `PROTOCOL`: tcp, udp, icmp, dns, http, …")
-	f.IntSliceVar(&flags.ports, "port", nil, "flows to this destination `PORT`")
-	f.StringVar(&flags.since, "since", "", "flows since this `TIME`: 5m (ago), or 2006-01-02T15:04:05Z")
-	f.StringVar(&flags.until, "until", "", "flows until this `TIME`")
-	f.IntVar(&flags.last, "last", 0, "the last `N` flows")
-	f.BoolVar(&flags.follow, "follow", false, "keep printing new flows, until Ctrl-C")
-	f.BoolVar(&flags.replies, "replies", false, "show replies too")
-	cli.Complete(cmd, "verdict", hubble.Verdicts()...)
+	output.Register(cmd, "compact", "dict", "tab", "table", "jsonpb")
+	flags.register(cmd)
 	return cmd
 }
 
-// query is what the flags ask for. Pods of the lab's apps are meant unless something else is named.
-func (f *observeFlags) query(m *provision.Manager, name string, now time.Time) (hubble.Query, error) {
-	q := hubble.Query{Verdicts: f.verdicts, Protocols: f.protocols, Ports: f.ports, Last: f.last, Follow: f.follow}
-	state, err := m.Store.Read(name)
-	if err != nil {
-		return q, err
-	}
-	lab, err := state.Lab.Load(cli.Release)
-	if err != nil {
-		return q, err
-	}
-	for _, field := range []struct {
-		names []string
-		pods  *[]string
-	}{{f.apps, &q.Pods}, {f.from, &q.From}, {f.to, &q.To}} {
-		if *field.pods, err = appPods(lab, field.names); err != nil {
-			return q, err
+func observe(ctx context.Context, app *cli.App, site *siteFlags, flags *observeFlags, args []string) error {
+	// A file of flows, and the filters themselves, need no lab unless a filter names its apps.
+	name := ""
+	if flags.input == "" && !flags.raw || flags.filters.IsSet("app", "from", "to") {
+		m, instance, err := managed(app, site, args)
+		if err != nil {
+			return err
 		}
-	}
-	if len(q.Pods)+len(q.From)+len(q.To) == 0 {
-		for _, app := range lab.Apps {
-			q.Pods = append(q.Pods, app.Namespace+"/"+app.Name)
+		if err := flags.useApps(m.Store, instance); err != nil {
+			return err
 		}
+		name = instance
 	}
-	if q.Since, err = parseTime(f.since, now); err != nil {
-		return q, fmt.Errorf("--since: %w", err)
+	query, err := flags.query(app.Now())
+	if err != nil {
+		return err
 	}
-	if q.Until, err = parseTime(f.until, now); err != nil {
-		return q, fmt.Errorf("--until: %w", err)
+	if err := query.Check(ctx); err != nil {
+		return err
 	}
-	if q.Last == 0 && q.Since.IsZero() && q.Until.IsZero() && !q.Follow {
-		q.Last = 20
+	if flags.raw {
+		text, err := query.RawFilters()
+		if err == nil {
+			_, err = app.Out.Write(text)
+		}
+		return err
 	}
-	return q, nil
+	print, done, err := flags.printer(app)
+	if err != nil {
+		return err
+	}
+	if flags.input != "" {
+		err = readFlows(ctx, app, flags.input, *query, print)
+	} else {
+		err = showFlows(ctx, store().Kubeconfig(name), *query, print)
+	}
+	return errors.Join(err, done())
 }
 
-// parseTime reads a time, or how long ago it was; empty: the zero time.
-func parseTime(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
+// useApps lets filters name the apps of an instance's lab. All of them are meant unless a filter says whose flows.
+func (f *observeFlags) useApps(s *provision.Store, instance string) error {
+	lab, err := labOf(s, instance)
 	if err != nil {
-		return t, fmt.Errorf("invalid time %q: use a duration such as 5m, or a time such as 2006-01-02T15:04:05Z", text)
+		return err
 	}
-	return t, nil
+	f.filters.Apps = func(name string) ([]hubble.Pods, error) { return appPods(lab, name) }
+	if !f.filters.HasEnd() && len(f.allow) == 0 && f.input == "" {
+		f.lab = lab
+	}
+	return nil
 }
 
-func showFlows(ctx context.Context, a *cli.App, kubeconfig string, query hubble.Query, replies, asJSON bool) error {
+func readFlows(ctx context.Context, app *cli.App, path string, query hubble.Query,
+	print func(*observerpb.GetFlowsResponse) error) error {
+	var in io.Reader = app.In
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		in = file
+	}
+	if err := hubble.ReadFlows(ctx, in, query, print); err != nil {
+		return fmt.Errorf("--input-file %s: %w", path, err)
+	}
+	return nil
+}
+
+func showFlows(ctx context.Context, kubeconfig string, query hubble.Query,
+	print func(*observerpb.GetFlowsResponse) error) error {
 	kc, err := kube.Open(kubeconfig, "")
 	if err != nil {
 		return cli.InfraError{Err: err}
@@ -141,29 +132,52 @@ func showFlows(ctx context.Context, a *cli.App, kubeconfig string, query hubble.
 		return cli.InfraError{Err: err}
 	}
 	defer client.Close()
-	lines := json.NewEncoder(a.Out)
-	err = client.Flows(ctx, query, func(res *observerpb.GetFlowsResponse) error {
-		switch {
-		case asJSON:
-			return lines.Encode(res)
-		case res.GetFlow() != nil:
-			s := hubble.Summarize(res.GetFlow())
-			if s.Reply && !replies {
-				return nil
-			}
-			_, err := fmt.Fprintf(a.Out, "%s  %s\n", res.GetTime().AsTime().Local().Format("15:04:05.000"), s)
-			return err
-		case res.GetLostEvents() != nil:
-			a.Log().Warn("Hubble lost events", "node", res.GetNodeName(), "count",
-				res.GetLostEvents().GetNumEventsLost())
-		case res.GetNodeStatus().GetStateChange() == relaypb.NodeState_NODE_UNAVAILABLE:
-			a.Log().Warn("flows of these nodes are missing: the relay is not connected to them",
-				"nodes", res.GetNodeStatus().GetNodeNames())
-		}
-		return nil
-	})
+	err = client.Flows(ctx, query, print)
 	if err != nil && ctx.Err() == nil {
 		return cli.InfraError{Err: err}
 	}
 	return err
+}
+
+// printer prints what the relay sends, in the format that was asked for. done must be called at the end.
+func (f *observeFlags) printer(app *cli.App) (print func(*observerpb.GetFlowsResponse) error, done func() error, err error) {
+	if f.format == "text" {
+		replies := f.replies || f.filters.IsSet("reply", "not-reply")
+		return func(res *observerpb.GetFlowsResponse) error {
+			if res.GetFlow() == nil {
+				warnOf(app, res)
+				return nil
+			}
+			s := hubble.Summarize(res.GetFlow())
+			if s.Reply && !replies {
+				return nil
+			}
+			_, err := fmt.Fprintf(app.Out, "%s  %s\n", res.GetTime().AsTime().Local().Format("15:04:05.000"), s)
+			return err
+		}, func() error { return nil }, nil
+	}
+	p, err := hubble.NewPrinter(app.Out, hubble.PrintOptions{
+		Format: f.format, Color: app.Terminal.Color, Numeric: f.numeric, NodeName: f.nodeName, PolicyNames: f.policyNames,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(res *observerpb.GetFlowsResponse) error {
+		if res.GetFlow() == nil && f.format != "json" && f.format != "jsonpb" {
+			warnOf(app, res)
+			return nil
+		}
+		return p.Print(res)
+	}, p.Close, nil
+}
+
+// warnOf logs what the relay reports besides flows.
+func warnOf(app *cli.App, res *observerpb.GetFlowsResponse) {
+	switch {
+	case res.GetLostEvents() != nil:
+		app.Log().Warn("Hubble lost events", "node", res.GetNodeName(), "count", res.GetLostEvents().GetNumEventsLost())
+	case res.GetNodeStatus().GetStateChange() == relaypb.NodeState_NODE_UNAVAILABLE:
+		app.Log().Warn("flows of these nodes are missing: the relay is not connected to them",
+			"nodes", res.GetNodeStatus().GetNodeNames())
+	}
 }

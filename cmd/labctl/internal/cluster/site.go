@@ -96,32 +96,6 @@ func choose(store *provision.Store, flag string, args []string) (string, error) 
 	return names[0], nil
 }
 
-// appPods turns names of a lab's apps into the pods that Hubble is asked for: "namespace/app-".
-func appPods(lab *labs.Lab, names []string) ([]string, error) {
-	var pods []string
-	for _, name := range names {
-		if namespace, rest, ok := strings.Cut(name, "/"); ok {
-			pods = append(pods, namespace+"/"+rest)
-			continue
-		}
-		found := false
-		for _, app := range lab.Apps {
-			if app.Name == name {
-				pods, found = append(pods, app.Namespace+"/"+app.Name), true
-			}
-		}
-		if !found {
-			var known []string
-			for _, app := range lab.Apps {
-				known = append(known, app.Name)
-			}
-			return nil, fmt.Errorf("the lab has no app %q; it has %s (name a pod as NAMESPACE/POD)",
-				name, strings.Join(known, ", "))
-		}
-	}
-	return pods, nil
-}
-
 // newManager runs the life cycle of instances with the site's settings.
 func newManager(a *cli.App, site *siteFlags) (*provision.Manager, error) {
 	settings, err := site.settings()

@@ -17,33 +17,41 @@ import (
 
 func NewStatusCommand(app *cli.App) *cobra.Command {
 	var (
-		site    siteFlags
-		output  cli.OutputFlag
-		wait    bool
-		timeout time.Duration
+		site   siteFlags
+		output cli.OutputFlag
+		wait   waitFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the status of a lab instance",
-		Long: `Show the status of a lab instance: its nodes, Cilium's agents, operator and relay, Hubble, the lab's apps, the policies
-in force, the namespace labels that differ from the deployed ones, and the current task.
+		Long: `Show the status of a lab instance: its nodes, Cilium's agents, operator, Envoy, relay and cluster mesh, how many pods
+Cilium manages, Hubble, the lab's apps, the policies in force, the namespace labels that differ from the deployed
+ones, and the current task. -o summary leaves out what is the lab's own.
+
+Failing controllers of an agent are errors. What an agent warns about, pods that Cilium does not manage and endpoints
+that are not ready are warnings: they do not change the exit code, but --wait waits until there are none, unless
+--ignore-warnings is given.
 
 Exit code: 0 everything is ready; 3 something is not, and the last lines name it.`,
 		Example: `  labctl status
-  labctl status --instance networkpolicy --wait
+  labctl status --instance networkpolicy --wait --wait-duration 2m
+  labctl status -o summary
   labctl status -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, name, err := managed(app, &site, args)
 			if err != nil {
 				return err
 			}
-			st, err := readStatus(cmd.Context(), m, name, wait, timeout)
+			st, err := readStatus(cmd.Context(), m, name, wait)
 			if err != nil {
 				return infra(cmd.Context(), err)
 			}
-			if output.Json() {
+			switch output.Value {
+			case "json":
 				err = app.WriteJSON(st)
-			} else {
+			case "summary":
+				err = writeSummary(app.Out, st)
+			default:
 				err = writeStatus(app.Out, st)
 			}
 			if err == nil && !st.Ready {
@@ -54,20 +62,35 @@ Exit code: 0 everything is ready; 3 something is not, and the last lines name it
 	}
 	site.register(cmd)
 	site.registerInstance(app, cmd)
-	output.Register(cmd)
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until everything is ready")
-	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "time limit for --wait")
+	output.Register(cmd, "summary")
+	f := cmd.Flags()
+	f.BoolVar(&wait.wait, "wait", false, "wait until everything is ready and nothing warns")
+	f.DurationVar(&wait.limit, "wait-duration", 5*time.Minute, "how long --wait waits at most: 90s, 5m")
+	f.BoolVar(&wait.ignoreWarnings, "ignore-warnings", false, "do not wait for warnings to go away")
+	f.DurationVar(&wait.limit, "timeout", 5*time.Minute, "the former name of --wait-duration")
+	// The only error is a flag that does not exist.
+	_ = f.MarkHidden("timeout")
 	return cmd
+}
+
+// waitFlags say what `labctl status` waits for.
+type waitFlags struct {
+	wait, ignoreWarnings bool
+	limit                time.Duration
+}
+
+// over reports whether there is nothing more to wait for.
+func (w waitFlags) over(st *provision.Status) bool {
+	return !w.wait || st.Ready && (w.ignoreWarnings || len(st.Warnings) == 0)
 }
 
 // readStatus reads the status, again and again when it is to wait. What is still missing when the time is up
 // is in the status.
-func readStatus(ctx context.Context, m *provision.Manager, name string, wait bool,
-	timeout time.Duration) (*provision.Status, error) {
-	deadline := time.Now().Add(timeout)
+func readStatus(ctx context.Context, m *provision.Manager, name string, wait waitFlags) (*provision.Status, error) {
+	deadline := time.Now().Add(wait.limit)
 	for {
 		st, err := m.Status(ctx, name)
-		if err != nil || st.Ready || !wait || time.Now().After(deadline) {
+		if err != nil || wait.over(st) || time.Now().After(deadline) {
 			return st, err
 		}
 		select {
@@ -85,33 +108,48 @@ func mark(ok bool) string {
 	return "✗"
 }
 
-func writeStatus(out io.Writer, st *provision.Status) error {
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(out, "%s · lab %s · %s cluster %s\n\n", st.Instance, st.Lab, st.Cluster.Provider, st.Cluster.Name)
+// writeCluster writes what the lab runs on, a line each.
+func writeCluster(w io.Writer, st *provision.Status) {
 	for _, n := range st.Nodes {
 		fmt.Fprintf(w, "%s node\t%s\tKubernetes %s\n", mark(n.Ready), n.Name, n.Version)
 	}
 	if c := st.Cilium; c != nil {
-		for _, part := range []struct {
-			name    string
-			ready   bool
-			desired int
-			is      int
-			version string
-		}{
-			{"cilium agents", c.Agents.Healthy(), c.Agents.Desired, c.Agents.Ready, c.Agents.Version},
-			{"cilium operator", c.Operator.Healthy(), c.Operator.Desired, c.Operator.Ready, c.Operator.Version},
-			{"hubble relay", c.Relay.Healthy(), c.Relay.Desired, c.Relay.Ready, c.Relay.Version},
-		} {
-			if part.desired > 0 || part.name != "hubble relay" && !c.Bundled() {
-				fmt.Fprintf(w, "%s %s\t%d of %d ready\t%s\n", mark(part.ready), part.name, part.is, part.desired,
-					part.version)
+		for i, name := range []string{"cilium agents", "cilium operator", "cilium envoy", "hubble relay", "cluster mesh"} {
+			part := c.Components()[i]
+			// The agents, and the operator that the chart installs, are missed where they are not.
+			if part.Desired > 0 || i < 2 && !c.Bundled() {
+				fmt.Fprintf(w, "%s %s\t%d of %d ready\t%s\n", mark(part.Healthy()), name, part.Ready, part.Desired,
+					part.Version)
 			}
+		}
+		if p := c.Pods; p != nil {
+			sign := "!" // it warns
+			if p.Managed == p.All {
+				sign = mark(true)
+			}
+			fmt.Fprintf(w, "%s pods\t%d of %d managed by Cilium\n", sign, p.Managed, p.All)
 		}
 	}
 	if h := st.Hubble; h != nil {
 		fmt.Fprintf(w, "%s hubble\t%d nodes connected\t%.1f flows/s\n", mark(h.Serving), h.Connected, h.FlowsPerSec)
 	}
+}
+
+// writeSummary is what `cilium status` would show.
+func writeSummary(out io.Writer, st *provision.Status) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	writeCluster(w, st)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	writeWarnings(out, st)
+	return writeReady(out, st)
+}
+
+func writeStatus(out io.Writer, st *provision.Status) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(out, "%s · lab %s · %s cluster %s\n\n", st.Instance, st.Lab, st.Cluster.Provider, st.Cluster.Name)
+	writeCluster(w, st)
 	for _, a := range st.Apps {
 		fmt.Fprintf(w, "%s app\t%s/%s\t%d of %d ready\n", mark(a.Ready >= a.Desired), a.Namespace, a.Name,
 			a.Ready, a.Desired)
@@ -148,6 +186,10 @@ func writeStatus(out io.Writer, st *provision.Status) error {
 	if t := st.Task; t != nil {
 		fmt.Fprintf(out, "Task %d of %d: %s (%s)\n", t.Number, t.Of, t.Title, t.Name)
 	}
+	return writeReady(out, st)
+}
+
+func writeReady(out io.Writer, st *provision.Status) error {
 	if st.Ready {
 		_, err := fmt.Fprintln(out, "\nEverything is ready.")
 		return err
@@ -156,15 +198,10 @@ func writeStatus(out io.Writer, st *provision.Status) error {
 	return err
 }
 
-// writeWarnings lists what the agents warn about. Their errors are among the reasons why the lab is not ready.
+// writeWarnings lists what may be wrong. Errors are among the reasons why the lab is not ready.
 func writeWarnings(out io.Writer, st *provision.Status) {
-	if st.Cilium == nil {
-		return
-	}
-	for _, agent := range st.Cilium.Nodes {
-		for _, warning := range agent.Warnings {
-			fmt.Fprintf(out, "! cilium agent on %s: %s\n", agent.Node, warning)
-		}
+	for _, warning := range st.Warnings {
+		fmt.Fprintf(out, "! %s\n", warning)
 	}
 }
 
