@@ -48,10 +48,10 @@ func TestSummary(t *testing.T) {
 	if err := writeSummary(&b, st); err != nil {
 		t.Fatal(err)
 	}
-	const want = `✗ node             n1                      Kubernetes v1.37.2
-✓ cilium agents    1 of 1 ready            v1.20.2
-✗ cilium operator  0 of 0 ready            
-✗ cilium envoy     0 of 1 ready            
+	const want = `✗ node             n1            Kubernetes v1.37.2
+✓ cilium agents    1 of 1 ready  v1.20.2
+✗ cilium operator  0 of 0 ready  
+✗ cilium envoy     0 of 1 ready  
 ! pods             2 of 3 managed by Cilium
 ! 1 pod is not managed
 
