@@ -125,7 +125,7 @@ func (r *run) uninstallCilium(ctx context.Context, client *kube.Client, p *progr
 		if others, err := s.Others(ctx, client); err != nil {
 			return err
 		} else if len(others) > 0 {
-			p.warnf("Cilium kept: the lab instance %s uses it. When nobody does any more, remove it with: helm uninstall %s --namespace %s",
+			p.warnf("Cilium kept: the lab instance %s uses it. When nobody does any more, remove it with: helm uninstall %s -n %s",
 				others[0], cilium.Release, cilium.Namespace)
 			return nil
 		}
