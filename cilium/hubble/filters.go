@@ -262,7 +262,7 @@ func ParseFilters(text string) ([]*flowpb.FlowFilter, error) {
 			return list, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("filter %s: %w; write one as --print-raw-filters prints it", text, err)
+			return nil, fmt.Errorf("filter %s: %w; it has to be a FlowFilter in JSON, such as {\"verdict\":[\"DROPPED\"]}", text, err)
 		}
 		list = append(list, f)
 	}

@@ -149,7 +149,7 @@ func TestFilterErrors(t *testing.T) {
 		{"--ip-trace-id x", "use a number from 1"},
 		{"--not", "--not must be followed by the filter that it reverses"},
 		{"--not --not --reply", "--not must be followed by the filter that it reverses"},
-		{"--allowlist {x", "write one as --print-raw-filters prints it"},
+		{"--allowlist {x", "it has to be a FlowFilter in JSON"},
 		{"--http-path [", "regexp"},
 		{"--label a===", "label"},
 		{"--http-status 6xx", "status"},
