@@ -9,12 +9,14 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 	observerpb "github.com/cilium/cilium/api/v1/observer"
 	"google.golang.org/protobuf/encoding/protojson"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/labctl/labctl/cilium/kube"
 )
@@ -34,17 +36,19 @@ func (d Drop) FromNode() bool {
 }
 
 // Drops follows the packets that policies drop. It asks the agents themselves, since the relay sorts flows and
-// delays them by up to a second.
+// delays them by up to a second. An agent that restarts is followed again.
 type Drops struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 
-	mu      sync.Mutex
-	alive   int
-	agents  int
-	lastErr error
-	subs    map[int]subscription
-	nextSub int
+	mu        sync.Mutex
+	agents    int                  // that there are; -1: not known yet
+	following map[types.UID]string // the agents that are followed: their pods
+	ended     chan struct{}        // a stream has ended
+	resumed   time.Time            // when all agents were followed again after a gap
+	lastErr   error
+	subs      map[int]subscription
+	nextSub   int
 }
 
 type subscription struct {
@@ -52,31 +56,87 @@ type subscription struct {
 	fn     func(Drop)
 }
 
+// lookEvery is how long an agent that restarts may go unnoticed, or not be followed.
+const lookEvery = 500 * time.Millisecond
+
+// follower reads one agent's drops until the agent or the context ends.
+type follower func(ctx context.Context, agent kube.Pod) error
+
 // WatchDrops follows, in every agent, what is dropped from now on, until ctx ends or Close is called.
 func WatchDrops(ctx context.Context, kc *kube.Client) (*Drops, error) {
+	d := newDrops()
+	return d, d.watch(ctx, kc, func(ctx context.Context, agent kube.Pod) error { return d.follow(ctx, kc, agent) })
+}
+
+func newDrops() *Drops {
+	return &Drops{
+		agents: -1, following: map[types.UID]string{}, ended: make(chan struct{}, 1), subs: map[int]subscription{},
+	}
+}
+
+func (d *Drops) watch(ctx context.Context, kc *kube.Client, follow follower) error {
+	ctx, d.stop = context.WithCancel(ctx)
+	if err := d.look(ctx, kc, follow); err != nil {
+		d.stop()
+		return err
+	}
+	d.done.Go(func() {
+		for {
+			every := 10 * lookEvery
+			if d.Complete() != nil {
+				every = lookEvery
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-d.ended:
+			case <-time.After(every):
+			}
+			if err := d.look(ctx, kc, follow); err != nil && ctx.Err() == nil {
+				d.mu.Lock()
+				d.lastErr = err
+				d.mu.Unlock()
+			}
+		}
+	})
+	return nil
+}
+
+// look follows the agents that run and are not followed yet.
+func (d *Drops) look(ctx context.Context, kc *kube.Client, follow follower) error {
 	pods, err := kc.Typed.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "k8s-app=cilium"})
 	if err != nil {
-		return nil, fmt.Errorf("list Cilium's agents: %w", err)
+		return fmt.Errorf("list Cilium's agents: %w", err)
 	}
-	ctx, stop := context.WithCancel(ctx)
-	d := &Drops{stop: stop, subs: map[int]subscription{}, agents: len(pods.Items)}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.complete()
+	d.agents = len(pods.Items)
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if pod.Status.Phase != corev1.PodRunning || !kube.PodReady(pod) {
+		if _, followed := d.following[pod.UID]; followed || pod.Status.Phase != corev1.PodRunning || !kube.PodReady(pod) {
 			continue
 		}
-		d.alive++
+		d.following[pod.UID] = pod.Name
+		agent := kube.Pod{Namespace: pod.Namespace, Name: pod.Name, Container: "cilium-agent"}
 		d.done.Go(func() {
-			err := d.follow(ctx, kc, kube.Pod{Namespace: pod.Namespace, Name: pod.Name, Container: "cilium-agent"})
+			err := follow(ctx, agent)
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			d.alive--
+			delete(d.following, pod.UID)
 			if ctx.Err() == nil {
 				d.lastErr = err
 			}
+			select {
+			case d.ended <- struct{}{}:
+			default:
+			}
 		})
 	}
-	return d, nil
+	if was != nil && d.complete() == nil {
+		d.resumed = time.Now()
+	}
+	return nil
 }
 
 // Close ends the streams and waits until they have ended.
@@ -96,15 +156,48 @@ func (d *Drops) Complete() error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.complete()
+}
+
+func (d *Drops) complete() error {
 	switch {
 	case d.agents == 0:
 		return errors.New("this cluster has no Cilium agent")
-	case d.alive == d.agents:
+	case len(d.following) == d.agents:
 		return nil
 	case d.lastErr != nil:
 		return d.lastErr
 	}
-	return fmt.Errorf("%d of %d agents report what they drop", d.alive, d.agents)
+	return fmt.Errorf("%d of %d agents report what they drop", len(d.following), max(d.agents, 0))
+}
+
+// CompleteSince returns an error unless every agent was followed all the time since.
+func (d *Drops) CompleteSince(since time.Time) error {
+	if err := d.Complete(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.resumed.After(since) {
+		return errors.New("a Cilium agent was restarted, and what it dropped meanwhile is not known")
+	}
+	return nil
+}
+
+// AwaitComplete waits until every agent is followed, and returns why not when the time is up.
+func (d *Drops) AwaitComplete(ctx context.Context, timeout time.Duration) error {
+	deadline := time.Now().Add(timeout)
+	for {
+		err := d.Complete()
+		if d == nil || err == nil || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lookEvery / 5):
+		}
+	}
 }
 
 // Subscribe calls fn for every dropped packet that source sent, until cancel is called. fn must not block.
@@ -159,8 +252,8 @@ func (d *Drops) follow(ctx context.Context, kc *kube.Client, agent kube.Pod) err
 		_, _ = io.Copy(io.Discard, out) // the writer must not block, whatever ended the scan
 	})
 	defer in.Close()
-	// No drop must be lost because this clock differs from the nodes'. Old drops have other ports.
-	script := "hubble observe --follow --since 1s --type drop -o jsonpb & p=$!; cat >/dev/null; kill $p; wait $p"
+	// No drop must be lost because the stream begins late. Old drops have other ports.
+	script := "hubble observe --follow --since 10s --type drop -o jsonpb & p=$!; cat >/dev/null; kill $p; wait $p"
 	_, err := kc.Stream(ctx, agent, stdin, in, io.Discard, "/bin/sh", "-c", script)
 	if err == nil {
 		err = fmt.Errorf("the flows of agent %s ended", agent)

@@ -57,6 +57,10 @@ func (e *Engine) probeCanary(ctx context.Context) (denied, open probe.Result, er
 	if err != nil {
 		return denied, open, err
 	}
+	// An agent may be about to be restarted; without it, the canary decides that drops cannot be seen.
+	if err := e.drops.AwaitComplete(ctx, awaitDrops); err != nil && ctx.Err() != nil {
+		return denied, open, err
+	}
 	from := probe.Source{Pod: execIn(pods.Client)}
 	from.Addr, _ = netip.ParseAddr(pods.Client.Status.PodIP)
 	probes := []probe.Probe{

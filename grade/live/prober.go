@@ -25,6 +25,8 @@ const (
 	perExec = 40
 	// tries is how often a connection is probed at most until two tries agree.
 	tries = 3
+	// awaitDrops is how long a grading waits for a Cilium agent that restarts.
+	awaitDrops = 90 * time.Second
 	// dnsRefused is the status (RFC 1035, RCODE 5) with which Cilium's DNS proxy answers for names that no rule
 	// lets through.
 	dnsRefused = "REFUSED"
@@ -226,7 +228,7 @@ func (p *prober) tryFrom(ctx context.Context, attempts []connection) error {
 	defer func() { p.sent(attempts[0].from, len(attempts), retries) }()
 	defer p.probeEndpoints(ctx, attempts)
 	for n := 1; len(open) > 0; n++ {
-		results, err := p.run(ctx, open)
+		results, err := p.observe(ctx, open)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -303,6 +305,30 @@ func (p *prober) probeEndpoints(ctx context.Context, attempts []connection) {
 			r.Verdict, r.Drop = verdict.Dropped, drop
 			r.Detail = "the service did not answer: a policy drops the connections to its pods"
 			p.seen[key] = r
+		}
+	}
+}
+
+// observe is run, again if an agent was restarted meanwhile: then the drops that were seen are not all that there were.
+func (p *prober) observe(ctx context.Context, attempts []connection) ([]probe.Result, error) {
+	for n := 1; ; n++ {
+		start := time.Now()
+		results, err := p.run(ctx, attempts)
+		silent := slices.ContainsFunc(results, func(r probe.Result) bool {
+			return r.Verdict != verdict.Allowed && r.Drop == nil
+		})
+		if err != nil || !silent || p.engine.unseen != nil || p.engine.drops == nil {
+			return results, err
+		}
+		gap := p.engine.drops.CompleteSince(start)
+		if gap == nil {
+			return results, nil
+		}
+		if n == tries {
+			return nil, fmt.Errorf("not all drops were seen: %w", gap)
+		}
+		if err := p.engine.drops.AwaitComplete(ctx, awaitDrops); err != nil {
+			return nil, fmt.Errorf("not all drops were seen: %w", err)
 		}
 	}
 }
