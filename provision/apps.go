@@ -177,9 +177,9 @@ func (r *run) lookApps(ctx context.Context, client *kube.Client) (Action, error)
 	if err != nil {
 		return Action{}, err
 	}
-	plain := make([]any, len(objs))
-	for i, obj := range objs {
-		plain[i] = obj.Object
+	plain := map[string]any{} // in any order: moving a block changes nothing
+	for _, obj := range objs {
+		plain[obj.GetAPIVersion()+" "+kube.Ref(obj)] = obj.Object
 	}
 	act := r.action(phaseApps, fmt.Sprintf("%s, %s", plural(len(r.lab.Apps), "app"),
 		plural(len(r.lab.Namespaces), "namespace")),

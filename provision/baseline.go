@@ -15,7 +15,6 @@ import (
 
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/probe"
-	"github.com/labctl/labctl/cilium/scope"
 	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/labs"
 )
@@ -71,28 +70,29 @@ func findApp(lab *labs.Lab, name string) *labs.App {
 	return nil
 }
 
+// lookBaseline: what is measured depends on the connections, and on what is in the cluster, but not on where they are
+// written in the lab, nor on when anything was started.
 func (r *run) lookBaseline(context.Context) (Action, error) {
 	st := r.state()
-	n := 0
-	for _, list := range baselineConnections(r.lab) {
-		n += len(list)
+	var connections []string
+	for app, list := range baselineConnections(r.lab) {
+		for _, c := range list {
+			connections = append(connections, fmt.Sprintf("%s %+v", app, key(c.to)))
+		}
 	}
-	return r.action(phaseBaseline, plural(n, "connection")+" of the objectives",
-		st.Cluster.UID, st.Phases[phaseCilium].Started, st.Phases[phaseApps].Inputs, r.lab.Tasks), nil
+	slices.Sort(connections)
+	return r.action(phaseBaseline, plural(len(connections), "connection")+" of the objectives",
+		st.Cluster.UID, st.Phases[phaseCilium].Inputs, st.Phases[phaseExternals].Inputs, st.Phases[phaseApps].Inputs,
+		connections), nil
 }
 
 // baseline tries every connection of the objectives without any policy. What does not work now cannot be graded as
 // dropped later.
 func (r *run) baseline(ctx context.Context, p *progress, client *kube.Client) error {
-	theirs, err := r.policiesInForce(ctx, client)
-	if len(theirs) > 0 {
-		return fmt.Errorf(
-			"the baseline needs a lab without policies, but %s exist (%s, …); remove them with: labctl reset %s",
-			plural(len(theirs), "policy"), theirs[0], r.opts.Name)
-	}
-	if err != nil {
-		return err
-	}
+	return r.withoutPolicies(ctx, client, p, func() error { return r.measure(ctx, p, client) })
+}
+
+func (r *run) measure(ctx context.Context, p *progress, client *kube.Client) error {
 	all := baselineConnections(r.lab)
 	var results []Connection
 	group, ctx := errgroup.WithContext(ctx)
@@ -123,26 +123,6 @@ func (r *run) baseline(ctx context.Context, p *progress, client *kube.Client) er
 		}
 	}
 	return r.save(func(st *State) { st.Baseline = results })
-}
-
-// policiesInForce names the policies that a student, or a grading, has put into the lab. A *scope.DisturbedError
-// names those of others that apply to the lab.
-func (r *run) policiesInForce(ctx context.Context, client *kube.Client) ([]string, error) {
-	s, err := r.scope()
-	if err != nil {
-		return nil, err
-	}
-	list, err := scope.Policies(ctx, client)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for i := range list {
-		if p := &list[i]; s.Resets(p) {
-			out = append(out, kube.Ref(p))
-		}
-	}
-	return out, s.Undisturbed(ctx, client, list, false)
 }
 
 // baselineOf tries one app's connections. It retries failures for a while, because names and endpoints take time to

@@ -9,7 +9,7 @@ import (
 
 func (r *run) lookCanary(context.Context) (Action, error) {
 	st := r.state()
-	return r.action(phaseCanary, "policies are enforced", st.Cluster.UID, st.Phases[phaseCilium].Started), nil
+	return r.action(phaseCanary, "policies are enforced", st.Cluster.UID, st.Phases[phaseCilium].Inputs), nil
 }
 
 // canary proves that policies are enforced.

@@ -5,16 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/labctl/labctl/cilium"
 	"github.com/labctl/labctl/cilium/kube"
-	"github.com/labctl/labctl/labs"
 )
 
 func (r *run) lookPreflight(context.Context) (Action, error) {
@@ -113,13 +108,21 @@ func (r *run) lookCluster(ctx context.Context) (Action, *kube.Client, error) {
 	case act.Kind == Create:
 	case found.State == Absent:
 		act.Kind, act.Detail = Redo, act.Detail+" (it is gone)"
-	case act.Kind == Keep && found.State == Broken:
-		act.Kind, act.Detail = Redo, act.Detail+" ("+found.Detail+")"
+	case r.opts.Recreate:
+		if !r.provider.Ephemeral() {
+			return act, nil, &UsageError{fmt.Errorf(
+				"labctl did not create this cluster and does not delete it; run labctl down %s, then labctl up", r.opts.Name)}
+		}
+		act.Kind, act.Detail = Redo, act.Detail+" (recreated; this deletes "+r.losses(ctx)+")"
+	case st.Cluster.Complete && found.State == Broken:
+		return act, nil, r.brokenError(ctx, found)
 	// Below, Change means that the cluster stays.
 	case st.Cluster.Complete && found.State == Stopped:
 		act.Kind, act.Detail = Change, act.Detail+" (stopped; to be started)"
 	case st.Cluster.Complete && found.State == Running && act.Kind == Redo:
 		act.Kind = Change
+	case act.Kind == Keep && len(st.restarted(found)) > 0:
+		act.Kind, act.Detail = Change, act.Detail+" (restarted: "+strings.Join(st.restarted(found), ", ")+")"
 	case act.Kind == Keep && !readable(r.cluster.Kubeconfig):
 		act.Kind, act.Detail = Change, act.Detail+" (its kubeconfig cannot be read and is regenerated)"
 	case act.Kind == Keep:
@@ -174,7 +177,14 @@ func (r *run) createCluster(ctx context.Context, p *progress, res *results) erro
 	}
 	pauser, canStart := r.provider.(Pauser)
 	var client *kube.Client
-	switch complete := r.state().Cluster.Complete; {
+	st := r.state()
+	switch complete := st.Cluster.Complete && !r.opts.Recreate; {
+	case complete && found.State == Broken:
+		return r.brokenError(ctx, found)
+	case complete && found.State == Running && len(st.restarted(found)) > 0:
+		client, err = r.awaitRestart(ctx, found, time.Time{}, p)
+		res.client.set(client)
+		return err
 	case complete && found.State == Running:
 		client, err = r.connect(ctx)
 		res.client.set(client)
@@ -183,6 +193,8 @@ func (r *run) createCluster(ctx context.Context, p *progress, res *results) erro
 		client, err = r.startCluster(ctx, pauser, p)
 		res.client.set(client)
 		return err
+	case complete && found.State == Stopped:
+		return r.brokenError(ctx, found)
 	}
 	return r.createNew(ctx, p, res, found)
 }
@@ -190,8 +202,11 @@ func (r *run) createCluster(ctx context.Context, p *progress, res *results) erro
 // createNew creates the cluster, or resumes its creation.
 func (r *run) createNew(ctx context.Context, p *progress, res *results, found Found) error {
 	_, resumes := r.provider.(ResumableCreator)
-	if found.State != Absent && r.provider.Ephemeral() && !resumes {
-		p.step("deleting what an interrupted run left")
+	if found.State != Absent && r.provider.Ephemeral() && (!resumes || r.opts.Recreate) {
+		if r.state().Cluster.Complete {
+			p.warnf("the cluster is deleted, and with it %s", r.losses(ctx))
+		}
+		p.step("deleting the cluster that is there")
 		if err := r.provider.Delete(ctx, r.cluster); err != nil {
 			return err
 		}
@@ -224,7 +239,10 @@ func (r *run) createNew(ctx context.Context, p *progress, res *results, found Fo
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	return r.save(func(st *State) { st.Cluster.Complete = true })
+	if found, err = r.provider.Find(ctx, r.cluster); err != nil {
+		return err
+	}
+	return r.save(func(st *State) { st.Cluster.Complete, st.Cluster.Started = true, found.Started })
 }
 
 // resolveSettings saves the settings that come from the user's environment, before anything is created with them.
@@ -246,6 +264,9 @@ func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) (*ku
 	if err != nil {
 		return nil, err
 	}
+	if found.State == Broken {
+		return nil, r.brokenError(ctx, found)
+	}
 	var since time.Time // running nodes may have been started at any time
 	if found.State == Stopped {
 		since = r.m.Now()
@@ -254,23 +275,10 @@ func (r *run) startCluster(ctx context.Context, pauser Pauser, p *progress) (*ku
 	if err := pauser.Resume(ctx, r.cluster, p.step); err != nil {
 		return nil, err
 	}
-	// A stopped node has lost its routes to the stand-ins.
-	if err := r.save(func(st *State) { delete(st.Phases, phaseExternals) }); err != nil {
+	if found, err = r.provider.Find(ctx, r.cluster); err != nil {
 		return nil, err
 	}
-	client, err := r.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	wait := kube.Waiter{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
-	return client, wait.Wait(ctx, client.Restarted(since, r.ours))
-}
-
-// ours reports whether a pod belongs to the lab's apps or the system, rather than to the student.
-func (r *run) ours(pod *corev1.Pod) bool {
-	return pod.Namespace == metav1.NamespaceSystem || slices.ContainsFunc(r.lab.Apps, func(app labs.App) bool {
-		return app.Namespace == pod.Namespace && app.Owns(pod.Name, pod.Labels)
-	})
+	return r.awaitRestart(ctx, found, since, p)
 }
 
 // connect writes the instance's kubeconfig, saves which cluster it leads to, and returns its client.

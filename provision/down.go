@@ -296,30 +296,9 @@ func (m *Manager) Resume(ctx context.Context, lab *labs.Lab, name string) error 
 	if err != nil {
 		return err
 	}
-	start := m.Now()
-	p := r.standalone("resume")
-	r.report(Event{Phase: "resume", Kind: Began, Text: "starting the nodes of " + r.cluster.Name})
-	client, err := r.startCluster(ctx, pauser, p)
-	if err != nil {
-		return err
-	}
-	var ready result[*kube.Client]
-	ready.set(client)
-	externals := r.externalsPhase(&ready)
-	if err := r.runPhase(ctx, externals, &progress{externals.name, r.report, p.signal, p.await}); err != nil {
-		return err
-	}
-	objs, err := r.objects()
-	if err != nil {
-		return err
-	}
-	checks := append(r.ciliumChecks(client), workloadChecks(client, objs)...)
-	wait := kube.Waiter{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
-	if err := wait.Wait(ctx, checks...); err != nil {
-		return err
-	}
-	r.report(Event{Phase: "resume", Kind: Done, Text: "everything is ready", Took: m.Now().Sub(start)})
-	return nil
+	return r.restart(ctx, r.standalone("resume"), func(p *progress) (*kube.Client, error) {
+		return r.startCluster(ctx, pauser, p)
+	})
 }
 
 // pauser is the provider as one that can pause clusters.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
@@ -29,7 +30,12 @@ func (r *run) lookExternals(context.Context) (Action, error) {
 	if len(r.lab.Externals) == 0 {
 		return Action{Phase: phaseExternals, Kind: Keep, Detail: "the lab has none"}, nil
 	}
-	return r.action(phaseExternals, names(r.lab.Externals), r.lab.Externals, r.m.Settings.Externals,
+	// Without where they are written: a comment above changes nothing.
+	inputs := slices.Clone(r.lab.Externals)
+	for i := range inputs {
+		inputs[i].Range = hcl.Range{}
+	}
+	return r.action(phaseExternals, names(r.lab.Externals), inputs, r.m.Settings.Externals,
 		r.m.Settings.AppImage), nil
 }
 

@@ -85,7 +85,9 @@ type Found struct {
 	Nodes   []string // names of the nodes that exist
 	Missing []string // names of nodes that should exist and do not
 	Foreign bool     // Absent, but a cluster of this name exists that the instance did not create
-	Detail  string   // why the cluster is not Running, for people
+	Detail  string   // why the cluster is not Running, or what is wrong with it, for people
+	// Started is when each running node was last started, by the clock of the nodes; nil: the provider cannot tell.
+	Started map[string]time.Time
 }
 
 // FoundState is how much of a cluster exists.
@@ -94,8 +96,8 @@ type FoundState string
 const (
 	Absent  FoundState = "absent"
 	Running FoundState = "running"
-	Stopped FoundState = "stopped" // paused, or the machine was restarted
-	Broken  FoundState = "broken"  // incomplete, or nodes are missing
+	Stopped FoundState = "stopped" // paused, or a node or its kubelet does not run: Resume starts it
+	Broken  FoundState = "broken"  // incomplete, or nodes are missing: nothing but a new cluster helps
 )
 
 // ImageLoader is a provider that can load images into its nodes.

@@ -71,6 +71,12 @@ func (m *Manager) Reset(ctx context.Context, lab *labs.Lab, name string, hard bo
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	for _, p := range st.Suspended {
+		result.Deleted = append(result.Deleted, kube.Ref(p))
+	}
+	if err := r.save(func(st *State) { st.Suspended = nil }); err != nil {
+		return nil, err
+	}
 	result.Left = append(result.Left, labels...)
 	return result, nil
 }

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/labs"
@@ -33,6 +35,8 @@ type State struct {
 	External map[string]ExternalState `json:"external"` // by the external's name
 	Baseline []Connection             `json:"baseline"`
 	Before   *Snapshot                `json:"before,omitempty"`
+	// Suspended are the student's policies that an up has deleted while it measures the baseline, and restores.
+	Suspended []*unstructured.Unstructured `json:"suspended_policies,omitempty"`
 
 	Task     string              `json:"task,omitempty"`     // that was chosen; empty: the first that is not done
 	Progress map[string]Progress `json:"progress,omitempty"` // by task
@@ -43,8 +47,8 @@ func (st *State) forgetCluster() {
 	for _, name := range []string{phaseImages, phaseExternals, phaseCilium, phaseApps, phaseCanary, phaseBaseline} {
 		delete(st.Phases, name)
 	}
-	st.Cluster.UID, st.Cluster.Complete = "", false
-	st.Baseline, st.Before, st.Cilium = []Connection{}, nil, CiliumState{}
+	st.Cluster.UID, st.Cluster.Complete, st.Cluster.Started = "", false, nil
+	st.Baseline, st.Before, st.Suspended, st.Cilium = []Connection{}, nil, nil, CiliumState{}
 }
 
 // upCommand is the command that recreates the instance.
@@ -55,6 +59,9 @@ func (st *State) upCommand() string {
 	}
 	return command
 }
+
+// recreateCommand is the command that deletes the instance's cluster and creates it again.
+func (st *State) recreateCommand() string { return st.upCommand() + " --recreate" }
 
 // LabRef says which lab an instance belongs to and how to read it again.
 type LabRef struct {
@@ -76,8 +83,10 @@ type ClusterState struct {
 	Name             string         `json:"name"`
 	// of the namespace kube-system; empty until the API answered
 	UID      string `json:"uid,omitempty"`
-	Complete bool   `json:"complete"`          // it was created completely, and must not be recreated
-	Adopted  bool   `json:"adopted,omitempty"` // --adopt: objects that were there before may be changed
+	Complete bool   `json:"complete"` // it was created completely, and must not be recreated
+	// Started is when each node was started with whose pods the lab was last ready.
+	Started map[string]time.Time `json:"nodes_started,omitempty"`
+	Adopted bool                 `json:"adopted,omitempty"` // --adopt: objects that were there before may be changed
 	// InstallCilium: Cilium may be installed in a cluster that has another network.
 	InstallCilium bool   `json:"install_cilium,omitempty"`
 	Context       string `json:"context,omitempty"` // in the instance's kubeconfig

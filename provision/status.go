@@ -139,7 +139,12 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 	case Stopped:
 		st.blame("the cluster is paused (%s); resume it with: labctl resume %s", found.Detail, name)
 	case Broken:
-		st.blame("the cluster is broken (%s); recreate it with: %s", found.Detail, state.upCommand())
+		st.blame("the cluster is broken (%s); recreate it, which deletes your work in it, with: %s",
+			found.Detail, state.recreateCommand())
+	}
+	if len(state.Suspended) > 0 {
+		st.blame("an interrupted up has not restored %s of yours; it does with: %s",
+			plural(len(state.Suspended), "policy"), state.upCommand())
 	}
 	if found.State == Running || found.State == Broken {
 		s, err := m.Scope(state, lab)
@@ -149,7 +154,7 @@ func (m *Manager) Status(ctx context.Context, name string) (*Status, error) {
 		kc, err := kube.Open(m.Store.Kubeconfig(name), "")
 		if err != nil {
 			st.blame("%s; regenerate it with: %s", err, state.upCommand())
-		} else if err := st.readCluster(ctx, kc, lab, s, bundled); err != nil {
+		} else if err := st.readCluster(ctx, kc, lab, s, bundled, found); err != nil {
 			return nil, err
 		}
 	}
@@ -180,9 +185,10 @@ func (st *Status) blame(format string, args ...any) {
 
 // readCluster asks the API server, and through it the agents and the relay.
 func (st *Status) readCluster(ctx context.Context, kc *kube.Client, lab *labs.Lab, s *scope.Scope,
-	bundled string) error {
+	bundled string, found Found) error {
 	reads := []func() error{
 		func() error { return st.readNodes(ctx, kc) },
+		func() error { return st.readRestart(ctx, kc, lab, s, found) },
 		func() error { return st.readCilium(ctx, kc, s, bundled) },
 		func() error { return st.readApps(ctx, kc, lab) },
 		func() error { return st.readPolicies(ctx, kc, s) },

@@ -191,7 +191,7 @@ func TestStatusOfCluster(t *testing.T) {
 				return 0, err
 			}}.Client(t)
 			st := &Status{}
-			if err := st.readCluster(t.Context(), client, statusLab(), scopeOfStatus(t), ""); err != nil {
+			if err := st.readCluster(t.Context(), client, statusLab(), scopeOfStatus(t), "", Found{}); err != nil {
 				t.Fatal(err)
 			}
 			if !slices.Equal(st.NotReady, tc.want) {
@@ -217,7 +217,7 @@ func TestStatusOfDataplaneV2(t *testing.T) {
 		})
 	client, _ := kubetest.Cluster{Objects: objects}.Client(t)
 	st := &Status{}
-	if err := st.readCluster(t.Context(), client, statusLab(), scopeOfStatus(t), "anetd"); err != nil {
+	if err := st.readCluster(t.Context(), client, statusLab(), scopeOfStatus(t), "anetd", Found{}); err != nil {
 		t.Fatal(err)
 	}
 	if len(st.NotReady) > 0 || !st.Cilium.Bundled() {

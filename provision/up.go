@@ -32,6 +32,8 @@ type UpOptions struct {
 	Tool string // labctl's version
 
 	Adopt bool // allow changes to objects of an existing cluster that labctl did not create
+	// Recreate deletes a cluster that is there, with all that is in it, and creates it again.
+	Recreate bool
 	// InstallCilium allows to install Cilium in an existing cluster that has another network.
 	InstallCilium bool
 	Retain        bool   // keep what a failed run created, to inspect it

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -455,7 +456,7 @@ func TestLookCluster(t *testing.T) {
 		{"it is gone", PhaseDone, true, Found{State: Absent}, Redo, "cluster labctl-shop (it is gone)"},
 		{"it is stopped", PhaseDone, true, Found{State: Stopped}, Change, "cluster labctl-shop (stopped; to be started)"},
 		{"its kubeconfig is gone", PhaseDone, true, Found{State: Running}, Change, "cluster labctl-shop (its kubeconfig cannot be read and is regenerated)"},
-		{"a node was removed by hand", PhaseDone, true, Found{State: Broken, Detail: "gone: labctl-shop-worker"}, Redo, "cluster labctl-shop (gone: labctl-shop-worker)"},
+		{"a node was restarted", PhaseDone, true, Found{State: Running, Started: map[string]time.Time{"labctl-shop-worker": start}}, Change, "cluster labctl-shop (restarted: labctl-shop-worker)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -469,6 +470,69 @@ func TestLookCluster(t *testing.T) {
 				t.Errorf("got %s %q, %v; want %s %q", act.Kind, act.Detail, err, tc.want, tc.detail)
 			}
 		})
+	}
+}
+
+// TestBrokenClusterIsKept: no state of a cluster that was complete makes an up delete it, unless that is allowed.
+func TestBrokenClusterIsKept(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name     string
+		found    Found
+		status   PhaseStatus
+		recreate bool
+		want     string
+		calls    []string
+	}{
+		{"a node is missing", Found{State: Broken, Detail: "missing: labctl-shop-worker"}, PhaseDone, false,
+			"cluster labctl-shop is broken (missing: labctl-shop-worker), and labctl cannot repair it; recreating it deletes everything in it", nil},
+		{"and the up before has failed", Found{State: Broken, Detail: "missing: labctl-shop-worker"}, PhaseFailed, false, "to do that, run: labctl up shop --recreate", nil},
+		{"and the up before was killed", Found{State: Broken, Detail: "missing: labctl-shop-worker"}, PhaseRunning, false, "recreating it deletes everything in it", nil},
+		{"stopped, and cannot be started", Found{State: Stopped, Detail: "off"}, PhaseDone, false, "cluster labctl-shop is stopped (off)", nil},
+		{"allowed", Found{State: Broken, Detail: "missing: labctl-shop-worker"}, PhaseDone, true, "and then it broke", []string{"delete", "create"}},
+		{"allowed, and it runs", Found{State: Running}, PhaseDone, true, "and then it broke", []string{"delete", "create"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			p := &fakeProvider{found: tc.found, create: func(context.Context, func(Milestone)) error { return errors.New("and then it broke") }}
+			m, _ := newManager(t, p)
+			m.Settings.Chart = chartOf(t)
+			lab := fakeLab("shop")
+			inst := newInstance(t, m.Store, "shop")
+			inst.State.Lab = LabRef{Name: "shop", Source: "shop"}
+			inst.State.Cluster = ClusterState{Provider: "fake", Name: "labctl-shop", Block: lab.Clusters[0].Settings, Complete: true}
+			inst.State.Phases[phaseCluster] = PhaseState{Status: tc.status, Inputs: digestOf([]any{lab.Clusters[0].Settings})}
+			if err := inst.Save(); err != nil {
+				t.Fatal(err)
+			}
+			inst.Close()
+			_, err := m.Up(t.Context(), UpOptions{Lab: lab, Ref: LabRef{Name: "shop", Source: "shop"}, Recreate: tc.recreate, Retain: true})
+			wantError(t, err, tc.want, false)
+			if !slices.Equal(p.calls, tc.calls) {
+				t.Errorf("the provider was asked to %v, want %v", p.calls, tc.calls)
+			}
+		})
+	}
+}
+
+// TestLosses: what recreating a cluster deletes is named.
+func TestLosses(t *testing.T) {
+	t.Parallel()
+	s := upShared(t, false)
+	s.Add(studentsPolicies)
+	r, err := s.m.reopen(t.Context(), s.lab, "shop", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.inst.Close()
+	got := r.losses(t.Context())
+	for _, want := range []string{"NetworkPolicy team/deny", "CiliumNetworkPolicy default/open", "Namespace later"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q does not name %s", got, want)
+		}
+	}
+	if strings.Contains(got, "Namespace team") || strings.Contains(got, "Namespace before") {
+		t.Errorf("%q names what is not the student's", got)
 	}
 }
 

@@ -110,6 +110,30 @@ func (c *Client) ApplyAs(ctx context.Context, manager string,
 	return applied, nil
 }
 
+// CreateAs creates an object as a field manager, by server-side apply or by a plain request. If the object exists, it
+// returns an AlreadyExists error.
+func (c *Client) CreateAs(ctx context.Context, manager string, apply bool, obj *unstructured.Unstructured) error {
+	live, err := c.Get(ctx, obj)
+	if err != nil {
+		return err
+	}
+	res, obj, err := c.resource(obj)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", Ref(obj), err)
+	}
+	if live != nil {
+		return apierrors.NewAlreadyExists(schema.GroupResource{Resource: obj.GetKind()}, obj.GetName())
+	}
+	if apply {
+		_, err := c.ApplyAs(ctx, manager, obj)
+		return err
+	}
+	if _, err = res.Create(ctx, obj, metav1.CreateOptions{FieldManager: manager}); err != nil {
+		return fmt.Errorf("create %s: %w", Ref(obj), err)
+	}
+	return nil
+}
+
 // Delete deletes the objects. One that does not exist is not an error. An object with a UID, as read from the
 // cluster, is deleted only if it still has that UID.
 func (c *Client) Delete(ctx context.Context, objs ...*unstructured.Unstructured) error {

@@ -119,10 +119,12 @@ func (c *Client) Gone(obj *unstructured.Unstructured) Check {
 	}}
 }
 
-// Restarted checks that pods are ready, and were started after a time. Until the kubelets of stopped nodes report,
-// the API server has the old status of their pods.
-func (c *Client) Restarted(since time.Time, counts func(*corev1.Pod) bool) Check {
-	since = since.Truncate(time.Second) // as the kubelet's times are
+// NotRestarted ends the reason of Restarted for a pod whose status is older than its node's start.
+const NotRestarted = "has not been restarted"
+
+// Restarted checks that pods are ready, and were started after their node was. Until the kubelets of restarted nodes
+// report, the API server has the old status of their pods.
+func (c *Client) Restarted(started func(node string) time.Time, counts func(*corev1.Pod) bool) Check {
 	return Check{"Pods", func(ctx context.Context) (Status, error) {
 		list, err := c.Typed.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 		if err != nil {
@@ -134,9 +136,10 @@ func (c *Client) Restarted(since time.Time, counts func(*corev1.Pod) bool) Check
 				p.Status.Phase == corev1.PodFailed {
 				continue
 			}
+			since := started(p.Spec.NodeName).Truncate(time.Second) // as the kubelet's times are
 			for _, s := range p.Status.ContainerStatuses {
 				if s.State.Running != nil && s.State.Running.StartedAt.Time.Before(since) {
-					return Status{Why: fmt.Sprintf("pod %s/%s has not been restarted", p.Namespace, p.Name)}, nil
+					return Status{Why: fmt.Sprintf("pod %s/%s %s", p.Namespace, p.Name, NotRestarted)}, nil
 				}
 			}
 			if !PodReady(p) {

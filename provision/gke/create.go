@@ -72,6 +72,9 @@ func (p *Provider) create(ctx context.Context, client *client, c provision.Clust
 			asked = true
 		case cl.Status == containerpb.Cluster_RUNNING || cl.Status == containerpb.Cluster_RECONCILING:
 			return nil
+		case cl.Status == containerpb.Cluster_DEGRADED:
+			p.log.Warn("the cluster is degraded", "cluster", client.name(c.Name), "reason", detail(cl))
+			return nil
 		case cl.Status == containerpb.Cluster_PROVISIONING || cl.Status == containerpb.Cluster_STOPPING:
 			if err := p.awaitOperations(ctx, client, c.Name, step); err != nil {
 				return fmt.Errorf("create the cluster %s: %w", c.Name, err)

@@ -135,6 +135,8 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 	switch cl.Status {
 	case containerpb.Cluster_RUNNING, containerpb.Cluster_RECONCILING:
 		found.State, found.Detail = provision.Running, ""
+	case containerpb.Cluster_DEGRADED: // it usually works; the detail says what Google misses
+		found.State = provision.Running
 	case containerpb.Cluster_PROVISIONING:
 		found.Detail = "Google is still creating it"
 	case containerpb.Cluster_STOPPING:

@@ -390,3 +390,18 @@ func TestIPv6Disabled(t *testing.T) {
 		}
 	}
 }
+
+// TestFindStarted: when the nodes were started tells that the machine was restarted.
+func TestFindStarted(t *testing.T) {
+	fakeDocker(t, `"ps -a"*) printf 'labctl-shop-worker\tUp 5 minutes\nlabctl-shop-control-plane\tUp 5 minutes\n' ;;
+"inspect --format"*) printf '/labctl-shop-control-plane "2026-01-01T12:00:00.25Z"\n/labctl-shop-worker "2026-01-01T13:00:01+01:00"\n' ;;`)
+	got, err := newProvider(t, nil, nil).Find(context.Background(), shopCluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	if len(got.Started) != 2 || !got.Started["labctl-shop-control-plane"].Equal(at.Add(250*time.Millisecond)) ||
+		!got.Started["labctl-shop-worker"].Equal(at.Add(time.Second)) {
+		t.Errorf("started %v", got.Started)
+	}
+}

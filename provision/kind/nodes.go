@@ -73,8 +73,27 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 		found.State, found.Detail = provision.Stopped, "stopped: "+strings.Join(stopped, ", ")
 	default:
 		found.State = provision.Running
+		found.Started = p.started(ctx, p.settings.nodeNames(c.Name))
 	}
 	return found, nil
+}
+
+// started is when each node was started last; nil if the engine does not say.
+func (p *Provider) started(ctx context.Context, nodes []string) map[string]time.Time {
+	args := append([]string{"inspect", "--format", "{{.Name}} {{json .State.StartedAt}}"}, nodes...)
+	out, err := p.engine.run(ctx, args...)
+	if err != nil {
+		p.log.Debug("read when the nodes were started", "error", err)
+		return nil
+	}
+	started := map[string]time.Time{}
+	for line := range strings.Lines(out) {
+		name, at, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if t, err := time.Parse(time.RFC3339Nano, strings.Trim(at, `"`)); err == nil {
+			started[strings.TrimPrefix(name, "/")] = t.UTC()
+		}
+	}
+	return started
 }
 
 // removeTimeout is how long deleting containers may take. The engine refuses while it starts them, which it does

@@ -165,37 +165,43 @@ func (p *Provider) Find(ctx context.Context, c provision.Cluster) (provision.Fou
 	return foundOf(nodes, p.settings.Nodes), nil
 }
 
-// foundOf combines the states of the nodes.
+// foundOf combines the states of the nodes. What "minikube start" repairs is Stopped: a node that does not run, or whose
+// kubelet or API server does not.
 func foundOf(nodes []nodeStatus, want int) provision.Found {
 	found := provision.Found{State: provision.Broken}
-	var running, stopped int
+	var running int
+	var halted, unknown string
 	for _, n := range nodes {
+		state := fmt.Sprintf("node %s is %s, its kubelet %s, its API server %s",
+			n.Name, word(n.Host), word(n.Kubelet), word(n.APIServer))
 		switch {
 		case n.Host == "Nonexistent":
 			found.Missing = append(found.Missing, n.Name)
 			continue
 		case n.Host == "Running" && n.Kubelet == "Running" && (n.Worker || n.APIServer == "Running"):
 			running++
-		case n.Host == "Stopped" || n.Host == "Running" && n.APIServer == "Paused":
-			stopped++
+		case n.Host == "Stopped" || n.Host == "Paused" || n.APIServer == "Paused":
+		case n.Host == "Running":
+			halted = state
 		default:
-			found.Detail = fmt.Sprintf("node %s is %s, its kubelet %s, its API server %s",
-				n.Name, word(n.Host), word(n.Kubelet), word(n.APIServer))
+			unknown = state
 		}
 		found.Nodes = append(found.Nodes, n.Name)
 	}
 	switch {
 	case len(found.Missing) > 0:
 		found.Detail = "missing: " + strings.Join(found.Missing, ", ")
-	case found.Detail != "":
+	case unknown != "":
+		found.Detail = unknown
 	case len(nodes) < want:
 		found.Detail = fmt.Sprintf("%d of %d nodes", len(nodes), want)
 	case running == len(nodes):
 		found.State = provision.Running
-	case stopped == len(nodes):
-		found.State, found.Detail = provision.Stopped, "its nodes are stopped"
 	default:
-		found.Detail = fmt.Sprintf("%d of %d nodes are stopped", stopped, len(nodes))
+		found.State, found.Detail = provision.Stopped, halted
+		if halted == "" {
+			found.Detail = fmt.Sprintf("%d of %d nodes are stopped", len(nodes)-running, len(nodes))
+		}
 	}
 	return found
 }

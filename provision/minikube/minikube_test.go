@@ -192,10 +192,10 @@ func TestFoundOf(t *testing.T) {
 		{"running", []nodeStatus{running, worker}, provision.Running, ""},
 		{"stopped", []nodeStatus{node("Stopped", "Stopped", "Stopped")}, provision.Stopped, "stopped"},
 		{"paused", []nodeStatus{node("Running", "Stopped", "Paused")}, provision.Stopped, "stopped"},
-		{"half stopped", []nodeStatus{node("Stopped", "Stopped", "Stopped"), worker}, provision.Broken, "1 of 2 nodes are stopped"},
+		{"half stopped", []nodeStatus{node("Stopped", "Stopped", "Stopped"), worker}, provision.Stopped, "1 of 2 nodes are stopped"},
 		{"deleted", []nodeStatus{node("Nonexistent", "Nonexistent", "Nonexistent")}, provision.Broken, "missing: n"},
 		{"too few", []nodeStatus{running}, provision.Running, ""},
-		{"no API", []nodeStatus{node("Running", "Running", "Stopped")}, provision.Broken, "its API server stopped"},
+		{"no API", []nodeStatus{node("Running", "Running", "Stopped")}, provision.Stopped, "its API server stopped"},
 		{"a word that is new", []nodeStatus{node("Exploded", "", "")}, provision.Broken, "node n is exploded, its kubelet unknown"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

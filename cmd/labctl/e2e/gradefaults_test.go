@@ -23,6 +23,7 @@ func (s *suite) gradeFaults(t *testing.T) {
 		run  func(*testing.T)
 	}{
 		{"relay-down", s.gradeWithoutRelay},
+		{"agent-restarted", s.gradeWhileAgentRestarts},
 		{"dns-down", s.gradeWithoutDNS},
 		{"server-hangs", s.gradeHangingServer},
 		{"exec-denied", s.gradeWithoutExec},
@@ -89,6 +90,19 @@ func (s *suite) gradeWithoutRelay(t *testing.T) {
 	if honest(t, r); r.code != 0 {
 		t.Errorf("exit code %d without the relay, want 0", r.code)
 	}
+}
+
+// gradeWhileAgentRestarts ends the agent of the lab's node while drops are expected: the grade is the right one.
+func (s *suite) gradeWhileAgentRestarts(t *testing.T) {
+	p := s.gradeSolution(t)
+	s.underway(t, p)
+	s.kubectl(t, "delete", "pods", "-n", "kube-system", "-l", "k8s-app=cilium", "--field-selector",
+		"spec.nodeName="+s.node("worker"), "--now", "--wait=false")
+	r := p.wait(t, 4*time.Minute)
+	if honest(t, r); r.code != 0 {
+		t.Errorf("exit code %d although the agent was started again, want 0", r.code)
+	}
+	s.gradable(t)
 }
 
 // gradeWithoutDNS has names that do not resolve, though no policy is to blame.

@@ -64,6 +64,7 @@ func TestLab(t *testing.T) {
 		{"gke", s.gke},
 		{"merge", s.merge},
 		{"pause", s.pause},
+		{"reboot", s.reboot},
 		{"kubeconfig-lost", s.kubeconfigLost},
 		{"disk-full", s.diskFull},
 		{"relay-down", s.relayDown},

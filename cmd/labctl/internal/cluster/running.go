@@ -63,7 +63,11 @@ func openRunning(ctx context.Context, a *cli.App, o *cli.OpenOptions) (*running,
 	if err != nil {
 		return nil, err
 	}
-	inst, err := manager.Store.Open(ctx, o.Instance, o.Command)
+	err = recoverLab(ctx, a, manager, o)
+	var inst *provision.Instance
+	if err == nil {
+		inst, err = manager.Store.Open(ctx, o.Instance, o.Command)
+	}
 	if errors.Is(err, provision.ErrNoInstance) {
 		return nil, fmt.Errorf("%w; --offline needs no instance", err)
 	}
@@ -78,10 +82,35 @@ func openRunning(ctx context.Context, a *cli.App, o *cli.OpenOptions) (*running,
 	return r, nil
 }
 
+// recoverLab waits for a lab whose nodes were just restarted.
+func recoverLab(ctx context.Context, a *cli.App, manager *provision.Manager, o *cli.OpenOptions) error {
+	lab := o.Lab
+	if lab == nil {
+		st, err := manager.Store.Read(o.Instance)
+		if err != nil {
+			return err
+		}
+		if lab, err = st.Lab.Load(cli.Release); err != nil {
+			return err
+		}
+	}
+	m := *manager
+	m.Report = func(e provision.Event) {
+		if e.Kind == provision.Began {
+			a.Log().Info("waiting for the lab, whose nodes were restarted", "phase", e.Phase)
+		}
+	}
+	return m.Recover(ctx, lab, o.Instance, o.Command)
+}
+
 func (r *running) open(ctx context.Context, o *cli.OpenOptions) error {
 	st := r.inst.State
 	if st.Before == nil {
 		return fmt.Errorf("lab instance %q is not complete; finish it with: labctl up %s", r.name, st.Lab.Source)
+	}
+	if len(st.Suspended) > 0 {
+		return cli.InfraError{Err: fmt.Errorf("an up was interrupted before it restored the policies of instance %q; complete it with: labctl up %s",
+			r.name, st.Lab.Source)}
 	}
 	if r.lab == nil {
 		lab, err := st.Lab.Load(cli.Release)

@@ -32,6 +32,8 @@ func (f *upFlags) register(app *cli.App, cmd *cobra.Command) {
 	f.site.registerSettings(cmd)
 	cli.RegisterInstance(app, cmd, &f.opts.Name, "lab instance (default: the lab's name)")
 	cmd.Flags().StringVar(&f.opts.On, "on", "", "`PROVIDER` of the cluster block to use (default: the lab's first)")
+	cmd.Flags().BoolVar(&f.opts.Recreate, "recreate", false,
+		"delete the cluster, with your work in it, and create it again")
 	cmd.Flags().BoolVar(&f.opts.Adopt, "adopt", false,
 		"on an existing cluster: also change objects that labctl did not create")
 	cmd.Flags().BoolVar(&f.opts.InstallCilium, "install-cilium", false,
