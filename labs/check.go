@@ -9,8 +9,8 @@ import (
 )
 
 // checkTasks checks what needs all tasks: that there are some, and whom they depend on.
-func (s *scope) checkTasks(lab *Lab, written bool) {
-	if len(lab.Tasks) == 0 && !written {
+func (s *scope) checkTasks(lab *Lab) {
+	if !s.written["task"] {
 		s.diags.add(errorDiag(s.startOfFile(), "No task",
 			`The lab has no task. Add one: task "NAME" { objective "NAME" { … } }.`))
 	}
@@ -24,6 +24,7 @@ func (s *scope) checkTasks(lab *Lab, written bool) {
 		for j, dep := range t.DependsOn {
 			at := n.elementRange("depends_on", j)
 			switch {
+			case s.misspelt[dep]:
 			case !slices.Contains(names, dep):
 				s.errorf(at, "Unknown task", "The lab has no task %q.%s", dep, wording.DidYouMean(dep, names))
 			case slices.Contains(t.DependsOn[:j], dep):
@@ -78,8 +79,10 @@ func (s *scope) checkObjectives(lab *Lab) {
 					graph[t.Name+"/"+o.Name] = append(graph[t.Name+"/"+o.Name], full)
 					continue
 				}
-				s.errorf(n.elementRange("depends_on", j), "Unknown objective", "%s",
-					unknownObjective(dep, t.Name, own, all, earlier))
+				if !s.misspeltObjective(dep) {
+					s.errorf(n.elementRange("depends_on", j), "Unknown objective", "%s",
+						unknownObjective(dep, t.Name, own, all, earlier))
+				}
 			}
 		}
 		for _, o := range t.Objectives {

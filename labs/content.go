@@ -49,6 +49,14 @@ func (s *scope) content(body hcl.Body, spec *schema.Block) *hcl.BodyContent {
 	return content
 }
 
+// hasMisspelt reports whether a body has a block whose unknown type probably means typ.
+func hasMisspelt(body hcl.Body, spec *schema.Block, typ string) bool {
+	native, ok := body.(*hclsyntax.Body)
+	return ok && slices.ContainsFunc(native.Blocks, func(b *hclsyntax.Block) bool {
+		return spec.Block(b.Type) == nil && wording.Meant(b.Type, blockTypes(spec)) == typ
+	})
+}
+
 // requiredArgument is the name of the attribute that a diagnostic of HCL misses.
 func requiredArgument(d *hcl.Diagnostic) (string, bool) {
 	_, rest, ok := strings.Cut(d.Detail, `"`)

@@ -25,6 +25,8 @@ type scope struct {
 	declare func(*decl) cty.Value
 	// misspelt are the labels of blocks of unknown types, which have been reported: what refers to them means those.
 	misspelt map[string]bool
+	// written are the types of blocks at the top level, also of those that have errors or are misspelt.
+	written map[string]bool
 	// blocks and connections count against maxBlocks and maxConnections.
 	blocks, connections int
 

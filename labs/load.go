@@ -71,7 +71,8 @@ func newScope(src *source, diags *Diagnostics) *scope {
 		labels: map[string][]string{}, order: map[string][]string{},
 		values:     map[string]cty.Value{},
 		namespaces: map[string]*Namespace{}, apps: map[string]*App{}, externals: map[string]*External{},
-		appNodes: map[string]*node{}, objectiveNodes: map[string]*node{}, mistakeRanges: map[string]hcl.Range{}, misspelt: map[string]bool{},
+		appNodes: map[string]*node{}, objectiveNodes: map[string]*node{}, mistakeRanges: map[string]hcl.Range{},
+		misspelt: map[string]bool{}, written: map[string]bool{},
 	}
 	s.declare = s.declareBlock
 	return s
@@ -83,6 +84,9 @@ func (s *scope) collect(files []*hcl.File) map[string]hcl.Blocks {
 	blocks := map[string]hcl.Blocks{}
 	for _, f := range files {
 		content := s.content(f.Body, file)
+		for _, typ := range []string{"lab", "task"} {
+			s.written[typ] = s.written[typ] || hasMisspelt(f.Body, file, typ)
+		}
 		for _, b := range content.Blocks {
 			spec := file.Block(b.Type)
 			if spec.Once && len(blocks[b.Type]) > 0 {
@@ -92,6 +96,7 @@ func (s *scope) collect(files []*hcl.File) map[string]hcl.Blocks {
 				continue
 			}
 			blocks[b.Type] = append(blocks[b.Type], b)
+			s.written[b.Type] = true
 		}
 	}
 	return blocks
@@ -153,7 +158,7 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	}
 	s.fillAddresses(lab)
 
-	if len(blocks["lab"]) == 0 {
+	if !s.written["lab"] {
 		s.diags.add(errorDiag(s.startOfFile(), "No lab block", `A lab begins with its name: lab "NAME" { … }.`))
 	}
 	for _, n := range s.nodes(blocks, "lab") {
@@ -173,7 +178,7 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	for _, n := range s.nodes(blocks, "sample") {
 		s.sample(n, lab)
 	}
-	s.checkTasks(lab, len(blocks["task"]) > 0)
+	s.checkTasks(lab)
 	return lab
 }
 

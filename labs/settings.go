@@ -243,10 +243,16 @@ func (s *scope) checkMissed(n *node, lab *Lab, missed []string) {
 		switch {
 		case slices.Contains(missed[:i], name):
 			s.errorf(at, "Objective repeated", "%q is already in the list.", name)
-		case !slices.Contains(all, name):
+		case !slices.Contains(all, name) && !s.misspeltObjective(name):
 			s.errorf(at, "Unknown objective", "%s", noSuchObjective(lab, name, all))
 		}
 	}
+}
+
+// misspeltObjective reports whether the block of an objective, or of its task, was reported as misspelt.
+func (s *scope) misspeltObjective(name string) bool {
+	task, objective, _ := strings.Cut(name, "/")
+	return s.misspelt[task] || s.misspelt[objective]
 }
 
 // noSuchObjective says that no objective has the name, which is to be "task/objective", and which ones have a name like it.

@@ -75,3 +75,76 @@ task "two" {
 		t.Error(diags.Err())
 	}
 }
+
+// TestMisspeltBlocksStandAlone: of a block whose type is misspelt this is reported, and not that the block, or what it
+// declares, is missing.
+func TestMisspeltBlocksStandAlone(t *testing.T) {
+	t.Parallel()
+	const good = `lab "l" {
+  title = "L"
+}
+variable "size" { default = 1 }
+app "a" {
+  port "http" { port = 80 }
+}
+app "b" {}
+external "office" { cidr = "192.0.2.0/24" }
+task "one" {
+  objective "x" {
+    points = var.size
+    expect "denied" {
+      from = app.b
+      to   = app.a.port.http
+    }
+  }
+}
+task "two" {
+  depends_on = ["one"]
+  hint "h" { text = "Look." }
+  objective "y" {
+    points     = 2
+    depends_on = ["one/x"]
+    expect "denied" {
+      from = app.b
+      to   = external.office
+      port = 80
+    }
+  }
+}
+sample "s" {
+  path   = "s"
+  score  = 0
+  missed = ["one/x", "two/y"]
+}
+`
+	load := func(text string) []string {
+		files := fstest.MapFS{
+			"lab.hcl": {Data: []byte(text)},
+			"s/p.yaml": {Data: []byte("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\n" +
+				"spec: {podSelector: {}}\n")},
+		}
+		_, diags := labs.Load(files, ".", labs.LoadOptions{})
+		var got []string
+		for _, d := range diags.List() {
+			got = append(got, fmt.Sprintf("%d: %s: %s", d.Line, d.Summary, d.Detail))
+		}
+		return got
+	}
+	if got := load(good); len(got) > 0 {
+		t.Fatalf("without a mistake: %q", got)
+	}
+	for _, typ := range []string{"lab", "variable", "app", "external", "task", "objective", "expect", "hint", "sample", "port"} {
+		for _, misspelt := range []string{typ[:len(typ)-1], typ + "s"} {
+			got := load(strings.ReplaceAll(good, typ+" \"", misspelt+" \""))
+			count := strings.Count(good, typ+" \"")
+			if len(got) != count {
+				t.Errorf("%s: %d errors, want %d: %q", misspelt, len(got), count, got)
+			}
+			for _, g := range got {
+				if !strings.Contains(g, "Unknown block") || !strings.Contains(g, fmt.Sprintf("Did you mean %q?", typ)) {
+					t.Errorf("%s: %s", misspelt, g)
+				}
+			}
+		}
+	}
+}
