@@ -409,6 +409,20 @@ func TestRecognize(t *testing.T) {
 			want: []string{"dns-forgotten"},
 		},
 		{
+			name:   "dns-wrong-port",
+			checks: dnsOverUDP,
+			task: []string{np(webToAPI), policyIn("default", "dns", `{podSelector: {}, policyTypes: [Egress], egress: [
+				{to: [{namespaceSelector: {}}], ports: [{port: 5353, protocol: UDP}, {port: 5353, protocol: TCP}]}]}`)},
+			want: []string{"dns-wrong-port"},
+		},
+		{
+			name:   "dns-wrong-port, not: the rule is about other pods",
+			checks: dnsOverUDP,
+			task: []string{np(webToAPI), policyIn("default", "dns", `{podSelector: {}, policyTypes: [Egress], egress: [
+				{to: [{podSelector: {}}], ports: [{port: 5353, protocol: UDP}]}]}`)},
+			want: []string{"dns-forgotten"},
+		},
+		{
 			name:   "egress-side-forgotten",
 			checks: webReachesAPIByIP,
 			first:  []string{policyIn("default", "closed", closeWeb)},

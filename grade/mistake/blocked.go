@@ -208,6 +208,46 @@ func (r *recognizer) dnsProtocols(p *networkPolicy, yield func(repair) bool) boo
 	return true
 }
 
+// dnsPorts: rules for the name server with other ports than its own, until they have port 53.
+func (r *recognizer) dnsPorts(p *networkPolicy, yield func(repair) bool) bool {
+	if !r.lookUp() {
+		return true
+	}
+	for at, port := range p.spec.ports() {
+		rule := p.spec.rule(at)
+		if at.d != egress || at.item > 0 || len(rule.peers) == 0 || !r.isServer(p, at, nameServer()) ||
+			slices.ContainsFunc(rule.ports, includesDNS) {
+			continue
+		}
+		s := p.spec.clone()
+		number := intstr.FromInt32(53)
+		s.rule(at).ports = nil
+		for _, protocol := range []corev1.Protocol{corev1.ProtocolUDP, corev1.ProtocolTCP} {
+			s.rule(at).ports = append(s.rule(at).ports, networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: &number})
+		}
+		if !yield(repair{
+			mistake: dnsWrongPort, change: r.with(p, s), object: p.Object, field: at.String(),
+			message: fmt.Sprintf("%s lets pods out to the name server on port %s, and it answers on port 53.", p.Ref(), port.Port),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// includesDNS reports whether a port is 53, one of a range with 53, any, or one with a name, whose number is not known.
+func includesDNS(port networkingv1.NetworkPolicyPort) bool {
+	if port.Port == nil || port.Port.Type == intstr.String {
+		return true
+	}
+	first := port.Port.IntVal
+	last := first
+	if port.EndPort != nil {
+		last = *port.EndPort
+	}
+	return first <= 53 && 53 <= last
+}
+
 // ipBlocks: an address range where the peer is in the cluster, until a selector takes its place.
 func (r *recognizer) ipBlocks(p *networkPolicy, yield func(repair) bool) bool {
 	for at, peer := range p.spec.peers() {

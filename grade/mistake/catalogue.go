@@ -45,6 +45,7 @@ var catalogue = []entry{
 	{selectsNothing, blocked, (*recognizer).deadSelectors, []Mistake{deploymentLabel}},
 	{servicePort, blocked, (*recognizer).servicePorts, nil},
 	{dnsOnlyTCP, blocked, (*recognizer).dnsProtocols, []Mistake{dnsOnlyUDP}},
+	{dnsWrongPort, blocked, (*recognizer).dnsPorts, nil},
 	{serviceIP, blocked, (*recognizer).ipBlocks, nil},
 	{wrongNamespace, blocked, (*recognizer).misplaced, nil},
 	{swapped, blocked, (*recognizer).swappedSubjects, nil},
@@ -177,6 +178,8 @@ var (
 		"Look-ups begin over UDP. Which protocols does the rule name, and which does it mean if it names none?"}
 	dnsOnlyUDP = Mistake{"dns-only-udp", "DNS over UDP only",
 		"An answer too long for UDP is asked for again over the other protocol."}
+	dnsWrongPort = Mistake{"dns-wrong-port", "DNS on another port than 53",
+		"On which port do name servers answer?"}
 	wrongNamespace = Mistake{"wrong-namespace", "The policy stands in another namespace than its pods",
 		"A policy selects pods of its own namespace only. Whose traffic is it about, and where do those pods live?"}
 	wrongDirection = Mistake{"wrong-direction", "Ingress where egress was meant, or the other way round",
