@@ -11,7 +11,6 @@ import (
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 	"github.com/cilium/cilium/pkg/identity"
 
-	monitor "github.com/labctl/labctl/cilium/hubble/internal/monitor"
 	"github.com/labctl/labctl/internal/wording"
 )
 
@@ -98,7 +97,7 @@ func endKinds() []FilterKind {
 		ends("identity", "", "IDENTITY", "this security identity: a number, or a reserved one such as world",
 			numbered(func(f *flowpb.FlowFilter) *[]uint32 { return &f.SourceIdentity }),
 			numbered(func(f *flowpb.FlowFilter) *[]uint32 { return &f.DestinationIdentity })),
-		ends("cluster", "", "CLUSTER", `an endpoint of this cluster; * stands for any characters: "prod-*"`,
+		ends("cluster", "", "CLUSTER", "an endpoint of this cluster",
 			strs(func(f *flowpb.FlowFilter) *[]string { return &f.SourceClusterName }),
 			strs(func(f *flowpb.FlowFilter) *[]string { return &f.DestinationClusterName })),
 	)
@@ -249,7 +248,7 @@ func flag(name, short, help string, set func(*flowpb.FlowFilter)) FilterKind {
 }
 
 func eventKind() FilterKind {
-	k := whole("type", "TYPE", "events of this type, or TYPE:SUBTYPE: trace:to-endpoint", eventType, eventTypes...)
+	k := whole("type", "TYPE", "events of this type, or TYPE:SUBTYPE: trace:to-endpoint", eventType, eventTypes()...)
 	k.Short = "t"
 	return k
 }
@@ -363,13 +362,8 @@ func lower(names []string) []string {
 
 var (
 	directions = []string{"ingress", "egress"}
-	// protocols are those that Hubble's filter knows; it has no list of them.
+	// protocols are those that Hubble's filter knows; the API has no list of them.
 	protocols = []string{"tcp", "udp", "icmp", "icmpv4", "icmpv6", "sctp", "vrrp", "igmp", "dns", "http"}
-	// eventTypes are the types of events that are flows.
-	eventTypes = []string{
-		monitor.MessageTypeNameDrop, monitor.MessageTypeNameTrace, monitor.MessageTypeNamePolicyVerdict,
-		monitor.MessageTypeNameL7, monitor.MessageTypeNameTraceSock, monitor.MessageTypeNameCapture,
-	}
 )
 
 func ipVersion(f *flowpb.FlowFilter, v string) error {
@@ -414,15 +408,15 @@ func tcpFlags(f *flowpb.FlowFilter, v string) error {
 // eventType reads TYPE or TYPE:SUBTYPE, each by its name or number.
 func eventType(f *flowpb.FlowFilter, v string) error {
 	name, sub, hasSub := strings.Cut(v, ":")
-	number, ok := monitor.MessageTypeNames[name]
-	if !ok || !slices.Contains(eventTypes, name) {
+	number, ok := eventNumber(name)
+	if !ok {
 		n, err := strconv.ParseUint(name, 10, 31)
 		if err != nil {
-			return unknown("type", name, eventTypes)
+			return unknown("type", name, eventTypes())
 		}
-		number = int(n)
+		number = int32(n)
 	}
-	filter := &flowpb.EventTypeFilter{Type: int32(number), MatchSubType: hasSub}
+	filter := &flowpb.EventTypeFilter{Type: number, MatchSubType: hasSub}
 	if hasSub {
 		n, err := subType(number, sub)
 		if err != nil {
@@ -435,21 +429,18 @@ func eventType(f *flowpb.FlowFilter, v string) error {
 }
 
 // subType is the number of a subtype. Only traces have names for theirs: where a packet was seen.
-func subType(number int, sub string) (int32, error) {
-	if number == monitor.MessageTypeTrace {
-		for n, name := range monitor.TraceObservationPoints {
-			if name == sub {
-				return int32(n), nil
-			}
+func subType(number int32, sub string) (int32, error) {
+	if number == eventTrace {
+		if n, ok := traceSubType(sub); ok {
+			return n, nil
 		}
 	}
 	n, err := strconv.ParseUint(sub, 10, 31)
 	switch {
 	case err == nil:
 		return int32(n), nil
-	case number == monitor.MessageTypeTrace:
-		return 0, unknown("subtype", sub, slices.Sorted(maps.Values(monitor.TraceObservationPoints)))
+	case number == eventTrace:
+		return 0, unknown("subtype", sub, tracePoints())
 	}
-	return 0, fmt.Errorf("subtype %q: only %s has subtypes with names, others have numbers", sub,
-		monitor.MessageTypeNameTrace)
+	return 0, fmt.Errorf("subtype %q: only trace has subtypes with names, others have numbers", sub)
 }

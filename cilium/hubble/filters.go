@@ -1,22 +1,16 @@
 package hubble
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
-	observerpb "github.com/cilium/cilium/api/v1/observer"
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/proto"
-
-	event "github.com/labctl/labctl/cilium/hubble/internal/event"
-	"github.com/labctl/labctl/cilium/hubble/internal/filters"
 )
 
 // Filters are the filters of a request, set as the flags of `hubble observe` set them: values of one filter are
@@ -287,29 +281,4 @@ func (q *Query) RawFilters() ([]byte, error) {
 		}
 	}
 	return yaml.Marshal(raw)
-}
-
-// matcher decides about flows as Hubble does.
-type matcher struct{ allow, deny filters.FilterFuncs }
-
-// matcher compiles the filters. Its error names the value that Hubble would not understand.
-func (q *Query) matcher(ctx context.Context) (*matcher, error) {
-	known := filters.DefaultFilters(slog.New(slog.DiscardHandler))
-	allow, err := filters.BuildFilterList(ctx, q.Allow, known)
-	if err != nil {
-		return nil, err
-	}
-	deny, err := filters.BuildFilterList(ctx, q.Deny, known)
-	if err != nil {
-		return nil, err
-	}
-	return &matcher{allow, deny}, nil
-}
-
-// flow reports whether a message passes the filters. Messages that are no flows, such as the state of nodes, do.
-func (m *matcher) flow(res *observerpb.GetFlowsResponse) bool {
-	if res.GetFlow() == nil {
-		return true
-	}
-	return filters.Apply(m.allow, m.deny, &event.Event{Timestamp: res.GetTime(), Event: res.GetFlow()})
 }

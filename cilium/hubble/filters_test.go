@@ -187,7 +187,7 @@ func TestFilterLists(t *testing.T) {
 	}
 }
 
-// TestReadFlows: flows of a file are those that Hubble's own filters let pass.
+// TestReadFlows: flows of a file are those that the filters let pass.
 func TestReadFlows(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("testdata/flows.jsonl")
