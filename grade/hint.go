@@ -6,21 +6,6 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// HintsLeft reports whether a task of the report has hints that were not taken.
-func (r *Report) HintsLeft(task string) bool {
-	lab := r.LabFile()
-	at := slices.IndexFunc(r.Tasks, func(t TaskReport) bool { return t.Name == task })
-	if lab == nil || at < 0 || lab.TaskIndex(task) < 0 {
-		return false
-	}
-	t := &lab.Tasks[lab.TaskIndex(task)]
-	all := len(t.Hints)
-	for i := range t.Objectives {
-		all += len(t.Objectives[i].Hints)
-	}
-	return all > len(r.Tasks[at].Hints)
-}
-
 // hintsLeft reports whether a task has hints that cost points and were not taken.
 func hintsLeft(t *labs.Task, taken []HintTaken) bool {
 	left := func(prefix string, hints []labs.Hint) bool {
