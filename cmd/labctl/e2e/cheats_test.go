@@ -29,8 +29,8 @@ webhooks:
   sideEffects: None
   failurePolicy: Ignore
   timeoutSeconds: 1
-  clientConfig: {url: "https://127.0.0.1:1/"}
-  rules: [{apiGroups: ["example.com"], apiVersions: ["*"], operations: ["*"], resources: ["*"]}]
+  clientConfig: {url: "https://192.0.2.1/"}
+  rules: [{apiGroups: ["networking.k8s.io"], apiVersions: ["*"], operations: [DELETE], resources: [networkpolicies]}]
 `
 
 // cheats tampers with the lab instead of solving it: each is named, and earns nothing.
