@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func (r *run) preflight(ctx context.Context, p *progress) error {
 	findings := r.provider.Preflight(ctx, r.cluster)
 	findings = append(findings, r.m.checkSettings()...)
 	findings = append(findings, r.checkStandIns()...)
-	findings = append(findings, checkKubeconfigs(ctx, r.opts.Merge)...)
+	findings = append(findings, checkKubeconfigs(ctx, filepath.SplitList(r.opts.Merge)...)...)
 	if r.provider.Local() {
 		findings = append(findings, checkInotify("/proc")...)
 	}

@@ -103,7 +103,8 @@ func TestLockedKubeconfig(t *testing.T) {
 	p := &fakeProvider{}
 	m, _ := newManager(t, p)
 	m.Settings.Chart = chartOf(t)
-	opts := UpOptions{Lab: fakeLab("shop"), Merge: path}
+	list := filepath.Join(t.TempDir(), "config") + string(filepath.ListSeparator) + path // as in $KUBECONFIG
+	opts := UpOptions{Lab: fakeLab("shop"), Merge: list}
 	if _, err := m.Up(context.Background(), opts); err == nil || !strings.Contains(err.Error(), "is locked") || len(p.calls) > 0 {
 		t.Errorf("up: %v, after %q", err, p.calls)
 	}
