@@ -12,6 +12,7 @@ import (
 	"github.com/labctl/labctl/cilium/hubble"
 	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
+	"github.com/labctl/labctl/provision"
 )
 
 // NewHubbleCommand has the commands about Hubble itself. `labctl observe` shows the flows.
@@ -77,7 +78,12 @@ func clusterOf(app *cli.App, site *siteFlags, args []string) (*kube.Client, erro
 	if _, err := m.Store.Read(name); err != nil {
 		return nil, err
 	}
-	kc, err := kube.Open(m.Store.Kubeconfig(name), "")
+	return openCluster(m.Store, name)
+}
+
+// openCluster connects to the cluster of an instance.
+func openCluster(s *provision.Store, name string) (*kube.Client, error) {
+	kc, err := kube.Open(s.Kubeconfig(name), "")
 	if err != nil {
 		return nil, cli.InfraError{Err: err}
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cilium/hubble"
-	"github.com/labctl/labctl/cilium/kube"
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 	"github.com/labctl/labctl/provision"
 )
@@ -86,7 +85,7 @@ func observe(ctx context.Context, app *cli.App, site *siteFlags, flags *observeF
 	if flags.input != "" {
 		err = readFlows(ctx, app, flags.input, *query, print)
 	} else {
-		err = showFlows(ctx, store().Kubeconfig(name), *query, print)
+		err = showFlows(ctx, name, *query, print)
 	}
 	return errors.Join(err, done())
 }
@@ -121,11 +120,11 @@ func readFlows(ctx context.Context, app *cli.App, path string, query hubble.Quer
 	return nil
 }
 
-func showFlows(ctx context.Context, kubeconfig string, query hubble.Query,
+func showFlows(ctx context.Context, instance string, query hubble.Query,
 	print func(*observerpb.GetFlowsResponse) error) error {
-	kc, err := kube.Open(kubeconfig, "")
+	kc, err := openCluster(store(), instance)
 	if err != nil {
-		return cli.InfraError{Err: err}
+		return err
 	}
 	client, err := hubble.Dial(ctx, kc)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/labctl/labctl/cilium"
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
 	"github.com/labctl/labctl/provision"
 )
@@ -114,12 +115,17 @@ func writeCluster(w io.Writer, st *provision.Status) {
 		fmt.Fprintf(w, "%s node\t%s\tKubernetes %s\n", mark(n.Ready), n.Name, n.Version)
 	}
 	if c := st.Cilium; c != nil {
-		for i, name := range []string{"cilium agents", "cilium operator", "cilium envoy", "hubble relay", "cluster mesh"} {
-			part := c.Components()[i]
-			// The agents, and the operator that the chart installs, are missed where they are not.
-			if part.Desired > 0 || i < 2 && !c.Bundled() {
-				fmt.Fprintf(w, "%s %s\t%d of %d ready\t%s\n", mark(part.Healthy()), name, part.Ready, part.Desired,
-					part.Version)
+		for _, part := range []struct {
+			name   string
+			is     *cilium.Component
+			missed bool // where it is not
+		}{
+			{"cilium agents", &c.Agents, !c.Bundled()}, {"cilium operator", &c.Operator, !c.Bundled()},
+			{"cilium envoy", &c.Envoy, false}, {"hubble relay", &c.Relay, false}, {"cluster mesh", &c.ClusterMesh, false},
+		} {
+			if part.is.Desired > 0 || part.missed {
+				fmt.Fprintf(w, "%s %s\t%d of %d ready\t%s\n", mark(part.is.Healthy()), part.name, part.is.Ready, part.is.Desired,
+					part.is.Version)
 			}
 		}
 		if p := c.Pods; p != nil {
