@@ -409,6 +409,49 @@ func TestRecognize(t *testing.T) {
 			want: []string{"dns-forgotten"},
 		},
 		{
+			name:   "policy-replaced",
+			checks: dnsOverUDP + webReachesAPIByIP,
+			first:  []string{policyIn("default", "dns", dnsForWeb)},
+			task:   []string{policyIn("default", "dns", webToAPI)},
+			want:   []string{"policy-replaced"},
+		},
+		{
+			name:   "policy-replaced: a policy that closed something",
+			checks: nobodyReachesAPI,
+			first:  []string{policyIn("default", "deny", closeAPI)},
+			task:   []string{policyIn("default", "deny", closeWeb), policyIn("ops", "more", `{podSelector: {matchLabels: {app: log}}}`)},
+			want:   []string{"policy-replaced"},
+		},
+		{
+			name:   "policy-replaced, not: an update of the same pods' policy",
+			checks: onlyWatchReachesAPI,
+			first:  []string{policyIn("default", "api", closeAPI)},
+			task: []string{policyIn("default", "api", `{podSelector: {matchLabels: {app: api}}, ingress: [
+				{from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ops}}}]}]}`)},
+			want: []string{"whole-namespace"},
+		},
+		{
+			name:   "policy-replaced: of Cilium",
+			checks: webReachesAPIByIP,
+			first:  []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {app: api}}]}]}`)},
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {app: web}}]}]}`)},
+			want:   []string{"policy-replaced"},
+		},
+		{
+			name:   "policy-replaced, not: by the same",
+			checks: dnsOverUDP,
+			first:  []string{policyIn("default", "web", closeWeb)},
+			task:   []string{policyIn("default", "web", closeWeb)},
+			want:   []string{"dns-forgotten"},
+		},
+		{
+			name:   "policy-replaced, not: the one before did not help either",
+			checks: dnsOverUDP,
+			first:  []string{policyIn("default", "web", closeWeb)},
+			task:   []string{policyIn("default", "web", webToAPI)},
+			want:   []string{"dns-forgotten"},
+		},
+		{
 			name:   "dns-wrong-port",
 			checks: dnsOverUDP,
 			task: []string{np(webToAPI), policyIn("default", "dns", `{podSelector: {}, policyTypes: [Egress], egress: [

@@ -70,6 +70,8 @@ type State struct {
 	// AppliedIn names the task in which the student applied a policy. What a setup applied is not in it, nor is anything of a flat
 	// submission: nothing tells what was applied for which task.
 	AppliedIn map[*manifest.Object]string
+	// Replaced is, of a policy that the student applied, the one with the same name and another content that it took the place of.
+	Replaced  map[*manifest.Object]*manifest.Object
 	Flat      bool // of a flat submission
 	Attempted bool // the submission has something for the task
 }

@@ -54,6 +54,7 @@ var catalogue = []entry{
 	{typesExcess, blocked, (*recognizer).excessTypes, nil},
 	{emptyOrMissing, blocked, (*recognizer).selectsAll, nil},
 	{wrongSubject, blocked, (*recognizer).wrongSubjects, nil},
+	{replaced, blocked, restoring[*networkPolicy], nil},
 	{dnsForgotten, blocked, nil, nil},
 	{egressForgotten, blocked, nil, nil},
 	{ingressForgotten, blocked, nil, nil},
@@ -70,6 +71,7 @@ var catalogue = []entry{
 	{wrongSubject, open, (*recognizer).wrongSubjects, nil},
 	{wrongDirection, open, (*recognizer).reversedIsolation, nil},
 	{emptyOrMissing, open, (*recognizer).emptyPeers, nil},
+	{replaced, open, (*recognizer).replacedSubjects, nil},
 	{stillInForce, open, (*recognizer).leftover, nil},
 	{servicePort, open, (*recognizer).servicePorts, nil},
 	{portsMissing, open, (*recognizer).missingPorts, nil},
@@ -100,6 +102,7 @@ var ciliumCatalogue = []ciliumEntry{
 	{wrongEntity, blocked, (*recognizer).wrongEntities},
 	{nodesForPods, blocked, (*recognizer).nodeSelectors},
 	{emptyAllowsNobody, blocked, (*recognizer).emptyCiliumRules},
+	{replaced, blocked, restoring[*ciliumPolicy]},
 
 	{defaultDenyOff, open, (*recognizer).disabledDefaultDeny},
 	{selectsNothing, open, (*recognizer).deadCiliumSubjects},
@@ -194,6 +197,8 @@ var (
 		"Every dash under `from` or `to` starts another peer, and one matching peer is enough; selectors of one peer must all match. Count the dashes."}
 	emptyOrMissing = Mistake{"empty-vs-missing", "An empty selector or rule is not a missing one",
 		"What is empty has no condition, so it matches everything; what is not there matches nothing."}
+	replaced = Mistake{"policy-replaced", "A policy took the place of another of the same name",
+		"Two policies that are meant to be in force together need two names."}
 	dnsForgotten = Mistake{"dns-forgotten", "DNS was forgotten",
 		"Before a pod connects to a name it has to look the name up, and that is a connection, too."}
 	egressForgotten = Mistake{"egress-side-forgotten", "The client's side was forgotten",

@@ -2,11 +2,14 @@ package mistake
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/internal/wording"
 )
 
@@ -113,3 +116,32 @@ func (r *recognizer) subjectsOf(p *networkPolicy) string {
 	}
 	return wording.And(names)
 }
+
+// restoring: a policy that took the place of another one of its name, until that one is in force again.
+func restoring[P interface{ object() *manifest.Object }](r *recognizer, p P, yield func(repair) bool) bool {
+	o := p.object()
+	old := r.State.Replaced[o]
+	if old == nil {
+		return true
+	}
+	r.Spend(1 + len(old.JSON)) // it is compiled as a whole
+	return yield(repair{
+		mistake: replaced, change: engine.Change{Object: o, By: old}, object: o, field: "metadata.name",
+		message: fmt.Sprintf("%s took the place of the policy of that name in %s:%d, which is no longer in force.",
+			o.Ref(), old.File, old.Line),
+	})
+}
+
+// replacedSubjects: restoring, where the policy no longer controls the pods that it did. With the same subject it is the
+// update of a policy, which tasks may ask for.
+func (r *recognizer) replacedSubjects(p *networkPolicy, yield func(repair) bool) bool {
+	if old := r.State.Replaced[p.Object]; old != nil {
+		if spec, ok := specOf(old); ok && reflect.DeepEqual(spec.subject, p.spec.subject) {
+			return true
+		}
+	}
+	return restoring(r, p, yield)
+}
+
+func (p *networkPolicy) object() *manifest.Object { return p.Object }
+func (p *ciliumPolicy) object() *manifest.Object  { return p.Object }

@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -54,6 +55,7 @@ func (r *Rules) Empty() *Submission {
 func (r *Rules) replay(sub *Submission) manifest.Problems {
 	p := replayer{rules: r, sub: sub}
 	p.state.Flat, p.state.AppliedIn = sub.Layout == labs.LayoutFlat, map[*manifest.Object]string{}
+	p.state.Replaced = map[*manifest.Object]*manifest.Object{}
 	sub.states, sub.findings = nil, nil
 	if sub.Layout == labs.LayoutFlat {
 		// Everything is in force at once: what the lab sets up, then what the student did.
@@ -153,7 +155,9 @@ func (r *replayer) step(s *Step) {
 		r.noteNodePolicy(s, o)
 		r.noteUnlistedRules(s, o)
 		r.state.AppliedIn[o] = s.Task // shared by all states: an object is applied once
-		r.apply(o)
+		if old := r.apply(o); old != nil && !bytes.Equal(old.JSON, o.JSON) {
+			r.state.Replaced[o] = old
+		}
 	}
 }
 
@@ -232,8 +236,8 @@ func (r *replayer) note(s *Step, o *manifest.Object, id, title string, text func
 	})
 }
 
-// apply puts an object in force; one of the same kind, namespace and name is replaced in its place.
-func (r *replayer) apply(o *manifest.Object) {
+// apply puts an object in force; one of the same kind, namespace and name is replaced in its place, and returned.
+func (r *replayer) apply(o *manifest.Object) (old *manifest.Object) {
 	list := &r.state.Applied
 	if manifest.IsPolicy(o.Kind) {
 		list = &r.state.Policies
@@ -241,10 +245,11 @@ func (r *replayer) apply(o *manifest.Object) {
 	ref := o.Ref()
 	if i := slices.IndexFunc(*list, func(x *manifest.Object) bool { return x.Ref() == ref }); i >= 0 {
 		*list = slices.Clone(*list)
-		(*list)[i] = o
-		return
+		old, (*list)[i] = (*list)[i], o
+		return old
 	}
 	*list = append(slices.Clip(*list), o)
+	return nil
 }
 
 // remove takes an object out of force and reports whether it was.
