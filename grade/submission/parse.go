@@ -126,8 +126,11 @@ func (r *Rules) Parse(tree *Tree, lim manifest.Limits) (*Submission, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What the lab gave out itself is no news to anybody.
-	sub.NotRead, sub.MoreNotRead = slices.DeleteFunc(slices.Clone(tree.NotRead), r.inStarter), tree.More
+	sub.NotRead, sub.MoreNotRead = tree.NotRead, tree.More
+	if len(sub.Files) > 0 { // else they are all that was handed in
+		// What the lab gave out itself is no news to anybody.
+		sub.NotRead = slices.DeleteFunc(slices.Clone(sub.NotRead), r.inStarter)
+	}
 	return sub, nil
 }
 
