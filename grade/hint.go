@@ -6,14 +6,20 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// hintsLeft reports whether a task has hints that cost points and were not taken.
-func hintsLeft(t *labs.Task, taken []HintTaken) bool {
-	left := func(prefix string, hints []labs.Hint) bool {
-		return slices.ContainsFunc(hints, func(h labs.Hint) bool {
-			return h.Cost > 0 && !slices.ContainsFunc(taken, func(x HintTaken) bool { return x.Name == prefix+h.Name })
-		})
+// hintsLeft reports whether a task has hints that were not taken, and whether one of them costs points.
+func hintsLeft(t *labs.Task, taken []HintTaken) (some, priced bool) {
+	count := func(prefix string, hints []labs.Hint) {
+		for _, h := range hints {
+			if !slices.ContainsFunc(taken, func(x HintTaken) bool { return x.Name == prefix+h.Name }) {
+				some, priced = true, priced || h.Cost > 0
+			}
+		}
 	}
-	return left("", t.Hints) || slices.ContainsFunc(t.Objectives, func(o labs.Objective) bool { return left(o.Name+"/", o.Hints) })
+	count("", t.Hints)
+	for i := range t.Objectives {
+		count(t.Objectives[i].Name+"/", t.Objectives[i].Hints)
+	}
+	return some, priced
 }
 
 // withholdHints takes the hints of mistakes out of a task's report and from its findings: they say what the task's own

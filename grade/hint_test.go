@@ -50,6 +50,9 @@ func TestHintsAreWithheld(t *testing.T) {
 		if len(report.Findings) != 1 || report.Findings[0].ID != "selector-selects-nothing" || (report.Findings[0].Hint != "") != tt.shown {
 			t.Errorf("%q taken: findings are %+v", tt.taken, report.Findings)
 		}
+		if !report.Tasks[1].HintsLeft || report.Tasks[0].HintsLeft {
+			t.Errorf("%q taken: hints are left of the wrong task", tt.taken) // nobody took the free one
+		}
 		if report.Tasks[1].HintsWithheld == tt.shown || report.Tasks[0].HintsWithheld {
 			t.Errorf("%q taken: hints are withheld: %v, %v", tt.taken, report.Tasks[0].HintsWithheld, report.Tasks[1].HintsWithheld)
 		}

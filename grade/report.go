@@ -137,6 +137,7 @@ type TaskReport struct {
 	Hints     []HintTaken `json:"hints_taken"`
 	// HintsWithheld: the task has hints that cost points and were not taken, so its mistakes are named without theirs.
 	HintsWithheld bool              `json:"hints_withheld,omitempty"`
+	HintsLeft     bool              `json:"hints_left,omitempty"` // the task has hints that were not taken
 	Objectives    []ObjectiveReport `json:"objectives"`
 }
 

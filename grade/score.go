@@ -148,7 +148,9 @@ func (g *Grader) report(sub *submission.Submission, engine string, outcomes []*t
 				findings = append(findings, outcomes[i].findings[j]...)
 			}
 		}
-		if hintsLeft(t, hints[i]) {
+		some, priced := hintsLeft(t, hints[i])
+		tr.HintsLeft = some
+		if priced {
 			tr.HintsWithheld = withholdHints(&tr, findings)
 		}
 		for _, h := range hints[i] {

@@ -92,6 +92,16 @@ func TestViewsAreTheSameHoweverTheyCameAbout(t *testing.T) {
 	}
 }
 
+// unnamedMistake is a policy for the backend that lets in what the task wants kept out, and that no mistake explains.
+const unnamedMistake = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: odd}
+spec:
+  podSelector: {matchLabels: {app: backend}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: frontend}}}, {podSelector: {matchLabels: {app: worker}}}]
+`
+
 // Students' files are rendered while the report is in memory, or later from report.json: the bytes are the same.
 func TestFilesFromMemoryAreThoseFromReports(t *testing.T) {
 	t.Parallel()
@@ -105,6 +115,7 @@ func TestFilesFromMemoryAreThoseFromReports(t *testing.T) {
 	}
 	dir := gradetest.Folder(t, map[string]string{
 		"caf\xe9/02-backend-deny/p\xff.yaml": denyAll, "empty/notes\xfe.txt": "\xff", "invalid/p.yaml": "kind: \"<\xff>\"\n",
+		"unnamed/02-backend-ingress-deny/p.yaml": unnamedMistake,
 	})
 	found, err := intake.Find(dir)
 	if err != nil {
@@ -132,6 +143,9 @@ func TestFilesFromMemoryAreThoseFromReports(t *testing.T) {
 		t.Errorf("only %d students had their page when they were graded: the test shows little", early)
 	}
 	fromMemory := gradetest.Files(t, cfg.Out)
+	if !strings.Contains(fromMemory["students/unnamed/feedback.html"], "labctl hint") {
+		t.Error("no page points to hints: the test shows little")
+	}
 	for name := range fromMemory {
 		if base := filepath.Base(name); strings.HasPrefix(name, "students/") && base != "report.json" && base != "report.txt" {
 			if err := os.Remove(filepath.Join(cfg.Out, filepath.FromSlash(name))); err != nil {

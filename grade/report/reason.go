@@ -137,13 +137,18 @@ func (x *reason) isAside(sentence string) bool {
 	return !strings.Contains(sentence+" ", x.Mistake.Policy+" ")
 }
 
-// instead says where hints are to be had if the report withholds them and something was submitted; otherwise "".
+// instead says where hints are to be had if there are any left and something was submitted; otherwise "".
 func instead(r *grade.Report, task string) string {
 	i := slices.IndexFunc(r.Tasks, func(t grade.TaskReport) bool { return t.Name == task })
-	if i < 0 || !r.Tasks[i].HintsWithheld || !r.Tasks[i].Attempted {
+	switch {
+	case i < 0 || !r.Tasks[i].Attempted:
 		return ""
+	case r.Tasks[i].HintsWithheld:
+		return fmt.Sprintf("The hints of this task cost points: `labctl hint %s %s` lists them.", r.Lab.Name, task)
+	case r.Tasks[i].HintsLeft:
+		return fmt.Sprintf("`labctl hint %s %s` lists the hints of this task, and what they cost.", r.Lab.Name, task)
 	}
-	return fmt.Sprintf("The hints of this task cost points: `labctl hint %s %s` lists them.", r.Lab.Name, task)
+	return ""
 }
 
 // mistakeOf is the finding of an ID: that of the objective, otherwise the first of the report. A report with very many

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -242,8 +243,7 @@ func (p partlyRefused) Error() string {
 
 func (p partlyRefused) Unwrap() error { return p.Refused }
 
-// partly adds to a refusal that the tasks before the first problem can be graded, if something was submitted for the
-// last of them.
+// partly adds to a refusal that the tasks before the first problem can be graded, if something was submitted for one.
 func (o *gradeOptions) partly(a *cli.App, grader *grade.Grader, err error) error {
 	var refused *engine.Refused
 	if !errors.As(err, &refused) || len(o.opts.Tasks) > 0 || o.submission == "-" {
@@ -258,12 +258,16 @@ func (o *gradeOptions) partly(a *cli.App, grader *grade.Grader, err error) error
 	if first < 1 || first == len(lab.Tasks) {
 		return err
 	}
-	until := lab.Tasks[first-1].Name
-	sub, failed := a.ReadSubmission(o.submission, grader, []string{until}, o.limits)
-	if failed != nil || sub.Layout != labs.LayoutCheckpoints || !sub.Steps[first-1].Attempted {
+	sub, failed := a.ReadSubmission(o.submission, grader, []string{lab.Tasks[first-1].Name}, o.limits)
+	if failed != nil || sub.Layout != labs.LayoutCheckpoints {
 		return err
 	}
-	return partlyRefused{refused, until}
+	for _, step := range slices.Backward(sub.Steps[:first]) {
+		if step.Attempted {
+			return partlyRefused{refused, step.Task}
+		}
+	}
+	return err
 }
 
 // gradeLive grades a submission in the lab's running instance.
