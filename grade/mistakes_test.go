@@ -1092,6 +1092,7 @@ const nobodyButWeb = `
 // tutorialMistakes are the tutorial's samples, each with the mistake in it; "" for none.
 var tutorialMistakes = map[string]string{
 	"solution":                   "",
+	"https-to-everybody":         "peers-missing",
 	"another-way":                "",
 	"all-at-once":                "",
 	"nothing-handed-in":          "",

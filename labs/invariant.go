@@ -13,6 +13,7 @@ type Invariant struct {
 	From             []string // apps; egress
 	ExceptNamespaces []string
 	ExceptApps       []string
+	ExceptExternal   bool // what is outside the cluster
 	ExceptPorts      []int
 	Protocols        []string // default TCP, UDP, SCTP
 	Range            hcl.Range
@@ -34,6 +35,7 @@ func (s *scope) invariant(n *node) Check {
 		From:             s.appNames(n, "from"),
 		ExceptNamespaces: s.namespaceNames(n, "except_namespaces"),
 		ExceptApps:       s.appNames(n, "except_apps"),
+		ExceptExternal:   n.bool("except_external"),
 		ExceptPorts:      s.exceptPorts(n),
 		Protocols:        n.strs("protocols"),
 		Range:            n.block.DefRange,

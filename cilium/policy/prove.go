@@ -21,6 +21,7 @@ type Reach struct {
 	// What may connect. The pods themselves and, for ingress, their own nodes always may.
 	ExceptNamespaces []string
 	ExceptPods       []string // "ns/pod"
+	ExceptExternal   bool     // what is outside the cluster
 	ExceptPorts      []int
 	// Protocols that are asked about; default TCP, UDP and SCTP.
 	Protocols []string
@@ -97,7 +98,7 @@ func (p *prover) peers() iter.Seq[candidate] {
 			}
 		}
 		for _, a := range p.all.addresses {
-			if o := p.e.c.Owners[a]; o.Pod == nil && o.Node == nil && o.Service == nil &&
+			if o := p.e.c.Owners[a]; o.Pod == nil && o.Node == nil && o.Service == nil && !p.q.ExceptExternal &&
 				!yield(candidate{endpoint: p.e.addressEndpoint(a)}) {
 				return
 			}
@@ -244,14 +245,16 @@ func (p *prover) clusterPeers() []candidate {
 			peers = append(peers, candidate{endpoint: podEndpoint(x)})
 		}
 	}
-	peers = append(peers, candidate{endpoint: endpoint{name: "entity:world", world: true}},
-		candidate{endpoint: endpoint{name: "entity:remote-node", entity: "remote-node"}})
+	if !p.q.ExceptExternal {
+		peers = append(peers, candidate{endpoint: endpoint{name: "entity:world", world: true}})
+	}
+	peers = append(peers, candidate{endpoint: endpoint{name: "entity:remote-node", entity: "remote-node"}})
 	apiOnNode := slices.ContainsFunc(c.Nodes, func(n *cluster.Node) bool { return n.APIServer })
 	if !p.ingress {
 		peers = append(peers, candidate{endpoint: endpoint{name: "entity:host", entity: "host"}})
 	}
 	// The API server's node may be the subject's own, which always gets in.
-	if !apiOnNode && len(c.APIServers) > 0 || apiOnNode && !p.ingress {
+	if !apiOnNode && len(c.APIServers) > 0 && !p.q.ExceptExternal || apiOnNode && !p.ingress {
 		peers = append(peers, candidate{endpoint: endpoint{name: "entity:kube-apiserver", entity: "kube-apiserver"}})
 	}
 	return peers

@@ -97,6 +97,18 @@ func TestProve(t *testing.T) {
 			fromWeb(policy.Reach{}), "default/web > entity:world 443/TCP",
 		},
 		{
+			"the world is excepted", np("p", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}]}`),
+			fromWeb(policy.Reach{ExceptExternal: true}), "",
+		},
+		{
+			"the world is excepted, pods are not", np("p", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 443}]}]}`),
+			fromWeb(policy.Reach{ExceptExternal: true}), "default/web > default/db 443/TCP",
+		},
+		{
+			"the world is excepted, other nodes are not", cnp("p", `{endpointSelector: {matchLabels: {app: db}}, ingress: [{fromEntities: [world, remote-node]}]}`),
+			toDB(policy.Reach{ExceptExternal: true}), "entity:remote-node > default/db 5432/TCP",
+		},
+		{
 			"egress to the own node", cnp("p", `{endpointSelector: {matchLabels: {app: web}}, egress: [{toEntities: [host]}]}`),
 			fromWeb(policy.Reach{}), "default/web > entity:host 1/TCP",
 		},

@@ -302,6 +302,7 @@ func TestProve(t *testing.T) {
 		{"the client is let in", only, labs.Invariant{To: []string{"api"}}, false},
 		{"but nobody else", only, labs.Invariant{To: []string{"api"}, ExceptApps: []string{"client"}}, true},
 		{"and on no other port", only, labs.Invariant{To: []string{"api"}, ExceptPorts: []int{8080}}, true},
+		{"nobody else in the cluster", only, labs.Invariant{To: []string{"api"}, ExceptExternal: true}, false},
 		{"nor out", only, labs.Invariant{From: []string{"api"}}, false},
 		{"all of both", only, labs.Invariant{To: []string{"api"}, From: []string{"client"}, ExceptApps: []string{"client"}}, false},
 	} {

@@ -188,7 +188,7 @@ func (p *Prober) Prove(_ context.Context, inv labs.Invariant) (*engine.Observati
 		}
 		q := policy.Reach{
 			Direction: side.direction, ExceptNamespaces: inv.ExceptNamespaces, ExceptPods: except,
-			Protocols: inv.Protocols, ExceptPorts: inv.ExceptPorts,
+			ExceptExternal: inv.ExceptExternal, Protocols: inv.Protocols, ExceptPorts: inv.ExceptPorts,
 		}
 		if side.direction == "ingress" {
 			q.To = subjects

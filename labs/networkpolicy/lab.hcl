@@ -557,12 +557,18 @@ task "backend-egress" {
   }
 
   objective "nothing-more" {
-    title      = "HTTPS and DNS only, and everything that was granted before still holds"
+    title      = "HTTPS to the internet and DNS only, and everything that was granted before still holds"
     points     = 3
     depends_on = ["backend-out"]
     invariant "only-https-and-dns" {
       from         = [app.backend]
       except_ports = [53, 443]
+    }
+    # Without this, a rule with port 443 and no peer would do, and it opens port 443 of every pod.
+    invariant "no-other-pod" {
+      from              = [app.backend]
+      except_namespaces = ["kube-system"]
+      except_external   = true
     }
     # The backend may not open a connection to the frontend, and yet its answers arrive: policies are stateful.
     expect "allowed" {

@@ -251,3 +251,11 @@ sample "dns-tcp-only" {
   mistake     = "dns-only-tcp"
   description = "DNS over TCP only: look-ups begin with UDP and never get there."
 }
+
+sample "https-to-everybody" {
+  path        = "samples/https-to-everybody"
+  score       = 97
+  missed      = ["backend-egress/nothing-more"]
+  mistake     = "peers-missing"
+  description = "Port 443 without \"to\": that is everybody, pods of the cluster included."
+}

@@ -340,6 +340,7 @@ func invariant() *Block {
 		{Name: "from", Type: Apps, Doc: "these apps reach nothing; give this or `to`"},
 		{Name: "except_namespaces", Type: Namespaces, Doc: "peers in these namespaces do not count"},
 		{Name: "except_apps", Type: Apps, Doc: "these peers do not count"},
+		{Name: "except_external", Type: Bool, Default: false, Doc: "if `true`, peers outside the cluster do not count"},
 		{Name: "except_ports", Type: Ports, Min: 1, Max: maxPort,
 			Doc: "these ports do not count: numbers, or ports of apps, which stand for the container's port"},
 		{Name: "protocols", Type: StringList, Default: TransportProtocols(), Choices: oneOf(TransportProtocols()...),

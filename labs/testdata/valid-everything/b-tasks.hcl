@@ -146,6 +146,7 @@ task "second" {
       except_namespaces = [namespace.monitoring, "kube-system"]
       except_apps       = [app.frontend, app.worker]
       except_ports      = [app.backend.port.http, 53]
+      except_external   = true
       protocols         = ["TCP"]
     }
     invariant "silent" {
