@@ -224,6 +224,7 @@ func TestEngineEndsWithItsContext(t *testing.T) {
 }
 
 func TestDelete(t *testing.T) {
+	defer func(d time.Duration) { removeTimeout = d }(removeTimeout)
 	state := func(t *testing.T) string {
 		file := filepath.Join(t.TempDir(), "there")
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -239,18 +240,22 @@ func TestDelete(t *testing.T) {
 	for _, tc := range []struct {
 		name, rm, network, want string
 		removed                 bool // the network
+		timeout                 time.Duration
 	}{
-		{"all, and the network that labctl made", "rm -f $FILE", `"network ls"*) echo 4711 ;; "ps -aq"*) ;; "network rm 4711") ;;`, "", true},
-		{"not the network of others", "rm -f $FILE", `"network ls"*) ;;`, "", false},
-		{"not a network that a stopped container is on", "rm -f $FILE", `"network ls"*) echo 4711 ;; "ps -aq --filter network=4711") echo c0ffee ;;`, "", false},
-		{"nodes that stay", "exit 1", "", "context deadline exceeded", false},
-		{"nodes that can be removed at last", "test -e $FILE.again && rm -f $FILE; touch $FILE.again", `"network ls"*) ;;`, "", false},
+		{"all, and the network that labctl made", "rm -f $FILE", `"network ls"*) echo 4711 ;; "ps -aq"*) ;; "network rm 4711") ;;`, "", true, time.Minute},
+		{"not the network of others", "rm -f $FILE", `"network ls"*) ;;`, "", false, time.Minute},
+		{"not a network that a stopped container is on", "rm -f $FILE", `"network ls"*) echo 4711 ;; "ps -aq --filter network=4711") echo c0ffee ;;`, "", false, time.Minute},
+		{"nodes that stay", "exit 1", "", "context deadline exceeded", false, time.Minute},
+		{"nodes that can be removed at last", "test -e $FILE.again && rm -f $FILE; touch $FILE.again", `"network ls"*) ;;`, "", false, time.Minute},
+		{"nodes whose removal takes all the time", "sleep 0.2; rm -f $FILE", `"network ls"*) ;;`, "", false, 100 * time.Millisecond},
+		{"nodes that are never removed", "echo busy >&2; exit 1", "", "delete the nodes of kind cluster labctl-shop: docker rm: busy", false, 100 * time.Millisecond},
+		{"nodes of which nothing is said", "true", "", "containers still exist", false, 100 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			file := state(t)
 			asked := fakeDocker(t, ps(file)+`"rm -f -v labctl-shop-control-plane labctl-shop-outside") `+strings.ReplaceAll(tc.rm, "$FILE", file)+" ;;\n"+tc.network)
 			patience := time.Minute
-			if tc.want != "" {
+			if removeTimeout = tc.timeout; tc.want == "context deadline exceeded" {
 				patience = time.Second
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -96,9 +96,9 @@ func (p *Provider) started(ctx context.Context, nodes []string) map[string]time.
 	return started
 }
 
-// removeTimeout is how long deleting containers may take. The engine refuses while it starts them, which it does
+// removeTimeout is how long deleting containers is tried anew. The engine refuses while it starts them, which it does
 // briefly after an up was killed.
-const removeTimeout = 30 * time.Second
+var removeTimeout = time.Minute
 
 // Delete implements provision.Provider.
 func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
@@ -110,22 +110,24 @@ func (p *Provider) Delete(ctx context.Context, c provision.Cluster) error {
 
 // removeNodes deletes the cluster's containers, and verifies that they are gone.
 func (p *Provider) removeNodes(ctx context.Context, c provision.Cluster) error {
-	var refused error
-	for start := time.Now(); time.Since(start) < removeTimeout; {
+	refused := errors.New("containers still exist")
+	for start := time.Now(); ; {
+		// Also after the last try, which on a busy machine may have taken all the time.
 		list, err := p.members(ctx, c.Name)
-		if err != nil {
+		if err != nil || len(list) == 0 {
 			return err
 		}
-		if len(list) == 0 {
-			return nil
+		if time.Since(start) > removeTimeout {
+			return fmt.Errorf("delete the nodes of kind cluster %s: %w", c.Name, refused)
 		}
 		args := []string{"rm", "-f", "-v"}
 		for _, con := range list {
 			args = append(args, con.name)
 		}
 		// The next round handles what is left. A container that was deleted meanwhile is not an error.
-		if _, refused = p.engine.run(ctx, args...); refused != nil {
-			p.log.Debug("remove nodes", "error", refused)
+		if _, err := p.engine.run(ctx, args...); err != nil {
+			refused = err
+			p.log.Debug("remove nodes", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -133,8 +135,4 @@ func (p *Provider) removeNodes(ctx context.Context, c provision.Cluster) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	if refused == nil {
-		refused = errors.New("containers still exist")
-	}
-	return fmt.Errorf("delete the nodes of kind cluster %s: %w", c.Name, refused)
 }
