@@ -2,6 +2,7 @@ package cilium
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -19,20 +20,13 @@ import (
 // cleanupName is the name of the DaemonSet that cleans the nodes, and of its pods' label.
 const cleanupName = "labctl-cilium-cleanup"
 
-// cleanupScript is what each node runs. The command is Cilium's own; it does not remove the plugin, and the state of
-// endpoints only where that is not below a mounted file system. The last line fails if the node would still take a
-// Cilium for its network, and so would be Ready although no pod can start.
-const cleanupScript = `set -u
-cilium-dbg post-uninstall-cleanup --all-state --force
-rm -f /opt/cni/bin/cilium-cni
-find /host/run -xdev -mindepth 1 ! -path '/host/run/cgroupv2*' -delete
-for f in /etc/cni/net.d/*cilium*.conf*; do
-	if [ -e "$f" ]; then echo "$f is left"; exit 1; fi
-done
-`
+// cleanupScript is what each node runs.
+//
+//go:embed cleanup.sh
+var cleanupScript string
 
-// CleanNodes removes what uninstalled agents have left on the nodes: the network configuration, interfaces, routes
-// and BPF programs. Configurations of another network, which the agents have put aside, take effect again. agent is
+// CleanNodes removes what uninstalled agents have left on the nodes: the network configuration, interfaces, routes,
+// rules of the firewall, BPF programs and maps. Configurations of another network, which the agents have put aside, take effect again. agent is
 // the DaemonSet that was uninstalled.
 func CleanNodes(ctx context.Context, client *kube.Client, agent *appsv1.DaemonSet, timeout time.Duration,
 	progress func(string)) error {
@@ -85,6 +79,7 @@ func cleanupSet(agent *appsv1.DaemonSet) *appsv1.DaemonSet {
 		{Name: "cilium-cgroup", MountPath: "/run/cilium/cgroupv2", ReadOnly: true, MountPropagation: &hostToContainer},
 		{Name: "cni-path", MountPath: "/opt/cni/bin"},
 		{Name: "etc-cni-netd", MountPath: "/etc/cni/net.d"},
+		{Name: "hostproc", MountPath: "/hostproc"},
 	}
 	var volumes []corev1.Volume
 	var used []corev1.VolumeMount
@@ -105,7 +100,7 @@ func cleanupSet(agent *appsv1.DaemonSet) *appsv1.DaemonSet {
 		ImagePullSecrets: from.ImagePullSecrets, NodeSelector: from.NodeSelector,
 		Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 		InitContainers: []corev1.Container{{
-			Name: "clean", Image: image, ImagePullPolicy: policy, Command: []string{"sh", "-c", cleanupScript},
+			Name: "clean", Image: image, ImagePullPolicy: policy, Command: []string{"sh", "-c", cleanupScript + "clean"},
 			SecurityContext: &corev1.SecurityContext{Privileged: &yes}, VolumeMounts: used,
 		}},
 		Containers: []corev1.Container{{
