@@ -15,22 +15,19 @@ import (
 	"github.com/labctl/labctl/cilium/kube"
 )
 
-// lookShared looks at a cluster that labctl did not create, before anything in it is changed. It puts the context and
-// the server into the action, since the current context is not always the one that its user has in mind, and returns
-// an error if the lab must not be deployed there.
-func (r *run) lookShared(ctx context.Context, act Action) (Action, error) {
-	if r.provider.Ephemeral() {
-		return act, nil
-	}
+// lookShared looks at a cluster that labctl did not create, before anything in it is changed, and returns its client. It
+// puts the context and the server into the action, since the current context is not always the one that its user has in
+// mind, and returns an error if the lab must not be deployed there.
+func (r *run) lookShared(ctx context.Context, act Action) (Action, *kube.Client, error) {
 	where, client, err := r.shared(ctx)
 	if err != nil {
-		return act, err
+		return act, nil, err
 	}
 	act.Detail = strings.Replace(act.Detail, "cluster "+r.cluster.Name, where, 1)
 	if err := r.admit(ctx, client); err != nil {
-		return act, fmt.Errorf("%s: %w", where, err)
+		return act, nil, fmt.Errorf("%s: %w", where, err)
 	}
-	return act, nil
+	return act, client, nil
 }
 
 // shared names a cluster that labctl did not create by its context and server, and returns its client.

@@ -138,6 +138,56 @@ func TestUpRefusedLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestPlanLooksIntoSharedCluster: the plan of something new shows what there is in a cluster that exists.
+func TestPlanLooksIntoSharedCluster(t *testing.T) {
+	t.Parallel()
+	const rest = `{apiVersion: apps/v1, kind: Deployment, metadata: {name: cilium-operator, namespace: kube-system}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: coredns, namespace: kube-system}}`
+	for _, tc := range []struct {
+		name    string
+		objects []string
+		kind    ActionKind // of the phase cilium
+		says    string     // its detail, or the error
+		apps    ActionKind
+	}{
+		{"no network", []string{waitingNode}, Create, "Cilium 1.", Create},
+		{"a Cilium", []string{readyNode, theirCilium, rest}, Keep, "which was already installed", Create},
+		{"a Cilium that is not ready", []string{readyNode, theirCilium}, "", "which was already in this cluster, is not ready: Deployment kube-system/cilium-operator", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			api, p := serverOf(t, tc.objects...)
+			m, _ := newManager(t, p)
+			m.Settings.Chart = chartOf(t)
+			lab := loadLab(t, sharedLab)
+			lab.Cilium.Relay = false
+			was := api.Objects()
+			plan, err := m.Plan(t.Context(), UpOptions{Lab: lab, On: "fake", Name: "shop", Adopt: true})
+			if !maps.Equal(was, api.Objects()) || len(p.calls) > 0 {
+				t.Errorf("a plan changed something: %v", p.calls)
+			}
+			if tc.kind == "" {
+				if err == nil || !strings.Contains(err.Error(), tc.says) {
+					t.Errorf("%v, want %q", err, tc.says)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, act := range plan.Actions {
+				switch {
+				case act.Phase == phaseCilium && (act.Kind != tc.kind || !strings.Contains(act.Detail, tc.says)),
+					act.Phase == phaseApps && act.Kind != tc.apps,
+					act.Phase == phaseCluster && !strings.Contains(act.Detail, "context fake, server "+api.Client.Config.Host):
+					t.Errorf("%s: %s %s", act.Phase, act.Kind, act.Detail)
+				}
+			}
+		})
+	}
+}
+
 // TestSharedHidesCredentials: the server that is printed has no password.
 func TestSharedHidesCredentials(t *testing.T) {
 	t.Parallel()

@@ -272,11 +272,11 @@ func (r *run) phases(res *results) []phase {
 			name: phaseCluster, needs: []string{phasePreflight}, emits: []string{signalNodes, signalAPI},
 			look: func(ctx context.Context) (Action, error) {
 				act, client, err := r.lookCluster(ctx)
-				res.client.set(client)
-				if err != nil {
-					return act, err
+				if err == nil && !r.provider.Ephemeral() {
+					act, client, err = r.lookShared(ctx, act)
 				}
-				return r.lookShared(ctx, act)
+				res.client.set(client)
+				return act, err
 			},
 			do: func(ctx context.Context, p *progress) error {
 				if err := r.announceShared(ctx, p); err != nil {
