@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -49,20 +50,28 @@ func sharedEngine(t *testing.T, observe bool) (*Engine, *kubetest.Server) {
 	t.Helper()
 	api := kubetest.New(t)
 	api.Add(cluster)
-	web := labs.App{Name: "web", Namespace: "team", Labels: map[string]string{"app": "web"}}
-	client := labs.App{Name: "client", Namespace: "default", Labels: map[string]string{"app": "client"}}
+	return engineIn(api, "shop", "team", "default", observe), api
+}
+
+// engineIn is an engine of a lab with an app in a namespace of its own, and one in another namespace.
+func engineIn(api *kubetest.Server, name, own, other string, observe bool) *Engine {
+	web := labs.App{Name: "web", Namespace: own, Labels: map[string]string{"app": "web"}}
+	client := labs.App{Name: "client", Namespace: other, Labels: map[string]string{"app": "client"}}
 	cfg := Config{
-		Client: api.Client, Observe: observe,
-		Lab: &labs.Lab{Name: "shop", Apps: []labs.App{web}},
+		Client: api.Client, Observe: observe, Settle: time.Minute,
+		Lab: &labs.Lab{Name: name, Apps: []labs.App{web}},
 		Instance: Instance{
-			NamespaceLabels: map[string]map[string]string{"team": {"kubernetes.io/metadata.name": "team", "of": "the-lab"}, "default": {"kubernetes.io/metadata.name": "default"}, "kube-system": {"kubernetes.io/metadata.name": "kube-system", "their": "label"}},
+			NamespaceLabels: map[string]map[string]string{
+				own: {"kubernetes.io/metadata.name": own, "of": "the-lab"}, other: {"kubernetes.io/metadata.name": other},
+				"kube-system": {"kubernetes.io/metadata.name": "kube-system", "their": "label"},
+			},
 			Scope: scope.Scope{
-				Instance: "shop.1", Namespaces: []string{"default", "team"}, Created: []string{"team"}, Canary: "labctl-canary-1",
-				Apps: []scope.App{{Namespace: "team", Owns: web.Owns, Labels: web.Labels}, {Namespace: "default", Owns: client.Owns, Labels: client.Labels}},
+				Instance: name + ".1", Namespaces: []string{other, own}, Created: []string{own}, Canary: "labctl-canary-" + name,
+				Apps: []scope.App{{Namespace: own, Owns: web.Owns, Labels: web.Labels}, {Namespace: other, Owns: client.Owns, Labels: client.Labels}},
 			},
 		},
 	}
-	return &Engine{cfg: cfg, inForce: map[string]string{}, methods: newMethods(cfg)}, api
+	return &Engine{cfg: cfg, inForce: map[string]string{}, methods: newMethods(cfg)}
 }
 
 func stateOf(t *testing.T, text string) *engine.State {
@@ -196,6 +205,106 @@ func TestEnforceRefuses(t *testing.T) {
 	}
 }
 
+// TestTwoGradings: two labs in a cluster that others use are graded in turns, and looked at. Neither is disturbed by the
+// other, and what others have stays as it is.
+func TestTwoGradings(t *testing.T) {
+	t.Parallel()
+	samples := []string{
+		`{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: answer, namespace: NS}, spec: {podSelector: {}}}`,
+		`{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: answer, namespace: NS}, spec: {endpointSelector: {}, ingress: [{}]}}`,
+		`{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: NS}, spec: {endpointSelector: {matchLabels: {"k8s:io.kubernetes.pod.namespace": NS}}, ingress: [{fromCIDRSet: [{cidrGroupRef: NS}]}]}}
+---
+{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: NS}, spec: {externalCIDRs: [198.51.100.0/24]}}`,
+		`{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, metadata: {name: NS}, spec: {tier: Admin, priority: 1, subject: {namespaces: {matchLabels: {kubernetes.io/metadata.name: NS}}}}}`,
+	}
+	one, api := sharedEngine(t, false)
+	api.Add(`{apiVersion: v1, kind: Namespace, metadata: {name: team2, labels: {of: the-lab}}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: lobby}}
+`)
+	engines := map[string]*Engine{"team": one, "team2": engineIn(api, "other", "team2", "lobby", false)}
+	namespaces := []string{"team", "team2"}
+	was := api.Objects()
+	for _, ref := range []string{ // the students', and namespaces that are labelled
+		"CiliumClusterwideNetworkPolicy graded", "NetworkPolicy default/student", "NetworkPolicy team/student", "Namespace kube-system", "Namespace team", "Namespace team2",
+	} {
+		if was[ref] == "" {
+			t.Fatalf("there is no %s", ref)
+		}
+		delete(was, ref)
+	}
+	// untouched: everything is what it was, and nothing is new but what the labs' answers are.
+	untouched := func(after, answer string) {
+		t.Helper()
+		now := api.Objects()
+		for ref := range was {
+			if now[ref] != was[ref] {
+				t.Errorf("after %s, %s was\n%s\nand is\n%s", after, ref, was[ref], now[ref])
+			}
+		}
+		for _, ns := range namespaces {
+			if answer == "" {
+				break
+			}
+			for _, o := range stateOf(t, strings.ReplaceAll(answer, "NS", ns)).Policies {
+				if ref := o.Ref().String(); now[ref] == "" {
+					t.Errorf("after %s, %s is not there", after, ref)
+				}
+			}
+		}
+	}
+	for _, sample := range samples {
+		for _, ns := range namespaces {
+			state := stateOf(t, strings.ReplaceAll(sample, "NS", ns))
+			state.NamespaceLabels = map[string]map[string]string{"kube-system": {"answer-of-" + ns: "yes"}, ns: {"answer": "yes"}}
+			change, err := engines[ns].enforce(t.Context(), state)
+			if err != nil {
+				t.Fatalf("%s: %v", ns, err)
+			}
+			if len(change.Policies) != 1 {
+				t.Errorf("%s waits for %v", ns, change.Policies)
+			}
+		}
+		untouched("grading", sample)
+		for ns, names := range map[string][2]string{"team": {"shop", "default"}, "team2": {"other", "lobby"}} {
+			files, err := engineIn(api, names[0], ns, names[1], true).Files(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var seen []string
+			for _, f := range files {
+				seen = append(seen, string(f.Data))
+			}
+			all := strings.Join(seen, "---\n")
+			other := map[string]string{"team": "team2", "team2": "team"}[ns]
+			for _, word := range []string{"name: " + other + "\n", "namespace: " + other + "\n", "name: theirs\n"} {
+				if strings.Contains(all, word) {
+					t.Errorf("a watch of %s sees\n%s", ns, all)
+				}
+			}
+			if !strings.Contains(all, ns+"\n") {
+				t.Errorf("a watch of %s does not see its answer:\n%s", ns, all)
+			}
+		}
+		untouched("watching", sample)
+	}
+	for _, ns := range namespaces {
+		if _, err := engines[ns].enforce(t.Context(), &engine.State{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	untouched("both", "")
+	for ref := range api.Objects() {
+		if strings.Contains(ref, "Policy") && was[ref] == "" {
+			t.Errorf("%s is left", ref)
+		}
+	}
+	system, err := api.Client.Typed.CoreV1().Namespaces().Get(t.Context(), "kube-system", metav1.GetOptions{})
+	if want := map[string]string{"kubernetes.io/metadata.name": "kube-system", "their": "label"}; err != nil || !maps.Equal(system.Labels, want) {
+		t.Errorf("kube-system has the labels %v: %v", system.Labels, err)
+	}
+}
+
 // TestLabelsOfOthers: a label that came after the lab counts for no submission.
 func TestLabelsOfOthers(t *testing.T) {
 	t.Parallel()
@@ -224,7 +333,7 @@ func TestLabelsOfOthers(t *testing.T) {
 func TestCanaryOfOthers(t *testing.T) {
 	t.Parallel()
 	e, api := sharedEngine(t, false)
-	api.Add(`{apiVersion: v1, kind: Namespace, metadata: {name: labctl-canary-1}}`)
+	api.Add(`{apiVersion: v1, kind: Namespace, metadata: {name: labctl-canary-shop}}`)
 	was := api.Objects()
 	if err := e.Canary(t.Context()); err == nil || !strings.Contains(err.Error(), "not created by this lab") {
 		t.Errorf("%v", err)
@@ -272,7 +381,7 @@ func TestFilesAreTheStudents(t *testing.T) {
 func TestConcerns(t *testing.T) {
 	t.Parallel()
 	e, _ := sharedEngine(t, true)
-	for ns, want := range map[string]bool{"team": true, "default": true, "theirs": false, "kube-system": true, "labctl-canary-1": false, "": true} {
+	for ns, want := range map[string]bool{"team": true, "default": true, "theirs": false, "kube-system": true, "labctl-canary-shop": false, "": true} {
 		if got := e.concerns(kube.NewObject("networking.k8s.io/v1", "NetworkPolicy", ns, "x", nil)); got != want {
 			t.Errorf("a policy in %q: %v", ns, got)
 		}

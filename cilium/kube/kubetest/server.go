@@ -1,6 +1,6 @@
 // Package kubetest is an API server in memory, for tests of what labctl does to the objects of a cluster. It knows the
 // kinds of Kinds, keeps account of who set which field as a real one does, and runs nothing: no controller, no pod. But
-// Deployments and pods say at once that they are ready.
+// Deployments and pods say at once that they are ready, and Cilium's policies that they are valid.
 package kubetest
 
 import (
@@ -225,6 +225,9 @@ func (s *Server) store(k Kind, old, obj *unstructured.Unstructured) *unstructure
 	if k.Kind == "DaemonSet" {
 		n := int64(1)
 		obj.Object["status"] = map[string]any{"desiredNumberScheduled": n, "updatedNumberScheduled": n, "numberAvailable": n}
+	}
+	if p, ok := manifest.PolicyKindOf(k.Kind); ok && p.ReportsValidity() && obj.Object["status"] == nil {
+		obj.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Valid", "status": "True"}}}
 	}
 	if phase, _, _ := unstructured.NestedString(obj.Object, "status", "phase"); k.Kind == "Pod" && phase == "" {
 		obj.Object["status"] = runningPod(obj, fmt.Sprintf("10.0.0.%d", s.next%250+1))
