@@ -26,6 +26,8 @@ type Subject struct {
 	Interrupt int
 	// Images are loaded, if the provider can.
 	Images []string
+	// Use, if there is one, does something with the cluster while it is there.
+	Use func(t *testing.T, kubeconfig []byte)
 	// Timeout is for a single method; by default the provider's own.
 	Timeout time.Duration
 }
@@ -161,6 +163,9 @@ func Run(t *testing.T, s Subject) {
 				t.Error("an image that is nowhere was loaded")
 			}
 		})
+	}
+	if s.Use != nil {
+		step("is used", func(t *testing.T) { s.Use(t, kubeconfig) })
 	}
 	if pauser, ok := p.(provision.Pauser); ok {
 		step("pauses and resumes", func(t *testing.T) {

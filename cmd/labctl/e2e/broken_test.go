@@ -32,13 +32,17 @@ func (s *suite) kubeconfigLost(t *testing.T) {
 	}
 }
 
-// relayDown has no Hubble relay.
+// relayDown has no Hubble relay. Grading needs none: the agents themselves tell what they drop.
 func (s *suite) relayDown(t *testing.T) {
 	s.lab(t)
 	s.kubectl(t, "scale", "-n", "kube-system", "deployment", "hubble-relay", "--replicas=0")
 	s.kubectl(t, "wait", "-n", "kube-system", "pods", "-l", "k8s-app=hubble-relay", "--for=delete", "--timeout=60s")
 	s.run(t, 3, "status", s.name).has(t, `✗ hubble`, `the Hubble relay has no pod \(scaled to 0`)
 	s.run(t, 3, "observe", "--instance", s.name).has(t, `the Hubble relay has no pod \(scaled to 0`)
+	r := s.gradeSolution(t, "--task", "backend-ingress-deny").wait(t, 2*time.Minute)
+	if honest(t, r); r.code != 0 {
+		t.Errorf("grading without the relay: exit code %d", r.code)
+	}
 	s.mends(t, `redo +cilium .*hubble-relay`)
 }
 

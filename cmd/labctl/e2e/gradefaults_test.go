@@ -22,7 +22,6 @@ func (s *suite) gradeFaults(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{
-		{"relay-down", s.gradeWithoutRelay},
 		{"agent-restarted", s.gradeWhileAgentRestarts},
 		{"dns-down", s.gradeWithoutDNS},
 		{"server-hangs", s.gradeHangingServer},
@@ -76,19 +75,6 @@ func honest(t *testing.T, r *result) {
 				}
 			}
 		}
-	}
-}
-
-// gradeWithoutRelay needs no relay: the agents themselves tell what they drop.
-func (s *suite) gradeWithoutRelay(t *testing.T) {
-	s.kubectl(t, "scale", "-n", "kube-system", "deployment", "hubble-relay", "--replicas=0")
-	defer func() {
-		s.kubectl(t, "scale", "-n", "kube-system", "deployment", "hubble-relay", "--replicas=1")
-		s.kubectl(t, "rollout", "status", "-n", "kube-system", "deployment", "hubble-relay", "--timeout=60s")
-	}()
-	r := s.gradeSolution(t).wait(t, 3*time.Minute)
-	if honest(t, r); r.code != 0 {
-		t.Errorf("exit code %d without the relay, want 0", r.code)
 	}
 }
 

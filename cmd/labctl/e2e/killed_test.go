@@ -38,7 +38,6 @@ func (s *suite) killed(t *testing.T) {
 		after time.Duration // that
 	}{
 		{"cluster", "", 3 * time.Second},
-		{"images", "", time.Second},
 		{"cilium", "", time.Second},
 		{"apps", "", 500 * time.Millisecond},
 		{"canary", "with a deny", 300 * time.Millisecond},

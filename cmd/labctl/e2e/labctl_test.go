@@ -55,6 +55,9 @@ type result struct {
 func (l labctl) run(t *testing.T, code int, args ...string) *result {
 	t.Helper()
 	r := l.start(t, args...).wait(t, 5*time.Minute)
+	if r.took > 5*time.Second {
+		t.Logf("%.1f s: %s", r.took.Seconds(), r.line)
+	}
 	if r.code != code {
 		t.Fatalf("%s: exit code %d, want %d\n%s", r.line, r.code, code, r.output())
 	}

@@ -10,35 +10,20 @@ import (
 	"github.com/labctl/labctl/labs"
 	"github.com/labctl/labctl/provision"
 	"github.com/labctl/labctl/provision/existing"
-	"github.com/labctl/labctl/provision/kind"
 	"github.com/labctl/labctl/provision/providertest"
 )
 
-// providers holds those providers to the contract that need a real cluster to keep it.
+// providers holds the provider existing to the contract; the step bare does so with kind.
 func (s *suite) providers(t *testing.T) {
 	site, err := provision.ReadSettings("", false, s.env)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Run("kind", func(t *testing.T) {
-		providertest.Run(t, providertest.Subject{
-			New: func(t *testing.T) provision.Provider {
-				return s.provider(t, kind.New, labs.Cluster{Provider: kind.Name, Settings: map[string]any{"workers": 0}}, site)
-			},
-			Cluster:   provision.Cluster{Name: "labctl-" + s.name + "-contract", Kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")},
-			Interrupt: 1, Images: []string{site.AppImage},
-		})
-		if left := s.containers(t, s.name+"-contract"); len(left) > 0 {
-			t.Errorf("containers are left: %v", left)
-		}
-	})
-	t.Run("existing", func(t *testing.T) {
-		s.lab(t)
-		block := labs.Cluster{Provider: existing.Name, Settings: map[string]any{"kubeconfig": s.kubeconfig()}}
-		providertest.Run(t, providertest.Subject{
-			New:     func(t *testing.T) provision.Provider { return s.provider(t, existing.New, block, site) },
-			Cluster: provision.Cluster{Name: "labctl-" + s.name, Kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")},
-		})
+	s.lab(t)
+	block := labs.Cluster{Provider: existing.Name, Settings: map[string]any{"kubeconfig": s.kubeconfig()}}
+	providertest.Run(t, providertest.Subject{
+		New:     func(t *testing.T) provision.Provider { return s.provider(t, existing.New, block, site) },
+		Cluster: provision.Cluster{Name: "labctl-" + s.name, Kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")},
 	})
 }
 

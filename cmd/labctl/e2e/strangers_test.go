@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/labctl/labctl/grade"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/labctl/labctl/cilium/kube"
 )
 
 // strangersLab is a lab whose submissions may have policies for the whole cluster, and label a namespace of everybody's; its
@@ -59,123 +61,152 @@ task "close" {
 }
 `
 
-// strangersPolicies are somebody else's; NAME is part of every name, NS the namespace that is theirs.
+// strangersNamespace is somebody else's.
+const strangersNamespace = "e2e-theirs"
+
+// strangersObjects are somebody else's; NAME is part of every name.
+const strangersObjects = `
+{apiVersion: v1, kind: Namespace, metadata: {name: e2e-theirs-NAME, labels: {a: b}}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: NAME, namespace: e2e-theirs}, stringData: {a: b}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: NAME, namespace: e2e-theirs}, spec: {podSelector: {}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: NAME, namespace: e2e-theirs, labels: {app: web}}, spec: {terminationGracePeriodSeconds: 0, containers: [{name: a, image: "IMAGE", args: [pause]}]}}
+---
+{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingWebhookConfiguration, metadata: {name: NAME}, webhooks: [{name: a.example.com, admissionReviewVersions: [v1], sideEffects: None, failurePolicy: Ignore, timeoutSeconds: 1, clientConfig: {url: "https://192.0.2.1/"}, rules: [{apiGroups: [example.com], apiVersions: ["*"], operations: [CREATE], resources: ["*"]}]}]}
+`
+
+// strangersPolicies are those of Cilium's kinds.
 const strangersPolicies = `
-{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: NAME, namespace: NS}, spec: {podSelector: {}}}
+{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: NAME, namespace: e2e-theirs}, spec: {endpointSelector: {}, ingress: [{}]}}
 ---
-{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: NAME, namespace: NS}, spec: {endpointSelector: {}, ingress: [{}]}}
----
-{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: NAME}, spec: {endpointSelector: {matchLabels: {"k8s:io.kubernetes.pod.namespace": NS}}, ingress: [{}]}}
+{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: NAME}, spec: {endpointSelector: {matchLabels: {"k8s:io.kubernetes.pod.namespace": e2e-theirs}}, ingress: [{}]}}
 ---
 {apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: NAME}, spec: {externalCIDRs: [192.0.2.0/24]}}
----
-{apiVersion: v1, kind: Secret, metadata: {name: NAME, namespace: NS}, stringData: {a: b}}
----
-{apiVersion: v1, kind: Namespace, metadata: {name: NS-NAME, labels: {a: b}}}
 `
 
 // strangersSubmissions are what is graded beside somebody else's policies; NS is the lab's namespace.
 var strangersSubmissions = map[string]string{
 	"solution": `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: close, namespace: NS}, spec: {podSelector: {matchLabels: {app: web}}}}`,
-	"clusterwide": `{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: close}, spec: {endpointSelector: {matchLabels: {app: web, "k8s:io.kubernetes.pod.namespace": NS}}, ingress: [{fromCIDRSet: [{cidrGroupRef: mine}]}]}}
+	"clusterwide": `{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: NS}, spec: {endpointSelector: {matchLabels: {app: web, "k8s:io.kubernetes.pod.namespace": NS}}, ingress: [{fromCIDRSet: [{cidrGroupRef: NS}]}]}}
 ---
-{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: mine}, spec: {externalCIDRs: [198.51.100.0/24]}}
+{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: NS}, spec: {externalCIDRs: [198.51.100.0/24]}}
 `,
-	"label": `{apiVersion: v1, kind: Namespace, metadata: {name: kube-system, labels: {e2e-graded: "yes"}}}`,
+	"label": `{apiVersion: v1, kind: Namespace, metadata: {name: kube-system, labels: {graded-in-NS: "yes"}}}`,
 	"wrong": `{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: open, namespace: NS}, spec: {endpointSelector: {}, ingress: [{fromEntities: [all]}]}}`,
 }
 
-// strangers grades, resets and takes down a lab in a cluster that others use: what is theirs stays what it was, to the
-// byte.
-func (s *suite) strangers(t *testing.T) {
-	s.lab(t)
-	name, namespace, theirs := s.name+"-strangers", "e2e-strangers", "e2e-theirs"
-	dir := t.TempDir()
-	text := fmt.Sprintf(strangersLab, name, s.kubeconfig(), "kind-labctl-"+s.name, namespace)
-	if err := os.WriteFile(filepath.Join(dir, "lab.hcl"), []byte(text), 0o644); err != nil {
+// stranger is somebody else who uses a cluster.
+type stranger struct {
+	b    *bareCluster
+	refs [][]string        // how kubectl gets each of the objects
+	was  map[string]string // each object as JSON, once it is settled
+}
+
+// creates creates the manifests under a name.
+func (o *stranger) creates(t *testing.T, name, manifests string) {
+	t.Helper()
+	manifests = strings.NewReplacer("NAME", name, "IMAGE", o.b.image).Replace(manifests)
+	o.b.kubectl(t, "create", "-f", o.b.s.file(t, manifests))
+	objs, err := kube.Decode("manifests", []byte(manifests))
+	if err != nil {
 		t.Fatal(err)
 	}
-	apply := func(manifests string) {
-		t.Helper()
-		file := filepath.Join(t.TempDir(), "objects.yaml")
-		if err := os.WriteFile(file, []byte(strings.ReplaceAll(manifests, "NS", theirs)), 0o644); err != nil {
+	for _, obj := range objs {
+		ref := []string{obj.GetKind(), obj.GetName()}
+		if obj.GetNamespace() != "" {
+			ref = append(ref, "-n", obj.GetNamespace())
+		}
+		o.refs = append(o.refs, ref)
+	}
+}
+
+// rests waits until Kubernetes and Cilium have written their words on the objects, and notes what these are.
+func (o *stranger) rests(t *testing.T) {
+	t.Helper()
+	o.was = map[string]string{"Namespace kube-system": o.b.labels(t, "kube-system")}
+	for _, ref := range o.refs {
+		o.was[strings.Join(ref, " ")] = o.b.settled(t, ref...)
+	}
+}
+
+// untouched fails the test if an object is not what it was, to the byte.
+func (o *stranger) untouched(t *testing.T, after string) {
+	t.Helper()
+	now := map[string]string{"Namespace kube-system": o.b.labels(t, "kube-system")}
+	for _, ref := range o.refs {
+		now[strings.Join(ref, " ")] = o.b.object(t, ref...)
+	}
+	for _, ref := range slices.Sorted(maps.Keys(o.was)) {
+		if now[ref] != o.was[ref] {
+			t.Errorf("after %s, %s was\n%s\nand is\n%s", after, ref, o.was[ref], now[ref])
+		}
+	}
+}
+
+// leaves deletes all.
+func (o *stranger) leaves(t *testing.T) {
+	t.Helper()
+	slices.Reverse(o.refs)
+	for _, ref := range o.refs {
+		o.b.kubectl(t, append([]string{"delete"}, ref...)...)
+	}
+}
+
+func (b *bareCluster) labels(t *testing.T, namespace string) string {
+	t.Helper()
+	return b.kubectl(t, "get", "namespace", namespace, "-o", "jsonpath={.metadata.labels}")
+}
+
+// object is an object as JSON. What becomes of a pod is the kubelet's word, and no part of it.
+func (b *bareCluster) object(t *testing.T, ref ...string) string {
+	t.Helper()
+	data := b.kubectl(t, append([]string{"get", "--show-managed-fields", "-o", "json"}, ref...)...)
+	if ref[0] != "Pod" {
+		return data
+	}
+	pod := new(unstructured.Unstructured)
+	if err := json.Unmarshal([]byte(data), pod); err != nil {
+		t.Fatal(err)
+	}
+	delete(pod.Object, "status")
+	pod.SetResourceVersion("")
+	pod.SetManagedFields(nil)
+	left, err := json.Marshal(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(left)
+}
+
+// settled is an object as JSON; one of a policy of Cilium's has the operator's word in its status.
+func (b *bareCluster) settled(t *testing.T, ref ...string) string {
+	t.Helper()
+	var data string
+	eventually(t, 30*time.Second, 100*time.Millisecond, func() error {
+		data = b.object(t, ref...)
+		var obj struct {
+			Kind   string         `json:"kind"`
+			Spec   map[string]any `json:"spec"`
+			Status map[string]any `json:"status"`
+		}
+		if err := json.Unmarshal([]byte(data), &obj); err != nil {
 			t.Fatal(err)
 		}
-		s.kubectl(t, "apply", "-f", file)
-	}
-	s.kubectl(t, "create", "namespace", theirs)
-	defer func() {
-		s.kubectl(t, "delete", "namespace", theirs, theirs+"-before", theirs+"-later", "--ignore-not-found")
-		s.kubectl(t, "delete", "ccnp,ciliumcidrgroups", "before", "later", "for-all", "--ignore-not-found")
-	}()
-	apply(strings.ReplaceAll(strangersPolicies, "NAME", "before"))
-	s.run(t, 0, "up", dir, "--name", name, "--adopt").has(t, `1 of 1 connection`)
-	down := false
-	defer func() {
-		if !down {
-			s.start(t, "down", name).wait(t, 2*time.Minute)
-		}
-	}()
-	apply(strings.ReplaceAll(strangersPolicies, "NAME", "later"))
-	labels := s.kubectl(t, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.labels}")
-	was := s.strangersObjects(t, theirs)
-	untouched := func(after string) {
-		t.Helper()
-		now := s.strangersObjects(t, theirs)
-		for _, ref := range slices.Sorted(maps.Keys(was)) {
-			if now[ref] != was[ref] {
-				t.Errorf("after %s, %s was\n%s\nand is\n%s", after, ref, was[ref], now[ref])
+		switch obj.Kind {
+		case "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy":
+			if obj.Status["conditions"] == nil {
+				return fmt.Errorf("the operator has not looked at %v", ref)
+			}
+		case "Pod":
+			if obj.Spec["nodeName"] == nil {
+				return fmt.Errorf("%v has no node yet", ref)
 			}
 		}
-		if got := s.kubectl(t, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.labels}"); got != labels {
-			t.Errorf("after %s, kube-system has the labels %s, it had %s", after, got, labels)
-		}
-	}
-
-	for _, sample := range slices.Sorted(maps.Keys(strangersSubmissions)) {
-		path := filepath.Join(t.TempDir(), "answer.yaml")
-		if err := os.WriteFile(path, []byte(strings.ReplaceAll(strangersSubmissions[sample], "NS", namespace)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		want, got := new(grade.Report), new(grade.Report)
-		s.start(t, "grade", dir, "--submission", path, "--offline", "-o", "json").wait(t, time.Minute).json(t, want)
-		s.start(t, "grade", dir, "--submission", path, "--engine", "live", "--name", name, "-o", "json").wait(t, 5*time.Minute).json(t, got)
-		if got.Score != want.Score || got.Score.Max != 1 {
-			t.Errorf("%s: score %+v, offline %+v", sample, got.Score, want.Score)
-		}
-		untouched("grading " + sample)
-	}
-	class := t.TempDir()
-	if err := os.WriteFile(filepath.Join(class, "ada.yaml"), []byte(strings.ReplaceAll(strangersSubmissions["clusterwide"], "NS", namespace)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s.run(t, 0, "batch", dir, class, "--out", filepath.Join(t.TempDir(), "out"), "--engine", "live", "--name", name).has(t, "1 passed")
-	untouched("a class")
-
-	// What the student did goes, what may be anybody's is named and stays.
-	s.kubectl(t, "-n", namespace, "create", "-f", s.file(t, strings.ReplaceAll(strangersSubmissions["solution"], "NS", namespace)))
-	s.run(t, 0, "grade", name).has(t, "Score 1 of 1")
-	s.run(t, 0, "reset", name).has(t, "deleted   NetworkPolicy "+namespace+"/close")
-	untouched("reset")
-	apply(`{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: for-all}, spec: {endpointSelector: {}, ingress: [{fromEntities: [all]}], egress: [{toEntities: [all]}]}}`)
-	forAll := s.settled(t, "ccnp", "for-all")
-	s.run(t, 3, "grade", dir, "--submission", s.file(t, strings.ReplaceAll(strangersSubmissions["solution"], "NS", namespace)), "--engine", "live", "--name", name).
-		has(t, "CiliumClusterwideNetworkPolicy for-all", "would falsify the grade")
-	s.run(t, 3, "grade", name).has(t, "CiliumClusterwideNetworkPolicy for-all")
-	s.run(t, 0, "reset", name).has(t, "kept      CiliumClusterwideNetworkPolicy for-all")
-	if now := s.settled(t, "ccnp", "for-all"); now != forAll {
-		t.Errorf("the policy for all was\n%s\nand is\n%s", forAll, now)
-	}
-	untouched("what was refused")
-	s.kubectl(t, "delete", "ccnp", "for-all")
-
-	s.run(t, 0, "down", name)
-	down = true
-	untouched("down")
-	if left := s.kubectl(t, "get", "namespaces", "-o", "name"); strings.Contains(left, namespace) {
-		t.Errorf("down left its namespace: %s", left)
-	}
-	s.gone(t, name)
+		return nil
+	})
+	return data
 }
 
 func (s *suite) file(t *testing.T, text string) string {
@@ -185,40 +216,4 @@ func (s *suite) file(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return name
-}
-
-// strangersObjects are somebody else's objects as JSON, by name, once Cilium has written its word on them.
-func (s *suite) strangersObjects(t *testing.T, theirs string) map[string]string {
-	t.Helper()
-	all := map[string]string{}
-	for _, name := range []string{"before", "later"} {
-		all["NetworkPolicy "+name] = s.settled(t, "-n", theirs, "networkpolicy", name)
-		all["CiliumNetworkPolicy "+name] = s.settled(t, "-n", theirs, "cnp", name)
-		all["CiliumClusterwideNetworkPolicy "+name] = s.settled(t, "ccnp", name)
-		all["CiliumCIDRGroup "+name] = s.settled(t, "ciliumcidrgroup", name)
-		all["Secret "+name] = s.settled(t, "-n", theirs, "secret", name)
-		all["Namespace "+name] = s.settled(t, "namespace", theirs+"-"+name)
-	}
-	return all
-}
-
-// settled is an object as JSON; one of a policy of Cilium's has the operator's word in its status.
-func (s *suite) settled(t *testing.T, args ...string) string {
-	t.Helper()
-	var data string
-	eventually(t, 30*time.Second, 100*time.Millisecond, func() error {
-		data = s.kubectl(t, append([]string{"get", "-o", "json"}, args...)...)
-		var obj struct {
-			Kind   string         `json:"kind"`
-			Status map[string]any `json:"status"`
-		}
-		if err := json.Unmarshal([]byte(data), &obj); err != nil {
-			t.Fatal(err)
-		}
-		if (obj.Kind == "CiliumNetworkPolicy" || obj.Kind == "CiliumClusterwideNetworkPolicy") && obj.Status["conditions"] == nil {
-			return fmt.Errorf("the operator has not looked at %v", args)
-		}
-		return nil
-	})
-	return data
 }

@@ -48,7 +48,6 @@ func TestLab(t *testing.T) {
 		{"foreign", s.foreign},
 		{"existing", s.existing},
 		{"kinds", s.kinds},
-		{"strangers", s.strangers},
 		{"bare", s.bare},
 		{"look", s.look},
 		{"hubble", s.hubble},
