@@ -154,6 +154,7 @@ func TestPlanLooksIntoSharedCluster(t *testing.T) {
 		{"no network", []string{waitingNode}, Create, "Cilium 1.", Create},
 		{"a Cilium", []string{readyNode, theirCilium, rest}, Keep, "which was already installed", Create},
 		{"a Cilium that is not ready", []string{readyNode, theirCilium}, "", "which was already in this cluster, is not ready: Deployment kube-system/cilium-operator", ""},
+		{"a node that is not ready", []string{readyNode, strings.ReplaceAll(waitingNode, "n1", "n2"), theirCilium, rest}, "", "is not ready: Nodes: n2 is not Ready: no CNI", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
