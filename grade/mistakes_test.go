@@ -971,34 +971,40 @@ func TestRecognize(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			lab := gradetest.Load(t, fstest.MapFS{
-				"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", tt.checks, 1))},
-				"api.yaml": {Data: []byte(apiManifests)},
-			})
-			files := fstest.MapFS{"answers": {Mode: os.ModeDir}}
-			add := func(name string, manifests []string) {
-				if len(manifests) > 0 {
-					files["answers/"+name] = &fstest.MapFile{Data: []byte(strings.Join(manifests, "---\n"))}
-				}
-			}
-			add("first/a.yaml", tt.first)
-			add("t/a.yaml", tt.task)
-			report := gradeFS(t, lab, files, "answers")
-			if got := findingIDs(report); !slices.Equal(got, tt.want) {
-				t.Errorf("findings are %q, want %q", got, tt.want)
-				for _, f := range report.Findings {
-					t.Logf("%s: %s", f.ID, f.Message)
-				}
-				for _, c := range report.Tasks[1].Objectives[0].Checks {
-					t.Logf("%s %s → %s: expected %s, got %s %s", c.Kind, c.From, c.To, c.Expected, c.Verdict, c.Error)
-				}
-			}
-			for _, f := range report.Findings {
-				if f.File == "" || f.Line == 0 || f.Policy == "" || f.Hint == "" || f.Title == "" {
-					t.Errorf("the finding does not say what it is about: %+v", f)
-				}
-			}
+			checkMistakes(t, tt.checks, tt.first, tt.task, tt.want)
 		})
+	}
+}
+
+// checkMistakes grades manifests of the two tasks of mistakeLab, and compares the ids of the findings.
+func checkMistakes(t *testing.T, checks string, first, task, want []string) {
+	t.Helper()
+	lab := gradetest.Load(t, fstest.MapFS{
+		"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", checks, 1))},
+		"api.yaml": {Data: []byte(apiManifests)},
+	})
+	files := fstest.MapFS{"answers": {Mode: os.ModeDir}}
+	add := func(name string, manifests []string) {
+		if len(manifests) > 0 {
+			files["answers/"+name] = &fstest.MapFile{Data: []byte(strings.Join(manifests, "---\n"))}
+		}
+	}
+	add("first/a.yaml", first)
+	add("t/a.yaml", task)
+	report := gradeFS(t, lab, files, "answers")
+	if got := findingIDs(report); !slices.Equal(got, want) {
+		t.Errorf("findings are %q, want %q", got, want)
+		for _, f := range report.Findings {
+			t.Logf("%s: %s", f.ID, f.Message)
+		}
+		for _, c := range report.Tasks[1].Objectives[0].Checks {
+			t.Logf("%s %s → %s: expected %s, got %s %s", c.Kind, c.From, c.To, c.Expected, c.Verdict, c.Error)
+		}
+	}
+	for _, f := range report.Findings {
+		if f.File == "" || f.Line == 0 || f.Policy == "" || f.Hint == "" || f.Title == "" {
+			t.Errorf("the finding does not say what it is about: %+v", f)
+		}
 	}
 }
 

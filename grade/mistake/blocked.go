@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
@@ -54,7 +55,7 @@ func (r *recognizer) deadSelectors(p *networkPolicy, yield func(repair) bool) bo
 			s := p.spec.clone()
 			s.subject = metav1.LabelSelector{MatchLabels: who.labels}
 			fix := repair{change: r.with(p, s), object: p.Object, field: "spec.podSelector"}
-			fix.mistake, fix.message = r.deadSelector(p, &p.spec.subject)
+			fix.mistake, fix.message = r.deadSelector(p.Object, &p.spec.subject)
 			if !yield(fix) {
 				return false
 			}
@@ -68,7 +69,7 @@ func (r *recognizer) deadSelectors(p *networkPolicy, yield func(repair) bool) bo
 		s := p.spec.clone()
 		s.peer(at).PodSelector = &metav1.LabelSelector{MatchLabels: who.labels}
 		fix := repair{change: r.with(p, s), object: p.Object, field: at.String() + ".podSelector"}
-		fix.mistake, fix.message = r.deadSelector(p, peer.PodSelector)
+		fix.mistake, fix.message = r.deadSelector(p.Object, peer.PodSelector)
 		if fix.mistake == selectsNothing && r.selectsElsewhere(peer) {
 			continue // there are such pods: the namespace is what is wrong
 		}
@@ -112,7 +113,7 @@ func (r *recognizer) otherNamespaces(p *networkPolicy, yield func(repair) bool) 
 }
 
 // deadSelector says which mistake a selector that selects nothing is.
-func (r *recognizer) deadSelector(p *networkPolicy, s *metav1.LabelSelector) (Mistake, string) {
+func (r *recognizer) deadSelector(p *manifest.Object, s *metav1.LabelSelector) (Mistake, string) {
 	for k := range r.lab.Apps {
 		app := &r.lab.Apps[k]
 		if !isEmpty(s) && r.matches(s, r.workload(app)) {
@@ -154,10 +155,15 @@ func (r *recognizer) servicePorts(p *networkPolicy, yield func(repair) bool) boo
 // servicesAt goes through the ports of services that are n for clients and another number for the pods: of the server or,
 // where that is not known, of the apps to which the rule at a place is about connections.
 func (r *recognizer) servicesAt(p *networkPolicy, at place, n int) iter.Seq2[*labs.App, labs.Port] {
+	return r.services(n, func(who endpoint) bool { return r.isServer(p, at, who) })
+}
+
+// services is servicesAt for a rule of which isServer tells whether it is about connections to an endpoint.
+func (r *recognizer) services(n int, isServer func(endpoint) bool) iter.Seq2[*labs.App, labs.Port] {
 	return func(yield func(*labs.App, labs.Port) bool) {
 		for i := range r.lab.Apps {
 			app := &r.lab.Apps[i]
-			if r.server.known() && r.server.app != app || !r.server.known() && !r.isServer(p, at, appEndpoint(app)) {
+			if r.server.known() && r.server.app != app || !r.server.known() && !isServer(appEndpoint(app)) {
 				continue
 			}
 			for _, port := range app.Ports {

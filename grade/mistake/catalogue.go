@@ -26,11 +26,13 @@ type entry struct {
 	or   []Mistake // what else the undone mistake may turn out to be
 }
 
-type undoer = func(*recognizer, *networkPolicy, func(repair) bool) bool
+type undoer = undoerOf[*networkPolicy]
+
+type undoerOf[P any] = func(*recognizer, P, func(repair) bool) bool
 
 // wholly is the search for a repair after which the whole objective is met.
-func wholly(undo undoer) undoer {
-	return func(r *recognizer, p *networkPolicy, yield func(repair) bool) bool {
+func wholly[P any](undo undoerOf[P]) undoerOf[P] {
+	return func(r *recognizer, p P, yield func(repair) bool) bool {
 		return undo(r, p, func(fix repair) bool {
 			fix.whole = true
 			return yield(fix)
@@ -71,7 +73,7 @@ var catalogue = []entry{
 	{wrongSubject, open, (*recognizer).wrongSubjects, nil},
 	{wrongDirection, open, (*recognizer).reversedIsolation, nil},
 	{emptyOrMissing, open, (*recognizer).emptyPeers, nil},
-	{replaced, open, (*recognizer).replacedSubjects, nil},
+	{replaced, open, replacedSubjects[*networkPolicy], nil},
 	{stillInForce, open, (*recognizer).leftover, nil},
 	{servicePort, open, (*recognizer).servicePorts, nil},
 	{portsMissing, open, (*recognizer).missingPorts, nil},
@@ -86,29 +88,50 @@ var catalogue = []entry{
 type ciliumEntry struct {
 	Mistake
 	when situation
-	undo func(*recognizer, *ciliumPolicy, func(repair) bool) bool
+	undo undoerOf[*ciliumPolicy]
 }
 
 // ciliumCatalogue comes after the catalogue, in the order of the search.
 var ciliumCatalogue = []ciliumEntry{
+	{namespaceLabelMissing, blocked, (*recognizer).unlabelledCiliumNamespaces},
 	{ownNamespaceOnly, blocked, (*recognizer).ownNamespaceEndpoints},
 	{selectsNothing, blocked, (*recognizer).deadEndpoints},
 	{selectsNothing, blocked, (*recognizer).deadCiliumSubjects},
 	{servicePort, blocked, (*recognizer).ciliumServicePorts},
 	{dnsOnlyTCP, blocked, (*recognizer).ciliumDNSProtocols},
+	{dnsWrongPort, blocked, (*recognizer).ciliumDNSPorts},
 	{cidrForPods, blocked, (*recognizer).cidrPeers},
+	{wrongNamespace, blocked, (*recognizer).misplacedCilium},
+	{swapped, blocked, (*recognizer).swappedCiliumSubjects},
+	{wrongDirection, blocked, (*recognizer).reversedCiliumRules},
 	{fqdnsWithoutDNS, blocked, (*recognizer).unlearnedNames},
 	{requestsTooNarrow, blocked, (*recognizer).narrowRequests},
 	{wrongEntity, blocked, (*recognizer).wrongEntities},
 	{nodesForPods, blocked, (*recognizer).nodeSelectors},
+	{emptyOrMissing, blocked, (*recognizer).closesAll},
 	{emptyAllowsNobody, blocked, (*recognizer).emptyCiliumRules},
+	{wrongSubject, blocked, (*recognizer).wrongCiliumSubjects},
 	{replaced, blocked, restoring[*ciliumPolicy]},
 
 	{defaultDenyOff, open, (*recognizer).disabledDefaultDeny},
+	{ruleSplit, open, (*recognizer).splitCiliumRules},
+	{andOrPeers, open, (*recognizer).splitEndpoints},
 	{selectsNothing, open, (*recognizer).deadCiliumSubjects},
+	{wrongNamespace, open, (*recognizer).misplacedCilium},
+	{swapped, open, (*recognizer).swappedCiliumSubjects},
+	{wrongDirection, open, wholly((*recognizer).reversedCiliumIsolation)},
+	{wrongSubject, open, (*recognizer).wrongCiliumSubjects},
+	{wrongDirection, open, (*recognizer).reversedCiliumIsolation},
 	{nodesForPods, open, (*recognizer).nodeSelectors},
 	{wideEntity, open, (*recognizer).wideEntities},
 	{emptyOrMissing, open, (*recognizer).emptyEndpoints},
+	{replaced, open, replacedSubjects[*ciliumPolicy]},
+	{stillInForce, open, (*recognizer).leftoverCilium},
+	{servicePort, open, (*recognizer).ciliumServicePorts},
+	{portsMissing, open, (*recognizer).missingCiliumPorts},
+	{peersMissing, open, (*recognizer).missingCiliumPeers},
+	{emptyOrMissing, open, wholly((*recognizer).wideCiliumSubjects)},
+	{wholeNamespace, open, (*recognizer).wholeCiliumNamespaces},
 }
 
 // Catalogue lists every mistake that can be named, each once.

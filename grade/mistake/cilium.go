@@ -2,6 +2,7 @@ package mistake
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade/engine"
+	"github.com/labctl/labctl/labs"
 )
 
 // ciliumPolicy is a CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy in force.
@@ -92,10 +94,14 @@ func (x *ciliumRule) field(from, to string) string {
 	return x.path + "." + to
 }
 
+// endpointField is the field of a selector of pods: "spec.ingress[0].fromEndpoints[1]".
+func (x *ciliumRule) endpointField(j int) string {
+	return fmt.Sprintf("%s[%d]", x.field("fromEndpoints", "toEndpoints"), j)
+}
+
 // empty reports whether the rule says nothing.
 func (x *ciliumRule) empty() bool {
-	return len(*x.endpoints)+len(*x.cidrs)+len(*x.cidrSets)+len(*x.entities)+len(*x.ports)+x.others == 0 &&
-		*x.endpoints == nil && (x.fqdns == nil || len(*x.fqdns) == 0)
+	return x.peerless() && len(*x.ports) == 0 && *x.endpoints == nil
 }
 
 // edited is a policy in which one rule, given by its index, is changed.
@@ -245,7 +251,7 @@ func (r *recognizer) ownNamespaceEndpoints(p *ciliumPolicy, yield func(repair) b
 					}
 					s.MatchLabels["k8s:"+podNamespaceLabel] = who.namespace
 				}),
-				field: fmt.Sprintf("%s[%d]", x.field("fromEndpoints", "toEndpoints"), j),
+				field: x.endpointField(j),
 				message: fmt.Sprintf("%s looks for pods with %s in its own namespace, %s. Pods of another namespace need the label k8s:%s.",
 					p.Ref(), endpointsText(s), p.Namespace, podNamespaceLabel),
 			}) {
@@ -269,12 +275,12 @@ func (r *recognizer) deadEndpoints(p *ciliumPolicy, yield func(repair) bool) boo
 			if here, elsewhere := r.selectsAny(p, s); !who.known() || here || elsewhere || s.LabelSelector == nil {
 				continue
 			}
-			if !yield(repair{
-				mistake: selectsNothing, object: p.Object,
-				change:  r.edited(p, i, func(x *ciliumRule) { (*x.endpoints)[j] = selectorFor(p, who) }),
-				field:   fmt.Sprintf("%s[%d]", x.field("fromEndpoints", "toEndpoints"), j),
-				message: fmt.Sprintf("%s asks for pods with %s, and there is none where it looks.", p.Ref(), endpointsText(s)),
-			}) {
+			fix := repair{
+				object: p.Object, field: x.endpointField(j),
+				change: r.edited(p, i, func(x *ciliumRule) { (*x.endpoints)[j] = selectorFor(p, who) }),
+			}
+			fix.mistake, fix.message = r.deadEndpoint(p, s)
+			if !yield(fix) {
 				return false
 			}
 		}
@@ -292,13 +298,19 @@ func (r *recognizer) deadCiliumSubjects(p *ciliumPolicy, yield func(repair) bool
 		if here, _ := r.selectsAny(p, s); here {
 			return true
 		}
-		return yield(repair{
-			mistake: selectsNothing, object: p.Object,
-			change:  r.edited(p, i, func(x *ciliumRule) { x.of.EndpointSelector = selectorFor(p, who) }),
-			field:   x.specPath() + ".endpointSelector",
-			message: fmt.Sprintf("%s asks for pods with %s, and there is none where it looks.", p.Ref(), endpointsText(s)),
-		})
+		fix := repair{
+			object: p.Object, field: x.specPath() + ".endpointSelector",
+			change: r.edited(p, i, func(x *ciliumRule) { x.of.EndpointSelector = selectorFor(p, who) }),
+		}
+		fix.mistake, fix.message = r.deadEndpoint(p, s)
+		return yield(fix)
 	})
+}
+
+// deadEndpoint says which mistake a selector that selects nothing is.
+func (r *recognizer) deadEndpoint(p *ciliumPolicy, s api.EndpointSelector) (Mistake, string) {
+	converted, _ := kubernetesSelector(s.LabelSelector)
+	return r.deadSelector(p.Object, converted)
 }
 
 // specPath is the path of the rule's spec: "spec" or "specs[1]".
@@ -382,9 +394,14 @@ func (r *recognizer) wideEntities(p *ciliumPolicy, yield func(repair) bool) bool
 	})
 }
 
+// peerless reports whether a rule lists no peer.
+func (x *ciliumRule) peerless() bool {
+	return len(*x.endpoints)+len(*x.cidrs)+len(*x.cidrSets)+len(*x.entities)+x.others == 0 && (x.fqdns == nil || len(*x.fqdns) == 0)
+}
+
 // closeIfEmpty has a rule that lost its last peer allow nobody, instead of everybody on its ports.
 func (x *ciliumRule) closeIfEmpty() {
-	if len(*x.endpoints)+len(*x.cidrs)+len(*x.cidrSets)+len(*x.entities)+x.others == 0 {
+	if x.peerless() {
 		*x.ports = nil
 		*x.entities = api.EntitySlice{api.EntityNone}
 	}
@@ -445,7 +462,7 @@ func (r *recognizer) emptyEndpoints(p *ciliumPolicy, yield func(repair) bool) bo
 					*x.endpoints = without(*x.endpoints, j)
 					x.closeIfEmpty()
 				}),
-				field:   fmt.Sprintf("%s[%d]", x.field("fromEndpoints", "toEndpoints"), j),
+				field:   x.endpointField(j),
 				message: fmt.Sprintf("%s: An empty selector selects every pod where the rule looks.", p.Ref()),
 			}) {
 				return false
@@ -457,21 +474,15 @@ func (r *recognizer) emptyEndpoints(p *ciliumPolicy, yield func(repair) bool) bo
 
 // ciliumServicePorts: a rule with the number that the Service listens on, until it names the pod's.
 func (r *recognizer) ciliumServicePorts(p *ciliumPolicy, yield func(repair) bool) bool {
-	if r.server.app == nil {
-		return true
-	}
 	return p.each(func(i int, x *ciliumRule) bool {
 		for j, rule := range *x.ports {
 			for k, port := range rule.Ports {
-				for _, svc := range r.server.app.Ports {
-					if port.Port != fmt.Sprint(svc.Port) || svc.Port == svc.TargetPort {
-						continue
-					}
+				for app, svc := range r.ciliumServicesAt(p, x, port.Port) {
 					if !yield(repair{
 						mistake: servicePort, object: p.Object, field: fmt.Sprintf("%s.toPorts[%d].ports[%d]", x.path, j, k),
 						change: r.edited(p, i, func(x *ciliumRule) { (*x.ports)[j].Ports[k].Port = fmt.Sprint(svc.TargetPort) }),
 						message: fmt.Sprintf("%s names port %d. That is the port of the Service %s; its pods listen on another.",
-							p.Ref(), svc.Port, r.server.app.Service),
+							p.Ref(), svc.Port, app.Service),
 					}) {
 						return false
 					}
@@ -479,6 +490,20 @@ func (r *recognizer) ciliumServicePorts(p *ciliumPolicy, yield func(repair) bool
 			}
 		}
 		return true
+	})
+}
+
+// ciliumServicesAt is servicesAt for a rule of Cilium's kinds.
+func (r *recognizer) ciliumServicesAt(p *ciliumPolicy, x *ciliumRule, number string) iter.Seq2[*labs.App, labs.Port] {
+	n, _ := strconv.Atoi(number)
+	return r.services(n, func(who endpoint) bool {
+		if x.d == ingress {
+			return r.selects(p, x.of, who)
+		}
+		return x.peerless() || slices.ContainsFunc(*x.endpoints, func(s api.EndpointSelector) bool {
+			here, _ := r.covers(p, s, who)
+			return here
+		})
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -101,9 +102,14 @@ const subjectsShown = 3
 
 // subjectsOf names the pods of the lab that a policy selects.
 func (r *recognizer) subjectsOf(p *networkPolicy) string {
+	return r.podsThat(func(who endpoint) bool { return r.selectsSubject(p, who) })
+}
+
+// podsThat names the pods of the lab of which is holds.
+func (r *recognizer) podsThat(is func(endpoint) bool) string {
 	var names []string
 	for _, who := range r.everybody {
-		if r.selectsSubject(p, who) {
+		if is(who) {
 			names = append(names, who.name)
 		}
 	}
@@ -134,13 +140,24 @@ func restoring[P interface{ object() *manifest.Object }](r *recognizer, p P, yie
 
 // replacedSubjects: restoring, where the policy no longer controls the pods that it did. With the same subject it is the
 // update of a policy, which tasks may ask for.
-func (r *recognizer) replacedSubjects(p *networkPolicy, yield func(repair) bool) bool {
-	if old := r.State.Replaced[p.Object]; old != nil {
-		if spec, ok := specOf(old); ok && reflect.DeepEqual(spec.subject, p.spec.subject) {
-			return true
-		}
+func replacedSubjects[P interface{ object() *manifest.Object }](r *recognizer, p P, yield func(repair) bool) bool {
+	if old := r.State.Replaced[p.object()]; old != nil && reflect.DeepEqual(subjectOf(old), subjectOf(p.object())) {
+		return true
 	}
 	return restoring(r, p, yield)
+}
+
+// subjectOf is the selector of a policy, of whatever kind.
+func subjectOf(o *manifest.Object) any {
+	switch v := o.Value.(type) {
+	case *networkingv1.NetworkPolicy:
+		return v.Spec.PodSelector
+	case *manifest.CiliumNetworkPolicy:
+		if v.Spec != nil {
+			return v.Spec.EndpointSelector
+		}
+	}
+	return o
 }
 
 func (p *networkPolicy) object() *manifest.Object { return p.Object }

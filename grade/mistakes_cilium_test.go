@@ -1,0 +1,217 @@
+package grade_test
+
+import "testing"
+
+// The mistakes of NetworkPolicies that policies of Cilium's kinds can have as well, each with a submission that looks
+// alike and does not make it.
+func TestRecognizeCilium(t *testing.T) {
+	t.Parallel()
+	const (
+		watchOnly8080 = `{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: watch, 'k8s:io.kubernetes.pod.namespace': ops}}],
+			toPorts: [{ports: [{port: '8080', protocol: TCP}]}]}]}`
+		onlyWebFromDefault = webReachesAPI + `
+    expect "denied" {
+      from = app.watch
+      to   = app.api.port.http
+    }`
+		watchIsOpen = `
+    expect "allowed" {
+      from = app.api
+      to   = app.web.port.http
+    }` + nobodyReachesAPI
+	)
+	for _, tt := range []struct {
+		name, checks      string
+		first, task, want []string
+	}{
+		{
+			name: "rule-split: a second dash before toPorts", checks: onlyWebFromDefault,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}]},
+				{toPorts: [{ports: [{port: '8080', protocol: TCP}]}]}]}`)},
+			want: []string{"rule-split"},
+		},
+		{
+			name: "rule-split: for the whole cluster, ports first, in the second spec", checks: onlyWatchReachesAPI,
+			task: []string{"apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: p}\nspecs: " + `[
+				{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEntities: [cluster]}]},
+				{endpointSelector: {matchLabels: {app: api}}, ingress: [{toPorts: [{ports: [{port: '8080', protocol: TCP}]}]},
+				{fromEndpoints: [{matchLabels: {app: watch, 'k8s:io.kubernetes.pod.namespace': ops}}]}]}]` + "\n"},
+			want: []string{"rule-split"},
+		},
+		{
+			name: "rule-split, not: one rule", checks: onlyWatchReachesAPI, task: []string{cnp(watchOnly8080)},
+		},
+		{
+			name: "and-or-peers: a second dash between the namespace and the pods", checks: onlyWatchReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [
+				{matchLabels: {'k8s:io.kubernetes.pod.namespace': ops}}, {matchLabels: {app: watch}}]}]}`)},
+			want: []string{"and-or-peers"},
+		},
+		{
+			name: "and-or-peers, not: the namespace alone", checks: onlyWatchReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [
+				{matchLabels: {'k8s:io.kubernetes.pod.namespace': ops}}]}]}`)},
+			want: []string{"whole-namespace"},
+		},
+		{
+			name: "subject-and-peer-swapped: ingress", checks: webReachesAPI + `
+    expect "denied" {
+      from = app.watch
+      to   = app.api.port.http
+    }`,
+			first: []string{np(closeAPI)},
+			task:  []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{matchLabels: {app: api}}]}]}`)},
+			want:  []string{"subject-and-peer-swapped"},
+		},
+		{
+			name: "subject-and-peer-swapped: egress", checks: webReachesNobody,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{toEndpoints: [{matchLabels: {app: web}}]}]}`)},
+			want: []string{"wrong-subject"}, // with its ends swapped the rule would let web out to api, which is to be dropped
+		},
+		{
+			name: "subject-and-peer-swapped: from another namespace", checks: onlyWatchReachesAPI,
+			first: []string{np(closeAPI)},
+			task: []string{"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p, namespace: ops}\nspec: " +
+				`{endpointSelector: {matchLabels: {app: watch}}, ingress: [{fromEndpoints: [{matchLabels: {app: api, 'k8s:io.kubernetes.pod.namespace': default}}]}]}` + "\n"},
+			want: []string{"subject-and-peer-swapped"},
+		},
+		{
+			name: "subject-and-peer-swapped: for the whole cluster", checks: onlyWatchReachesAPI,
+			first: []string{np(closeAPI)},
+			task:  []string{ccnp(`{endpointSelector: {matchLabels: {app: watch, 'k8s:io.kubernetes.pod.namespace': ops}}, ingress: [{fromEndpoints: [{matchLabels: {app: api}}]}]}`)},
+			want:  []string{"subject-and-peer-swapped"},
+		},
+		{
+			name: "subject-and-peer-swapped, not: the peer is somebody else", checks: webReachesAPI, first: []string{np(closeAPI)},
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{matchLabels: {app: log}}]}]}`)},
+		},
+		{
+			name: "wrong-direction: ingress where egress was to be opened", checks: webReachesAPIByIP, first: []string{np(closeWeb)},
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{matchLabels: {app: api}}], toPorts: [{ports: [{port: '8080', protocol: TCP}]}]}]}`)},
+			want: []string{"wrong-direction"},
+		},
+		{
+			name: "wrong-direction: egress where ingress was to be opened", checks: webReachesAPIByIP, first: []string{np(closeAPI)},
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{toEndpoints: [{matchLabels: {app: web}}]}]}`)},
+			want: []string{"wrong-direction"},
+		},
+		{
+			name: "wrong-direction: egress where ingress was to be closed", checks: nobodyReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{}]}`)},
+			want: []string{"wrong-direction"},
+		},
+		{
+			name: "wrong-direction: ingress where egress was to be closed", checks: webReachesNobody,
+			task: []string{ccnp(`{endpointSelector: {matchLabels: {app: web}}, ingress: [{}]}`)},
+			want: []string{"wrong-direction"},
+		},
+		{
+			name: "wrong-direction, not: both directions have rules", checks: webReachesAPIByIP, first: []string{np(closeAPI)},
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{toEndpoints: [{matchLabels: {app: web}}]}], ingress: [{fromEndpoints: [{matchLabels: {app: api}}]}]}`)},
+		},
+		{
+			name: "wrong-subject", checks: nobodyReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, ingress: [{}]}`)},
+			want: []string{"wrong-subject"},
+		},
+		{
+			name: "wrong-subject, not: it selects the pod, and lets everybody in", checks: nobodyReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEntities: [cluster]}]}`)},
+			want: []string{"entity-too-wide"},
+		},
+		{
+			name: "wrong-namespace: to be closed", checks: nobodyReachesAPI,
+			task: []string{"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p, namespace: ops}\nspec: " +
+				"{endpointSelector: {matchLabels: {app: api}}, ingress: [{}]}\n"},
+			want: []string{"wrong-namespace"},
+		},
+		{
+			name: "wrong-namespace: to be opened", checks: webReachesAPI, first: []string{np(closeAPI)},
+			task: []string{"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p, namespace: ops}\nspec: " +
+				"{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web, 'k8s:io.kubernetes.pod.namespace': default}}]}]}\n"},
+			want: []string{"wrong-namespace"},
+		},
+		{
+			name: "wrong-namespace, not: of the pods in its own", checks: nobodyReachesAPI,
+			task: []string{"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p, namespace: ops}\nspec: " +
+				"{endpointSelector: {matchLabels: {app: watch}}, ingress: [{}]}\n"},
+		},
+		{
+			name: "dns-wrong-port", checks: dnsOverUDP,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {'k8s:io.kubernetes.pod.namespace': kube-system, k8s-app: kube-dns}}],
+				toPorts: [{ports: [{port: '5353', protocol: ANY}]}]}]}`)},
+			want: []string{"dns-wrong-port"},
+		},
+		{
+			name: "dns-wrong-port, not: to another pod", checks: dnsOverUDP,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {app: api}}],
+				toPorts: [{ports: [{port: '8080', protocol: ANY}]}]}]}`)},
+			want: []string{"dns-forgotten"},
+		},
+		{
+			name: "namespace-label-missing", checks: watchReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {'k8s:io.cilium.k8s.namespace.labels.purpose': ops}}]}]}`)},
+			want: []string{"namespace-label-missing"},
+		},
+		{
+			name: "namespace-label-missing, not: it is there, on another port", checks: watchReachesAPI,
+			task: []string{label("ops", opsLabelled), cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {'k8s:io.cilium.k8s.namespace.labels.purpose': ops}}],
+				toPorts: [{ports: [{port: '81', protocol: TCP}]}]}]}`)},
+		},
+		{
+			name: "pod-label-vs-deployment-label", checks: nobodyReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {name: api-server}}, ingress: [{}]}`)},
+			want: []string{"pod-label-vs-deployment-label"},
+		},
+		{
+			name: "empty-vs-missing: closes every pod", checks: watchIsOpen,
+			task: []string{cnp(`{endpointSelector: {}, ingress: [{}]}`)},
+			want: []string{"empty-vs-missing"},
+		},
+		{
+			name: "empty-vs-missing: opens every pod", checks: webReachesAPI + `
+    expect "denied" {
+      from = app.api
+      to   = app.web.port.http
+    }`,
+			first: []string{policyIn("default", "closed", `{podSelector: {}, policyTypes: [Ingress]}`)},
+			task:  []string{cnp(`{endpointSelector: {}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}, {matchLabels: {app: api}}]}]}`)},
+			want:  []string{"empty-vs-missing"},
+		},
+		{
+			name: "policy-replaced", checks: nobodyReachesAPI, first: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{}]}`)},
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEntities: [all]}]}`)},
+			want: []string{"policy-replaced"},
+		},
+		{
+			name: "earlier-policy-still-in-force", checks: onlyWatchReachesAPI,
+			first: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {'k8s:io.kubernetes.pod.namespace': ops}}]}]}`)},
+			task: []string{"apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: narrow, namespace: default}\nspec: " + `{endpointSelector: {matchLabels: {app: api}},
+				ingress: [{fromEndpoints: [{matchLabels: {app: watch, 'k8s:io.kubernetes.pod.namespace': ops}}]}]}` + "\n"},
+			want: []string{"earlier-policy-still-in-force"},
+		},
+		{
+			name: "ports-missing", checks: only8080,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}]}]}`)},
+			want: []string{"ports-missing"},
+		},
+		{
+			name: "ports-missing, not: they are there", checks: only8080, task: []string{cnp(watchOnly8080)},
+		},
+		{
+			name: "service-port-vs-target-port: an invariant", checks: only8080,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}], toPorts: [{ports: [{port: '80', protocol: TCP}]}]}]}`)},
+			want: []string{"service-port-vs-target-port"},
+		},
+		{
+			name: "peers-missing", checks: nobodyReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{toPorts: [{ports: [{port: '8080', protocol: TCP}]}]}]}`)},
+			want: []string{"peers-missing"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			checkMistakes(t, tt.checks, tt.first, tt.task, tt.want)
+		})
+	}
+}
