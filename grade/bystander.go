@@ -39,11 +39,11 @@ func (g *Grader) newBystanders(task int, state *engine.State, prober engine.Prob
 }
 
 // tell adds to an account what it does not say of the task's policies.
-func (b *bystanders) tell(w *Why) {
+func (b *bystanders) tell(w *Why, want verdict.Verdict) {
 	if b.selector == nil || w.Detail == nil {
 		return
 	}
-	decided, at := deciding(w.Detail, 1)
+	decided, at := deciding(w.Detail, want, 1)
 	var sides []decidingSide
 	for _, s := range []decidingSide{{decided.Egress, "egress"}, {decided.Ingress, "ingress"}} {
 		if s.Side != nil && (decided.Verdict == verdict.Allowed || s.Verdict != verdict.Allowed) {
@@ -74,14 +74,14 @@ type decidingSide struct {
 	direction string
 }
 
-// deciding is the part of a result that Account explains, and how many sentences come first.
-func deciding(r *policy.Result, sentences int) (*policy.Result, int) {
-	if r.DNS != nil && r.Verdict == verdict.DNSFailed {
-		return deciding(r.DNS, sentences+1)
+// deciding is the part of a result that account explains, and how many sentences come first.
+func deciding(r *policy.Result, want verdict.Verdict, sentences int) (*policy.Result, int) {
+	if lookUpDecides(r, want) {
+		return deciding(r.DNS, "", sentences+1)
 	}
 	for i := range r.Backends {
 		if b := &r.Backends[i]; b.Verdict == r.Verdict && r.Egress == nil && r.Ingress == nil {
-			return deciding(b, sentences+1)
+			return deciding(b, want, sentences+1)
 		}
 	}
 	if r.Reason != "" {

@@ -114,7 +114,7 @@ func (g *Grader) judgeTask(ctx context.Context, eng engine.Engine, prober engine
 			c.Because = pc.because
 			if missed != nil {
 				c.Why = why(missed)
-				by.tell(c.Why)
+				by.tell(c.Why, missed.Probe.Want)
 			}
 			out.findings[i] = append(out.findings[i], names.name(ctx, op, j, missed, c)...)
 		}

@@ -1,6 +1,12 @@
 package grade_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/labctl/labctl/grade/gradetest"
+)
 
 // The mistakes of NetworkPolicies that policies of Cilium's kinds can have as well, each with a submission that looks
 // alike and does not make it.
@@ -213,5 +219,38 @@ func TestRecognizeCilium(t *testing.T) {
 			t.Parallel()
 			checkMistakes(t, tt.checks, tt.first, tt.task, tt.want)
 		})
+	}
+}
+
+// Where a name was not to resolve, the account is of the look-up: which rules let the query reach DNS.
+func TestWhyTheNameResolves(t *testing.T) {
+	t.Parallel()
+	lab := gradetest.Load(t, fstest.MapFS{
+		"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", nameFails, 1))},
+		"api.yaml": {Data: []byte(apiManifests)},
+	})
+	for _, tt := range []struct{ name, policy, want string }{
+		{"and the connection does not come about", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]}`, ""},
+		{
+			"and the connection comes about", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]},
+			{to: [{podSelector: {matchLabels: {app: api}}}]}]}`, "",
+		},
+		{"because nothing is closed", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}`, "is open: no policy in force selects it for egress"},
+	} {
+		report := gradeFS(t, lab, fstest.MapFS{"answers/t/a.yaml": {Data: []byte(np(tt.policy))}}, "answers")
+		for _, c := range missed(report) {
+			text := strings.Join(c.Why.Text, " ")
+			for _, want := range []string{"look-up at svc:kube-system/kube-dns:53/UDP gets through", "Egress from default/web", tt.want} {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s: the account lacks %q: %s", tt.name, want, text)
+				}
+			}
+			if strings.Contains(text, "8080") || strings.Contains(text, "default/api") {
+				t.Errorf("%s: the account is of the connection: %s", tt.name, text)
+			}
+		}
+		if len(missed(report)) == 0 {
+			t.Errorf("%s: the check passed", tt.name)
+		}
 	}
 }

@@ -155,6 +155,11 @@ const (
       to           = [app.api]
       except_ports = [8080]
     }`
+	nameFails = `
+    expect "dns_failed" {
+      from = app.web
+      to   = app.api.port.http
+    }`
 	dnsOverUDP = `
     expect "allowed" {
       from = app.web
@@ -745,6 +750,18 @@ func TestRecognize(t *testing.T) {
 			checks: webReachesAPI,
 			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], ingress: []}`)},
 			want:   nil,
+		},
+		{
+			name:   "peers-missing: the name was not to resolve",
+			checks: nameFails,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]}`)},
+			want:   []string{"peers-missing"},
+		},
+		{
+			name:   "empty-vs-missing: the name was not to resolve, and the connection is dropped",
+			checks: nameFails,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}}], ports: [{port: 53, protocol: UDP}]}]}`)},
+			want:   []string{"empty-vs-missing"},
 		},
 		{
 			name:   "own-namespace-only: fromEndpoints",

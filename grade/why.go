@@ -20,7 +20,7 @@ const isolatingShown = 5
 func why(o *engine.Observation) *Why {
 	w := &Why{Text: []string{}, Detail: o.Detail}
 	if o.Detail != nil {
-		w.Text = Account(o.Detail)
+		w.Text = account(o.Detail, o.Probe.Want)
 	}
 	if o.Flow != nil {
 		w.Flow = o.Flow
@@ -43,8 +43,20 @@ func joinVerdicts(verdicts []verdict.Verdict) string {
 }
 
 // Account tells in sentences how a verdict came about, the side that decided first.
-func Account(r *policy.Result) []string {
-	if r.DNS != nil && r.Verdict == verdict.DNSFailed {
+func Account(r *policy.Result) []string { return account(r, "") }
+
+// lookUpDecides reports whether it is the look-up that an account has to explain.
+func lookUpDecides(r *policy.Result, want verdict.Verdict) bool {
+	return r.DNS != nil && (r.DNS.Verdict != verdict.Allowed || want == verdict.DNSFailed)
+}
+
+// account is Account where another verdict was wanted.
+func account(r *policy.Result, want verdict.Verdict) []string {
+	if lookUpDecides(r, want) {
+		if r.DNS.Verdict == verdict.Allowed {
+			text := []string{fmt.Sprintf("The name is looked up first, and the look-up at %s gets through.", connection(r.DNS.Probe))}
+			return append(text, Account(r.DNS)...)
+		}
 		text := []string{fmt.Sprintf("The name is looked up first, and the look-up at %s fails (%s).", connection(r.DNS.Probe), r.DNS.Verdict)}
 		return append(text, Account(r.DNS)...)
 	}

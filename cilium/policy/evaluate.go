@@ -420,7 +420,7 @@ func (j *evaluation) service(s *cluster.Service, byName bool, dialed netip.Addr)
 		return j.name(s.External)
 	}
 	r := Result{Probe: *j.probe, Verdict: verdict.Allowed}
-	if byName && !j.e.resolvesAll(&j.source) && j.lookUpFails(&r, s.Name+"."+s.Namespace+".svc.cluster.local") {
+	if byName && j.lookUpFails(&r, s.Name+"."+s.Namespace+".svc.cluster.local") {
 		return r
 	}
 	protocol := cmp.Or(j.probe.Protocol, protoTCP)
@@ -475,7 +475,9 @@ func (j *evaluation) service(s *cluster.Service, byName bool, dialed netip.Addr)
 		results[i] = j.beyond(target, b.Port)
 		results[i].To, results[i].Port = target.name, b.Port
 	}
-	return mostSevere(*j.probe, results)
+	found := mostSevere(*j.probe, results)
+	found.DNS = r.DNS
+	return found
 }
 
 // beyond evaluates the connection to a service's endpoint. An endpoint that is a node may be another service's
@@ -516,10 +518,17 @@ func mostSevere(p Probe, results []Result) Result {
 	return r
 }
 
-// lookUpFails evaluates a look-up of the name from the source, and reports whether it fails, with r saying so.
+// lookUpFails evaluates a look-up of the name from the source, and reports whether it fails, with r saying so. An
+// explanation has one that succeeds, too.
 func (j *evaluation) lookUpFails(r *Result, name string) bool {
+	if !j.e.looksUp(&j.source) || !j.explain && j.e.resolvesAll(&j.source) {
+		return false
+	}
 	look := j.lookUp(name)
 	if look.Verdict == verdict.Allowed {
+		if j.explain {
+			r.DNS = look
+		}
 		return false
 	}
 	r.Verdict, r.DNS, r.Reason = verdict.DNSFailed, look,
@@ -527,13 +536,14 @@ func (j *evaluation) lookUpFails(r *Result, name string) bool {
 	return true
 }
 
-// resolvesAll reports whether every name that there is can be looked up from the source: because no query is
-// made (the source is no pod, or the cluster has no DNS), or because its queries get through and no rule
-// looks at them.
+// looksUp reports whether the source sends queries for names to pods of the cluster.
+func (e *Engine) looksUp(source *endpoint) bool {
+	return source.pod != nil && source.node == nil && e.c.HasDNS()
+}
+
+// resolvesAll reports whether every name that there is can be looked up from a source that sends queries: because they
+// get through and no rule looks at them.
 func (e *Engine) resolvesAll(source *endpoint) bool {
-	if source.pod == nil || source.node != nil || !e.c.HasDNS() {
-		return true
-	}
 	if slices.Contains(e.c.DNS, source.pod) || e.c.Services[cluster.DNSService].Local {
 		return false // it may ask itself, or those on its node; its like cannot be taken for it
 	}
@@ -577,7 +587,7 @@ func (j *evaluation) name(name string) Result {
 	if s := j.serviceNamed(name); s != nil && !given && s.External == "" {
 		return j.service(s, true, netip.Addr{})
 	}
-	if !j.e.resolvesAll(&j.source) && j.lookUpFails(&r, name) {
+	if j.lookUpFails(&r, name) {
 		return r
 	}
 	if s := j.e.c.Frontends.Names[cluster.QueryName(name)]; s != nil {
@@ -594,7 +604,9 @@ func (j *evaluation) name(name string) Result {
 		results[i] = j.to(j.e.addressEndpoint(a), j.probe.Port)
 		results[i].To = "ip:" + a.String()
 	}
-	return mostSevere(*j.probe, results)
+	found := mostSevere(*j.probe, results)
+	found.DNS = r.DNS
+	return found
 }
 
 // serviceNamed returns the service that the source means by a name: a full one, or one that its resolver

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/labctl/labctl/cilium/policy"
+	"github.com/labctl/labctl/cilium/verdict"
 )
 
 // flowCase is a cluster with policies, and what must become of some connections.
@@ -138,7 +139,7 @@ func decision(r policy.Result) string {
 	if found != "" {
 		return found
 	}
-	if r.DNS != nil {
+	if r.DNS != nil && r.DNS.Verdict != verdict.Allowed {
 		return "dns-" + decision(*r.DNS)
 	}
 	return "reason"

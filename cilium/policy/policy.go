@@ -35,7 +35,7 @@ type Result struct {
 	Verdict verdict.Verdict `json:"verdict"`
 	// one line where the sides do not say it: "service default/db has no endpoints"
 	Reason string `json:"reason,omitempty"`
-	// DNS is the look-up that came before the connection, when it is what failed.
+	// DNS is the look-up that came before the connection, when it is what failed or Explain was asked.
 	DNS     *Result `json:"dns,omitempty"`
 	Egress  *Side   `json:"egress,omitempty"`
 	Ingress *Side   `json:"ingress,omitempty"`

@@ -525,7 +525,7 @@ func (r *recognizer) isolatedSide() *isolatedSide {
 	if result == nil {
 		return nil
 	}
-	if result.DNS != nil {
+	if result.DNS != nil && result.DNS.Verdict != verdict.Allowed {
 		result = result.DNS
 	}
 	for i := range result.Backends {

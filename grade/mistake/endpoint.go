@@ -43,7 +43,7 @@ func (r *recognizer) app(name string) (endpoint, bool) {
 }
 
 // endpoints returns the two ends of the connection that decided: those of the probe or, where its name did
-// not resolve, of the look-up.
+// not resolve or was not to, of the look-up.
 func (r *recognizer) endpoints() (client, server endpoint) {
 	client, _ = r.app(r.Probe.From.App)
 	server, _ = r.app(r.Probe.To.App)
@@ -55,7 +55,7 @@ func (r *recognizer) endpoints() (client, server endpoint) {
 
 // lookUp reports whether it was a DNS query that decided.
 func (r *recognizer) lookUp() bool {
-	return r.Probe.To.DNS != "" || r.Observation != nil && r.Observation.Verdict == verdict.DNSFailed
+	return r.Probe.To.DNS != "" || r.Probe.Want == verdict.DNSFailed || r.Observation != nil && r.Observation.Verdict == verdict.DNSFailed
 }
 
 // subjects returns the parties that a policy of the direction would have to select to decide here.

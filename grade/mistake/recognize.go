@@ -54,9 +54,9 @@ func Recognize(in Miss) (found []Finding, err error) {
 		repairs = r.leftovers // an object assertion: all that can be known is what was left behind
 	case in.Probe.Want == verdict.Allowed && in.Observation.Verdict != verdict.Allowed:
 		repairs = r.proposals(blocked)
-	case in.Observation.Verdict == verdict.Allowed:
+	case in.Observation.Verdict == verdict.Allowed || in.Probe.Want == verdict.DNSFailed:
 		repairs = r.proposals(open)
-	default: // dropped where the name was to fail, and the like
+	default: // a DNS failure where the connection was to be dropped, and the like
 		return nil, nil
 	}
 	if in.Passes != nil {

@@ -111,6 +111,9 @@ func (p *Prober) judge(probe *engine.Probe, out *engine.Observation, explain boo
 	if err != nil {
 		return tooMuch(err) // judged before; without an account the verdict stands all the same
 	}
+	if look := detail.DNS; look != nil && look.Verdict == verdict.Allowed && !explain && probe.Want != verdict.DNSFailed {
+		detail.DNS = nil // of no use in a report
+	}
 	out.Detail = &detail
 	if out.Verdict == verdict.Rejected && detail.Verdict == verdict.Allowed {
 		detail.Verdict = verdict.Rejected
