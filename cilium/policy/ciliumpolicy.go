@@ -130,6 +130,9 @@ func sanitizeHint(err error) string {
 	if m := parsedPort.FindStringSubmatch(err.Error()); m != nil {
 		return manifest.PortHint(m[1])
 	}
+	if strings.Contains(err.Error(), "L7 rules can only apply to TCP") {
+		return "write protocol: TCP for each port in the rule's toPorts; without it a port is of any protocol"
+	}
 	if strings.Contains(err.Error(), "must have at least one of Ingress") {
 		return "an empty list is no rule; to close a direction, write one empty rule: ingress: [{}]"
 	}

@@ -32,6 +32,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"DNS rules on ingress", head + "  ingress:\n  - toPorts:\n    - ports: [{port: \"53\", protocol: UDP}]\n      rules: {dns: [{matchPattern: \"*\"}]}\n", 8, "DNS is not supported on ingress"},
 		{"nodeSelector in a namespace", "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n  nodeSelector: {}\n  ingress: [{}]\n", 5, "cannot have a nodeSelector"},
 		{"an empty list", head + "  ingress: []\n", 5, "at least one of Ingress"},
+		{"requests over any protocol", head + "  ingress:\n  - toPorts:\n    - ports: [{port: \"80\"}]\n      rules: {http: [{path: /}]}\n", 8, "L7 rules can only apply to TCP (not ANY)"},
 		{"an expression that is none", head + "  ingress:\n  - toPorts:\n    - ports: [{port: \"80\", protocol: TCP}]\n      rules: {http: [{path: \"(\"}]}\n", 8, "missing closing )"},
 		{
 			"nodes of a ClusterNetworkPolicy",
@@ -48,7 +49,8 @@ func TestCompileRefuses(t *testing.T) {
 			if got := problems[0]; !strings.Contains(got.Message, c.want) || got.Line != c.line || got.File != "test.yaml" {
 				t.Errorf("got %s, want line %d and %q", got, c.line, c.want)
 			}
-			if c.name == "an empty list" && !strings.Contains(problems[0].Hint, "ingress: [{}]") {
+			hint := map[string]string{"an empty list": "ingress: [{}]", "requests over any protocol": "protocol: TCP"}[c.name]
+			if !strings.Contains(problems[0].Hint, hint) {
 				t.Errorf("the hint is %q", problems[0].Hint)
 			}
 		})

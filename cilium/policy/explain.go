@@ -237,7 +237,7 @@ func (x *explanation) whyNotPort(b *boundRule) (why, wants, has string) {
 			switch n := x.f.to.NamedPort(p.name, x.f.protocol); {
 			case x.f.to.HostNetwork:
 			case n == 0:
-				remarks = append(remarks, fmt.Sprintf("%s has no %s port named %s", x.f.to.Ref, x.f.protocol, p.name))
+				remarks = append(remarks, unknownPortName(x.f.to, p.name, x.f.protocol))
 			default:
 				remarks = append(remarks, fmt.Sprintf("the port named %s of %s is %d", p.name, x.f.to.Ref, n))
 			}
@@ -255,6 +255,21 @@ func (x *explanation) whyNotPort(b *boundRule) (why, wants, has string) {
 		why += "; " + listed(remarks, len(remarks), ", ")
 	}
 	return why, wants, has
+}
+
+// unknownPortName says that no port of a pod has a name, and which names its ports have.
+func unknownPortName(pod *cluster.Pod, name, protocol string) string {
+	var names []string
+	for _, p := range pod.Ports {
+		if p.Name != "" && p.Protocol == protocol {
+			names = append(names, fmt.Sprintf("%s (%d)", p.Name, p.Port))
+		}
+	}
+	text := fmt.Sprintf("%s has no %s port named %s: a port's name is the one that the container gives it, ", pod.Ref, protocol, name)
+	if len(names) == 0 {
+		return text + "and its container names none"
+	}
+	return text + "here " + listed(names, len(names), ", ")
 }
 
 // String writes a port as messages show it: "TCP 80", "UDP 1000-2000", "every TCP port".

@@ -219,7 +219,7 @@ metadata: {name: p}
 spec: {podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: http}, {port: web}]}]}
 `,
 			probe: "web > db 8080",
-			want:  []string{`port spec.ingress[0]:4 the rule allows TCP port "http", TCP port "web", the connection goes to TCP 8080; the port named http of default/db is 80, default/db has no TCP port named web`},
+			want:  []string{`port spec.ingress[0]:4 the rule allows TCP port "http", TCP port "web", the connection goes to TCP 8080; the port named http of default/db is 80, default/db has no TCP port named web: a port's name is the one that the container gives it, here sql (5432), http (80)`},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ type Explanation struct {
 	Verdict verdict.Verdict `json:"verdict"`
 	Detail  *policy.Result  `json:"detail,omitempty"`
 	Needs   []Need          `json:"needs"` // what some policy would have to allow; empty if it is allowed
-	Flips   []Flip          `json:"flips"` // single changes, tried out, after which the verdict is another
+	Flips   []Flip          `json:"flips"` // single changes, tried out, that let the connection through or keep it out
 	Probed  *Probed         `json:"probed,omitempty"`
 
 	Policies int `json:"-"` // how many are in force
@@ -43,7 +43,7 @@ type Need struct {
 	Request   string `json:"request,omitempty"` // that a rule for the proxy would have to let through
 }
 
-// Flip is a single change and the verdict that it leads to.
+// Flip is a single change and the verdict that it leads to, when it lets the connection through or keeps it out.
 type Flip struct {
 	// Without is the policy that is taken away; or Unlabelled is the namespace whose labels are taken back.
 	Without    *manifest.Ref   `json:"without,omitempty"`
@@ -72,7 +72,8 @@ func Explain(ctx context.Context, eng engine.Engine, state *engine.State, probe 
 		if err != nil {
 			return err
 		}
-		if after.Verdict != outcome.Verdict {
+		// One way to fail instead of another is no change to ask for.
+		if (after.Verdict == verdict.Allowed) != (outcome.Verdict == verdict.Allowed) {
 			change.Verdict = after.Verdict
 			e.Flips = append(e.Flips, change)
 		}

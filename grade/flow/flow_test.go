@@ -107,6 +107,20 @@ func TestExplainTriesChangesOut(t *testing.T) {
 	}
 }
 
+// A change after which the connection fails in another way is not worth a line.
+func TestExplainLeavesOutOtherFailures(t *testing.T) {
+	t.Parallel()
+	e := explain(t, "solution", "backend-egress", "worker", "backend", "")
+	if e.Verdict != verdict.Dropped || len(e.Flips) == 0 {
+		t.Fatalf("%s, flips %+v", e.Verdict, e.Flips)
+	}
+	for _, f := range e.Flips {
+		if f.Verdict != verdict.Allowed {
+			t.Errorf("%+v changes nothing that anybody wants", f)
+		}
+	}
+}
+
 func TestTableKeepsTheLabsOrder(t *testing.T) {
 	t.Parallel()
 	lab, eng, states := tutorial(t, "solution")

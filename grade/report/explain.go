@@ -3,12 +3,14 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/flow"
+	"github.com/labctl/labctl/internal/wording"
 )
 
 // Explanation writes the path to a verdict: the look-up, both directions, and what would change it.
@@ -37,8 +39,8 @@ func Explanation(w io.Writer, e *flow.Explanation, style Style) error {
 		p.blank()
 		p.line("", p.bold("What would change it"))
 	}
-	for _, n := range e.Needs {
-		p.line("  - ", need(n))
+	for _, line := range needs(e) {
+		p.line("  - ", line)
 	}
 	for _, f := range e.Flips {
 		p.line("  - ", flip(f)+": "+p.verdict(f.Verdict))
@@ -89,7 +91,29 @@ func (p *page) side(direction string, s *policy.Side, alone func(*policy.Side) *
 	}
 }
 
-func need(n flow.Need) string {
+// needs puts into words what some policy would have to allow, in a line for all peers for which it is the same.
+func needs(e *flow.Explanation) []string {
+	var lines []string
+	var peers [][]string
+	for _, n := range e.Needs {
+		what := need(&n)
+		at := slices.Index(lines, what)
+		if at < 0 {
+			at = len(lines)
+			lines, peers = append(lines, what), append(peers, nil)
+		}
+		if peer := peerOf(e, &n); !slices.Contains(peers[at], peer) {
+			peers[at] = append(peers[at], peer)
+		}
+	}
+	for i := range lines {
+		lines[i] += " " + wording.And(peers[i])
+	}
+	return lines
+}
+
+// need is a need without its peer.
+func need(n *flow.Need) string {
 	port := n.Protocol
 	if n.Port != 0 {
 		port = fmt.Sprintf("%s %d", n.Protocol, n.Port)
@@ -102,11 +126,21 @@ func need(n flow.Need) string {
 	if n.Request != "" {
 		what = "a rule that lets " + n.Request + " through"
 	}
-	peer := n.Peer
-	if entity, ok := strings.CutPrefix(peer, "entity:"); ok {
-		peer = "the entity " + entity + ", which no rule selects by labels"
+	return fmt.Sprintf("%s: %s of %s %s", what, n.Direction, n.Endpoint, preposition)
+}
+
+func peerOf(e *flow.Explanation, n *flow.Need) string {
+	if entity, ok := strings.CutPrefix(n.Peer, "entity:"); ok {
+		return "the entity " + entity + ", which no rule selects by labels"
 	}
-	return fmt.Sprintf("%s: %s of %s %s %s", what, n.Direction, n.Endpoint, preposition, peer)
+	if strings.HasPrefix(n.Peer, "ip:") && n.Direction == "egress" {
+		// The address stands for those that the host has: it is of no use in a rule.
+		if host, ok := strings.CutPrefix(e.To, "external "); ok {
+			host, _, _ = strings.Cut(host, ":")
+			return "external " + host + ", which is outside the cluster"
+		}
+	}
+	return n.Peer
 }
 
 func flip(f flow.Flip) string {

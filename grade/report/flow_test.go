@@ -175,6 +175,15 @@ func TestExplanation(t *testing.T) {
 			Flips: []flow.Flip{{Unlabelled: "kube-system", Verdict: verdict.Dropped}},
 		},
 		"allowed": {From: "a", To: "b:1", Verdict: verdict.Allowed, Policies: 1},
+		"peers": {
+			From: "frontend", To: "external internet:443", Verdict: verdict.Dropped,
+			Needs: []flow.Need{
+				{Direction: "egress", Endpoint: "default/frontend", Peer: "kube-system/coredns-1", Port: 53, Protocol: "UDP"},
+				{Direction: "egress", Endpoint: "default/frontend", Peer: "kube-system/coredns-2", Port: 53, Protocol: "UDP"},
+				{Direction: "egress", Endpoint: "default/frontend", Peer: "ip:203.0.113.1", Port: 443, Protocol: "TCP"},
+				{Direction: "egress", Endpoint: "default/frontend", Peer: "ip:203.0.113.2", Port: 443, Protocol: "TCP"},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
