@@ -55,7 +55,8 @@ func Explanation(w io.Writer, e *flow.Explanation, style Style) error {
 
 // result writes what happened on the way, step by step.
 func (p *page) result(r *policy.Result) {
-	if r.DNS != nil {
+	// A look-up that nothing stops is not worth a line.
+	if r.DNS != nil && (r.DNS.Verdict != verdict.Allowed || governed(r.DNS)) {
 		p.line("", p.verdictMark(r.DNS.Verdict)+" look-up of the name")
 		for _, text := range grade.Account(r.DNS) {
 			p.line("    ", text)
@@ -79,6 +80,12 @@ func (p *page) result(r *policy.Result) {
 			}
 		}
 	}
+}
+
+// governed reports whether policies decided about a connection, on either side.
+func governed(r *policy.Result) bool {
+	decided := func(s *policy.Side) bool { return s != nil && s.Decision != policy.ByDefault }
+	return decided(r.Egress) || decided(r.Ingress)
 }
 
 func (p *page) side(direction string, s *policy.Side, alone func(*policy.Side) *policy.Result) {

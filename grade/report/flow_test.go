@@ -175,6 +175,20 @@ func TestExplanation(t *testing.T) {
 			Flips: []flow.Flip{{Unlabelled: "kube-system", Verdict: verdict.Dropped}},
 		},
 		"allowed": {From: "a", To: "b:1", Verdict: verdict.Allowed, Policies: 1},
+		"look-up": {
+			From: "frontend", To: "backend:8080", Verdict: verdict.Allowed, Policies: 1,
+			Detail: &policy.Result{Verdict: verdict.Allowed, DNS: &policy.Result{
+				Verdict: verdict.Allowed,
+				Egress:  &policy.Side{Verdict: verdict.Allowed, Endpoint: "default/frontend", Decision: policy.ByAllow, Rule: &policy.RuleRef{Policy: deny, Rule: "spec.egress[0]"}},
+			}},
+		},
+		"look-up-open": {
+			From: "frontend", To: "backend:8080", Verdict: verdict.Allowed, Policies: 1,
+			Detail: &policy.Result{Verdict: verdict.Allowed, DNS: &policy.Result{
+				Verdict: verdict.Allowed,
+				Egress:  &policy.Side{Verdict: verdict.Allowed, Endpoint: "default/frontend", Decision: policy.ByDefault},
+			}},
+		},
 		"peers": {
 			From: "frontend", To: "external internet:443", Verdict: verdict.Dropped,
 			Needs: []flow.Need{
