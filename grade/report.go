@@ -107,6 +107,12 @@ func (s *SubmissionReport) insteadOfManifests() string {
 // Finding is something worth knowing about a submission beyond a check that missed.
 type Finding = mistake.Finding
 
+// EmptyFile is a file of the submission without an object in it.
+type EmptyFile struct {
+	File string `json:"file"` // relative to the submission
+	Why  string `json:"why"`  // "every line is commented out"
+}
+
 // Status is the outcome in one word.
 type Status string
 
@@ -130,11 +136,13 @@ type Score struct {
 
 // TaskReport is the outcome of one checkpoint.
 type TaskReport struct {
-	Name      string      `json:"name"`
-	Title     string      `json:"title"`
-	Attempted bool        `json:"attempted"` // the submission holds something for it
-	Score     TaskScore   `json:"score"`
-	Hints     []HintTaken `json:"hints_taken"`
+	Name      string    `json:"name"`
+	Title     string    `json:"title"`
+	Attempted bool      `json:"attempted"` // the submission holds something for it
+	Score     TaskScore `json:"score"`
+	// EmptyFiles are those in the task's folder that nothing was read from, but for those that the lab gave out so.
+	EmptyFiles []EmptyFile `json:"empty_files,omitempty"`
+	Hints      []HintTaken `json:"hints_taken"`
 	// HintsWithheld: the task has hints that cost points and were not taken, so its mistakes are named without theirs.
 	HintsWithheld bool              `json:"hints_withheld,omitempty"`
 	HintsLeft     bool              `json:"hints_left,omitempty"` // the task has hints that were not taken

@@ -130,6 +130,11 @@ func (g *Grader) report(sub *submission.Submission, engine string, outcomes []*t
 			Name: t.Name, Title: t.Title, Attempted: sub.Attempted(i),
 			Hints: append([]HintTaken{}, hints[i]...), Objectives: make([]ObjectiveReport, len(t.Objectives)),
 		}
+		if sub.Layout == labs.LayoutCheckpoints {
+			for _, f := range sub.Steps[i].Empty {
+				tr.EmptyFiles = append(tr.EmptyFiles, EmptyFile(f))
+			}
+		}
 		taskPoints, cost := new(big.Rat), new(big.Rat)
 		for _, f := range sub.Findings() {
 			if f.Task == t.Name {

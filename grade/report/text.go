@@ -11,6 +11,7 @@ import (
 
 	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/grade/submission"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -101,6 +102,20 @@ func (p *page) taskRow(r *grade.Report, i int) {
 	}
 	number := taskNumber(r.LabFile(), r, i)
 	p.row(fmt.Sprintf("%2d  ", number), text, points(t.Score.Points, t.Score.Max))
+	if !t.Attempted {
+		p.emptyFiles(t.EmptyFiles)
+	}
+}
+
+// emptyFiles says of files that were meant to be submitted why nothing was.
+func (p *page) emptyFiles(files []grade.EmptyFile) {
+	const most = 3
+	for _, f := range files[:min(most, len(files))] {
+		p.line("    ", fmt.Sprintf("%s: %s", submission.Printable(f.File), f.Why))
+	}
+	if more := len(files) - most; more > 0 {
+		p.line("    ", fmt.Sprintf("and %d more", more))
+	}
 }
 
 // task writes a task in full.

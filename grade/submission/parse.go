@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/grade/mistake"
+	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -43,6 +45,13 @@ type Step struct {
 	Attempted bool   // it applies or deletes something
 	Apply     []*manifest.Object
 	Delete    []*manifest.Object // kind, namespace and name count
+	Empty     []EmptyFile        // files without an object, but for those that the lab gave out so
+}
+
+// EmptyFile is a file in the folder of a task that no object was read from.
+type EmptyFile struct {
+	File string // relative to the submission
+	Why  string // "the file is empty", "every line is commented out"
 }
 
 // Objects returns everything the submission applies, in the order of its steps.
@@ -144,6 +153,11 @@ func (r *Rules) inStarter(name string) bool {
 }
 
 func (r *Rules) ofTree(tree *Tree, lim manifest.Limits) (*Submission, error) {
+	if r.lab.Layout != labs.LayoutFlat {
+		if err := r.tooHigh(tree); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case tree.Single, r.lab.Layout == labs.LayoutFlat:
 		return r.flat(tree.Files, lim)
@@ -289,6 +303,7 @@ func (r *Rules) finish(sub *Submission, in []input, files []manifest.File, probl
 		s := &sub.Steps[stepOf[o.File]]
 		s.Delete = append(s.Delete, o)
 	}
+	r.addEmpty(sub, slices.Concat(apply, remove), stepOf)
 	for i := range sub.Steps {
 		s := &sub.Steps[i]
 		s.Attempted = len(s.Apply)+len(s.Delete) > 0
@@ -311,6 +326,38 @@ func (r *Rules) finish(sub *Submission, in []input, files []manifest.File, probl
 	}
 	sub.Digest = fmt.Sprintf("sha256:%x", h.Sum(nil))
 	return sub, nil
+}
+
+// addEmpty notes the files of each step that no object was read from.
+func (r *Rules) addEmpty(sub *Submission, files []manifest.File, stepOf map[string]int) {
+	for _, f := range files {
+		why := withoutObjects(f.Data)
+		if why != "" && !r.starters[startText(f.Data)] {
+			s := &sub.Steps[stepOf[f.Name]]
+			s.Empty = append(s.Empty, EmptyFile{File: f.Name, Why: why})
+		}
+	}
+}
+
+// withoutObjects says why there can be no object in a text; "" if there may be one.
+func withoutObjects(text []byte) string {
+	why := "the file is empty"
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSpace(line)
+		switch {
+		case len(line) == 0, bytes.Equal(line, []byte("---")):
+		case line[0] == '#':
+			why = "every line is commented out"
+		default:
+			return ""
+		}
+	}
+	return why
+}
+
+// startText is a text in the form in which it is compared with a starter file: editors change line ends.
+func startText(text []byte) string {
+	return strings.TrimSpace(strings.ReplaceAll(string(text), "\r\n", "\n"))
 }
 
 // notTaken says of objects of a kind that the lab does not take only that, whatever else is wrong with them.
@@ -344,10 +391,45 @@ func (r *Rules) unknownFolder(folder string) manifest.Problem {
 		Message: fmt.Sprintf("the lab %q has no task of this name", r.lab.Name),
 		Hint:    "its tasks are " + r.taskNames(),
 	}
-	if near := r.nearTask(folder); near != "" {
+	near := r.nearTask(folder)
+	if i := r.numberedTask(folder); near == "" && i >= 0 {
+		near = r.folderOf(i)
+	}
+	switch {
+	case folder == DeleteFolder || NearDelete(folder):
+		p.Message = "what was deleted goes into the folder of the task that it was deleted in, not beside it"
+		p.Hint = "move it into the folder of that task, and call it " + DeleteFolder
+	case near != "":
 		p.Hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return p
+}
+
+// tooHigh refuses a tree of folders that hold the folders of tasks themselves; nil: it is none.
+func (r *Rules) tooHigh(tree *Tree) error {
+	if slices.ContainsFunc(tree.Folders, r.NamesTask) {
+		return nil
+	}
+	var answers []string
+	for _, f := range tree.Files {
+		elems := strings.Split(path.Dir(f.Name), "/")
+		if i := slices.IndexFunc(elems, r.NamesTask); i > 0 {
+			if dir := strings.Join(elems[:i], "/"); !slices.Contains(answers, dir) {
+				answers = append(answers, dir)
+			}
+		}
+	}
+	p := manifest.Problem{Hint: "hand in this folder alone"}
+	switch len(answers) {
+	case 0:
+		return nil
+	case 1:
+		p.File, p.Message = answers[0], "the folders of the tasks are in here, and other manifests lie beside it"
+	default:
+		p.Message = "these are several submissions, and only one can be graded: the folders of the tasks are in " + wording.And(answers)
+		p.Hint = "hand in one of them"
+	}
+	return &engine.Refused{Problems: manifest.Problems{p}}
 }
 
 // ReadRunning makes a submission of what is in force in a running lab: its policies, and namespaces with the

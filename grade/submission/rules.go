@@ -3,7 +3,9 @@ package submission
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +26,7 @@ type Rules struct {
 	namespaces map[string]map[string]string // of the lab, with their initial labels
 	setups     [][]setupAction              // one per task
 	last       int                          // index of the last task whose folder is read
+	starters   map[string]bool              // the contents of the lab's starter manifests; see startText
 }
 
 // setupAction is a setup block with its manifests read.
@@ -40,6 +43,16 @@ func NewRules(lab *labs.Lab) (*Rules, error) {
 		lab:        lab,
 		namespaces: namespacesOf(lab),
 		setups:     make([][]setupAction, len(lab.Tasks)),
+	}
+	if lab.Starter != "" {
+		files, err := manifest.ReadFS(lab.FS, lab.Starter, manifest.Limits{})
+		if err != nil {
+			return nil, fmt.Errorf("lab %q, starter: %w", lab.Name, err)
+		}
+		r.starters = make(map[string]bool, len(files))
+		for _, f := range files {
+			r.starters[startText(f.Data)] = true
+		}
 	}
 	for i := range lab.Tasks {
 		t := &lab.Tasks[i]
@@ -154,9 +167,45 @@ func (r *Rules) Namespaces() map[string]map[string]string { return r.namespaces 
 // NamesTask reports whether a folder of that name, in a submission, holds what was done during a task.
 func (r *Rules) NamesTask(folder string) bool { return r.lab.FindTask(folder) >= 0 }
 
+// numbered is a folder's name with the number of a task in it: "2-deny", "02_deny", "task2".
+var numbered = regexp.MustCompile(`^([A-Za-z]*)[-_. ]*0*([1-9]\d?)(?:[-_. ]+(.*))?$`)
+
 // nearTask returns the name of the task that a folder's name looks like, or "".
 func (r *Rules) nearTask(folder string) string {
-	return wording.Nearest(strings.TrimLeft(folder, "0123456789-_. "), r.names())
+	if near := wording.Nearest(strings.TrimLeft(folder, "0123456789-_. "), r.names()); near != "" {
+		return near
+	}
+	i := r.numberedTask(folder)
+	if i < 0 {
+		return ""
+	}
+	m := numbered.FindStringSubmatch(folder)
+	words := strings.FieldsFunc(m[3], func(c rune) bool { return strings.ContainsRune("-_. ", c) })
+	inName := func(w string) bool {
+		return slices.Contains(strings.Split(r.lab.Tasks[i].Name, "-"), strings.ToLower(w))
+	}
+	// A number alone may be anything, such as that of a group, unless it is written like those of the tasks.
+	if strings.EqualFold(m[1], "task") || m[1] == "" && m[3] == "" && folder[0] == '0' || m[1] == "" && slices.ContainsFunc(words, inName) {
+		return r.folderOf(i)
+	}
+	return ""
+}
+
+// numberedTask returns the index of the task whose number is in a folder's name, or -1.
+func (r *Rules) numberedTask(folder string) int {
+	m := numbered.FindStringSubmatch(folder)
+	if m == nil {
+		return -1
+	}
+	if n, err := strconv.Atoi(m[2]); err == nil && n <= len(r.lab.Tasks) {
+		return n - 1
+	}
+	return -1
+}
+
+// folderOf is what the folder of a task is called by custom.
+func (r *Rules) folderOf(task int) string {
+	return fmt.Sprintf("%02d-%s", task+1, r.lab.Tasks[task].Name)
 }
 
 func (r *Rules) names() []string {

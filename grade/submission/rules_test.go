@@ -115,6 +115,20 @@ func TestLayouts(t *testing.T) {
 		{labs.LayoutFlat, map[string]string{"b.yaml": denyBackend, "removed/a.yaml": denyBackend}, "", "removed/a.yaml: manifests of what was deleted belong into a folder named delete"},
 		{labs.LayoutEither, map[string]string{"deny/a.yaml": denyBackend}, labs.LayoutCheckpoints, ""},
 		{labs.LayoutEither, map[string]string{"policies/a.yaml": denyBackend}, labs.LayoutFlat, ""},
+		{labs.LayoutEither, map[string]string{"task2/a.yaml": denyBackend}, "", `task2: the lab "shop" has no task of this name (did you mean "02-allow-frontend"?)`},
+		{labs.LayoutEither, map[string]string{"Task 01/a.yaml": denyBackend}, "", `Task 01: the lab "shop" has no task of this name (did you mean "01-deny"?)`},
+		{labs.LayoutEither, map[string]string{"02/a.yaml": denyBackend}, "", `02: the lab "shop" has no task of this name (did you mean "02-allow-frontend"?)`},
+		{labs.LayoutEither, map[string]string{"3-up/a.yaml": denyBackend}, "", `3-up: the lab "shop" has no task of this name (did you mean "03-tidy-up"?)`},
+		{labs.LayoutEither, map[string]string{"03_tidy/a.yaml": denyBackend}, "", `03_tidy: the lab "shop" has no task of this name (did you mean "03-tidy-up"?)`},
+		{labs.LayoutEither, map[string]string{"group2/a.yaml": denyBackend}, labs.LayoutFlat, ""},
+		{labs.LayoutEither, map[string]string{"2/a.yaml": denyBackend}, labs.LayoutFlat, ""},
+		{labs.LayoutEither, map[string]string{"01-deny/a.yaml": denyBackend, "2/a.yaml": denyBackend}, "", `2: the lab "shop" has no task of this name (did you mean "02-allow-frontend"?)`},
+		{labs.LayoutEither, map[string]string{"01-deny/a.yaml": denyBackend, "99/a.yaml": denyBackend}, "", `99: the lab "shop" has no task of this name (its tasks are`},
+		{labs.LayoutEither, map[string]string{"01-deny/a.yaml": denyBackend, "delete/a.yaml": denyBackend}, "", "delete: what was deleted goes into the folder of the task that it was deleted in, not beside it (move it into the folder of that task, and call it delete)"},
+		{labs.LayoutEither, map[string]string{"01-deny/a.yaml": denyBackend, "Deleted/a.yaml": denyBackend}, "", "Deleted: what was deleted goes into the folder of the task"},
+		{labs.LayoutEither, map[string]string{"new/01-deny/a.yaml": denyBackend, "old/02-allow-frontend/delete/a.yaml": denyBackend}, "", "these are several submissions, and only one can be graded: the folders of the tasks are in new and old (hand in one of them)"},
+		{labs.LayoutCheckpoints, map[string]string{"new/01-deny/a.yaml": denyBackend, "old/01-deny/a.yaml": denyBackend}, "", "these are several submissions"},
+		{labs.LayoutEither, map[string]string{"answers/01-deny/a.yaml": denyBackend, "draft.yaml": denyBackend}, "", "answers: the folders of the tasks are in here, and other manifests lie beside it (hand in this folder alone)"},
 		{labs.LayoutEither, map[string]string{"tidyup/a.yaml": denyBackend}, "", `tidyup: the lab "shop" has no task of this name (did you mean "tidy-up"?)`},
 	} {
 		lab := *shop.Lab
@@ -367,4 +381,44 @@ func newRules(t *testing.T, lab *labs.Lab) *submission.Rules {
 		t.Fatal(err)
 	}
 	return rules
+}
+
+// What the lab did not give out in this form, and what no object was read from, is noted for its task.
+func TestEmptyFiles(t *testing.T) {
+	t.Parallel()
+	const skeleton = "# Close the backend.\n#\n# app: ____\n"
+	shop := shop(t)
+	lab := *shop.Lab
+	lab.Starter = "starter"
+	lab.FS = fstest.MapFS{"starter/01-deny/policy.yaml": {Data: []byte(skeleton)}}
+	for i := range lab.Tasks {
+		lab.Tasks[i].Setup = nil
+	}
+	rules := newRules(t, &lab)
+	for _, tt := range []struct{ name, text, why string }{
+		{"as the lab gave it out", skeleton, ""},
+		{"with other line ends", strings.ReplaceAll(skeleton, "\n", "\r\n"), ""},
+		{"with its blanks filled in", strings.Replace(skeleton, "____", "backend", 1), "every line is commented out"},
+		{"with a line between documents", "---\n# a: b\n---\n", "every line is commented out"},
+		{"nothing at all", "\n\n", "the file is empty"},
+		{"an object", denyBackend, ""},
+	} {
+		for _, file := range []string{"01-deny/policy.yaml", "deny/other.yml", "deny/delete/policy.yaml"} {
+			sub, err := rules.ReadFS(fstest.MapFS{file: {Data: []byte(tt.text)}}, ".", manifest.Limits{})
+			if err != nil {
+				t.Fatalf("%s: %v", tt.name, err)
+			}
+			got := ""
+			for _, f := range sub.Steps[0].Empty {
+				got += f.File + ": " + f.Why
+			}
+			want := ""
+			if tt.why != "" {
+				want = file + ": " + tt.why
+			}
+			if got != want {
+				t.Errorf("%s: got %q, want %q", tt.name, got, want)
+			}
+		}
+	}
 }

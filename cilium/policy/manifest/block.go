@@ -329,6 +329,7 @@ func (p *blockParser) flow(text string, line, depth int) (*node, string) {
 
 func (p *blockParser) collection(text string, line, depth int) (*node, string) {
 	n, end := p.node(sequenceNode, line), byte(']')
+	n.flow = true
 	if text[0] == '{' {
 		n.kind, end = mappingNode, '}'
 	}

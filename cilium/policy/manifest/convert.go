@@ -328,6 +328,14 @@ func (p *fieldPath) last() string {
 	return p.elems[len(p.elems)-1].key
 }
 
+// above is the key of the object that the last key is in, or "".
+func (p *fieldPath) above() string {
+	if len(p.elems) < 2 {
+		return ""
+	}
+	return p.elems[len(p.elems)-2].key
+}
+
 func (p fieldPath) String() string {
 	var b strings.Builder
 	for _, e := range p.elems {

@@ -243,19 +243,12 @@ func describeYAMLError(c chunk, err error, retry *int) syntaxError {
 			line: c.offset + tabbed, message: "YAML does not allow tabs for indentation", hint: "use spaces",
 		}
 	}
-	return syntaxError{line: c.offset + line, message: "not valid YAML: " + message, hint: syntaxHint(message)}
-}
-
-// syntaxHint says what is usually behind an error of the YAML parser, which speaks of its grammar.
-func syntaxHint(message string) string {
-	switch {
-	case strings.Contains(message, "did not find expected key"), strings.Contains(message, "expected '-' indicator"):
-		return "is the line indented like those above that belong to the same mapping or list?"
-	case strings.Contains(message, "mapping values are not allowed"):
-		return "is the line indented deeper than the one above, which has a value already? " +
-			"A text with a colon in it must be quoted"
+	if at, what, hint := slipNear(lines, line, message); at > 0 {
+		return syntaxError{line: c.offset + at, message: "not valid YAML: " + what, hint: hint}
 	}
-	return ""
+	return syntaxError{
+		line: c.offset + line, message: "not valid YAML: " + message, hint: syntaxHint(message, lines, line),
+	}
 }
 
 // maxRetry is how much text, in bytes, is parsed again to place the syntax errors of all files.
@@ -373,7 +366,7 @@ func (r *jsonReader) value(depth int) (*node, error) {
 	n := &node{line: r.lineAt(r.dec.InputOffset())}
 	switch t := t.(type) {
 	case json.Delim:
-		n.kind = mappingNode
+		n.kind, n.flow = mappingNode, true
 		if t == '[' {
 			n.kind = sequenceNode
 		}

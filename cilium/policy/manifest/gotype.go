@@ -102,12 +102,12 @@ func (c *checker) checkGo(s *schema, key, n *node, got string) {
 		return
 	}
 	if !s.allows(got) {
-		c.typeError(key, n, got, s, fmt.Sprintf("cannot unmarshal %s into a field of type %s", goName(got), s.goType))
+		c.typeError(key, n, got, s, unexpected(got, s))
 		return
 	}
 	switch got {
 	case "object":
-		c.levels = append(c.levels, level{s, n})
+		c.enter(s, n)
 		eachField(n, func(name string, k, v *node) {
 			child := s.Properties[name]
 			if child == nil {
@@ -130,8 +130,7 @@ func (c *checker) checkGo(s *schema, key, n *node, got string) {
 		}
 	case "integer":
 		if _, text, _ := resolveScalar(n); !fitsInto(text, s.Format) {
-			c.typeError(key, n, got, s, fmt.Sprintf("cannot unmarshal number %s into a field of type %s",
-				text, s.goType))
+			c.typeError(key, n, got, s, fmt.Sprintf("the number %s is too large or too small", shorten(text, maxShownKey)))
 		}
 	}
 }
@@ -144,19 +143,8 @@ func (c *checker) typeError(key, n *node, got string, s *schema, message string)
 	}
 	c.findings.add(finding{
 		line: c.doc.line(key), field: c.path.String(), message: strings.TrimPrefix(message, "json: "),
-		hint: typeHint(c.path.last(), n, got, s),
+		hint: typeHint(&c.path, n, got, s),
 	})
-}
-
-// goName is what encoding/json calls a JSON type.
-func goName(jsonType string) string {
-	switch jsonType {
-	case "integer":
-		return "number"
-	case "boolean":
-		return "bool"
-	}
-	return jsonType
 }
 
 func fitsInto(number, goKind string) bool {

@@ -20,8 +20,8 @@ func (r *report) header(name, inherited string, required bool) string {
 		}
 	case !ok:
 		v := resolveAlias(v)
-		r.add(name, fmt.Sprintf("cannot unmarshal %s into a field of type string", goName(jsonType(v))),
-			typeHint("", v, jsonType(v), &schema{Type: "string"}))
+		text := &schema{Type: "string"}
+		r.add(name, unexpected(jsonType(v), text), typeHint(&fieldPath{}, v, jsonType(v), text))
 		return ""
 	}
 	if strings.ContainsFunc(s, unicode.IsControl) {

@@ -24,7 +24,9 @@ func TestHints(t *testing.T) {
 			[]string{`spec.ingress[0].podSelector: unknown field "podSelector" ("podSelector" is a field of "from": put it under that)`}},
 		{"a selector inside the other", network + "spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {podSelector: {}}}]}]}",
 			[]string{`spec.ingress[0].from[0].namespaceSelector.podSelector: unknown field "podSelector" ("podSelector" belongs further out: ` +
-				`indent it less, or begin it without its own "-")`}},
+				`indent it less)`}},
+		{"a field that begins an item of its own", network + "spec: {podSelector: {}, ingress: [{from: [{ports: [{port: 80}]}]}]}",
+			[]string{`spec.ingress[0].from[0].ports: unknown field "ports" ("ports" belongs further out: begin it without its own "-")`}},
 		{"labels as a peer", network + "spec: {podSelector: {}, ingress: [{from: [{matchLabels: {a: b}}]}]}",
 			[]string{`spec.ingress[0].from[0].matchLabels: unknown field "matchLabels" ("matchLabels" is a field of "namespaceSelector" ` +
 				`or "podSelector": put it under that)`}},

@@ -74,7 +74,7 @@ func (p *parser) checkMetadata(r *report, k kind, m *metav1.ObjectMeta) {
 	if nameRule == nil {
 		nameRule = apivalidation.NameIsDNSSubdomain
 	}
-	if nameMissing && !r.has("metadata.name") && !r.has("metadata") {
+	if nameMissing && !r.has("metadata.name") && !r.has("metadata") && !r.misspelt("metadata.name") {
 		r.missingName(m)
 	}
 	for _, e := range apivalidation.ValidateObjectMeta(m, k.namespaced, nameRule, field.NewPath("metadata")) {

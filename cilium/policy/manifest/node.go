@@ -8,6 +8,7 @@ type node struct {
 	kind     nodeKind
 	quoted   bool   // a scalar in quotes, or a block scalar: a string whatever it looks like
 	anchored bool   // an alias may stand for it
+	flow     bool   // a mapping or sequence in brackets
 	line     int    // from 1, in the text that was parsed
 	value    string // of a scalar; of an alias its name
 	tag      string // as written; jsonNumberTag; "!!merge" for the merge key; otherwise empty
@@ -36,7 +37,7 @@ func fromYAML(y *yaml.Node, done map[*yaml.Node]*node) *node {
 	if n := done[y]; n != nil {
 		return n
 	}
-	n := &node{line: y.Line, value: y.Value, anchored: y.Anchor != ""}
+	n := &node{line: y.Line, value: y.Value, anchored: y.Anchor != "", flow: y.Style&yaml.FlowStyle != 0}
 	if n.anchored {
 		done[y] = n
 	}

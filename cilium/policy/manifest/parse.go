@@ -138,7 +138,11 @@ func (r *report) notAnObject() {
 		r.add("", message, hint)
 		return
 	}
-	r.add("", "not a Kubernetes object: expected a mapping with apiVersion, kind and metadata", "")
+	hint := ""
+	if m := tightColon.FindStringSubmatch(firstWord(r.doc.root)); m != nil {
+		hint = colonMissing + ": write " + m[2] + ": " + m[3]
+	}
+	r.add("", "not a Kubernetes object: expected a mapping with apiVersion, kind and metadata", hint)
 }
 
 // typeMeta is what an object says it is. The items of a NetworkPolicyList need not say it themselves.
@@ -187,7 +191,8 @@ func (p *parser) finish(r *report) {
 			continue
 		}
 		p.problems = append(p.problems, Problem{
-			File: p.file, Line: f.line, Object: name, Field: f.field, Message: f.message, Hint: f.hint, limit: f.limit,
+			File: p.file, Line: f.line, Object: name, Field: f.field, Message: cmp.Or(f.plain, inWords(f.message, f.field)),
+			Hint: f.hint, limit: f.limit,
 		})
 	}
 }
@@ -218,7 +223,7 @@ func (p *parser) list(d document, r *report, items *node, item typeMeta) {
 			p.document(document{root: n, offset: d.offset, plain: d.plain}, item)
 		}
 	case !isNull(items):
-		r.add("items", "items must be a list", typeHint("items", items, jsonType(items), &schema{Type: "array"}))
+		r.add("items", "items must be a list", typeHint(&fieldPath{}, items, jsonType(items), &schema{Type: "array"}))
 	}
 	// The other keys of the list only have to be unambiguous.
 	c := converter{doc: d}

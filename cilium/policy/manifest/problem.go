@@ -11,7 +11,7 @@ type Problem struct {
 	Line    int    `json:"line"`             // from 1; 0 for the whole file
 	Object  string `json:"object,omitempty"` // "NetworkPolicy default/allow-frontend"
 	Field   string `json:"field,omitempty"`  // "spec.ingress[0].from[1].podSelector"
-	Message string `json:"message"`          // as the API server says it
+	Message string `json:"message"`          // close to the words of the API server
 	Hint    string `json:"hint,omitempty"`   // what to do, "did you mean …"
 
 	limit bool // a limit is exceeded

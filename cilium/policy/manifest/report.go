@@ -14,7 +14,8 @@ import (
 type finding struct {
 	line    int
 	field   string
-	message string
+	message string // as the API server says it
+	plain   string // instead of message, in plain words; "": see inWords
 	hint    string
 	rule    bool // a CRD's CEL rule
 	unknown bool // an unknown field, which does not keep the rest from being checked
@@ -37,6 +38,7 @@ func (f *findings) add(x finding) {
 		return
 	}
 	x.field, x.message, x.hint = printable(x.field), printable(x.message), printable(x.hint)
+	x.plain = printable(x.plain)
 	f.list = append(f.list, x)
 }
 
@@ -81,6 +83,9 @@ func (r *report) add(path, message, hint string) {
 func (r *report) addCauses(more findings) {
 	said := slices.Clone(r.findings.list)
 	for _, x := range more.list {
+		if x.unknown && (strings.EqualFold(x.field, "apiVersion") || strings.EqualFold(x.field, "kind")) {
+			continue // header said so
+		}
 		if !x.follows && !slices.ContainsFunc(said, func(f finding) bool { return f.field != "" && within(x.field, f.field) }) {
 			r.findings.add(x)
 		}
@@ -98,7 +103,8 @@ func (r *report) addErrors(errs field.ErrorList, before findings) {
 		said = e.Field + hint
 		if !same && !slices.ContainsFunc(before.list, func(f finding) bool {
 			if f.unknown {
-				return e.Type == field.ErrorTypeRequired && within(f.field, e.Field)
+				return e.Type == field.ErrorTypeRequired && within(f.field, e.Field) ||
+					fmt.Sprint(e.BadValue) == "" && parentOf(f.field) == parentOf(e.Field)
 			}
 			return related(f.field, e.Field)
 		}) {
@@ -106,6 +112,9 @@ func (r *report) addErrors(errs field.ErrorList, before findings) {
 		}
 	}
 }
+
+// parentOf is the path of the object that has a field.
+func parentOf(path string) string { return path[:max(0, strings.LastIndexByte(path, '.'))] }
 
 // addError notes a problem that Kubernetes' own checks found. For a label they name the whole map: the
 // line is that of the entry with the bad key or value.
@@ -139,6 +148,11 @@ func entryWith(n *node, text string) *node {
 // has reports whether there is a problem with the very field.
 func (r *report) has(path string) bool {
 	return slices.ContainsFunc(r.findings.list, func(f finding) bool { return f.field == path })
+}
+
+// misspelt reports whether the very field is there under its name in other letters.
+func (r *report) misspelt(path string) bool {
+	return slices.ContainsFunc(r.findings.list, func(f finding) bool { return f.unknown && strings.EqualFold(f.field, path) })
 }
 
 const (

@@ -103,8 +103,8 @@ func (c *checker) check(s *schema, key, n *node) {
 			// In this case the API server speaks of the formats, not of the types.
 			want, is = s.Format, map[string]string{"integer": "int64", "number": "float64"}[got]
 		}
-		c.addHint(key, field.TypeInvalid(nil, is,
-			fmt.Sprintf("%s in body must be of type %s: %q", c.where(), want, is)), typeHint(c.path.last(), n, got, s))
+		c.file(key, field.TypeInvalid(nil, is, fmt.Sprintf("%s in body must be of type %s: %q", c.where(), want, is)),
+			finding{plain: unexpected(got, s), hint: typeHint(&c.path, n, got, s)})
 		return
 	}
 	switch got {
@@ -123,6 +123,12 @@ func (c *checker) check(s *schema, key, n *node) {
 			c.findings.add(finding{line: c.doc.line(key), field: c.path.String(), message: e.ErrorBody(), rule: true})
 		}
 	}
+}
+
+// enter notes that what follows is inside of an object.
+func (c *checker) enter(s *schema, n *node) {
+	item := len(c.path.elems) > 0 && !c.path.elems[len(c.path.elems)-1].isKey
+	c.levels = append(c.levels, level{s, n, item})
 }
 
 // wantedType is the type as messages show it.
@@ -147,7 +153,7 @@ func (c *checker) object(s *schema, key, n *node) {
 	present := map[string]bool{}
 	meant := map[string]bool{} // the fields that unknown ones probably stand for
 	properties := 0
-	c.levels = append(c.levels, level{s, n})
+	c.enter(s, n)
 	eachField(n, func(name string, k, v *node) {
 		child := s.Properties[name]
 		if child == nil {
@@ -257,15 +263,18 @@ func (c *checker) string(s *schema, key, n *node) {
 		c.invalid(key, text, "%s in body should be at least %d chars long", c.where(), *s.MinLength)
 	}
 	if s.Pattern != "" && !s.pattern().MatchString(text) {
-		c.addHint(key, field.Invalid(nil, text, fmt.Sprintf("%s in body should match '%s'", c.where(), s.Pattern)),
-			portHint(c.path.last(), text))
+		f := finding{hint: patternHint(&c.path, text, s.Pattern)}
+		if f.hint != "" { // which says more than a regular expression
+			f.plain = field.Invalid(nil, text, "it is not written as this field needs it").ErrorBody()
+		}
+		c.file(key, field.Invalid(nil, text, fmt.Sprintf("%s in body should match '%s'", c.where(), s.Pattern)), f)
 	}
 	if !validFormat(s.Format, text) {
 		c.addHint(key, field.Invalid(nil, text,
 			fmt.Sprintf("%s in body must be of type %s: %q", c.where(), s.Format, text)), formatHint(s.Format, text))
 	}
 	if len(s.Enum) > 0 && !slices.Contains(s.Enum, text) {
-		c.addHint(key, field.NotSupported(nil, text, s.Enum), didYouMean(text, s.Enum))
+		c.addHint(key, field.NotSupported(nil, text, s.Enum), enumHint(&c.path, text, s.Enum))
 	}
 }
 

@@ -218,8 +218,12 @@ func TaskList(lab *labs.Lab) []string {
 	return names
 }
 
-// FindTask returns the lab's task that a person names: by its name, its number (1 is the first) or its folder.
+// FindTask returns the lab's task that a person names: by its name, its number (1 is the first) or its folder, also as a
+// shell completes it.
 func FindTask(lab *labs.Lab, ref string) (*labs.Task, error) {
+	if trimmed := strings.TrimRight(ref, `/\`); trimmed != "" {
+		ref = trimmed[strings.LastIndexAny(trimmed, `/\`)+1:]
+	}
 	if i := lab.ResolveTask(ref); i >= 0 {
 		return &lab.Tasks[i], nil
 	}
@@ -229,6 +233,22 @@ func FindTask(lab *labs.Lab, ref string) (*labs.Task, error) {
 	}
 	return nil, fmt.Errorf("the lab %s has no task %q; its tasks are 1 to %d: %s",
 		lab.Name, ref, len(names), strings.Join(names, ", "))
+}
+
+// ResolveHints replaces what a person calls the tasks in the names of hints ("3/port") by the tasks' names.
+func ResolveHints(lab *labs.Lab, hints []string) ([]string, error) {
+	var names []string
+	for _, hint := range hints {
+		if task, name, ok := strings.Cut(hint, "/"); ok {
+			t, err := FindTask(lab, task)
+			if err != nil {
+				return nil, err
+			}
+			hint = t.Name + "/" + name
+		}
+		names = append(names, hint)
+	}
+	return names, nil
 }
 
 // ResolveTasks replaces what a person calls tasks (see FindTask) by the tasks' names.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -201,6 +203,12 @@ func gradeFiles(ctx context.Context, a *cli.App, o *gradeOptions, lab *labs.Lab)
 	if o.opts.Tasks, err = cli.ResolveTasks(lab, o.opts.Tasks); err != nil {
 		return nil, err
 	}
+	if o.opts.Hints, err = cli.ResolveHints(lab, o.opts.Hints); err != nil {
+		return nil, err
+	}
+	if err := notOneTask(lab, o.submission); err != nil {
+		return nil, err
+	}
 	grader, err := grade.NewGrader(lab)
 	if err != nil {
 		return nil, err
@@ -229,6 +237,41 @@ func gradeFiles(ctx context.Context, a *cli.App, o *gradeOptions, lab *labs.Lab)
 	}
 	a.Log().Debug("graded", "lab", lab.Name, "digest", lab.Digest, "engine", rep.Engine, "took", a.Now().Sub(start))
 	return rep, nil
+}
+
+// notOneTask refuses the folder of a single task, or a file in it: everything in it would be taken for the answer to
+// every task.
+func notOneTask(lab *labs.Lab, path string) error {
+	if path == "-" || lab.Layout == labs.LayoutFlat {
+		return nil
+	}
+	folder, err := filepath.Abs(path)
+	if err != nil {
+		return nil // reading it says so
+	}
+	above := filepath.Join(path, "..")
+	if info, err := os.Stat(folder); err == nil && !info.IsDir() {
+		folder, above = filepath.Dir(folder), filepath.Join(above, "..")
+	}
+	name := filepath.Base(folder)
+	task := lab.FindTask(name)
+	if task < 0 || holdsTask(lab, folder, "") {
+		return nil
+	}
+	// A folder that has a task's plain name is one only among others.
+	if lab.TaskIndex(name) >= 0 && !holdsTask(lab, filepath.Dir(folder), name) {
+		return nil
+	}
+	return fmt.Errorf("%s is the folder of task %d, and a submission has one folder per task: use --submission %s --task %d",
+		name, task+1, above, task+1)
+}
+
+// holdsTask reports whether a directory holds the folder of a task, other than the one with this name.
+func holdsTask(lab *labs.Lab, dir, other string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.IsDir() && e.Name() != other && lab.FindTask(e.Name()) >= 0
+	})
 }
 
 // partlyRefused says of a refused submission up to which task nothing is wrong with it.

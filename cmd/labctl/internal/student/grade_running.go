@@ -41,6 +41,9 @@ func gradeRunning(ctx context.Context, a *cli.App, o *gradeOptions, args []strin
 	if opts.Tasks, err = cli.ResolveTasks(r.Lab(), opts.Tasks); err != nil {
 		return nil, err
 	}
+	if opts.Hints, err = cli.ResolveHints(r.Lab(), opts.Hints); err != nil {
+		return nil, err
+	}
 	switch {
 	case o.all:
 	case len(opts.Tasks) == 0:
