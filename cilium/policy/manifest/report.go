@@ -83,8 +83,8 @@ func (r *report) add(path, message, hint string) {
 func (r *report) addCauses(more findings) {
 	said := slices.Clone(r.findings.list)
 	for _, x := range more.list {
-		if x.unknown && (strings.EqualFold(x.field, "apiVersion") || strings.EqualFold(x.field, "kind")) {
-			continue // header said so
+		if x.unknown && slices.ContainsFunc(said, func(f finding) bool { return strings.EqualFold(x.field, f.field) }) {
+			continue // header said that it is missing, and why
 		}
 		if !x.follows && !slices.ContainsFunc(said, func(f finding) bool { return f.field != "" && within(x.field, f.field) }) {
 			r.findings.add(x)
@@ -152,7 +152,9 @@ func (r *report) has(path string) bool {
 
 // misspelt reports whether the very field is there under its name in other letters.
 func (r *report) misspelt(path string) bool {
-	return slices.ContainsFunc(r.findings.list, func(f finding) bool { return f.unknown && strings.EqualFold(f.field, path) })
+	return slices.ContainsFunc(r.findings.list, func(f finding) bool {
+		return f.unknown && strings.EqualFold(f.field, path)
+	})
 }
 
 const (

@@ -24,13 +24,15 @@ var (
 
 // parents are fields that have others below them: a line of this word alone lacks its colon.
 var parents = []string{
-	"metadata", "labels", "spec", "podSelector", "namespaceSelector", "endpointSelector", "matchLabels", "matchExpressions",
-	"ipBlock", "policyTypes", "ingress", "egress", "from", "to", "fromEndpoints", "toEndpoints", "ports", "toPorts", "toFQDNs",
-	"rules", "http", "dns",
+	"metadata", "labels", "spec", "podSelector", "namespaceSelector", "endpointSelector", "matchLabels",
+	"matchExpressions", "ipBlock", "policyTypes", "ingress", "egress", "from", "to", "fromEndpoints", "toEndpoints",
+	"ports", "toPorts", "toFQDNs", "rules", "http", "dns",
 }
 
 // leaves are fields that have a value.
-var leaves = []string{"apiVersion", "kind", "name", "namespace", "app", "port", "endPort", "protocol", "cidr", "key", "operator"}
+var leaves = []string{
+	"apiVersion", "kind", "name", "namespace", "app", "port", "endPort", "protocol", "cidr", "key", "operator",
+}
 
 // slipNear finds the slip behind an error that the parser reports on a line: where it is, what it is and what to write;
 // at is 0 if there is none.
@@ -40,6 +42,9 @@ func slipNear(lines [][]byte, line int, message string) (at int, what, hint stri
 	}
 	// The line itself tells most, and what is wrong in one above may be noticed here.
 	for n := line; n >= max(1, line-1); n-- {
+		if isSeparator(lines[n-1]) {
+			break
+		}
 		if what, hint = slipIn(content(lines[n-1]), message, n == line); what != "" {
 			return n, what, hint
 		}
@@ -73,10 +78,28 @@ func spaced(text string) string { return "- " + strings.TrimLeft(text, "-") }
 // slipIn finds the slip in a line; reported says that the parser's error is about this very line.
 func slipIn(text, message string, reported bool) (what, hint string) {
 	wanted := func(words string) bool { return strings.Contains(message, words) }
-	if tightDash.MatchString(text) {
-		return dashMissing, "write " + spaced(text)
+	if what, hint := itemIn(text); what != "" {
+		return what, hint
 	}
+	if m := special.FindStringSubmatch(text); m != nil && (wanted("alphabetic or numeric") || wanted("start any token") ||
+		wanted("unknown anchor") || wanted("directive")) {
+		return fmt.Sprintf("a text that begins with %c must be quoted", m[2][0]),
+			"write " + m[1] + quote(strings.Trim(m[2], "`"))
+	}
+	if what, hint := colonIn(text, wanted("expected ':'"), wanted("mapping values"), reported); what != "" {
+		return what, hint
+	}
+	if reported && wanted("mapping values") && twoColons.MatchString(text) {
+		return "the line has two colons", "write one key: value in a line; a text with a colon in it must be quoted"
+	}
+	return "", ""
+}
+
+// itemIn finds an item of a list that does not begin with a dash and a space.
+func itemIn(text string) (what, hint string) {
 	switch {
+	case tightDash.MatchString(text):
+		return dashMissing, "write " + spaced(text)
 	case text == "Ingress" || text == "Egress":
 		return "a dash is missing before " + text, "write - " + text
 	case strings.HasPrefix(text, "* "):
@@ -85,16 +108,6 @@ func slipIn(text, message string, reported bool) (what, hint string) {
 		return "an item of a list begins with one dash", "write - " + strings.TrimLeft(text, "- ")
 	case text == "---":
 		return "the line --- is indented", "write it without spaces before it"
-	}
-	if m := special.FindStringSubmatch(text); m != nil && (wanted("alphabetic or numeric") || wanted("start any token") ||
-		wanted("unknown anchor") || wanted("directive")) {
-		return fmt.Sprintf("a text that begins with %c must be quoted", m[2][0]), "write " + m[1] + quote(strings.Trim(m[2], "`"))
-	}
-	if what, hint := colonIn(text, wanted("expected ':'"), wanted("mapping values"), reported); what != "" {
-		return what, hint
-	}
-	if reported && wanted("mapping values") && twoColons.MatchString(text) {
-		return "the line has two colons", "write one key: value in a line; a text with a colon in it must be quoted"
 	}
 	return "", ""
 }
@@ -214,8 +227,8 @@ func syntaxHint(message string, lines [][]byte, line int) string {
 	return ""
 }
 
-// indentations compares the spaces before a line with those of the lines above that are still open; "" if it has as many
-// as one of them.
+// indentations compares the spaces before a line with those of the lines above that are still open; "" if it has as
+// many as one of them.
 func indentations(lines [][]byte, line int) string {
 	if line < 1 || line > len(lines) {
 		return ""

@@ -121,6 +121,8 @@ func TestSlips(t *testing.T) {
 		{"name: allow-frontend", "name: a\n  namespace: Default", "(write default)"},
 		{"name: allow-frontend", "name: a\n  namespace: my_ns", "(write my-ns)"},
 		{"name: allow-frontend", "Name: a", `5: unknown field "Name" (did you mean "name"? Case matters)`},
+		{"kind: NetworkPolicy", "kind: NetworkPolicy\nKind: NetworkPolicy", `4: unknown field "Kind" (did you mean "kind"? Case matters)`},
+		{"apiVersion: ", "apiversion: ", "2: the object has no apiVersion (write apiVersion, not apiversion: case matters)"},
 		{"app: frontend", `app: " frontend"`, "(it begins with a space: write frontend)"},
 		{"app: frontend", `app: "front end"`, "(a label has no spaces in it)"},
 		{"app: frontend", "app: a,b", "(for one of several values, write matchExpressions with the operator In)"},
@@ -155,6 +157,15 @@ func TestSlips(t *testing.T) {
 		if strings.Contains(got, "regex") || strings.Contains(got, "in body") || strings.Contains(got, "unmarshal") || strings.Contains(got, "v1.") {
 			t.Errorf("%q: in the words of a programmer: %s", tt.new, got)
 		}
+	}
+}
+
+// The line between two documents is none of the slips.
+func TestSlipAfterSeparator(t *testing.T) {
+	t.Parallel()
+	_, problems := Parse([]File{{Name: "a.yaml", Data: []byte("---\n\"x\ny: [\n")}}, Limits{})
+	if got := problems.Error(); len(problems) != 1 || strings.Contains(got, "---") {
+		t.Error(got)
 	}
 }
 
