@@ -104,7 +104,7 @@ func (r *report) addErrors(errs field.ErrorList, before findings) {
 		if !same && !slices.ContainsFunc(before.list, func(f finding) bool {
 			if f.unknown {
 				return e.Type == field.ErrorTypeRequired && within(f.field, e.Field) ||
-					fmt.Sprint(e.BadValue) == "" && parentOf(f.field) == parentOf(e.Field)
+					e.Type == field.ErrorTypeInvalid && fmt.Sprint(e.BadValue) == "" && parentOf(f.field) == parentOf(e.Field)
 			}
 			return related(f.field, e.Field)
 		}) {
