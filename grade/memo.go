@@ -114,6 +114,20 @@ func (m *memo) keyOf(state *engine.State, task int) stateKey {
 		}
 	}
 	text := func(s string) { number(says, len(s)); io.WriteString(says, s) }
+	for _, o := range state.Policies { // what was in force before tells mistakes
+		if old := state.Replaced[o]; old != nil {
+			d := m.digests(old)
+			exact.Write(d.exact[:])
+			key.placed = key.placed && d.placed
+		}
+	}
+	for _, gone := range state.Deletions {
+		for _, o := range []*manifest.Object{gone.Policy, gone.By} {
+			d := m.digests(o)
+			exact.Write(d.exact[:])
+			key.placed = key.placed && d.placed
+		}
+	}
 	number(says, len(state.NamespaceLabels))
 	for _, name := range slices.Sorted(maps.Keys(state.NamespaceLabels)) {
 		text(name)

@@ -173,6 +173,31 @@ const (
     }`
 )
 
+// Checks about more than one connection.
+const (
+	everyPodReaches = `
+    expect "allowed" {
+      from = [app.web, app.api]
+      to   = [app.web.port.http, app.api.port.http]
+    }`
+	webReachesNobodyElse = `
+    expect "denied" {
+      from = app.web
+      to   = external.internet
+      via  = "ip"
+    }`
+	nobodyElseReachesAPI = `
+    expect "denied" {
+      from = app.stranger
+      to   = app.api.port.http
+    }`
+)
+
+// deletion is a manifest that deletes a NetworkPolicy of default.
+func deletion(name string) string {
+	return "# delete\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " + name + ", namespace: default}\n"
+}
+
 // np is a NetworkPolicy named "p" in default with the spec.
 func np(spec string) string { return policyIn("default", "p", spec) }
 
@@ -232,7 +257,7 @@ func TestRecognize(t *testing.T) {
 			task: []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
 				{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: watch}}},
 				{podSelector: {matchLabels: {app: web}}}]}]}`)},
-			want: nil,
+			want: []string{"rules-only-allow"},
 		},
 		{
 			name:   "selector-selects-nothing: typing error in a peer",
@@ -352,7 +377,7 @@ func TestRecognize(t *testing.T) {
 			name:   "wrong-namespace, not: the policy is about pods of its namespace",
 			checks: nobodyReachesAPI,
 			task:   []string{policyIn("ops", "p", `{podSelector: {matchLabels: {app: watch}}, policyTypes: [Ingress]}`)},
-			want:   nil,
+			want:   []string{"wrong-subject"},
 		},
 		{
 			name:   "service-port-vs-target-port",
@@ -422,10 +447,11 @@ func TestRecognize(t *testing.T) {
 		},
 		{
 			name:   "policy-replaced: a policy that closed something",
-			checks: nobodyReachesAPI,
+			checks: nobodyReachesAPI + webReachesNobodyElse,
 			first:  []string{policyIn("default", "deny", closeAPI)},
-			task:   []string{policyIn("default", "deny", closeWeb), policyIn("ops", "more", `{podSelector: {matchLabels: {app: log}}}`)},
-			want:   []string{"policy-replaced"},
+			task: []string{policyIn("default", "deny", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [
+				{to: [{podSelector: {matchLabels: {app: api}}}]}, {ports: [{port: 53, protocol: UDP}]}]}`)},
+			want: []string{"policy-replaced"},
 		},
 		{
 			name:   "policy-replaced, not: an update of the same pods' policy",
@@ -447,7 +473,7 @@ func TestRecognize(t *testing.T) {
 			checks: dnsOverUDP,
 			first:  []string{policyIn("default", "web", closeWeb)},
 			task:   []string{policyIn("default", "web", closeWeb)},
-			want:   []string{"dns-forgotten"},
+			want:   []string{"no-rules"},
 		},
 		{
 			name:   "policy-replaced, not: the one before did not help either",
@@ -473,7 +499,7 @@ func TestRecognize(t *testing.T) {
 		{
 			name:   "egress-side-forgotten",
 			checks: webReachesAPIByIP,
-			first:  []string{policyIn("default", "closed", closeWeb)},
+			first:  []string{policyIn("default", "closed", closeWeb), policyIn("default", "in", closeAPI)},
 			task:   []string{np(apiFromWeb)},
 			want:   []string{"egress-side-forgotten"},
 		},
@@ -487,7 +513,7 @@ func TestRecognize(t *testing.T) {
 		{
 			name:   "ingress-side-forgotten",
 			checks: webReachesAPIByIP,
-			first:  []string{policyIn("default", "closed", closeAPI)},
+			first:  []string{policyIn("default", "closed", closeAPI), policyIn("default", "out", closeWeb)},
 			task:   []string{np(webToAPI)},
 			want:   []string{"ingress-side-forgotten"},
 		},
@@ -526,7 +552,7 @@ func TestRecognize(t *testing.T) {
 			name:   "policy-types-forgotten, not: there are egress rules, and they allow it",
 			checks: webReachesNobody,
 			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, egress: [{to: [{podSelector: {matchLabels: {app: api}}}]}]}`)},
-			want:   nil,
+			want:   []string{"rules-only-allow"},
 		},
 		{
 			name:   "empty-vs-missing: an empty rule",
@@ -552,7 +578,7 @@ func TestRecognize(t *testing.T) {
 			name:   "empty-vs-missing, not: a rule that names its peer",
 			checks: nobodyReachesAPI,
 			task:   []string{np(apiFromWeb)},
-			want:   nil,
+			want:   []string{"rules-only-allow"},
 		},
 		{
 			name:   "allows-everything",
@@ -607,7 +633,7 @@ func TestRecognize(t *testing.T) {
 			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [
 				{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}]},
 				{from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: other}}, podSelector: {matchLabels: {app: watch}}}], ports: [{port: 8080}]}]}`)},
-			want: nil,
+			want: []string{"rules-only-allow"},
 		},
 		{
 			name:   "ports-missing",
@@ -632,7 +658,7 @@ func TestRecognize(t *testing.T) {
 			checks: nobodyReachesAPI,
 			task: []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [
 				{from: [{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: watch}}}]}]}`)},
-			want: nil,
+			want: []string{"rules-only-allow"},
 		},
 		{
 			name:   "peers-missing: egress",
@@ -960,6 +986,165 @@ func TestRecognize(t *testing.T) {
 			want: nil,
 		},
 		{
+			name:   "policy-replaced, not: the task asks for it, and the labels are exchanged",
+			checks: onlyWatchReachesAPI,
+			first:  []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {app: watch}}, podSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			want:   []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "policy-replaced, not: the task asks for it, and another pod is let in",
+			checks: onlyWatchReachesAPI,
+			first:  []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: log}}}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "policy-replaced, not: a label is wrong",
+			checks: watchReachesAPI,
+			first:  []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: wacht}}}]}]}`)},
+			want:   []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "policy-replaced: what the new one allows is needed as well",
+			checks: dnsOverUDP + webReachesAPIByIP + webReachesNobodyElse,
+			first:  []string{policyIn("default", "dns", `{podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]}`)},
+			task:   []string{policyIn("default", "dns", webToAPI)},
+			want:   []string{"policy-replaced"},
+		},
+		{
+			name:   "selector-selects-nothing, not: exchanged labels that exist nowhere",
+			checks: watchReachesAPI,
+			first:  []string{label("ops", opsLabelled)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {app: wacht}}, podSelector: {matchLabels: {purpose: opps}}}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "policy-deleted",
+			checks: watchReachesAPI,
+			first:  []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`), policyIn("default", "closed", closeAPI)},
+			task:   []string{deletion("p")},
+			want:   []string{"policy-deleted"},
+		},
+		{
+			name:   "policy-deleted: one that closed something",
+			checks: nobodyReachesAPI,
+			first:  []string{policyIn("default", "closed", closeAPI)},
+			task:   []string{deletion("closed"), policyIn("ops", "other", `{podSelector: {matchLabels: {app: log}}}`)},
+			want:   []string{"policy-deleted"},
+		},
+		{
+			name:   "policy-deleted, not: with it the goal would not be reached",
+			checks: onlyWatchReachesAPI,
+			first:  []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`), policyIn("default", "closed", closeAPI)},
+			task:   []string{deletion("p")},
+			want:   nil,
+		},
+		{
+			name:   "no-rules: for every pod",
+			checks: everyPodReaches,
+			task:   []string{np(`{podSelector: {}, policyTypes: [Ingress]}`)},
+			want:   []string{"no-rules"},
+		},
+		{
+			name:   "no-rules: look-ups",
+			checks: dnsOverUDP + webReachesNobody,
+			task:   []string{np(`{podSelector: {}, policyTypes: [Egress]}`)},
+			want:   []string{"no-rules"},
+		},
+		{
+			name:   "no-rules, not: another policy of the task has rules",
+			checks: everyPodReaches,
+			task:   []string{np(`{podSelector: {}, policyTypes: [Ingress]}`), policyIn("default", "q", `{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}]}]}`)},
+			want:   []string{"empty-vs-missing"},
+		},
+		{
+			name:   "dns-forgotten, not: nothing is done in this task yet",
+			checks: dnsOverUDP,
+			first:  []string{policyIn("default", "closed", closeWeb)},
+			task:   []string{label("ops", opsLabelled)},
+			want:   nil,
+		},
+		{
+			name:   "wrong-direction: egress of the client instead of ingress of the server, by name",
+			checks: webReachesAPI,
+			first:  []string{policyIn("default", "closed", closeAPI)},
+			task:   []string{np(webToAPI)},
+			want:   []string{"wrong-direction"},
+		},
+		{
+			name:   "wrong-direction: ingress of the server instead of egress of the client",
+			checks: webReachesAPIByIP,
+			first:  []string{policyIn("default", "closed", closeWeb)},
+			task:   []string{np(apiFromWeb)},
+			want:   []string{"wrong-direction"},
+		},
+		{
+			name:   "wrong-direction, not: the client's egress is closed, too",
+			checks: webReachesAPI,
+			first:  []string{policyIn("default", "closed", closeAPI), policyIn("default", "out", closeWeb)},
+			task:   []string{np(webToAPI)},
+			want:   []string{"dns-forgotten"},
+		},
+		{
+			name:   "wrong-subject, not: a policy of the task that is about neither end",
+			checks: nobodyReachesAPI,
+			first:  []string{policyIn("default", "deny", closeAPI)},
+			task:   []string{policyIn("default", "deny", closeWeb), policyIn("ops", "more", `{podSelector: {matchLabels: {app: log}}}`)},
+			want:   nil,
+		},
+		{
+			name:   "wrong-subject: the client, in its namespace",
+			checks: watchReachesAPI + nobodyElseReachesAPI,
+			first:  []string{label("ops", opsLabelled), policyIn("default", "closed", closeAPI)},
+			task:   []string{policyIn("ops", "p", `{podSelector: {matchLabels: {app: watch}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			want:   []string{"wrong-subject"},
+		},
+		{
+			name:   "wrong-protocol",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080, protocol: UDP}]}]}`)},
+			want:   []string{"wrong-protocol"},
+		},
+		{
+			name:   "wrong-protocol, not: the port is wrong as well",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8081, protocol: UDP}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "rules-only-allow: ingress",
+			checks: nobodyReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`)},
+			want:   []string{"rules-only-allow"},
+		},
+		{
+			name:   "rules-only-allow: egress",
+			checks: webReachesNobody,
+			task:   []string{np(webToAPI)},
+			want:   []string{"rules-only-allow"},
+		},
+		{
+			name:   "rules-only-allow, not: some are to be let in",
+			checks: onlyWatchReachesAPI,
+			first:  []string{label("ops", opsLabelled)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: log}}}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "request-not-listed: a pattern that is too narrow, beside toFQDNs",
+			checks: webReachesInternetByName,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toFQDNs: [{matchName: example.com}]}, {toEntities: [cluster], toPorts: [{ports: [{port: '53', protocol: ANY}], rules: {dns: [{matchPattern: '*.example.org'}]}}]}]}`)},
+			want:   []string{"request-not-listed"},
+		},
+		{
+			name:   "request-not-listed: the same for a pod",
+			checks: webReachesAPI,
+			task:   []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toFQDNs: [{matchName: example.com}]}, {toEndpoints: [{matchLabels: {app: api}}]}, {toEntities: [cluster], toPorts: [{ports: [{port: '53', protocol: ANY}], rules: {dns: [{matchPattern: '*.example.org'}]}}]}]}`)},
+			want:   []string{"request-not-listed"},
+		},
+		{
 			name:   "none: everything is right",
 			checks: webReachesAPI + nobodyButWeb,
 			task:   []string{np(apiFromWeb), policyIn("default", "out", webToAPI), policyIn("default", "dns", dnsForWeb)},
@@ -1007,7 +1192,9 @@ func checkMistakes(t *testing.T, checks string, first, task, want []string) {
 		}
 	}
 	add("first/a.yaml", first)
-	add("t/a.yaml", task)
+	gone := func(m string) bool { return strings.HasPrefix(m, "# delete") }
+	add("t/delete/a.yaml", slices.DeleteFunc(slices.Clone(task), func(m string) bool { return !gone(m) }))
+	add("t/a.yaml", slices.DeleteFunc(slices.Clone(task), gone))
 	report := gradeFS(t, lab, files, "answers")
 	if got := findingIDs(report); !slices.Equal(got, want) {
 		t.Errorf("findings are %q, want %q", got, want)
@@ -1430,4 +1617,42 @@ func read(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// A NetworkPolicy without a spec is to conditions what the API server makes of it, and the student learns where a deletion belongs.
+func TestPolicyWithoutSpec(t *testing.T) {
+	t.Parallel()
+	lab := gradetest.Load(t, fstest.MapFS{
+		"lab.hcl": {Data: []byte(strings.Replace(mistakeLab, "CHECKS", `
+    object "open" { condition = "objects.all(p, 'Ingress' in p.spec.policyTypes && size(p.spec.podSelector) == 0)" }`, 1))},
+		"api.yaml": {Data: []byte(apiManifests)},
+	})
+	report := gradeFS(t, lab, fstest.MapFS{"answers/t/old.yaml": {Data: []byte(deletion("old"))}}, "answers")
+	if c := report.Tasks[1].Objectives[0].Checks[0]; !c.Passed || c.Error != "" {
+		t.Errorf("the condition fails: %+v", c)
+	}
+	if ids := findingIDs(report); !slices.Equal(ids, []string{"no-spec"}) || !strings.Contains(report.Findings[0].Hint, "t/delete/") {
+		t.Errorf("findings are %+v", report.Findings)
+	}
+}
+
+// What empty and missing mean depends on the field: messages say which it is.
+func TestEmptyAndMissingInMessages(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ checks, spec, want string }{
+		{webReachesAPI, `{policyTypes: [Ingress]}`, "has no podSelector, which selects every pod"},
+		{webReachesAPI, `{podSelector: {}, policyTypes: [Ingress]}`, "has an empty podSelector"},
+		{nobodyReachesAPI, `{podSelector: {matchLabels: {app: api}}, ingress: [{from: []}]}`, "an empty `from`, which means everybody"},
+		{nobodyReachesAPI, `{podSelector: {matchLabels: {app: api}}, ingress: [{}]}`, "has an empty ingress rule"},
+		{onlyWatchReachesAPI, `{podSelector: {matchLabels: {app: api}}, ingress: [{from: [], ports: [{port: 8080}]}]}`, "with ports and an empty `from`"},
+	} {
+		lab := gradetest.Load(t, fstest.MapFS{
+			"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", tt.checks, 1))},
+			"api.yaml": {Data: []byte(apiManifests)},
+		})
+		report := gradeFS(t, lab, fstest.MapFS{"answers/t/a.yaml": {Data: []byte(np(tt.spec))}}, "answers")
+		if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Message, tt.want) {
+			t.Errorf("%s: findings are %+v, want %q", tt.spec, report.Findings, tt.want)
+		}
+	}
 }

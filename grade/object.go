@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/google/cel-go/cel"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade/engine"
@@ -133,11 +134,23 @@ func (a *objectsInForce) decode(obj *manifest.Object) (map[string]any, error) {
 	if err := json.Unmarshal(obj.JSON, &m); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", obj.Ref(), err)
 	}
+	if np, ok := obj.Value.(*networkingv1.NetworkPolicy); ok && m["spec"] == nil {
+		m["spec"] = defaultSpec(np)
+	}
 	if a.decoded == nil {
 		a.decoded = make(map[*manifest.Object]map[string]any)
 	}
 	a.decoded[obj] = m
 	return m, nil
+}
+
+// defaultSpec is what the API server makes of a NetworkPolicy without a spec.
+func defaultSpec(np *networkingv1.NetworkPolicy) map[string]any {
+	types := make([]any, len(np.Spec.PolicyTypes))
+	for i, t := range np.Spec.PolicyTypes {
+		types[i] = string(t)
+	}
+	return map[string]any{"podSelector": map[string]any{}, "policyTypes": types}
 }
 
 // labels are those of every namespace at the checkpoint.

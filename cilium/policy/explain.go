@@ -222,6 +222,11 @@ func (x *explanation) portName() string {
 	return x.f.protocol + " " + strconv.Itoa(int(x.f.port))
 }
 
+// namesPort reports whether a port of a rule is the connection's, if of another protocol.
+func (x *explanation) namesPort(p port) bool {
+	return p.name == "" && p.from <= x.f.port && x.f.port <= p.to
+}
+
 // whyNotPort says which ports the rule allows instead.
 func (x *explanation) whyNotPort(b *boundRule) (why, wants, has string) {
 	var list []string
@@ -248,7 +253,7 @@ func (x *explanation) whyNotPort(b *boundRule) (why, wants, has string) {
 		return "the rule has an empty list of ports, which allows none", "", has
 	}
 	why = fmt.Sprintf("the rule allows %s, the connection goes to %s", wants, has)
-	if x.via != nil && x.dialed != int(x.f.port) {
+	if x.via != nil && x.dialed != int(x.f.port) && !slices.ContainsFunc(b.ports, x.namesPort) {
 		why += fmt.Sprintf(" (the target port of port %d of service %s: policies see the pod's port, not the service's)", x.dialed, x.via.Ref)
 	}
 	if len(remarks) > 0 {

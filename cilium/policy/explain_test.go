@@ -212,6 +212,16 @@ spec: {podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {m
 			want:  []string{"peer spec.ingress[0].from[0]:4 the rule admits pods with pod-template-hash=abc in namespace default; web has pod-template-hash=abc, but Cilium does not use that label to distinguish pods"},
 		},
 		{
+			name: "the right port of another protocol, by service",
+			yaml: `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: p}
+spec: {podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 5432, protocol: UDP}]}]}
+`,
+			probe: "web > svc:default/db 80",
+			want:  []string{`port spec.ingress[0]:4 the rule allows UDP 5432, the connection goes to TCP 5432`},
+		},
+		{
 			name: "named port",
 			yaml: `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

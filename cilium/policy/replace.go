@@ -6,9 +6,9 @@ import (
 	"github.com/labctl/labctl/cilium/policy/internal/cluster"
 )
 
-// Replace returns an engine in which other has taken the place of one of the policies in force, or nothing has (nil),
-// with a budget of its own. What the two engines have in common is worked out once, so it costs little. old must be a
-// policy that e was made with, and e not come from Replace itself. Neither may be a CiliumCIDRGroup: the rules of other
+// Replace returns an engine in which other has taken the place of one of the policies in force, or nothing has (nil), or is
+// in force besides (old is nil), with a budget of its own. What the two engines have in common is worked out once, so it costs little. old must be a
+// policy that e was made with, if any, and e not come from Replace itself. Neither may be a CiliumCIDRGroup: the rules of other
 // policies stay as they were. The sides of the new engine's results do not say who isolates.
 func (e *Engine) Replace(b *Budget, old, other *Policy) *Engine {
 	b.Spend(1 + (len(e.policies)+len(e.rules))/8)
@@ -21,10 +21,13 @@ func (e *Engine) Replace(b *Budget, old, other *Policy) *Engine {
 			d.policies = append(d.policies, other)
 		}
 	}
-	bound := make(map[*rule]*boundRule, len(old.rules))
+	if old == nil {
+		d.policies = append(d.policies, other)
+	}
+	bound := make(map[*rule]*boundRule)
 	var kept []*boundRule
 	for _, have := range e.rules {
-		if have.policy == old {
+		if old != nil && have.policy == old {
 			bound[have.rule] = have
 		} else {
 			kept = append(kept, have)

@@ -72,13 +72,21 @@ type State struct {
 	AppliedIn map[*manifest.Object]string
 	// Replaced is, of a policy that the student applied, the one with the same name and another content that it took the place of.
 	Replaced  map[*manifest.Object]*manifest.Object
-	Flat      bool // of a flat submission
-	Attempted bool // the submission has something for the task
+	Deletions []Deletion // what the student deleted, in order
+	Flat      bool       // of a flat submission
+	Attempted bool       // the submission has something for the task
+}
+
+// Deletion is a policy that the student deleted.
+type Deletion struct {
+	Policy *manifest.Object
+	By     *manifest.Object // the manifest that says so
+	Task   string
 }
 
 // Change is a state with one thing changed: what would be if a student had written something else.
 type Change struct {
-	Object *manifest.Object // the policy in force that is changed
+	Object *manifest.Object // the policy in force that is changed; nil: none, and By is in force beside all others
 	By     *manifest.Object // what takes its place; nil: nothing does
 	// NamespaceLabels, unless it is nil, is changed instead: all labels that were added to namespaces or changed.
 	NamespaceLabels map[string]map[string]string
@@ -99,6 +107,9 @@ func (c *Change) In(state *State) *State {
 		case c.By != nil:
 			s.Policies = append(s.Policies, c.By)
 		}
+	}
+	if c.Object == nil && c.By != nil {
+		s.Policies = append(s.Policies, c.By)
 	}
 	return &s
 }

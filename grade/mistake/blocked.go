@@ -1,6 +1,7 @@
 package mistake
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -80,6 +81,29 @@ func (r *recognizer) deadSelectors(p *networkPolicy, yield func(repair) bool) bo
 	return true
 }
 
+// exchangedSelectors: a namespaceSelector that asks for the labels of pods and a podSelector that asks for those of namespaces, until
+// each has the other's.
+func (r *recognizer) exchangedSelectors(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		who := r.peer(at.d)
+		if isEmpty(peer.PodSelector) || isEmpty(peer.NamespaceSelector) || !who.known() ||
+			!r.matches(peer.NamespaceSelector, who.labels) || !r.matches(peer.PodSelector, r.namespaceLabels(who.namespace)) {
+			continue
+		}
+		s := p.spec.clone()
+		x := s.peer(at)
+		x.PodSelector, x.NamespaceSelector = peer.NamespaceSelector, peer.PodSelector
+		if !yield(repair{
+			mistake: selectsNothing, change: r.with(p, s), object: p.Object, field: at.String(),
+			message: fmt.Sprintf("%s asks for namespaces with %s, which is a label of pods, and for pods with %s, which is a label of a namespace.",
+				p.Ref(), selectorText(peer.NamespaceSelector), selectorText(peer.PodSelector)),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 // selectsElsewhere reports whether the lab has pods, in whatever namespace, that a peer's podSelector asks for.
 func (r *recognizer) selectsElsewhere(peer networkingv1.NetworkPolicyPeer) bool {
 	return slices.ContainsFunc(r.everybody, func(who endpoint) bool { return r.matches(peer.PodSelector, who.labels) })
@@ -147,6 +171,28 @@ func (r *recognizer) servicePorts(p *networkPolicy, yield func(repair) bool) boo
 			}) {
 				return false
 			}
+		}
+	}
+	return true
+}
+
+// otherProtocols: a port of another protocol than the connection's, until it is the same.
+func (r *recognizer) otherProtocols(p *networkPolicy, yield func(repair) bool) bool {
+	if r.lookUp() {
+		return true // see dnsProtocols
+	}
+	protocol := corev1.Protocol(cmp.Or(r.Probe.To.Protocol, string(corev1.ProtocolTCP)))
+	for at, port := range p.spec.ports() {
+		if protocolOf(port) == protocol {
+			continue
+		}
+		s := p.spec.clone()
+		s.port(at).Protocol = &protocol
+		if !yield(repair{
+			mistake: wrongProtocol, change: r.with(p, s), object: p.Object, field: at.String(),
+			message: fmt.Sprintf("%s allows the port over %s; the connection is over %s.", p.Ref(), protocolOf(port), protocol),
+		}) {
+			return false
 		}
 	}
 	return true
@@ -347,6 +393,50 @@ func (r *recognizer) reversedRules(p *networkPolicy, yield func(repair) bool) bo
 	return true
 }
 
+// mirroredRules: a policy of this task at one end of the connection, which nothing else closes, until it is at the other end, in the
+// other direction. Where it would help as well to take it away, because it isolates, that is not the mistake.
+func (r *recognizer) mirroredRules(p *networkPolicy, yield func(repair) bool) bool {
+	server, known := r.app(r.Probe.To.App) // not the name server, if the look-up failed
+	if !p.fromThisTask || !known || !r.client.known() {
+		return true
+	}
+	connection := *r
+	connection.server = server
+	ends := map[direction]endpoint{ingress: server, egress: r.client}
+	taken := r.without(p)
+	for at, peer := range p.spec.peers() {
+		here, there := ends[at.d], ends[!at.d]
+		if peer.IPBlock != nil || len(p.spec.rules[!at.d]) > 0 || !r.selectsSubject(p, here) ||
+			!r.peerSelects(p, peer.PodSelector, peer.NamespaceSelector, there) || r.closedBesides(p, at.d, here) || connection.hasRuleFor(!at.d) {
+			continue
+		}
+		s := p.spec.clone()
+		s.subject, s.types = metav1.LabelSelector{MatchLabels: there.labels}, []networkingv1.PolicyType{(!at.d).policyType()}
+		s.rules[at.d] = nil
+		s.rules[!at.d] = []rule{{ports: p.spec.rule(at).ports, peers: []networkingv1.NetworkPolicyPeer{{
+			PodSelector:       &metav1.LabelSelector{MatchLabels: here.labels},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: here.namespace}},
+		}}}}
+		change := r.with(p, s)
+		change.By = s.object(p.Object, there.namespace)
+		if !yield(repair{
+			mistake: wrongDirection, change: change, unless: &taken, whole: true, object: p.Object, field: "spec." + at.d.String(),
+			message: fmt.Sprintf("%s is about the %s of %s, which nothing else closes. What is closed is the %s of %s.",
+				p.Ref(), at.d, here.name, !at.d, there.name),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// closedBesides reports whether another policy than p isolates an endpoint in a direction.
+func (r *recognizer) closedBesides(p *networkPolicy, d direction, who endpoint) bool {
+	return slices.ContainsFunc(r.policies, func(q *networkPolicy) bool {
+		return q != p && q.spec.isolates(d) && r.selectsSubject(q, who)
+	}) || r.hasCiliumRule(d, who, func(*ciliumRule) bool { return true })
+}
+
 func comesOrGoes(d direction) string {
 	if d == ingress {
 		return "come in to"
@@ -412,21 +502,86 @@ func (r *recognizer) selectsAll(p *networkPolicy, yield func(repair) bool) bool 
 	if !p.fromThisTask || !isEmpty(&p.spec.subject) || len(p.spec.rules[ingress])+len(p.spec.rules[egress]) > 0 {
 		return true
 	}
-	return yield(repair{
-		mistake: emptyOrMissing, change: r.without(p), object: p.Object, field: "spec.podSelector",
-		message: fmt.Sprintf("%s has an empty podSelector, so it closes every pod of the namespace %s.", p.Ref(), p.Namespace),
-	})
+	for i := range r.lab.Apps {
+		app := &r.lab.Apps[i]
+		if app.Namespace != p.Namespace {
+			continue
+		}
+		s := p.spec.clone()
+		s.subject = metav1.LabelSelector{MatchLabels: app.Labels}
+		if !yield(repair{
+			mistake: emptyOrMissing, change: r.with(p, s), whole: true, object: p.Object, field: "spec.podSelector",
+			message: fmt.Sprintf("%s has %s, so it closes every pod of the namespace %s.", p.Ref(), p.emptySubject(), p.Namespace),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// emptySubject says how a policy selects every pod.
+func (p *networkPolicy) emptySubject() string {
+	if p.wrote().Spec.PodSelector == nil {
+		return "no podSelector, which selects every pod"
+	}
+	return "an empty podSelector"
+}
+
+// closesOnly: the only policy of this task, which has no rule, until it has one.
+func (r *recognizer) closesOnly(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask || len(p.spec.rules[ingress])+len(p.spec.rules[egress]) > 0 || r.ownPolicies() > 1 {
+		return true
+	}
+	for _, d := range directions {
+		who := r.peer(d)
+		if !p.spec.isolates(d) || !r.selectsSubject(p, r.subject(d)) {
+			continue
+		}
+		namespaces := &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}}
+		allowed := [][]networkingv1.NetworkPolicyPeer{{{PodSelector: &metav1.LabelSelector{}}}, nil}
+		if who.known() {
+			exactly := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: who.labels}, NamespaceSelector: namespaces}
+			allowed = append(allowed, []networkingv1.NetworkPolicyPeer{exactly})
+		}
+		for _, peers := range allowed {
+			s := p.spec.clone()
+			s.types, s.rules[d] = p.spec.effectiveTypes(), []rule{{peers: peers}}
+			if !yield(repair{
+				mistake: noRules, change: r.with(p, s), whole: true, object: p.Object, field: "spec",
+				message: fmt.Sprintf("%s has no %s rule at all, so it closes the %s of the pods it selects and lets nothing through.", p.Ref(), d, d),
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// ownPolicies is how many policies the student applied in this task.
+func (r *recognizer) ownPolicies() int {
+	n := 0
+	for _, p := range r.policies {
+		if p.fromThisTask {
+			n++
+		}
+	}
+	for _, p := range r.cilium {
+		if p.fromThisTask {
+			n++
+		}
+	}
+	return n
 }
 
 // missing tells what no repair can show, because there is nothing to repair: a side that no rule speaks of.
 func (r *recognizer) missing() []Finding {
 	side := r.isolatedSide()
-	if side == nil {
-		return nil
+	if side == nil || !r.attempted() {
+		return nil // without a policy of this task, nothing was forgotten in it: it is not done yet
 	}
 	f := Finding{}
 	if len(side.isolating) > 0 {
-		at := side.isolating[0]
+		at := side.isolating[max(0, slices.IndexFunc(side.isolating, r.isFromThisTask))]
 		f.File, f.Line, f.Policy = at.File, at.Line, at.Policy.String()
 	}
 	set := func(m Mistake, format string, args ...any) []Finding {
@@ -448,6 +603,13 @@ func (r *recognizer) missing() []Finding {
 	}
 	return set(ingressForgotten, "%s may go out to %s, but %s closes the ingress of %s and no policy lets %s in.",
 		r.client.name, r.server.name, f.Policy, r.server.name, r.client.name)
+}
+
+// isFromThisTask reports whether a rule is one of a policy of this task.
+func (r *recognizer) isFromThisTask(rule policy.RuleRef) bool {
+	return slices.ContainsFunc(r.State.Policies, func(o *manifest.Object) bool {
+		return o.Ref() == rule.Policy && r.State.AppliedIn[o] == r.Task.Name
+	})
 }
 
 // meantToSpeak reports whether the client's egress was isolated on purpose, and not by a policy that lists

@@ -45,18 +45,21 @@ var catalogue = []entry{
 	{namespaceLabelMissing, blocked, (*recognizer).unlabelledNamespaces, []Mistake{selectsNothing}},
 	{ownNamespaceOnly, blocked, (*recognizer).otherNamespaces, nil},
 	{selectsNothing, blocked, (*recognizer).deadSelectors, []Mistake{deploymentLabel}},
+	{selectsNothing, blocked, (*recognizer).exchangedSelectors, nil},
 	{servicePort, blocked, (*recognizer).servicePorts, nil},
+	{wrongProtocol, blocked, (*recognizer).otherProtocols, nil},
 	{dnsOnlyTCP, blocked, (*recognizer).dnsProtocols, []Mistake{dnsOnlyUDP}},
 	{dnsWrongPort, blocked, (*recognizer).dnsPorts, nil},
 	{serviceIP, blocked, (*recognizer).ipBlocks, nil},
 	{wrongNamespace, blocked, (*recognizer).misplaced, nil},
 	{swapped, blocked, (*recognizer).swappedSubjects, nil},
 	{wrongDirection, blocked, (*recognizer).reversedRules, nil},
+	{wrongDirection, blocked, (*recognizer).mirroredRules, nil},
 	{andOrPeers, blocked, (*recognizer).mergedPeers, nil},
 	{typesExcess, blocked, (*recognizer).excessTypes, nil},
 	{emptyOrMissing, blocked, (*recognizer).selectsAll, nil},
 	{wrongSubject, blocked, (*recognizer).wrongSubjects, nil},
-	{replaced, blocked, restoring[*networkPolicy], nil},
+	{noRules, blocked, (*recognizer).closesOnly, nil},
 	{dnsForgotten, blocked, nil, nil},
 	{egressForgotten, blocked, nil, nil},
 	{ingressForgotten, blocked, nil, nil},
@@ -73,13 +76,13 @@ var catalogue = []entry{
 	{wrongSubject, open, (*recognizer).wrongSubjects, nil},
 	{wrongDirection, open, (*recognizer).reversedIsolation, nil},
 	{emptyOrMissing, open, (*recognizer).emptyPeers, nil},
-	{replaced, open, replacedSubjects[*networkPolicy], nil},
 	{stillInForce, open, (*recognizer).leftover, nil},
 	{servicePort, open, (*recognizer).servicePorts, nil},
 	{portsMissing, open, (*recognizer).missingPorts, nil},
 	{peersMissing, open, (*recognizer).missingPeers, nil},
 	{emptyOrMissing, open, wholly((*recognizer).wideSubjects), nil},
 	{wholeNamespace, open, (*recognizer).wholeNamespaces, nil},
+	{onlyAllows, open, (*recognizer).rulesForTheDenied, nil},
 
 	{tooManyRules, open, nil, nil},
 }
@@ -104,14 +107,13 @@ var ciliumCatalogue = []ciliumEntry{
 	{wrongNamespace, blocked, (*recognizer).misplacedCilium},
 	{swapped, blocked, (*recognizer).swappedCiliumSubjects},
 	{wrongDirection, blocked, (*recognizer).reversedCiliumRules},
-	{fqdnsWithoutDNS, blocked, (*recognizer).unlearnedNames},
 	{requestsTooNarrow, blocked, (*recognizer).narrowRequests},
+	{fqdnsWithoutDNS, blocked, (*recognizer).unlearnedNames},
 	{wrongEntity, blocked, (*recognizer).wrongEntities},
 	{nodesForPods, blocked, (*recognizer).nodeSelectors},
 	{emptyOrMissing, blocked, (*recognizer).closesAll},
 	{emptyAllowsNobody, blocked, (*recognizer).emptyCiliumRules},
 	{wrongSubject, blocked, (*recognizer).wrongCiliumSubjects},
-	{replaced, blocked, restoring[*ciliumPolicy]},
 
 	{defaultDenyOff, open, (*recognizer).disabledDefaultDeny},
 	{ruleSplit, open, (*recognizer).splitCiliumRules},
@@ -125,13 +127,24 @@ var ciliumCatalogue = []ciliumEntry{
 	{nodesForPods, open, (*recognizer).nodeSelectors},
 	{wideEntity, open, (*recognizer).wideEntities},
 	{emptyOrMissing, open, (*recognizer).emptyEndpoints},
-	{replaced, open, replacedSubjects[*ciliumPolicy]},
 	{stillInForce, open, (*recognizer).leftoverCilium},
 	{servicePort, open, (*recognizer).ciliumServicePorts},
 	{portsMissing, open, (*recognizer).missingCiliumPorts},
 	{peersMissing, open, (*recognizer).missingCiliumPeers},
 	{emptyOrMissing, open, wholly((*recognizer).wideCiliumSubjects)},
 	{wholeNamespace, open, (*recognizer).wholeCiliumNamespaces},
+}
+
+// lastEntry is a mistake that is named only where none of the others explains what was missed, whatever the kind of policy.
+type lastEntry struct {
+	Mistake
+	undo func(*recognizer, func(repair) bool) bool
+}
+
+// lastCatalogue comes after the others, in every situation.
+var lastCatalogue = []lastEntry{
+	{replaced, (*recognizer).restoredPolicies},
+	{deleted, (*recognizer).undeletedPolicies},
 }
 
 // Catalogue lists every mistake that can be named, each once.
@@ -151,6 +164,9 @@ func Catalogue() []Mistake {
 		}
 	}
 	for _, e := range ciliumCatalogue {
+		add(e.Mistake)
+	}
+	for _, e := range lastCatalogue {
 		add(e.Mistake)
 	}
 	return all
@@ -183,6 +199,11 @@ func (r *recognizer) proposals(when situation) func(yield func(repair) bool) {
 				}
 			}
 		}
+		for _, e := range lastCatalogue {
+			if !e.undo(r, yield) {
+				return
+			}
+		}
 	}
 }
 
@@ -192,12 +213,14 @@ var (
 		"A namespaceSelector looks at the labels of namespaces, and they have to be put there: compare with `kubectl get namespaces --show-labels`."}
 	selectsNothing = Mistake{"selector-selects-nothing", "A selector that selects nothing",
 		"A selector that matches nothing is no error to Kubernetes. Compare every letter of it with `kubectl get pods --all-namespaces --show-labels`."}
-	ownNamespaceOnly = Mistake{"own-namespace-only", "A podSelector alone looks in the policy's own namespace only",
+	ownNamespaceOnly = Mistake{"own-namespace-only", "A selector of pods alone looks in the policy's own namespace only",
 		"In which namespace do the pods live that the rule means, and how does a rule say so?"}
 	deploymentLabel = Mistake{"pod-label-vs-deployment-label", "The Deployment's label instead of the pods'",
 		"A policy selects pods. A Deployment's own labels and those of the pods it makes are two things: look with `kubectl get pods --show-labels`."}
 	servicePort = Mistake{"service-port-vs-target-port", "The Service's port instead of the pod's",
 		"A policy is applied at the pod, behind the Service: which port does the container listen on?"}
+	wrongProtocol = Mistake{"wrong-protocol", "The port of another protocol",
+		"A rule allows the ports of the protocol that it names. Over which protocol is the connection?"}
 	serviceIP = Mistake{"service-ip-in-ipblock", "An ipBlock for a pod or a Service",
 		"A Service's address is replaced by a pod's before policies look, and Cilium's ipBlock never means pods. How else can a rule say which pods it means?"}
 	dnsOnlyTCP = Mistake{"dns-only-tcp", "DNS over TCP only",
@@ -222,6 +245,10 @@ var (
 		"What is empty has no condition, so it matches everything; what is not there matches nothing."}
 	replaced = Mistake{"policy-replaced", "A policy took the place of another of the same name",
 		"Two policies that are meant to be in force together need two names."}
+	deleted = Mistake{"policy-deleted", "A policy was deleted that is still needed",
+		"What did the policy that was deleted let through, and which pods did it close?"}
+	noRules = Mistake{"no-rules", "A policy without any rule lets nobody through",
+		"A policy closes the pods that it selects but for what its rules allow. Where does this one say what?"}
 	dnsForgotten = Mistake{"dns-forgotten", "DNS was forgotten",
 		"Before a pod connects to a name it has to look the name up, and that is a connection, too."}
 	egressForgotten = Mistake{"egress-side-forgotten", "The client's side was forgotten",
@@ -244,6 +271,8 @@ var (
 		"Who may connect is one condition, to which port is another."}
 	peersMissing = Mistake{"peers-missing", "A rule without `from` or `to` means everybody",
 		"To which port is one condition, who is at the other end is another."}
+	onlyAllows = Mistake{"rules-only-allow", "A rule names those who are to be kept out",
+		"There is no rule that forbids: whoever a rule names is let through. What does a policy do that has no rule for them?"}
 	wholeNamespace = Mistake{"whole-namespace", "A namespaceSelector alone lets in the whole namespace",
 		"Which pods of that namespace does the rule mean?"}
 )

@@ -540,7 +540,7 @@ func (r *recognizer) ciliumDNSProtocols(p *ciliumPolicy, yield func(repair) bool
 // unlearnedNames: toFQDNs in a policy whose pods look names up past Cilium's DNS proxy, until a DNS rule sends them there.
 func (r *recognizer) unlearnedNames(p *ciliumPolicy, yield func(repair) bool) bool {
 	return p.each(func(i int, x *ciliumRule) bool {
-		if x.fqdns == nil || len(*x.fqdns) == 0 {
+		if x.fqdns == nil || len(*x.fqdns) == 0 || r.seesLookUps() {
 			return true
 		}
 		return yield(repair{
@@ -556,6 +556,13 @@ func (r *recognizer) unlearnedNames(p *ciliumPolicy, yield func(repair) bool) bo
 			message: fmt.Sprintf("%s allows addresses by name (toFQDNs). Cilium learns which addresses a name has from look-ups that a rule with `rules.dns` allows, and no such rule allows this one.",
 				p.Ref()),
 		})
+	})
+}
+
+// seesLookUps reports whether some rule sends look-ups of the client through Cilium's DNS proxy, for whatever names.
+func (r *recognizer) seesLookUps() bool {
+	return r.hasCiliumRule(egress, r.client, func(x *ciliumRule) bool {
+		return slices.ContainsFunc(*x.ports, func(ports api.PortRule) bool { return ports.Rules != nil && len(ports.Rules.DNS) > 0 })
 	})
 }
 

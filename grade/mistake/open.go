@@ -2,12 +2,14 @@ package mistake
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/labs"
 )
@@ -62,9 +64,13 @@ func (r *recognizer) emptyRules(p *networkPolicy, yield func(repair) bool) bool 
 			continue
 		}
 		s.types = p.spec.effectiveTypes()
+		what := fmt.Sprintf("an empty %s rule. A rule without conditions", d)
+		if p.wrote().emptyPeers(d, at) {
+			what = fmt.Sprintf("an %s rule with an empty `%s`, which means everybody. Without other conditions it", d, d.peersKey())
+		}
 		if !yield(repair{
 			mistake: emptyOrMissing, change: r.with(p, s), object: p.Object, field: rulePath(d, at),
-			message: fmt.Sprintf("%s has an empty %s rule. A rule without conditions allows everybody on every port.", p.Ref(), d),
+			message: fmt.Sprintf("%s has %s allows everybody on every port.", p.Ref(), what),
 		}) {
 			return false
 		}
@@ -207,7 +213,7 @@ func (r *recognizer) wideSubjects(p *networkPolicy, yield func(repair) bool) boo
 		s.subject = metav1.LabelSelector{MatchLabels: app.Labels}
 		if !yield(repair{
 			mistake: emptyOrMissing, change: r.with(p, s), object: p.Object, field: "spec.podSelector",
-			message: fmt.Sprintf("%s has an empty podSelector, so its rules are for every pod of the namespace %s.", p.Ref(), p.Namespace),
+			message: fmt.Sprintf("%s has %s, so its rules are for every pod of the namespace %s.", p.Ref(), p.emptySubject(), p.Namespace),
 		}) {
 			return false
 		}
@@ -308,9 +314,13 @@ func (r *recognizer) missingPeers(p *networkPolicy, yield func(repair) bool) boo
 			}
 			s := p.spec.clone()
 			s.types, s.rules[d] = p.spec.effectiveTypes(), without(s.rules[d], i)
+			which := "without"
+			if p.wrote().emptyPeers(d, i) {
+				which = "an empty"
+			}
 			if !yield(repair{
 				mistake: peersMissing, change: r.with(p, s), object: p.Object, field: rulePath(d, i),
-				message: fmt.Sprintf("%s has an %s rule with ports and without `%s`, so it opens these ports to everybody.", p.Ref(), d, d.peersKey()),
+				message: fmt.Sprintf("%s has an %s rule with ports and %s `%s`, so it opens these ports to everybody.", p.Ref(), d, which, d.peersKey()),
 			}) {
 				return false
 			}
@@ -336,4 +346,61 @@ func (r *recognizer) wholeNamespaces(p *networkPolicy, yield func(repair) bool) 
 		}
 	}
 	return true
+}
+
+// rulesForTheDenied: rules of this task that name who is to be kept out, until they are gone. Where the task has something allowed at this
+// side of the policy, there have to be rules, and they may only be too broad.
+func (r *recognizer) rulesForTheDenied(p *networkPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask {
+		return true
+	}
+	for _, d := range directions {
+		if len(p.spec.rules[d]) == 0 || !r.selectsSubject(p, r.subject(d)) || r.asksToAllow(d, r.subject(d)) {
+			continue
+		}
+		s := p.spec.clone()
+		s.types, s.rules[d] = p.spec.effectiveTypes(), nil
+		if !yield(repair{
+			mistake: onlyAllows, change: r.with(p, s), whole: true, object: p.Object, field: rulePath(d, 0),
+			message: fmt.Sprintf("%s has an %s rule that names %s, and so lets it through.", p.Ref(), d, r.peerName(d)),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// peerName names the other end of a connection for a message.
+func (r *recognizer) peerName(d direction) string {
+	if who := r.peer(d); who.known() {
+		return who.name
+	}
+	return "the other end"
+}
+
+// asksToAllow reports whether some objective of the task wants a connection of an endpoint allowed, in a direction.
+func (r *recognizer) asksToAllow(d direction, who endpoint) bool {
+	for i := range r.Task.Objectives {
+		for _, c := range r.Task.Objectives[i].Checks {
+			if slices.ContainsFunc(allowedBy(c), func(pair labs.Pair) bool {
+				return d == ingress && pair.To.App == who.name || d == egress && pair.From.App == who.name
+			}) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// allowedBy are the connections that a block wants allowed.
+func allowedBy(c labs.Check) []labs.Pair {
+	switch c := c.(type) {
+	case *labs.Expectation:
+		if c.Verdict == verdict.Allowed {
+			return c.Connections()
+		}
+	case *labs.Matrix:
+		return c.Allow
+	}
+	return nil
 }

@@ -64,9 +64,11 @@ type rule struct {
 // written is what of a policy the student wrote down: in its value, the API server's defaults are filled in.
 type written struct {
 	Spec struct {
+		PodSelector     *json.RawMessage
 		PolicyTypes     []string
 		Ingress, Egress []struct {
-			Ports []struct{ Protocol *string }
+			From, To *[]json.RawMessage
+			Ports    []struct{ Protocol *string }
 		}
 	}
 }
@@ -89,6 +91,22 @@ func (w *written) protocol(at place) bool {
 		rules = w.Spec.Egress
 	}
 	return at.rule < len(rules) && at.item < len(rules[at.rule].Ports) && rules[at.rule].Ports[at.item].Protocol != nil
+}
+
+// emptyPeers reports whether a rule has an empty list of peers.
+func (w *written) emptyPeers(d direction, i int) bool {
+	rules := w.Spec.Ingress
+	if d == egress {
+		rules = w.Spec.Egress
+	}
+	if i >= len(rules) {
+		return false
+	}
+	peers := rules[i].From
+	if d == egress {
+		peers = rules[i].To
+	}
+	return peers != nil && len(*peers) == 0
 }
 
 func specOf(o *manifest.Object) (spec, bool) {

@@ -2,14 +2,11 @@ package mistake
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/internal/wording"
 )
@@ -66,21 +63,24 @@ func (r *recognizer) hasSwapped(p *networkPolicy, d direction) bool {
 	return false
 }
 
-// wrongSubjects: a policy of this task that selects other pods, until it selects the one whose connection it is, or all.
+// wrongSubjects: a policy of this task that selects other pods, until it selects the one whose connection it is, or all. In
+// another namespace, only where it selects the other end.
 func (r *recognizer) wrongSubjects(p *networkPolicy, yield func(repair) bool) bool {
 	if !p.fromThisTask || r.selectsNobody(p) || r.hasSay(p) {
 		return true
 	}
 	for _, d := range directions {
 		who := r.subject(d)
-		if who.namespace != p.Namespace || !p.spec.isolates(d) {
+		if !who.known() || !p.spec.isolates(d) || who.namespace != p.Namespace && !r.selectsSubject(p, r.peer(d)) {
 			continue
 		}
 		for _, subject := range []metav1.LabelSelector{{MatchLabels: who.labels}, {}} {
 			s := p.spec.clone()
 			s.subject = subject
+			change := r.with(p, s)
+			change.By = s.object(p.Object, who.namespace)
 			if !yield(repair{
-				mistake: wrongSubject, change: r.with(p, s), whole: true, object: p.Object, field: "spec.podSelector",
+				mistake: wrongSubject, change: change, whole: true, object: p.Object, field: "spec.podSelector",
 				message: fmt.Sprintf("%s applies to %s, not to %s.", p.Ref(), r.subjectsOf(p), who.name),
 			}) {
 				return false
@@ -123,42 +123,38 @@ func (r *recognizer) podsThat(is func(endpoint) bool) string {
 	return wording.And(names)
 }
 
-// restoring: a policy that took the place of another one of its name, until that one is in force again.
-func restoring[P interface{ object() *manifest.Object }](r *recognizer, p P, yield func(repair) bool) bool {
-	o := p.object()
-	old := r.State.Replaced[o]
-	if old == nil {
-		return true
-	}
-	r.Spend(1 + len(old.JSON)) // it is compiled as a whole
-	return yield(repair{
-		mistake: replaced, change: engine.Change{Object: o, By: old}, object: o, field: "metadata.name",
-		message: fmt.Sprintf("%s took the place of the policy of that name in %s:%d, which is no longer in force.",
-			o.Ref(), old.File, old.Line),
-	})
-}
-
-// replacedSubjects: restoring, where the policy no longer controls the pods that it did. With the same subject it is the
-// update of a policy, which tasks may ask for.
-func replacedSubjects[P interface{ object() *manifest.Object }](r *recognizer, p P, yield func(repair) bool) bool {
-	if old := r.State.Replaced[p.object()]; old != nil && reflect.DeepEqual(subjectOf(old), subjectOf(p.object())) {
-		return true
-	}
-	return restoring(r, p, yield)
-}
-
-// subjectOf is the selector of a policy, of whatever kind.
-func subjectOf(o *manifest.Object) any {
-	switch v := o.Value.(type) {
-	case *networkingv1.NetworkPolicy:
-		return v.Spec.PodSelector
-	case *manifest.CiliumNetworkPolicy:
-		if v.Spec != nil {
-			return v.Spec.EndpointSelector
+// restoredPolicies: a policy that took the place of another one of its name, until that one is in force besides. Where that does not
+// meet the whole objective, the replacement may be what the task asks for.
+func (r *recognizer) restoredPolicies(yield func(repair) bool) bool {
+	for _, o := range slices.Backward(r.State.Policies) {
+		old := r.State.Replaced[o]
+		if old == nil {
+			continue
+		}
+		if !yield(repair{
+			mistake: replaced, change: engine.Change{By: old}, whole: true, object: o, field: "metadata.name",
+			message: fmt.Sprintf("%s took the place of the policy of that name in %s:%d, which is no longer in force.",
+				o.Ref(), old.File, old.Line),
+		}) {
+			return false
 		}
 	}
-	return o
+	return true
 }
 
-func (p *networkPolicy) object() *manifest.Object { return p.Object }
-func (p *ciliumPolicy) object() *manifest.Object  { return p.Object }
+// undeletedPolicies: a policy that was deleted in this task, until it is in force again.
+func (r *recognizer) undeletedPolicies(yield func(repair) bool) bool {
+	for _, gone := range r.State.Deletions {
+		if gone.Task != r.Task.Name {
+			continue
+		}
+		if !yield(repair{
+			mistake: deleted, change: engine.Change{By: gone.Policy}, whole: true, object: gone.By, field: "metadata.name",
+			message: fmt.Sprintf("%s, from %s:%d, is deleted in this task, and what it closed and allowed with it.",
+				gone.Policy.Ref(), gone.Policy.File, gone.Policy.Line),
+		}) {
+			return false
+		}
+	}
+	return true
+}

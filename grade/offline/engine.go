@@ -116,7 +116,7 @@ func (e *Engine) Prober(state *engine.State) (*Prober, error) {
 	}
 	budget := policy.NewBudget(e.work)
 	model := policy.NewWithin(budget, t.labelled(state.NamespaceLabels), policies, t.names)
-	return &Prober{topology: t, engine: model, policies: byObject, budget: budget}, nil
+	return &Prober{topology: t, engine: model, policies: byObject, budget: budget, compile: e.compile}, nil
 }
 
 // clusterSteps is what it costs to give the pods of a lab other identities.
@@ -132,11 +132,20 @@ func (p *Prober) Changed(b *policy.Budget, c engine.Change) (engine.Prober, erro
 		changed.engine = p.engine.In(b, p.topology.labelled(c.NamespaceLabels))
 		return &changed, nil
 	}
+	var other *policy.Policy
+	if c.Object == nil {
+		b.Spend(1 + len(c.By.JSON)) // it is compiled as a whole
+		added := p.compile(c.By)
+		if len(added.problems) > 0 {
+			return nil, added.problems
+		}
+		changed.engine = p.engine.Replace(b, nil, added.policy)
+		return &changed, nil
+	}
 	old := p.policies[c.Object]
 	if old == nil {
 		return nil, fmt.Errorf("%s is not in force", c.Object.Ref())
 	}
-	var other *policy.Policy
 	if c.By != nil {
 		var problems manifest.Problems
 		if other, problems = old.Recompile(b, c.By); len(problems) > 0 {

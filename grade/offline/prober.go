@@ -20,6 +20,7 @@ type Prober struct {
 	engine   *policy.Engine
 	policies map[*manifest.Object]*policy.Policy // in force
 	budget   *policy.Budget
+	compile  func(*manifest.Object) compiled
 	brief    bool // accounts for nothing
 }
 

@@ -2,8 +2,10 @@ package submission
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -109,7 +111,7 @@ func (r *replayer) setUp(actions []setupAction) {
 			r.apply(o)
 		}
 		for _, o := range a.remove {
-			if !r.remove(o.Ref()) {
+			if r.remove(o.Ref()) == nil {
 				r.state.Deleted = append(slices.Clip(r.state.Deleted), o.Ref())
 			}
 		}
@@ -124,7 +126,10 @@ func (r *replayer) step(s *Step) {
 			r.problems = append(r.problems, p)
 			continue
 		}
-		if r.remove(o.Ref()) {
+		if old := r.remove(o.Ref()); old != nil {
+			if manifest.IsPolicy(old.Kind) {
+				r.state.Deletions = append(slices.Clip(r.state.Deletions), engine.Deletion{Policy: old, By: o, Task: s.Task})
+			}
 			continue
 		}
 		r.note(s, o, "delete-nothing", "A deletion without effect", func() (string, string) {
@@ -154,6 +159,7 @@ func (r *replayer) step(s *Step) {
 		seen[o.Ref()] = o
 		r.noteNodePolicy(s, o)
 		r.noteUnlistedRules(s, o)
+		r.noteNoSpec(s, o)
 		r.state.AppliedIn[o] = s.Task // shared by all states: an object is applied once
 		if old := r.apply(o); old != nil && !bytes.Equal(old.JSON, o.JSON) {
 			r.state.Replaced[o] = old
@@ -194,6 +200,21 @@ func (r *replayer) noteUnlistedRules(s *Step, o *manifest.Object) {
 				"List every direction that the policy has rules for."
 		})
 	}
+}
+
+// noteNoSpec says of a NetworkPolicy without a spec what it does, and what may have been meant.
+func (r *replayer) noteNoSpec(s *Step, o *manifest.Object) {
+	var written struct{ Spec *json.RawMessage }
+	if _, ok := o.Value.(*networkingv1.NetworkPolicy); !ok || json.Unmarshal(o.JSON, &written) != nil || written.Spec != nil {
+		return
+	}
+	r.note(s, o, "no-spec", "A NetworkPolicy without a spec", func() (string, string) {
+		hint := "Write spec.podSelector, and what the policy allows."
+		if s.Task != "" {
+			hint = fmt.Sprintf("What you delete belongs in the folder %s/delete/ of the task.", path.Dir(o.File))
+		}
+		return fmt.Sprintf("%s has no spec, so it closes the ingress of every pod of the namespace %s.", o.Ref(), o.Namespace), hint
+	})
 }
 
 // whyNothing says what is likely meant by a deletion that found nothing.
@@ -252,15 +273,16 @@ func (r *replayer) apply(o *manifest.Object) (old *manifest.Object) {
 	return nil
 }
 
-// remove takes an object out of force and reports whether it was.
-func (r *replayer) remove(ref manifest.Ref) bool {
+// remove takes an object out of force, and returns it if it was.
+func (r *replayer) remove(ref manifest.Ref) (removed *manifest.Object) {
 	for _, list := range []*[]*manifest.Object{&r.state.Policies, &r.state.Applied} {
 		if i := slices.IndexFunc(*list, func(x *manifest.Object) bool { return x.Ref() == ref }); i >= 0 {
+			removed = (*list)[i]
 			*list = slices.Concat((*list)[:i], (*list)[i+1:])
-			return true
+			return removed
 		}
 	}
-	return false
+	return nil
 }
 
 func (r *replayer) label(ns string, labels map[string]string) {
