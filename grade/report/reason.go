@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
 )
 
@@ -44,6 +45,7 @@ func reasonsOf(r *grade.Report, task string, o *grade.ObjectiveReport) []reason 
 	var reasons []reason
 	var causes []*grade.Check // the first check of each reason
 	var others []asked
+	egress := isAboutEgress(o.Checks)
 	for i := range o.Checks {
 		c := &o.Checks[i]
 		if c.Passed {
@@ -52,7 +54,7 @@ func reasonsOf(r *grade.Report, task string, o *grade.ObjectiveReport) []reason 
 		at := slices.IndexFunc(causes, func(first *grade.Check) bool { return sameReason(first, c) })
 		switch {
 		case at >= 0:
-			reasons[at].add(askedOf(c))
+			reasons[at].add(askedOf(c), c, egress)
 		case len(causes) == reasonsShown:
 			others = append(others, askedOf(c))
 		default:
@@ -68,21 +70,64 @@ func reasonsOf(r *grade.Report, task string, o *grade.ObjectiveReport) []reason 
 }
 
 // add adds a check that was missed for the same reason. Two checks of an objective may come down to one connection.
-func (x *reason) add(a asked) {
+func (x *reason) add(a asked, c *grade.Check, egress bool) {
 	if slices.Contains(x.Asked, a) {
 		return
 	}
-	if a.From != x.Asked[0].From {
+	open := slices.IndexFunc(x.Why, isOpenEgress)
+	switch {
+	case open < 0 || c.Why == nil || slices.Contains(c.Why.Text, x.Why[open]):
+	case egress && slices.ContainsFunc(c.Why.Text, isOpenEgress):
+		x.Why[open] = alsoOpen(x.Why[open], c.Why.Text[slices.IndexFunc(c.Why.Text, isOpenEgress)])
+	default:
 		// That nothing closes the client's side is true of each, and a sentence about the first only.
 		x.Why = slices.DeleteFunc(x.Why, isOpenEgress)
 	}
+	if egress && open >= 0 {
+		// What lets the connection in is another matter for each.
+		x.Why = slices.DeleteFunc(x.Why, func(sentence string) bool {
+			return strings.HasPrefix(sentence, "Ingress to ") && !slices.Contains(c.Why.Text, sentence)
+		})
+	}
 	x.Asked = append(x.Asked, a)
+}
+
+// isAboutEgress reports whether an objective is about what its clients may reach, rather than about who may reach its servers: it has more
+// servers than clients.
+func isAboutEgress(checks []grade.Check) bool {
+	from, to := map[string]bool{}, map[string]bool{}
+	for i := range checks {
+		if c := &checks[i]; c.Kind != grade.CheckInvariant && c.From != "" {
+			from[c.From], to[c.To] = true, true
+		}
+	}
+	return len(to) > len(from)
+}
+
+// openEgress is the sentence that nothing closes the egress of clients.
+var openEgress = regexp.MustCompile(`^Egress from (.+) is open: no policy in force selects it for egress\.$`)
+
+// alsoOpen is a sentence that nothing closes the egress of a client, for that of another as well.
+func alsoOpen(sentence, other string) string {
+	const and = " are open: no policy in force selects them for egress."
+	m := openEgress.FindStringSubmatch(other)
+	names, more := strings.CutSuffix(strings.TrimPrefix(sentence, "Egress from "), and)
+	if first := openEgress.FindStringSubmatch(sentence); first != nil {
+		names = first[1]
+	} else if !more {
+		return sentence
+	}
+	if m == nil || slices.Contains(strings.Split(strings.ReplaceAll(names, " and ", ", "), ", "), m[1]) {
+		return sentence
+	}
+	return "Egress from " + strings.ReplaceAll(names, " and ", ", ") + " and " + m[1] + and
 }
 
 // sameReason reports whether two checks were missed for the same known cause: one mistake, or one account.
 func sameReason(a, b *grade.Check) bool {
 	if a.Mistake != "" || b.Mistake != "" {
-		return a.Mistake == b.Mistake && a.Hint == b.Hint
+		// One mistake may close what was to be open, and leave open what was to be closed.
+		return a.Mistake == b.Mistake && a.Hint == b.Hint && (a.Verdict == verdict.Allowed) == (b.Verdict == verdict.Allowed)
 	}
 	if a.Why == nil || b.Why == nil || a.Because != b.Because || a.Error != b.Error {
 		return false
@@ -96,7 +141,8 @@ func sameReason(a, b *grade.Check) bool {
 
 // isOpenEgress recognizes the sentence that nothing closes the egress of the client.
 func isOpenEgress(sentence string) bool {
-	return strings.HasPrefix(sentence, "Egress from ") && strings.Contains(sentence, " is open: no policy ")
+	return strings.HasPrefix(sentence, "Egress from ") &&
+		(strings.Contains(sentence, " is open: no policy ") || strings.Contains(sentence, " are open: no policy "))
 }
 
 // pointToHints says where hints are to be had, once, with the first reason that has none of its own.
@@ -123,9 +169,18 @@ func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {
 	if c.Mistake != "" {
 		x.Mistake = mistakeOf(r, task, objective, c.Mistake)
 		x.Why = slices.DeleteFunc(x.Why, x.isAside)
-		x.Why = x.Why[:min(len(x.Why), sentencesWithMistake)]
+		shown := sentencesWithMistake
+		if i := slices.IndexFunc(x.Why, isRequestRefused); i >= 0 {
+			shown = max(shown, i+2) // with what the rule lets through instead
+		}
+		x.Why = x.Why[:min(len(x.Why), shown)]
 	}
 	return x
+}
+
+// isRequestRefused recognizes the sentence that a request matches no rule; the next one says which do.
+func isRequestRefused(sentence string) bool {
+	return strings.Contains(sentence, " the request itself matches no rule of ")
 }
 
 // isAside recognizes a sentence about a rule that came near, of another policy than the mistake is in.
@@ -170,6 +225,9 @@ func mistakeOf(r *grade.Report, task, objective, id string) *grade.Finding {
 
 func askedOf(c *grade.Check) asked {
 	a := asked{From: anyPod(c.From), To: outside(anyPod(c.To))}
+	if c.Kind == grade.CheckInvariant && podAddress.MatchString(a.To) {
+		a.To += " by pod IP" // as other checks say it, to a port that no Service may have
+	}
 	if a.To == "" {
 		a.To = cmp.Or(c.Name, string(c.Kind))
 	}
@@ -184,6 +242,9 @@ func askedOf(c *grade.Check) asked {
 
 // representative finds the names of pods and namespaces that stand for all others like them (package representative).
 var representative = regexp.MustCompile(`([a-z0-9.-]+)/any-pod-\d+\b`)
+
+// podAddress finds a connection that goes to a pod itself: "shop/web:80".
+var podAddress = regexp.MustCompile(`^[a-z0-9.-]+/[a-z0-9.-]+:\d+(/[A-Z]+)?$`)
 
 // anyPod puts the representatives in a text into words: "some other pod in shop".
 func anyPod(text string) string {
