@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -52,6 +53,7 @@ func (l *linter) conditions(ctx context.Context) error {
 // shipped reads all submissions that ship with the lab, and an empty one. It warns of samples that grading would refuse.
 func (l *linter) shipped() []shipped {
 	all := []shipped{{"an empty submission", nil}}
+	all = append(all, l.bare()...)
 	if l.lab.Starter != "" {
 		if sub, err := l.grader.Rules.ReadFS(l.lab.FS, l.lab.Starter, manifest.Limits{}); err == nil {
 			all = append(all, shipped{"the starter files", sub})
@@ -68,6 +70,34 @@ func (l *linter) shipped() []shipped {
 			continue
 		}
 		all = append(all, shipped{fmt.Sprintf("the sample %q", s.Name), sub})
+	}
+	return all
+}
+
+// bare are submissions with NetworkPolicies that lack what a condition may expect, one for each such policy, in force from the first task on.
+func (l *linter) bare() []shipped {
+	if !slices.Contains(l.lab.Submission.Kinds, "NetworkPolicy") {
+		return nil
+	}
+	var all []shipped
+	namespace := "default"
+	if len(l.lab.Submission.Namespaces) > 0 {
+		namespace = l.lab.Submission.Namespaces[0]
+	}
+	for _, p := range []struct{ name, spec string }{
+		{"a NetworkPolicy without a spec", ""},
+		{"a NetworkPolicy with empty lists", `, "spec": {"ingress": [], "egress": [], "policyTypes": []}`},
+		{"a NetworkPolicy with empty rules", `, "spec": {"podSelector": {}, "ingress": [{}], "egress": [{"to": [], "ports": [{}]}]}`},
+	} {
+		text := fmt.Sprintf(`{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "bare", "namespace": %q}%s}`,
+			namespace, p.spec)
+		objects, problems := manifest.Parse([]manifest.File{{Name: "bare.json", Data: []byte(text)}}, manifest.Limits{})
+		sub := l.grader.Rules.Empty()
+		if len(problems) > 0 || len(sub.Steps) == 0 {
+			continue
+		}
+		sub.Steps[0].Apply = objects
+		all = append(all, shipped{p.name, sub})
 	}
 	return all
 }

@@ -337,6 +337,12 @@ func TestLint(t *testing.T) {
     object "first" { condition = "objects[0].kind == 'NetworkPolicy'" }
   }
 `, solved, []string{"32: Condition fails"}},
+		{"a condition that fails on a policy without rules", tight + `
+  objective "first" {
+    points = 1
+    object "first" { condition = "objects.all(p, p.metadata.name != 'bare' || p.spec.ingress.size() > 0)" }
+  }
+`, solved, []string{"30: Vacuous objective", "32: Condition fails"}},
 		{"a mistake with the name of a classic one", `
   mistake "dns-forgotten" {
     when    = "false"

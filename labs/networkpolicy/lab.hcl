@@ -69,12 +69,17 @@ app "frontend" {
   }
 }
 
-# Same namespace as frontend: whoever opens the backend to "default" when only frontend was meant lets it in.
+# Same namespace as frontend: whoever opens the backend to "default" when only frontend was meant lets it in. Its second port tells
+# "on any port" from "on port 8080".
 app "worker" {
   labels = { app = "worker" }
   port "http" {
     port        = 80
     target_port = 8080
+  }
+  port "metrics" {
+    port        = 9100
+    target_port = 9090
   }
 }
 
@@ -115,7 +120,7 @@ locals {
   strangers = [app.monitoring, app.logger, app.agent] # everybody else
   clients   = concat([app.frontend, app.worker], local.strangers)
 
-  shop_ports = [app.frontend.port.http, app.worker.port.http, app.backend.port.http]
+  shop_ports = [app.frontend.port.http, app.worker.port.http, app.worker.port.metrics, app.backend.port.http]
 }
 
 # --- Tasks -------------------------------------------------------------------------------------------
@@ -274,7 +279,7 @@ task "allow-namespace" {
     object "no-rule-names-the-frontend" {
       kind      = "NetworkPolicy"
       condition = <<-CEL
-        objects.all(p, !has(p.spec.ingress) || p.spec.ingress.all(rule, !has(rule.from) || rule.from.all(peer,
+        objects.all(p, !has(p.spec) || !has(p.spec.ingress) || p.spec.ingress.all(rule, !has(rule.from) || rule.from.all(peer,
           !has(peer.podSelector) || !has(peer.podSelector.matchLabels) || !("app" in peer.podSelector.matchLabels))))
       CEL
       message   = "a policy that lets in pods by their app label is still in force"
