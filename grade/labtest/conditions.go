@@ -53,7 +53,6 @@ func (l *linter) conditions(ctx context.Context) error {
 // shipped reads all submissions that ship with the lab, and an empty one. It warns of samples that grading would refuse.
 func (l *linter) shipped() []shipped {
 	all := []shipped{{"an empty submission", nil}}
-	all = append(all, l.bare()...)
 	if l.lab.Starter != "" {
 		if sub, err := l.grader.Rules.ReadFS(l.lab.FS, l.lab.Starter, manifest.Limits{}); err == nil {
 			all = append(all, shipped{"the starter files", sub})
@@ -71,7 +70,7 @@ func (l *linter) shipped() []shipped {
 		}
 		all = append(all, shipped{fmt.Sprintf("the sample %q", s.Name), sub})
 	}
-	return all
+	return append(all, l.bare()...)
 }
 
 // bare are submissions with NetworkPolicies that lack what a condition may expect, one for each such policy, in force from the first task on.
