@@ -119,7 +119,7 @@ func (g *Grader) FailedConditions(ctx context.Context, state *engine.State, task
 		lists = append(lists, t.Objectives[i].Mistakes)
 		for _, c := range t.Objectives[i].Checks {
 			if o, ok := c.(*labs.ObjectAssertion); ok {
-				if err := try(o.Range, fmt.Sprintf("The condition of the object block %q", o.Name), o.Condition, o.Kind, o.Namespace); err != nil {
+				if err := try(o.Written, fmt.Sprintf("The condition of the object block %q", o.Name), o.Condition, o.Kind, o.Namespace); err != nil {
 					return nil, err
 				}
 			}
@@ -128,7 +128,7 @@ func (g *Grader) FailedConditions(ctx context.Context, state *engine.State, task
 	for _, list := range lists {
 		for i := range list {
 			m := &list[i]
-			if err := try(m.Range, fmt.Sprintf("The expression (when) of the mistake %q", m.Name), m.When, m.Kind, m.Namespace); err != nil {
+			if err := try(m.Written, fmt.Sprintf("The expression (when) of the mistake %q", m.Name), m.When, m.Kind, m.Namespace); err != nil {
 				return nil, err
 			}
 		}

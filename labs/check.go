@@ -34,8 +34,13 @@ func (s *scope) checkTasks(lab *Lab) {
 			}
 		}
 	}
+	circular := map[string]bool{} // in a circle that has been reported
 	for i, t := range lab.Tasks {
+		if circular[t.Name] {
+			continue
+		}
 		if cycle := findCycle(graph, t.Name); cycle != nil {
+			mark(circular, cycle)
 			s.errorf(s.taskNodes[i].rng("depends_on"), "Circular dependency", "The task %q depends on itself: %s.",
 				t.Name, strings.Join(cycle, " → "))
 			continue
@@ -85,11 +90,13 @@ func (s *scope) checkObjectives(lab *Lab) {
 				}
 			}
 		}
+		circular := map[string]bool{}
 		for _, o := range t.Objectives {
-			if len(o.DependsOn) == 0 {
+			if len(o.DependsOn) == 0 || circular[t.Name+"/"+o.Name] {
 				continue
 			}
 			if cycle := findCycle(graph, t.Name+"/"+o.Name); cycle != nil {
+				mark(circular, cycle)
 				s.errorf(s.objectiveNodes[o.Range.String()+o.Name].rng("depends_on"), "Circular dependency",
 					"The objective %q depends on itself: %s.", o.Name, strings.Join(cycle, " → "))
 			}
@@ -113,6 +120,12 @@ func unknownObjective(name, task string, own, all, earlier []string) string {
 		detail += fmt.Sprintf(" There is %q.", earlier[i])
 	}
 	return detail
+}
+
+func mark(set map[string]bool, names []string) {
+	for _, name := range names {
+		set[name] = true
+	}
 }
 
 // findCycle returns the way from a name back to itself, or nil.

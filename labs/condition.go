@@ -7,17 +7,21 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/ext"
+
+	"github.com/labctl/labctl/internal/wording"
 )
 
 // ConditionCostLimit bounds the evaluation of a condition, in CEL's units of cost.
 const ConditionCostLimit = 10_000_000
 
+var conditionNames = []string{"objects", "namespaces"}
+
 // conditionEnv declares what a condition sees: objects, the objects in force of the block's kind and
 // namespace as the API server would show them, and namespaces, the labels of each namespace by its name.
 var conditionEnv = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.NewEnv(
-		cel.Variable("objects", cel.ListType(cel.DynType)),
-		cel.Variable("namespaces", cel.MapType(cel.StringType, cel.MapType(cel.StringType, cel.StringType))),
+		cel.Variable(conditionNames[0], cel.ListType(cel.DynType)),
+		cel.Variable(conditionNames[1], cel.MapType(cel.StringType, cel.MapType(cel.StringType, cel.StringType))),
 		ext.Strings(), ext.Sets(), ext.Lists(),
 	)
 })
@@ -30,29 +34,52 @@ func Condition(expr string) (cel.Program, error) {
 		return nil, err
 	}
 	ast, issues := env.Compile(expr)
-	if issues.Err() != nil {
-		var problems []string
-		for _, e := range issues.Errors() {
-			problems = append(problems, fmt.Sprintf("line %d, column %d: %s", e.Location.Line(),
-				e.Location.Column()+1, e.Message))
-		}
-		return nil, conditionError(strings.Join(problems, "; "))
+	if errs := issues.Errors(); len(errs) > 0 {
+		first := errs[0] // the others often follow from it
+		return nil, &ConditionError{first.Location.Line(), plainCEL(first.Message)}
 	}
 	if t := ast.OutputType(); t != cel.BoolType && t != cel.DynType {
-		return nil, conditionError("the result is " + t.String() + ", not a bool")
+		return nil, &ConditionError{1, "the result is " + t.String() + ", not true or false"}
 	}
 	return env.Program(ast, cel.CostLimit(ConditionCostLimit), cel.InterruptCheckFrequency(100))
 }
 
 // CheckCondition returns what is wrong with a CEL expression, or nil.
-func CheckCondition(expr string) (err error) {
+func CheckCondition(expr string) error {
 	if len(expr) > 16<<10 {
-		return conditionError("it is longer than 16 KiB")
+		return &ConditionError{1, "it is longer than 16 KiB"}
 	}
-	_, err = Condition(expr)
+	_, err := Condition(expr)
 	return err
 }
 
-type conditionError string
+// ConditionError is an expression that is no condition.
+type ConditionError struct {
+	Line   int // in the expression, from 1
+	Reason string
+}
 
-func (e conditionError) Error() string { return string(e) }
+// Error implements error.
+func (e *ConditionError) Error() string { return e.Reason }
+
+// plainCEL says a message of CEL's compiler in plain words, as far as it is one of the common ones.
+func plainCEL(message string) string {
+	if name, ok := strings.CutPrefix(message, "undeclared reference to '"); ok {
+		name, _, _ = strings.Cut(name, "'")
+		if near := wording.Meant(name, conditionNames); near != "" {
+			return fmt.Sprintf("there is no %q (did you mean %q?)", name, near)
+		}
+		return fmt.Sprintf("there is no %q; an expression knows %s", name, wording.And(conditionNames))
+	}
+	if rest, ok := strings.CutPrefix(message, "Syntax error: "); ok {
+		rest, _, _ = strings.Cut(rest, " expecting ")
+		switch missing, atEnd := strings.CutSuffix(rest, " at '<EOF>'"); {
+		case atEnd && strings.HasPrefix(missing, "missing "):
+			return missing + " at its end"
+		case strings.Contains(rest, "'<EOF>'"):
+			return "it ends too early"
+		}
+		return "syntax error: " + rest
+	}
+	return message
+}

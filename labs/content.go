@@ -27,38 +27,69 @@ func (s *scope) content(body hcl.Body, spec *schema.Block) *hcl.BodyContent {
 		}
 	}
 	for _, b := range native.Blocks {
-		if spec.Block(b.Type) == nil {
+		if isLeftOut(b, spec) {
 			for _, label := range b.Labels {
 				s.misspelt[label] = true
 			}
 		}
 	}
 	for _, d := range diags {
-		switch name := s.textAt(d.Subject); d.Summary {
-		case "Unsupported argument":
-			d.Summary, d.Detail = "Unknown attribute", unknownAttribute(name, spec)
-		case "Unsupported block type":
-			d.Summary, d.Detail = "Unknown block", unknownBlock(name, spec)
-		case "Missing required argument":
-			if name, ok := requiredArgument(d); ok && meant[name] {
-				continue
-			}
+		if name, ok := requiredArgument(d); ok && meant[name] {
+			continue
 		}
+		s.reword(d, spec)
 		s.diags.add(d)
 	}
 	return content
 }
 
-// hasMisspelt reports whether a body has a block whose unknown type probably means typ.
-func hasMisspelt(body hcl.Body, spec *schema.Block, typ string) bool {
+// reword puts what HCL says about a block into the words of the lab language.
+func (s *scope) reword(d *hcl.Diagnostic, spec *schema.Block) {
+	kind, of, _ := strings.Cut(d.Summary, " for ")
+	switch name := s.textAt(d.Subject); {
+	case kind == "Unsupported argument":
+		d.Summary, d.Detail = "Unknown attribute", unknownAttribute(name, spec)
+	case kind == "Unsupported block type":
+		d.Summary, d.Detail = "Unknown block", unknownBlock(name, spec)
+	case kind == "Missing required argument":
+		if name, ok := requiredArgument(d); ok {
+			d.Summary, d.Detail = "Missing attribute", fmt.Sprintf("%s needs the attribute %s.", blockName(spec), name)
+		}
+	case spec.Block(of) != nil && strings.HasPrefix(kind, "Missing "):
+		d.Summary, d.Detail = "Missing label", labelsOf(spec.Block(of))
+	case spec.Block(of) != nil && kind == "Extraneous label":
+		d.Summary, d.Detail = "Label too many", labelsOf(spec.Block(of))
+	}
+}
+
+// labelsOf says which labels a block takes.
+func labelsOf(spec *schema.Block) string {
+	text := fmt.Sprintf("%s is written %s", blockName(spec), blockHeader(spec))
+	if values := schema.Values(spec.LabelOneOf); len(values) > 0 {
+		return text + fmt.Sprintf(", where %s is %s.", strings.ToUpper(spec.Labels[0]), anyOf(values))
+	}
+	return text + "."
+}
+
+// isLeftOut reports whether HCL reports a block and leaves it out: its type is unknown, or it has too few or too many labels.
+func isLeftOut(b *hclsyntax.Block, in *schema.Block) bool {
+	spec := in.Block(b.Type)
+	return spec == nil || len(b.Labels) != len(spec.Labels)
+}
+
+// hasLeftOut reports whether a body has a block that was left out and is, or probably means, one of a type.
+func hasLeftOut(body hcl.Body, spec *schema.Block, typ string) bool {
 	native, ok := body.(*hclsyntax.Body)
 	return ok && slices.ContainsFunc(native.Blocks, func(b *hclsyntax.Block) bool {
-		return spec.Block(b.Type) == nil && wording.Meant(b.Type, blockTypes(spec)) == typ
+		return isLeftOut(b, spec) && (b.Type == typ || spec.Block(b.Type) == nil && wording.Meant(b.Type, blockTypes(spec)) == typ)
 	})
 }
 
 // requiredArgument is the name of the attribute that a diagnostic of HCL misses.
 func requiredArgument(d *hcl.Diagnostic) (string, bool) {
+	if d.Summary != "Missing required argument" {
+		return "", false
+	}
 	_, rest, ok := strings.Cut(d.Detail, `"`)
 	name, _, closed := strings.Cut(rest, `"`)
 	return name, ok && closed

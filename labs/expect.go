@@ -1,7 +1,9 @@
 package labs
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -28,16 +30,27 @@ func (e *Expectation) At() hcl.Range { return e.Range }
 // Connections implements Check.
 func (e *Expectation) Connections() []Pair { return pairs(e.From, e.To) }
 
+// commonVerdicts are words that other tools use.
+var commonVerdicts = map[string]verdict.Verdict{
+	"deny": verdict.Denied, "block": verdict.Denied, "blocked": verdict.Denied, "fail": verdict.Denied,
+	"open": verdict.Allowed, "pass": verdict.Allowed, "ok": verdict.Allowed, "accept": verdict.Allowed,
+	"timeout": verdict.Dropped, "refused": verdict.Rejected, "reset": verdict.Rejected,
+	"forwarded": verdict.Allowed, "nxdomain": verdict.DNSFailed,
+}
+
 func (s *scope) expect(n *node) Check {
 	e := &Expectation{Verdict: verdict.Verdict(n.block.Labels[0]), Because: n.str("because"), Range: n.block.DefRange}
 	verdicts := schema.Values(n.spec.LabelOneOf)
 	if !slices.Contains(verdicts, string(e.Verdict)) {
-		why := ""
+		meant, why := wording.DidYouMean(string(e.Verdict), verdicts), ""
+		if other, ok := commonVerdicts[strings.ToLower(string(e.Verdict))]; ok {
+			meant = fmt.Sprintf(" Did you mean %q?", other)
+		}
 		if e.Verdict == verdict.ProbeError {
 			why = " probe_error means that the probe failed, so it cannot be expected."
 		}
 		s.errorf(n.labelRange(), "Unknown verdict", "The verdict must be %s, not %q.%s%s", anyOf(verdicts), e.Verdict,
-			wording.DidYouMean(string(e.Verdict), verdicts), why)
+			meant, why)
 	}
 	e.From = s.sources(n, "from")
 	how := s.addressing(n)

@@ -85,7 +85,7 @@ func (s *scope) collect(files []*hcl.File) map[string]hcl.Blocks {
 	for _, f := range files {
 		content := s.content(f.Body, file)
 		for _, typ := range []string{"lab", "task"} {
-			s.written[typ] = s.written[typ] || hasMisspelt(f.Body, file, typ)
+			s.written[typ] = s.written[typ] || hasLeftOut(f.Body, file, typ)
 		}
 		for _, b := range content.Blocks {
 			spec := file.Block(b.Type)

@@ -17,6 +17,7 @@ type Mistake struct {
 	Message   string
 	Hint      string
 	Range     hcl.Range
+	Written   hcl.Range // of When
 }
 
 func (s *scope) mistakes(nodes []*node) []Mistake {
@@ -29,6 +30,7 @@ func (s *scope) mistakes(nodes []*node) []Mistake {
 			Message: strings.TrimSpace(n.str("message")),
 			Hint:    strings.TrimSpace(n.str("hint")),
 			Range:   n.block.DefRange,
+			Written: n.rng("when"),
 		}
 		m.Kind, m.Namespace = s.objectsOf(n)
 		n.checkName()

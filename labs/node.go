@@ -181,11 +181,8 @@ func (n *node) value(spec *schema.Attribute, attr *hcl.Attribute) (cty.Value, bo
 	}
 	if typ := ctyType(spec.Type); typ != cty.NilType {
 		converted, err := convert.Convert(v, typ)
-		if _, isRef := refOf(v); isRef && err == nil && typ.IsMapType() {
-			err = fmt.Errorf("this is %s", describe(v))
-		}
-		if err != nil {
-			n.s.errorf(attr.Expr.Range(), "Wrong type", "%s takes %s: %v.%s", spec.Name, typeName(typ), err,
+		if _, isRef := refOf(v); err != nil || isRef && typ.IsMapType() {
+			n.s.errorf(attr.Expr.Range(), "Wrong type", "%s takes %s; %s.%s", spec.Name, typeName(typ), notOfType(v, typ),
 				hintName(v))
 			return v, false
 		}
@@ -249,6 +246,25 @@ func checkable(v cty.Value) any {
 		return stringsOf(v)
 	}
 	return nil
+}
+
+// notOfType says what a value is that cannot be converted to the type of its attribute, or which element of it cannot.
+func notOfType(v cty.Value, typ cty.Type) string {
+	if _, isRef := refOf(v); isRef || typ.IsPrimitiveType() || !v.CanIterateElements() {
+		return "this is " + describe(v)
+	}
+	for it := v.ElementIterator(); it.Next(); {
+		key, element := it.Element()
+		if _, err := convert.Convert(element, typ.ElementType()); err == nil {
+			continue
+		}
+		if key.Type() == cty.Number {
+			i, _ := wholeNumber(key)
+			return fmt.Sprintf("element %d is %s", i+1, describe(element))
+		}
+		return fmt.Sprintf("%s is %s", goValue(key), describe(element))
+	}
+	return "this is " + describe(v)
 }
 
 func hintName(v cty.Value) string {

@@ -1,6 +1,7 @@
 package labs
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -14,6 +15,7 @@ type ObjectAssertion struct {
 	Condition string // CEL; variables: objects (list), namespaces (map of labels)
 	Message   string
 	Range     hcl.Range
+	Written   hcl.Range // of Condition
 }
 
 // Type implements Check.
@@ -31,6 +33,7 @@ func (s *scope) object(n *node) Check {
 		Condition: s.condition(n, "condition"),
 		Message:   n.str("message"),
 		Range:     n.block.DefRange,
+		Written:   n.rng("condition"),
 	}
 	a.Kind, a.Namespace = s.objectsOf(n)
 	n.checkName()
@@ -54,12 +57,26 @@ func (s *scope) objectsOf(n *node) (kind, namespace string) {
 
 // condition decodes an attribute with a CEL expression.
 func (s *scope) condition(n *node, attr string) string {
-	text := strings.TrimSpace(n.str(attr))
+	text := n.str(attr)
 	if n.has(attr) {
-		if err := CheckCondition(text); err != nil {
-			s.errorf(n.rng(attr), "Invalid "+attr, "The CEL expression does not compile: %s.",
-				strings.TrimSuffix(err.Error(), "."))
+		if wrong := (*ConditionError)(nil); errors.As(CheckCondition(text), &wrong) {
+			s.errorf(s.lineOf(n.rng(attr), wrong.Line), "Invalid "+attr, "The CEL expression does not compile: %s.", wrong.Reason)
 		}
 	}
-	return text
+	return strings.TrimSpace(text)
+}
+
+// lineOf is the range of a line of a heredoc, counted from 1. Of another expression it is the whole.
+func (s *scope) lineOf(rng hcl.Range, line int) hcl.Range {
+	if !strings.HasPrefix(s.textAt(&rng), "<<") {
+		return rng
+	}
+	lines := strings.SplitAfter(s.textAt(&rng), "\n")
+	if line >= len(lines) {
+		return rng
+	}
+	start := hcl.Pos{Line: rng.Start.Line + line, Column: 1, Byte: rng.Start.Byte + len(strings.Join(lines[:line], ""))}
+	text := strings.TrimRight(lines[line], "\r\n")
+	end := hcl.Pos{Line: start.Line, Column: len([]rune(text)) + 1, Byte: start.Byte + len(text)}
+	return hcl.Range{Filename: rng.Filename, Start: start, End: end}
 }

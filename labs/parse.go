@@ -95,9 +95,31 @@ func parseFile(data []byte, name string) (*hcl.File, hcl.Diagnostics) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	f, diags := hclsyntax.ParseConfig(data, name, hcl.InitialPos)
 	if diags.HasErrors() {
-		return f, hcl.Diagnostics{slices.MinFunc(diags, byCause)}
+		cause := slices.MinFunc(diags, byCause)
+		rewordSyntax(cause, data)
+		return f, hcl.Diagnostics{cause}
 	}
 	return f, diags
+}
+
+var ourTerms = strings.NewReplacer("An argument", "An attribute", "an argument", "an attribute",
+	"Argument", "Attribute", "argument", "attribute")
+
+// rewordSyntax puts a syntax error of HCL into the words of the lab language, where an argument of a block is an attribute.
+func rewordSyntax(d *hcl.Diagnostic, data []byte) {
+	if d.Summary == "Invalid expression" && strings.Contains(d.Detail, "invalid expression token") && d.Subject != nil &&
+		d.Subject.CanSliceBytes(data) {
+		switch token := strings.TrimSpace(string(d.Subject.SliceBytes(data))); token {
+		case "", "}", "]", ")":
+			d.Summary, d.Detail = "Missing value", "A value is missing here."
+		default:
+			d.Detail = fmt.Sprintf("A value cannot begin with %q.", token)
+		}
+		return
+	}
+	if !strings.Contains(d.Detail, "function argument") {
+		d.Summary, d.Detail = ourTerms.Replace(d.Summary), ourTerms.Replace(d.Detail)
+	}
 }
 
 // byCause sorts syntax errors, the one that causes the others first: the first in the file. A block that is not closed is

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs"
 )
 
@@ -48,11 +49,11 @@ task "two" {
 		{"a brace is not closed", "    }\n  }\n}\ntask \"two\"", "    }\n  }\ntask \"two\"", "8: Unclosed configuration block"},
 		{"a brace too many", "app \"b\" {}", "app \"b\" {}}", "7: Missing newline after block definition"},
 		{"a quote is not closed", `title = "L"`, `title = "L`, "2: Invalid multi-line string"},
-		{"a quote is not opened", `title = "L"`, `title = L"`, "2: Missing newline after argument"},
+		{"a quote is not opened", `title = "L"`, `title = L"`, "2: Missing newline after attribute"},
 		{"a quote of a label is not closed", `task "one" {`, `task "one {`, "8: Invalid multi-line string"},
-		{"a colon", "points = 1", "points: 1", "10: Argument or block definition required"},
+		{"a colon", "points = 1", "points: 1", "10: Attribute or block definition required"},
 		{"two equals signs", "points = 1", "points = = 1", "10: Invalid expression"},
-		{"no value", "points = 1", "points =", "10: Invalid expression"},
+		{"no value", "points = 1", "points =", "10: Missing value"},
 		{"typographic quotes", `title = "L"`, `title = “L”`, "2: Invalid character"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -76,9 +77,9 @@ task "two" {
 	}
 }
 
-// TestMisspeltBlocksStandAlone: of a block whose type is misspelt this is reported, and not that the block, or what it
-// declares, is missing.
-func TestMisspeltBlocksStandAlone(t *testing.T) {
+// TestBrokenBlocksStandAlone: of a block whose type is misspelt, or that has a label too many, this is reported, and not
+// that the block, or what it declares, is missing.
+func TestBrokenBlocksStandAlone(t *testing.T) {
 	t.Parallel()
 	const good = `lab "l" {
   title = "L"
@@ -134,17 +135,59 @@ sample "s" {
 		t.Fatalf("without a mistake: %q", got)
 	}
 	for _, typ := range []string{"lab", "variable", "app", "external", "task", "objective", "expect", "hint", "sample", "port"} {
-		for _, misspelt := range []string{typ[:len(typ)-1], typ + "s"} {
-			got := load(strings.ReplaceAll(good, typ+" \"", misspelt+" \""))
+		for by, want := range map[string]string{
+			typ[:len(typ)-1]:   fmt.Sprintf("Did you mean %q?", typ),
+			typ + "s":          fmt.Sprintf("Did you mean %q?", typ),
+			typ + ` "another"`: fmt.Sprintf("Label too many: %s block is written %s ", wording.Article(typ), typ),
+		} {
+			got := load(strings.ReplaceAll(good, typ+" \"", by+" \""))
 			count := strings.Count(good, typ+" \"")
 			if len(got) != count {
-				t.Errorf("%s: %d errors, want %d: %q", misspelt, len(got), count, got)
+				t.Errorf("%s: %d errors, want %d: %q", by, len(got), count, got)
 			}
 			for _, g := range got {
-				if !strings.Contains(g, "Unknown block") || !strings.Contains(g, fmt.Sprintf("Did you mean %q?", typ)) {
-					t.Errorf("%s: %s", misspelt, g)
+				if !strings.Contains(strings.ToLower(g), strings.ToLower(want)) {
+					t.Errorf("%s: %s, want %s", by, g, want)
 				}
 			}
+		}
+	}
+}
+
+// TestConditionErrorsNameTheLine: what is wrong with a CEL expression is reported in plain words, at its line.
+func TestConditionErrorsNameTheLine(t *testing.T) {
+	t.Parallel()
+	for condition, want := range map[string]string{
+		`"object.size() > 0"`:           `8: there is no "object" (did you mean "objects"?).`,
+		`"labels.size() > 0"`:           `8: there is no "labels"; an expression knows objects and namespaces.`,
+		`"objects.size() >"`:            `8: it ends too early.`,
+		`"objects.all(p, p.x"`:          `8: missing ')' at its end.`,
+		`"objects[0].kind = 'x'"`:       `8: syntax error: token recognition error at: '= '.`,
+		`"objects.size()"`:              `8: the result is int, not true or false.`,
+		"<<-CEL\n  true &&\n  x\n  CEL": `10: there is no "x"; an expression knows objects and namespaces.`,
+		"<<CEL\n\n  true\n  && y\nCEL":  `11: there is no "y"; an expression knows objects and namespaces.`,
+	} {
+		text := fmt.Sprintf(`lab "l" {
+  title = "L"
+}
+app "a" {}
+task "one" {
+  objective "x" {
+    object "o" {
+      condition = %s
+    }
+    points = 1
+  }
+}
+`, condition)
+		_, diags := labs.Load(fstest.MapFS{"lab.hcl": {Data: []byte(text)}}, ".", labs.LoadOptions{})
+		var got []string
+		for _, d := range diags.List() {
+			_, reason, _ := strings.Cut(d.Detail, "does not compile: ")
+			got = append(got, fmt.Sprintf("%d: %s", d.Line, reason))
+		}
+		if !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: got %q, want %q", condition, got, want)
 		}
 	}
 }

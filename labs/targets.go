@@ -48,8 +48,13 @@ func (s *scope) suggestRef(v cty.Value) string {
 		return ""
 	}
 	for _, kind := range []string{"app", "external", "namespace"} {
-		if s.decls[kind][v.AsString()] != nil {
-			return fmt.Sprintf(" Did you mean %s.%s, without quotes?", kind, v.AsString())
+		name, _, port := strings.Cut(strings.TrimPrefix(v.AsString(), kind+"."), ":")
+		switch {
+		case s.decls[kind][name] == nil:
+		case port && kind == "app":
+			return fmt.Sprintf(" Did you mean app.%s.port.NAME, without quotes?", name)
+		default:
+			return fmt.Sprintf(" Did you mean %s.%s, without quotes?", kind, name)
 		}
 	}
 	return ""
@@ -251,8 +256,8 @@ func (s *scope) addressTarget(it item, t *Target) bool {
 	text := it.val.AsString()
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
-		s.errorf(it.rng, "Not a target", "A target in quotes is an IP address, which %q is not.%s For a host outside the cluster declare an external block.",
-			text, s.suggestRef(it.val))
+		s.errorf(it.rng, "Not a target", "A target in quotes is an IP address, which %q is not.%s", text,
+			cmp.Or(s.suggestRef(it.val), " For a host outside the cluster declare an external block."))
 		return false
 	}
 	t.IP = addr.String()

@@ -51,10 +51,10 @@ func (s *scope) task(n *node, lab *Lab) {
 	s.taskNodes = append(s.taskNodes, n)
 }
 
-// hasBlock reports whether there is a block of the type, or one whose misspelt type has been reported.
+// hasBlock reports whether there is a block of the type, or one that has been reported and left out.
 func (n *node) hasBlock(typ string) bool {
 	return slices.ContainsFunc(n.kids, func(b *hcl.Block) bool { return b.Type == typ }) ||
-		hasMisspelt(n.block.Body, n.spec, typ)
+		hasLeftOut(n.block.Body, n.spec, typ)
 }
 
 func (s *scope) hints(n *node) []Hint {

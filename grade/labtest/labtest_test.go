@@ -330,7 +330,7 @@ func TestLint(t *testing.T) {
     when    = "objects.exists(p, p.spec.egress == [])"
     message = "So."
   }
-` + tight, solved, []string{"2: Condition fails"}},
+` + tight, solved, []string{"3: Condition fails"}},
 		{"a condition that fails on an empty submission", tight + `
   objective "first" {
     points = 1

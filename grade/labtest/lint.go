@@ -200,8 +200,8 @@ func (l *linter) vacuous(ctx context.Context) error {
 		for j, o := range t.Objectives {
 			if o.Status == grade.Met && o.Max > 0 {
 				l.warn(l.lab.Tasks[i].Objectives[j].Range, "Vacuous objective",
-					"The objective %q of task %q is met before anything is done, so it gives %v points for nothing. Let it depend on one that is not: depends_on = [\"…\"].",
-					o.Name, t.Name, o.Max)
+					"The objective %q of task %q is met before anything is done, so it gives points for nothing. Let it depend on one that is not: depends_on = [\"…\"].",
+					o.Name, t.Name)
 			}
 		}
 	}
