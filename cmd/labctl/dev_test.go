@@ -95,7 +95,7 @@ func TestDevTakesADirectory(t *testing.T) {
 	t.Parallel()
 	for arg, want := range map[string]string{
 		"networkpolicy": "networkpolicy is not a directory", filepath.Join("testdata", "shop", "lab.hcl"): "is not a directory",
-		"no-such-folder": "no such file or directory",
+		"no-such-folder": "no-such-folder does not exist",
 	} {
 		lines := startLabctl(t, "dev", arg)
 		for range lines.stdout {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -65,7 +67,7 @@ func end(a *cli.App, cmd *cobra.Command, err error) int {
 		// What cannot be written to standard error has nowhere else to go.
 		_ = lab.Diags.WriteText(a.Err, uint(a.ErrTerm.Width), a.ErrTerm.Color)
 	}
-	message := "labctl: " + wording.Shorten(err.Error(), errorBytes)
+	message := "labctl: " + textOf(err)
 	fmt.Fprintln(a.Err, strings.Join(report.Wrap(message, a.ErrTerm.Wrap()), "\n"))
 	if f := cmd.Flags().Lookup("output"); f != nil && f.Value.String() == "json" {
 		_ = a.WriteJSON(describe(err, code))
@@ -98,12 +100,35 @@ func codeOf(err error) int {
 // errorBytes is how much of an error is printed: it may repeat what was handed in.
 const errorBytes = 16 << 10
 
+// textOf is what is printed of an error. What an operating system says about a file is put into words.
+func textOf(err error) string {
+	text := err.Error()
+	if of := (*fs.PathError)(nil); errors.As(err, &of) {
+		text = strings.Replace(text, of.Error(), fileError(of), 1)
+	}
+	return wording.Shorten(text, errorBytes)
+}
+
+func fileError(err *fs.PathError) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return err.Path + " does not exist"
+	case errors.Is(err, fs.ErrPermission):
+		return "no permission to use " + err.Path
+	case errors.Is(err, syscall.ENOTDIR):
+		return err.Path + ": a part of this path is a file, not a directory"
+	case errors.Is(err, syscall.EISDIR):
+		return err.Path + " is a directory, not a file"
+	}
+	return err.Error()
+}
+
 // describeFailure puts an error into the form of -o json.
 func describeFailure(err error) any { return describe(err, codeOf(err)) }
 
 func describe(err error, code int) failure {
 	f := failure{FormatVersion: 1, Error: failureBody{
-		ExitCode: code, Message: wording.Shorten(err.Error(), errorBytes), Problems: []manifest.Problem{},
+		ExitCode: code, Message: textOf(err), Problems: []manifest.Problem{},
 		Diagnostics: []labs.Diagnostic{},
 	}}
 	var problems manifest.Problems

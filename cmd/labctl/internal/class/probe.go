@@ -59,6 +59,11 @@ standard input.`,
 			if err := paths.finish(args); err != nil {
 				return err
 			}
+			for _, name := range []string{"manifests", "probes"} {
+				if !cmd.Flags().Changed(name) {
+					return fmt.Errorf("%s needs --%s\nSee %q", cmd.CommandPath(), name, cmd.CommandPath()+" --help")
+				}
+			}
 			return runProbe(cmd.Context(), app, &o)
 		},
 	}
@@ -76,10 +81,6 @@ standard input.`,
 		"cluster `NAME` in Cilium's configuration")
 	cmd.Flags().BoolVar(&o.hostFirewall, "host-firewall", false,
 		"apply policies with a nodeSelector, as with Cilium's host firewall")
-	for _, name := range []string{"manifests", "probes"} {
-		// The only error is a flag that does not exist.
-		_ = cmd.MarkFlagRequired(name)
-	}
 	return cmd
 }
 

@@ -3,6 +3,7 @@ package student
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,17 @@ type hintView struct {
 	Text      string  `json:"text,omitempty"`
 }
 
+// labHints is what `labctl hint LAB` says; its JSON is a contract (docs/cli.md).
+type labHints struct {
+	FormatVersion int           `json:"format_version"`
+	Tasks         []hintsOfTask `json:"tasks"`
+}
+
+type hintsOfTask struct {
+	Task  string     `json:"task"`
+	Hints []hintView `json:"hints"`
+}
+
 // taskHint is a hint and where it stands.
 type taskHint struct {
 	name      string // "selector", or "objective/selector"
@@ -40,20 +52,24 @@ func NewHintCommand(app *cli.App) *cobra.Command {
 		output   cli.OutputFlag
 	)
 	cmd := &cobra.Command{
-		Use:   "hint LAB TASK [NAME]",
-		Short: "List a task's hints and their cost, or show one",
-		Long: `List a task's hints and what each costs. Name a hint to read it.
+		Use:   "hint LAB [TASK [NAME]]",
+		Short: "List the hints and their cost, or show one",
+		Long: `List the hints of a lab or of one task, and what each costs. Name a hint to read it.
 
 TASK is the task's name, number or folder. labctl does not record which hints you read. A course that counts
 them deducts their cost with "labctl grade --hint TASK/NAME".`,
-		Example: `  labctl hint networkpolicy 2
+		Example: `  labctl hint networkpolicy
+  labctl hint networkpolicy 2
   labctl hint networkpolicy backend-ingress-deny isolation`,
-		Args:              cli.Args(2, 3),
+		Args:              cli.Args(1, 3),
 		ValidArgsFunction: cli.CompleteArgs(cli.CompleteLab, cli.CompleteTask, completeHint),
 		RunE: func(_ *cobra.Command, args []string) error {
 			lab, err := labFlags.Load(args[0])
 			if err != nil {
 				return err
+			}
+			if len(args) == 1 {
+				return listAllHints(app, args[0], lab, output.Json())
 			}
 			task, err := cli.FindTask(lab, args[1])
 			if err != nil {
@@ -71,6 +87,7 @@ them deducts their cost with "labctl grade --hint TASK/NAME".`,
 	return cmd
 }
 
+// hintsOf lists the hints of a task and of its objectives that students see.
 func hintsOf(task *labs.Task) []taskHint {
 	var hints []taskHint
 	for _, h := range task.Hints {
@@ -78,6 +95,9 @@ func hintsOf(task *labs.Task) []taskHint {
 	}
 	for i := range task.Objectives {
 		o := &task.Objectives[i]
+		if o.Visibility != labs.Visible {
+			continue
+		}
 		for _, h := range o.Hints {
 			hints = append(hints, taskHint{o.Name + "/" + h.Name, o.Name, h})
 		}
@@ -85,13 +105,44 @@ func hintsOf(task *labs.Task) []taskHint {
 	return hints
 }
 
+func viewsOf(hints []taskHint) []hintView {
+	views := []hintView{}
+	for _, h := range hints {
+		views = append(views, hintView{Name: h.name, Objective: h.objective, Cost: h.Cost})
+	}
+	return views
+}
+
+// listAllHints lists the hints of all tasks, each as it is to be named.
+func listAllHints(a *cli.App, name string, lab *labs.Lab, asJSON bool) error {
+	list := labHints{FormatVersion: 1, Tasks: []hintsOfTask{}}
+	number := len(strconv.Itoa(len(lab.Tasks)))
+	var text strings.Builder
+	for i := range lab.Tasks {
+		task := &lab.Tasks[i]
+		if task.Visibility != labs.Visible {
+			continue
+		}
+		hints := hintsOf(task)
+		list.Tasks = append(list.Tasks, hintsOfTask{task.Name, viewsOf(hints)})
+		for _, h := range hints {
+			fmt.Fprintf(&text, "%*d  %-48s %s\n", number, i+1, task.Name+" "+h.name, cost(h.Cost))
+		}
+	}
+	switch {
+	case asJSON:
+		return a.WriteJSON(list)
+	case text.Len() == 0:
+		fmt.Fprintf(a.Out, "The lab %s has no hints.\n", lab.Name)
+	default:
+		fmt.Fprintf(a.Out, "%s\nRead one: labctl hint %s TASK NAME\n", text.String(), name)
+	}
+	return nil
+}
+
 func listHints(a *cli.App, lab string, task *labs.Task, hints []taskHint, asJSON bool) error {
 	if asJSON {
-		views := []hintView{}
-		for _, h := range hints {
-			views = append(views, hintView{Name: h.name, Objective: h.objective, Cost: h.Cost})
-		}
-		return a.WriteJSON(hintList{1, task.Name, views})
+		return a.WriteJSON(hintList{1, task.Name, viewsOf(hints)})
 	}
 	if len(hints) == 0 {
 		fmt.Fprintf(a.Out, "The task %s has no hints.\n", task.Name)
