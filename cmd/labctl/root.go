@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/labctl/labctl/cmd/labctl/internal/author"
 	"github.com/labctl/labctl/cmd/labctl/internal/class"
@@ -13,6 +15,7 @@ import (
 	"github.com/labctl/labctl/cmd/labctl/internal/cluster"
 	"github.com/labctl/labctl/cmd/labctl/internal/lsp"
 	"github.com/labctl/labctl/cmd/labctl/internal/student"
+	"github.com/labctl/labctl/internal/wording"
 )
 
 func newRootCommand(app *cli.App) *cobra.Command {
@@ -40,7 +43,11 @@ allow, with Cilium's own rule model, and names the rule that decided each one.`,
 	app.SetHelp(cmd)
 	cmd.PersistentFlags().BoolVarP(&verbose, "verbose", "v", false, "log what labctl does, to standard error")
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w\nSee %q", err, cmd.CommandPath()+" --help")
+		meant := ""
+		if unknown := (*pflag.NotExistError)(nil); errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+			meant = wording.DidYouMean("--"+unknown.GetSpecifiedName(), flagNames(cmd))
+		}
+		return fmt.Errorf("%w%s\nSee %q", err, meant, cmd.CommandPath()+" --help")
 	})
 	addGroup(cmd, "students", "For students:",
 		student.NewLabsCommand(app), student.NewShowCommand(app), student.NewCheckoutCommand(app),
@@ -63,6 +70,17 @@ allow, with Cilium's own rule model, and names the rule that decided each one.`,
 	cmd.AddCommand(cli.NewVersionCommand(app), student.NewStartCommand(app), class.NewAutogradeCommand(app),
 		cluster.NewGKECredentialsCommand(app))
 	return cmd
+}
+
+// flagNames lists the flags of a command as they are written.
+func flagNames(cmd *cobra.Command) []string {
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	return names
 }
 
 // addGroup adds commands under a heading of their own in the help.

@@ -23,10 +23,11 @@ func differences(s *labs.Sample, got *SampleResult) []string {
 		add("%s", failedCheck(got.Report))
 	}
 	if s.Score != nil && !asDeclared(*s.Score, got.Got, got.Report.ExactPercent()) {
-		add("scores %s%%, but declares %s%%", decimal(got.Got), decimal(*s.Score))
+		add("scores %s%%, but declares %s%%%s", decimal(got.Got), decimal(*s.Score), missing(s, got, got.Got < *s.Score))
 	}
 	if s.Points != nil && math.Abs(*s.Points-got.Points) > tolerance {
-		add("scores %s points, but declares %s", decimal(got.Points), decimal(*s.Points))
+		add("scores %s points, but declares %s%s", decimal(got.Points), decimal(*s.Points),
+			missing(s, got, got.Points < *s.Points))
 	}
 	if s.Missed != nil {
 		list = append(list, otherMissed(s.Missed, got)...)
@@ -40,6 +41,14 @@ func differences(s *labs.Sample, got *SampleResult) []string {
 	}
 	add("the report names %s, but the sample declares %s", named, s.Mistake)
 	return list
+}
+
+// missing names the objectives that a sample with a lower score than it declares misses, if it does not declare them.
+func missing(s *labs.Sample, got *SampleResult, lower bool) string {
+	if !lower || s.Missed != nil || len(got.Missed) == 0 {
+		return ""
+	}
+	return "; it misses " + wording.And(got.Missed)
 }
 
 // otherMissed compares the objectives that are missed with those that a sample declares. A declared one may also be blocked:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
+	"github.com/labctl/labctl/labs"
 )
 
 // reason is why some checks of an objective were missed, all of them for the same cause. Every format shows
@@ -192,16 +193,21 @@ func (x *reason) isAside(sentence string) bool {
 	return !strings.Contains(sentence+" ", x.Mistake.Policy+" ")
 }
 
+// anyLab stands for the directory of a lab that does not ship with labctl: where it is, a page does not know.
+const anyLab = "LAB"
+
 // instead says where hints are to be had if there are any left and something was submitted; otherwise "".
 func instead(r *grade.Report, task string) string {
 	i := slices.IndexFunc(r.Tasks, func(t grade.TaskReport) bool { return t.Name == task })
 	switch {
 	case i < 0 || !r.Tasks[i].Attempted:
 		return ""
-	case r.Tasks[i].HintsWithheld:
-		return fmt.Sprintf("The hints of this task cost points: `labctl hint %s %s` lists them.", r.Lab.Name, task)
-	case r.Tasks[i].HintsLeft:
-		return fmt.Sprintf("`labctl hint %s %s` lists the hints of this task, and what they cost.", r.Lab.Name, task)
+	case r.Tasks[i].HintsWithheld, r.Tasks[i].HintsLeft:
+		lab := anyLab
+		if slices.Contains(labs.Shipped(), r.Lab.Name) {
+			lab = r.Lab.Name
+		}
+		return fmt.Sprintf("`labctl hint %s %s` lists the hints of this task, and what they cost.", lab, task)
 	}
 	return ""
 }

@@ -78,7 +78,7 @@ func (p *page) tasks(r *grade.Report) {
 		}
 		brief, some = !full, some || !full
 	}
-	if some {
+	if some && !(r.Score.Passed && r.Score.Points >= r.Score.Max) {
 		p.blank()
 		p.line("", p.dim("--all-tasks shows every task in full."))
 	}
@@ -165,6 +165,9 @@ func (v *taskView) reasons(o *grade.ObjectiveReport) {
 		v.line(checkIndent, v.dim("counts once "+blockers(v.report, v.task, o)+" is met"))
 	}
 	for _, x := range reasonsOf(v.report, v.task, o) {
+		if lab := v.report.LabFile(); lab != nil && lab.Dir != "" {
+			x.Hint = strings.Replace(x.Hint, "`labctl hint "+anyLab+" ", "`labctl hint "+lab.Dir+" ", 1)
+		}
 		v.reason(o.Name, &x)
 	}
 }

@@ -69,7 +69,7 @@ func labDir(arg string) (string, error) {
 		return "", fmt.Errorf("%s is not a directory; labctl dev takes the directory of a lab", arg)
 	case err != nil:
 		return "", err
-	case filepath.IsAbs(arg):
+	case filepath.IsAbs(arg), filepath.Clean(arg) == ".":
 		return arg, nil
 	}
 	return "." + string(filepath.Separator) + filepath.Clean(arg), nil
@@ -240,8 +240,8 @@ func (d *dev) draw(out io.Writer, p *pass, at time.Time) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(out, "\n%s  %s; watching %s; press Ctrl-C to stop\n", at.Format(time.TimeOnly), p.state(),
-		d.dir)
+	_, err := io.WriteString(out, "\n"+d.app.Hang("", fmt.Sprintf("%s  %s; watching %s; press Ctrl-C to stop",
+		at.Format(time.TimeOnly), p.state(), d.dir)))
 	return err
 }
 

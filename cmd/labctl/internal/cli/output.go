@@ -12,6 +12,7 @@ import (
 // OutputFlag is -o: text, json, and for some commands more. The zero value allows those two.
 type OutputFlag struct {
 	Value string
+	Hint  string // for who asks for a format that there is not; may be empty
 	also  []string
 }
 
@@ -30,7 +31,7 @@ func (o *OutputFlag) Type() string      { return "format" }
 
 func (o *OutputFlag) Set(value string) error {
 	if !slices.Contains(o.formats(), value) {
-		return fmt.Errorf("use one of %s", strings.Join(o.formats(), ", "))
+		return fmt.Errorf("use one of %s%s", strings.Join(o.formats(), ", "), o.Hint)
 	}
 	o.Value = value
 	return nil

@@ -69,7 +69,10 @@ func openRunning(ctx context.Context, a *cli.App, o *cli.OpenOptions) (*running,
 		inst, err = manager.Store.Open(ctx, o.Instance, o.Command)
 	}
 	if errors.Is(err, provision.ErrNoInstance) {
-		return nil, fmt.Errorf("%w; --offline needs no instance", err)
+		if o.Lab == nil {
+			return nil, fmt.Errorf("%w; --submission DIR takes answers from files and needs none", err)
+		}
+		return nil, fmt.Errorf("%w; --offline needs none", err)
 	}
 	if err != nil {
 		return nil, infra(ctx, err)

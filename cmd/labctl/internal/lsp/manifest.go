@@ -2,9 +2,7 @@ package lsp
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -61,7 +59,7 @@ func (s *server) labAround(path string) string {
 // the starter of the lab around it, or a folder of answers to the lab that the editor names.
 func (s *server) answersOf(path, labDir string) (answers, bool) {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		if lab, ok := checkedOut(dir); ok {
+		if lab, ok := cli.CheckedOut(dir); ok {
 			return answers{dir, lab}, true
 		}
 		if dir == filepath.Dir(dir) {
@@ -98,27 +96,6 @@ func (s *server) answersOf(path, labDir string) (answers, bool) {
 		}
 	}
 	return answers{filepath.Dir(path), s.lab}, lab.Layout != labs.LayoutCheckpoints
-}
-
-// checkedOut returns the lab that a folder holds answers to, by the note that `labctl checkout` leaves in it.
-func checkedOut(dir string) (lab string, ok bool) {
-	name := filepath.Join(dir, cli.NoteFile)
-	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() { // opening a pipe would block
-		return "", false
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return "", false
-	}
-	defer f.Close()
-	var note cli.CheckoutNote
-	if json.NewDecoder(io.LimitReader(f, 4<<10)).Decode(&note) != nil || note.Lab == "" {
-		return "", false
-	}
-	if strings.HasPrefix(note.Lab, ".") {
-		return filepath.Join(dir, filepath.FromSlash(note.Lab)), true
-	}
-	return note.Lab, true
 }
 
 // load loads a lab: a directory as the editor has it, or one that ships. It returns nil for one with errors.

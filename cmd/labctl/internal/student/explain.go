@@ -88,6 +88,9 @@ uses the lab as students receive it, and with --live the running lab.`,
 					*flow.Explanation
 				}{1, labSummary{lab.Name, lab.Digest}, explanation})
 			}
+			if submission == "" && !inspect.live {
+				explanation.Task += ", with nothing submitted"
+			}
 			return report.Explanation(app.Out, explanation, app.Style())
 		},
 	}

@@ -48,7 +48,7 @@ engines disagree; 4 the submission was rejected.`,
   labctl grade --all
   labctl grade networkpolicy --submission answers/ --engine both
   kubectl get networkpolicy -A -o yaml | labctl grade mylab/ --submission - --offline -o json`,
-		Args:              cli.Args(0, 1),
+		Args:              labAndNoMore,
 		ValidArgsFunction: cli.CompleteArgs(cli.CompleteLab),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := errors.Join(o.engine.Check(), o.checkStudent(), cli.CheckLimits(o.limits)); err != nil {
@@ -74,6 +74,14 @@ engines disagree; 4 the submission was rejected.`,
 	return cmd
 }
 
+// labAndNoMore takes an optional LAB. Who adds the answers as an argument learns how to name them.
+func labAndNoMore(cmd *cobra.Command, args []string) error {
+	if len(args) == 2 {
+		return fmt.Errorf("answers are named with --submission: %s %s --submission %s", cmd.CommandPath(), args[0], args[1])
+	}
+	return cli.Args(0, 1)(cmd, args)
+}
+
 // register adds the flags, in the order of the help: what a student needs first.
 func (o *gradeOptions) register(app *cli.App, cmd *cobra.Command) {
 	f := cmd.Flags()
@@ -84,6 +92,7 @@ func (o *gradeOptions) register(app *cli.App, cmd *cobra.Command) {
 	f.BoolVar(&o.allTasks, "all-tasks", false,
 		"show every task in full, not only those that were begun and the first open one")
 	o.output.Register(cmd)
+	o.output.Hint = "; for files in other formats there is --format"
 
 	o.formats.register(cmd)
 	f.StringVar(&o.student, "student", "",
@@ -163,7 +172,7 @@ func (o *gradeOptions) checkStudent() error {
 func (o *gradeOptions) grade(ctx context.Context, a *cli.App, args []string) (*grade.Report, error) {
 	switch {
 	case o.submission != "":
-		lab, err := o.lab.Load(cli.LabArg(args))
+		lab, err := o.lab.Load(cli.LabOf(args, o.submission))
 		if err != nil {
 			return nil, err
 		}
@@ -340,7 +349,7 @@ func writeFormats(a *cli.App, o *gradeOptions, args []string, rep *grade.Report,
 		lab = rep.LabFile()
 	} else {
 		var err error
-		if lab, err = o.lab.Load(cli.LabArg(args)); err != nil {
+		if lab, err = o.lab.Load(cli.LabOf(args, o.submission)); err != nil {
 			return nil // failed says so, or it is a running lab that could not be reached
 		}
 	}

@@ -34,10 +34,10 @@ an arrow for what gets through.`,
   labctl matrix networkpolicy --submission answers/ -o svg >table.svg
   labctl matrix networkpolicy --live
   labctl matrix networkpolicy -o dot | dot -Tpng >graph.png`,
-		Args:              cli.Args(0, 1),
+		Args:              labAndNoMore,
 		ValidArgsFunction: cli.CompleteArgs(cli.CompleteLab),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lab, err := labFlags.Load(cli.LabArg(args))
+			lab, err := labFlags.Load(cli.LabOf(args, submission))
 			if err != nil {
 				return err
 			}

@@ -41,7 +41,7 @@ it prints each report on one line.`,
 		Example: `  labctl watch
   labctl watch networkpolicy --submission answers/
   labctl watch networkpolicy --submission answers/ --task backend-ingress-deny`,
-		Args:              cli.Args(0, 1),
+		Args:              labAndNoMore,
 		ValidArgsFunction: cli.CompleteArgs(cli.CompleteLab),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch submission {
@@ -50,7 +50,7 @@ it prints each report on one line.`,
 			case "-":
 				return errors.New("labctl cannot watch standard input; name a directory or file with --submission")
 			}
-			lab, err := labFlags.Load(cli.LabArg(args))
+			lab, err := labFlags.Load(cli.LabOf(args, submission))
 			if err != nil {
 				return err
 			}
@@ -179,8 +179,8 @@ func (w *watch) show(rep *grade.Report) error {
 			if err := report.Text(out, rep, w.style()); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(out, "\n%s  %g of %g points; watching %s; press Ctrl-C to stop\n", at.Format(time.TimeOnly),
-				rep.Score.Points, rep.Score.Max, w.submission)
+			_, err := io.WriteString(out, "\n"+w.app.Hang("", fmt.Sprintf("%s  %g of %g points; watching %s; press Ctrl-C to stop",
+				at.Format(time.TimeOnly), rep.Score.Points, rep.Score.Max, w.submission)))
 			return err
 		})
 	}

@@ -222,8 +222,8 @@ func (l *liveWatch) draw(rep *grade.Report, table *flow.Table) error {
 				fmt.Fprintln(out, strings.Join(report.Wrap(d, max(style.Width-10, 40)), "\n          "))
 			}
 		}
-		_, err := fmt.Fprintf(out, "\n%s  watching the running lab %s; press Ctrl-C to stop\n",
-			at.Format(time.TimeOnly), l.running.Name())
+		_, err := io.WriteString(out, "\n"+l.app.Hang("", fmt.Sprintf("%s  watching the running lab %s; press Ctrl-C to stop",
+			at.Format(time.TimeOnly), l.running.Name())))
 		return err
 	})
 }
