@@ -91,8 +91,9 @@ func (s *scope) checkObjectives(lab *Lab) {
 			}
 		}
 		circular := map[string]bool{}
-		for _, o := range t.Objectives {
-			if len(o.DependsOn) == 0 || circular[t.Name+"/"+o.Name] {
+		for i, o := range t.Objectives {
+			repeated := slices.Contains(own[i+1:], o.Name) || slices.Contains(own[:i], o.Name) // which has been reported
+			if repeated || len(o.DependsOn) == 0 || circular[t.Name+"/"+o.Name] {
 				continue
 			}
 			if cycle := findCycle(graph, t.Name+"/"+o.Name); cycle != nil {

@@ -16,7 +16,7 @@ func TestChecksAreDecoded(t *testing.T) {
 		t.Fatalf("checkDecoders has %q, schema.CheckKinds %q", got, want)
 	}
 	for kind, decode := range checkDecoders {
-		s := &scope{diags: &Diagnostics{}}
+		s := &scope{misspelt: map[string]bool{}, diags: &Diagnostics{}}
 		spec := schema.Lab().Block("task").Block("objective").Block(kind)
 		n := s.empty(spec)
 		n.block.Labels = spec.Labels

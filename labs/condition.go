@@ -62,10 +62,20 @@ type ConditionError struct {
 // Error implements error.
 func (e *ConditionError) Error() string { return e.Reason }
 
+// otherFunctions are those of other languages, with CEL's.
+var otherFunctions = map[string]string{
+	"every": "all", "forEach": "all", "each": "all", "any": "exists", "some": "exists", "find": "filter",
+	"length": "size", "len": "size", "count": "size", "contains": "in, and contains for text", "includes": "in",
+	"defined": "has", "isset": "has",
+}
+
 // plainCEL says a message of CEL's compiler in plain words, as far as it is one of the common ones.
 func plainCEL(message string) string {
 	if name, ok := strings.CutPrefix(message, "undeclared reference to '"); ok {
 		name, _, _ = strings.Cut(name, "'")
+		if ours, ok := otherFunctions[name]; ok {
+			return fmt.Sprintf("there is no %q; CEL has %s", name, ours)
+		}
 		if near := wording.Meant(name, conditionNames); near != "" {
 			return fmt.Sprintf("there is no %q (did you mean %q?)", name, near)
 		}
@@ -78,6 +88,10 @@ func plainCEL(message string) string {
 			return missing + " at its end"
 		case strings.Contains(rest, "'<EOF>'"):
 			return "it ends too early"
+		case strings.Contains(rest, "'and'"), strings.Contains(rest, "'or'"), strings.Contains(rest, "'not'"):
+			return "CEL writes && for and, || for or, and ! for not"
+		case strings.Contains(rest, "at: '= '"):
+			return "CEL compares with =="
 		}
 		return "syntax error: " + rest
 	}

@@ -139,10 +139,7 @@ func (s *scope) reference(tr hcl.Traversal, in *each, roots map[string]map[strin
 	if !known {
 		rng := tr.SourceRange()
 		detail := fmt.Sprintf("There is no %q to refer to. References begin with var, local, namespace, app, external or, with for_each, each.", root)
-		if len(tr) == 1 {
-			detail += " Text goes in quotes."
-		}
-		s.errorf(rng, "Unknown reference", "%s%s", detail, wording.DidYouMean(root, referenceRoots))
+		s.errorf(rng, "Unknown reference", "%s%s", detail, s.meantBy(tr))
 		return false
 	}
 	if roots[root] == nil {
@@ -170,6 +167,24 @@ func (s *scope) reference(tr hcl.Traversal, in *each, roots map[string]map[strin
 		return false
 	}
 	return s.checkSteps(root, name, roots[root][name], tr)
+}
+
+// meantBy guesses what a reference that leads nowhere was meant to be.
+func (s *scope) meantBy(tr hcl.Traversal) string {
+	root := tr.RootName()
+	if root == "node" {
+		return ` A node is node("NAME").`
+	}
+	for _, kind := range []string{"app", "external", "namespace"} {
+		if s.decls[kind][root] != nil {
+			return fmt.Sprintf(" Did you mean %s.%s?", kind, root)
+		}
+	}
+	text := ""
+	if len(tr) == 1 {
+		text = " Text goes in quotes."
+	}
+	return text + wording.DidYouMean(root, referenceRoots)
 }
 
 func (s *scope) unknownName(root, name string, names []string, rng hcl.Range) {

@@ -3,6 +3,7 @@ package labs
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -462,6 +463,7 @@ func (n *node) checkName() {
 	if problem := checkLabel(n.name); problem != "" {
 		n.s.errorf(n.nameRange(), "Invalid name", "%q cannot be the name of %s: %s.", n.name,
 			wording.Article(n.spec.Type), problem)
+		n.s.misspelt[strings.ToLower(n.name)] = true
 	}
 }
 

@@ -117,9 +117,33 @@ func rewordSyntax(d *hcl.Diagnostic, data []byte) {
 		}
 		return
 	}
+	if d.Summary == "Unterminated template string" && d.Subject != nil {
+		if at, word := openHeredoc(data, d.Subject.Filename); word != "" {
+			d.Subject, d.Context = &at, nil
+			d.Detail = fmt.Sprintf("The text that begins here has no end: write %s on a line of its own after it.", word)
+		}
+		return
+	}
 	if !strings.Contains(d.Detail, "function argument") {
 		d.Summary, d.Detail = ourTerms.Replace(d.Summary), ourTerms.Replace(d.Detail)
 	}
+}
+
+// openHeredoc finds the heredoc that is not closed, and the word that closes it.
+func openHeredoc(data []byte, name string) (at hcl.Range, word string) {
+	tokens, _ := hclsyntax.LexConfig(data, name, hcl.InitialPos)
+	for _, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenOHeredoc:
+			at, word = t.Range, strings.Trim(string(t.Bytes), "<- \t\r\n")
+			at.End = at.Start
+			at.End.Column += len(strings.TrimRight(string(t.Bytes), "\r\n"))
+			at.End.Byte += len(strings.TrimRight(string(t.Bytes), "\r\n"))
+		case hclsyntax.TokenCHeredoc:
+			word = ""
+		}
+	}
+	return at, word
 }
 
 // byCause sorts syntax errors, the one that causes the others first: the first in the file. A block that is not closed is

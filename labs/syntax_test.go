@@ -54,6 +54,7 @@ task "two" {
 		{"a colon", "points = 1", "points: 1", "10: Attribute or block definition required"},
 		{"two equals signs", "points = 1", "points = = 1", "10: Invalid expression"},
 		{"no value", "points = 1", "points =", "10: Missing value"},
+		{"a heredoc is not closed", "title = \"L\"", "title = <<-EOT\n    L\n", "2: Unterminated template string"},
 		{"typographic quotes", `title = "L"`, `title = “L”`, "2: Invalid character"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -162,7 +163,9 @@ func TestConditionErrorsNameTheLine(t *testing.T) {
 		`"labels.size() > 0"`:           `8: there is no "labels"; an expression knows objects and namespaces.`,
 		`"objects.size() >"`:            `8: it ends too early.`,
 		`"objects.all(p, p.x"`:          `8: missing ')' at its end.`,
-		`"objects[0].kind = 'x'"`:       `8: syntax error: token recognition error at: '= '.`,
+		`"objects[0].kind = 'x'"`:       `8: CEL compares with ==.`,
+		`"objects.every(p, true)"`:      `8: there is no "every"; CEL has all.`,
+		`"true or false"`:               `8: CEL writes && for and, || for or, and ! for not.`,
 		`"objects.size()"`:              `8: the result is int, not true or false.`,
 		"<<-CEL\n  true &&\n  x\n  CEL": `10: there is no "x"; an expression knows objects and namespaces.`,
 		"<<CEL\n\n  true\n  && y\nCEL":  `11: there is no "y"; an expression knows objects and namespaces.`,

@@ -58,13 +58,16 @@ func (s *scope) variables(blocks hcl.Blocks, opts LoadOptions) map[string]string
 
 // variable decodes a variable block. Its expressions see nothing: they are evaluated before everything else.
 func (s *scope) variable(b *hcl.Block, spec *schema.Block) *variable {
-	content, diags := b.Body.Content(bodySchema(spec))
-	s.diags.add(diags...)
+	content := s.content(b.Body, spec)
 	v := &variable{name: b.Labels[0], typ: cty.DynamicPseudoType, value: cty.DynamicVal}
 	v.node = &node{s: s, spec: spec, block: b, attrs: content.Attributes, kids: content.Blocks,
 		vals: map[string]cty.Value{}, broken: map[string]bool{}}
 	if a := content.Attributes["type"]; a != nil {
 		typ, defaults, diags := typeexpr.TypeConstraintWithDefaults(a.Expr)
+		for _, d := range diags {
+			d.Summary = "Invalid type"
+			d.Detail += " The types are string, number, bool, any, list(TYPE), set(TYPE), map(TYPE), tuple([TYPE, …]) and object({ NAME = TYPE, … })."
+		}
 		s.diags.add(diags...)
 		v.node.broken["type"] = diags.HasErrors()
 		if !diags.HasErrors() {

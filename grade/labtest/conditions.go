@@ -65,7 +65,11 @@ func (l *linter) shipped() []shipped {
 			err = l.refused(sub)
 		}
 		if err != nil {
-			l.warn(s.Range, "Sample refused", "The sample %q cannot be graded: %v", s.Name, err)
+			report := l.warn
+			if s.Score != nil && *s.Score > 0 || s.Points != nil && *s.Points > 0 {
+				report = l.error // what is refused has no points
+			}
+			report(s.Range, "Sample refused", "The sample %q cannot be graded: %v", s.Name, err)
 			continue
 		}
 		all = append(all, shipped{fmt.Sprintf("the sample %q", s.Name), sub})

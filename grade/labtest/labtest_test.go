@@ -213,7 +213,7 @@ func TestDeclared(t *testing.T) {
 		{`points = 1`, nil},
 		{`missed = ["allow/table"]`, nil},
 		{"score = 50\n points = 1\n missed = [\"allow/table\"]\n mistake = \"service-port-vs-target-port\"", nil},
-		{`points = 2`, []string{"scores 1 points, but declares 2"}},
+		{`points = 2`, []string{"scores 1 points, but declares 2; it misses allow/table"}},
 		{`score = 49`, []string{"scores 50%, but declares 49%"}},
 		{"score = 50\n missed = [\"deny/closed\"]", []string{
 			"misses allow/table, which it does not declare", "meets deny/closed, which it declares to be missed",
@@ -349,6 +349,22 @@ func TestLint(t *testing.T) {
     message = "So."
   }
 ` + tight, solved, []string{"2: Duplicate mistake"}},
+		{"a pod is to be kept from itself", tight + `
+  objective "itself" {
+    points = 1
+    expect "denied" {
+      from = app.server
+      to   = app.server.port.admin
+      via  = "ip"
+    }
+  }
+`, solved, []string{"32: Unreachable expectation"}},
+		{"a hint costs more than the task gives", tight + `
+  hint "dear" {
+    text = "Look."
+    cost = 100
+  }
+`, solved, []string{"1: Dear hint"}},
 		{"from outside the cluster", `
   objective "outside" {
     points     = 1

@@ -1,8 +1,10 @@
 package labtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -34,6 +36,7 @@ func Lint(ctx context.Context, lab *labs.Lab, eng engine.Engine) (hcl.Diagnostic
 		return nil, err
 	}
 	l.notLive()
+	l.hints()
 	l.solution()
 	l.mistakes()
 	if err := l.conditions(ctx); err != nil {
@@ -106,6 +109,7 @@ func (l *linter) duplicates() {
 		for _, p := range l.grader.Questions(i) {
 			bare := p.Probe
 			bare.Want = ""
+			bare.From.App = l.firstLike(bare.From.App)
 			key := engine.ProbeKey(bare)
 			for _, first := range seen[key] {
 				if reported[p.Block.At()] {
@@ -114,6 +118,11 @@ func (l *linter) duplicates() {
 				what := fmt.Sprintf("%s to %s", p.From, engine.TargetName(p.To))
 				where := fmt.Sprintf("objective %q, line %d", first.Objective, first.Block.At().Start.Line)
 				switch {
+				case first.From != p.From && compatible(first.Want, p.Want):
+				case first.From != p.From:
+					reported[p.Block.At()] = true
+					l.warn(p.Block.At(), "Unreachable expectation", "%s cannot be %s here and %s from %s (%s): the two apps have the same namespace and labels, so no policy tells them apart.",
+						what, p.Want, first.Want, first.From, where)
 				case !compatible(first.Want, p.Want):
 					reported[p.Block.At()] = true
 					l.warn(p.Block.At(), "Unreachable expectation", "%s cannot be %s here and %s in the same task (%s).", what, p.Want, first.Want, where)
@@ -126,6 +135,18 @@ func (l *linter) duplicates() {
 			seen[key] = append(seen[key], p)
 		}
 	}
+}
+
+// firstLike is the first app of the lab whose pods policies cannot tell from those of an app.
+func (l *linter) firstLike(name string) string {
+	i := slices.IndexFunc(l.lab.Apps, func(a labs.App) bool { return a.Name == name })
+	if i < 0 || l.lab.Apps[i].HostNetwork || len(l.lab.Apps[i].Manifests) > 0 {
+		return name
+	}
+	app := &l.lab.Apps[i]
+	return l.lab.Apps[slices.IndexFunc(l.lab.Apps, func(a labs.App) bool {
+		return a.Namespace == app.Namespace && maps.Equal(a.Labels, app.Labels) && !a.HostNetwork && len(a.Manifests) == 0
+	})].Name
 }
 
 // compatible reports whether one verdict can meet both expectations.
@@ -152,7 +173,7 @@ func (l *linter) unreachable(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			reason := impossible(p.Probe, &found[0])
+			reason := cmp.Or(l.itself(p.Probe), impossible(p.Probe, &found[0]))
 			if reason == "" || reported[p.Block.At()] {
 				continue
 			}
@@ -161,6 +182,18 @@ func (l *linter) unreachable(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// itself says why a pod cannot be kept from itself.
+func (l *linter) itself(p engine.Probe) string {
+	if p.From.App == "" || p.From.App != p.To.App || p.To.HTTP != nil || p.Want != verdict.Denied && p.Want != verdict.Dropped {
+		return ""
+	}
+	i := slices.IndexFunc(l.lab.Apps, func(a labs.App) bool { return a.Name == p.From.App })
+	if i < 0 || l.lab.Apps[i].Replicas > 1 {
+		return ""
+	}
+	return "a pod always reaches itself"
 }
 
 // impossible says why an expectation cannot be met, given what is found while no policy is in force.
@@ -181,6 +214,24 @@ func impossible(p engine.Probe, found *engine.Observation) string {
 		return "a look-up is allowed or dns_failed"
 	}
 	return ""
+}
+
+// hints finds hints that cost more than there is to be had.
+func (l *linter) hints() {
+	for i := range l.lab.Tasks {
+		t := &l.lab.Tasks[i]
+		points := 0.0
+		hints := slices.Clone(t.Hints)
+		for j := range t.Objectives {
+			points += t.Objectives[j].Points
+			hints = append(hints, t.Objectives[j].Hints...)
+		}
+		for _, h := range hints {
+			if h.Cost > points {
+				l.warn(t.Range, "Dear hint", "The hint %q costs more than the task %q has points.", h.Name, t.Name)
+			}
+		}
+	}
 }
 
 // vacuous finds objectives that are met by what students start from.

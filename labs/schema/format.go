@@ -87,7 +87,7 @@ func seconds(low, high time.Duration) *Format {
 
 // ParseDuration reads a duration as Go writes it, with days before it if there are any: "90m", "3d", "1d12h".
 func ParseDuration(text string) (time.Duration, error) {
-	invalid := fmt.Errorf("invalid duration %q: use a form such as 90m, 36h or 3d", text)
+	invalid := fmt.Errorf("invalid duration %q: write a number with its unit: s, m, h or d, such as 30s, 90m or 3d", text)
 	var days time.Duration
 	rest := text
 	if n, after, ok := strings.Cut(text, "d"); ok {
