@@ -160,7 +160,7 @@ task "backend-ingress-deny" {
     expect "denied" {
       from    = local.clients
       to      = app.backend.port.http
-      because = "a policy that selects the backend for ingress and has no rule lets nobody in"
+      because = "until a policy selects the pods of the backend for ingress, everybody reaches them"
     }
     invariant "no-other-way-in" {
       to = [app.backend]
