@@ -278,7 +278,7 @@ func TestWorkersDieOfSubmissions(t *testing.T) {
 func TestNothingIsGradedTwice(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	run := p.submit(t, class(t, 20), 1)
+	run := p.submit(t, class(t, 60), 1)
 	for range 2 {
 		ctx, cancel := context.WithCancel(t.Context())
 		n := 0
