@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -52,6 +53,51 @@ func CleanNodes(ctx context.Context, client *kube.Client, agent *appsv1.DaemonSe
 		return fmt.Errorf("delete DaemonSet %s: %w", cleanupName, err)
 	}
 	return forgetNetwork(ctx, client)
+}
+
+// releaseTimeout is how long the end of pods is waited for.
+const releaseTimeout = 30 * time.Second
+
+// ReleasePods deletes the chart's pods that have a network of Cilium's, such as the relay's, and waits until no such pod
+// of anybody's is being deleted. Once the agents are gone, nodes cannot do that. A pod that does not end is no error.
+func ReleasePods(ctx context.Context, client *kube.Client) error {
+	chart := metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=cilium"}
+	deployments := client.Typed.AppsV1().Deployments(Namespace)
+	list, err := deployments.List(ctx, chart)
+	if err != nil {
+		return fmt.Errorf("list Cilium's Deployments: %w", err)
+	}
+	deleted := map[string]bool{}
+	for i := range list.Items {
+		d := &list.Items[i]
+		if d.Spec.Template.Spec.HostNetwork {
+			continue
+		}
+		if err := deployments.Delete(ctx, d.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete Deployment %s: %w", d.Name, err)
+		}
+		deleted[d.Spec.Template.Labels["k8s-app"]] = true
+	}
+	end := func(ctx context.Context) (kube.Status, error) {
+		pods, err := client.Typed.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return kube.Status{}, fmt.Errorf("list pods: %w", err)
+		}
+		for i := range pods.Items {
+			p := &pods.Items[i]
+			charts := p.Namespace == Namespace && deleted[p.Labels["k8s-app"]]
+			if !p.Spec.HostNetwork && (p.DeletionTimestamp != nil || charts) {
+				return kube.Status{Why: p.Namespace + "/" + p.Name + " is still there"}, nil
+			}
+		}
+		return kube.Status{Ready: true}, nil
+	}
+	err = kube.Waiter{Timeout: releaseTimeout}.Wait(ctx, kube.Check{Object: "pods that end", Observe: end})
+	var left *kube.NotReadyError
+	if errors.As(err, &left) {
+		return nil
+	}
+	return err
 }
 
 // agentsGone checks that no agent runs any more.

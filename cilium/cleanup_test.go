@@ -102,6 +102,42 @@ func TestCleanNodes(t *testing.T) {
 	}
 }
 
+// TestReleasePods: only the chart's Deployments go, and what has its node's network stays for Helm.
+func TestReleasePods(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, pod string
+		waits     bool
+	}{
+		{"nothing is being deleted", `{apiVersion: v1, kind: Pod, metadata: {name: coredns, namespace: kube-system, labels: {k8s-app: kube-dns}}}`, false},
+		{"the relay's pod", `{apiVersion: v1, kind: Pod, metadata: {name: relay-1, namespace: kube-system, labels: {k8s-app: hubble-relay}}}`, true},
+		{"a pod of its name elsewhere", `{apiVersion: v1, kind: Pod, metadata: {name: relay-1, namespace: default, labels: {k8s-app: hubble-relay}}}`, false},
+		{"somebody's pod that is being deleted", `{apiVersion: v1, kind: Pod, metadata: {name: x, namespace: default, deletionTimestamp: "2026-01-01T00:00:00Z"}}`, true},
+		{"one in its node's network", `{apiVersion: v1, kind: Pod, metadata: {name: x, namespace: default, deletionTimestamp: "2026-01-01T00:00:00Z"}, spec: {hostNetwork: true}}`, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			api := kubetest.New(t)
+			api.Add(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: hubble-relay, namespace: kube-system, labels: {app.kubernetes.io/part-of: cilium}}, spec: {template: {metadata: {labels: {k8s-app: hubble-relay}}}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: cilium-operator, namespace: kube-system, labels: {app.kubernetes.io/part-of: cilium}}, spec: {template: {metadata: {labels: {name: cilium-operator}}, spec: {hostNetwork: true}}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: coredns, namespace: kube-system}, spec: {template: {metadata: {labels: {k8s-app: kube-dns}}}}}
+`)
+			api.Add(tc.pod)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("it waits"))
+			defer cancel()
+			if err := ReleasePods(ctx, api.Client); (err != nil) != tc.waits {
+				t.Errorf("%v, want that it waits: %v", err, tc.waits)
+			}
+			left := api.Objects()
+			if left["Deployment kube-system/hubble-relay"] != "" || left["Deployment kube-system/cilium-operator"] == "" || left["Deployment kube-system/coredns"] == "" {
+				t.Error("the wrong Deployments are left")
+			}
+		})
+	}
+}
+
 // TestCleanupIsDeleted: a cleanup that does not end, or is interrupted, leaves no DaemonSet.
 func TestCleanupIsDeleted(t *testing.T) {
 	t.Parallel()

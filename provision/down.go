@@ -149,6 +149,9 @@ func (r *run) uninstallRelease(ctx context.Context, client *kube.Client, p *prog
 	}
 	ran := err == nil
 	p.step("uninstalling Cilium")
+	if err := cilium.ReleasePods(ctx, client); err != nil {
+		return err
+	}
 	if err := installer.Uninstall(ctx); err != nil || !ran {
 		return err
 	}
