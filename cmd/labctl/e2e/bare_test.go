@@ -195,7 +195,6 @@ func (b *bareCluster) shared(t *testing.T, was string) {
 	s.gone(t, first)
 	other.untouched(t, "down of both")
 	other.leaves(t)
-	b.kubectl(t, "delete", "namespace", strangersNamespace)
 	b.kubectl(t, "delete", "customresourcedefinitions", "ciliumnetworkpolicies.cilium.io", "ciliumclusterwidenetworkpolicies.cilium.io", "ciliumcidrgroups.cilium.io")
 	b.same(t, "after down of both", was)
 }
@@ -230,12 +229,21 @@ func (b *bareCluster) watched(t *testing.T, instance, answer string) {
 func (b *bareCluster) refused(t *testing.T, instance, lab, answer string) {
 	t.Helper()
 	b.kubectl(t, "create", "-f", b.s.file(t, `{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: for-all}, spec: {endpointSelector: {}, ingress: [{fromEntities: [all]}], egress: [{toEntities: [all]}]}}`))
-	forAll := b.settled(t, "ccnp", "for-all")
+	const ref = "CiliumClusterwideNetworkPolicy for-all"
+	var forAll string
+	eventually(t, 30*time.Second, 100*time.Millisecond, func() error {
+		obj := b.objects(t)[ref]
+		if why := unsettled(obj); why != "" {
+			return fmt.Errorf("%s: %s", ref, why)
+		}
+		forAll = toJSON(t, obj)
+		return nil
+	})
 	b.s.run(t, 3, "grade", lab, "--submission", answer, "--engine", "live", "--instance", instance).
-		has(t, "CiliumClusterwideNetworkPolicy for-all", "would falsify the grade")
-	b.s.run(t, 3, "grade", instance).has(t, "CiliumClusterwideNetworkPolicy for-all")
-	b.s.run(t, 0, "reset", instance).has(t, "kept      CiliumClusterwideNetworkPolicy for-all")
-	if now := b.object(t, "ccnp", "for-all"); now != forAll {
+		has(t, ref, "would falsify the grade")
+	b.s.run(t, 3, "grade", instance).has(t, ref)
+	b.s.run(t, 0, "reset", instance).has(t, "kept      "+ref)
+	if now := toJSON(t, b.objects(t)[ref]); now != forAll {
 		t.Errorf("the policy for all was\n%s\nand is\n%s", forAll, now)
 	}
 	b.kubectl(t, "delete", "ccnp", "for-all")

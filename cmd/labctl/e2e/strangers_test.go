@@ -100,8 +100,8 @@ var strangersSubmissions = map[string]string{
 // stranger is somebody else who uses a cluster.
 type stranger struct {
 	b    *bareCluster
-	refs [][]string        // how kubectl gets each of the objects
-	was  map[string]string // each object as JSON, once it is settled
+	objs []*unstructured.Unstructured
+	was  map[string]string // each object as JSON, by name
 }
 
 // creates creates the manifests under a name.
@@ -113,30 +113,34 @@ func (o *stranger) creates(t *testing.T, name, manifests string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, obj := range objs {
-		ref := []string{obj.GetKind(), obj.GetName()}
-		if obj.GetNamespace() != "" {
-			ref = append(ref, "-n", obj.GetNamespace())
-		}
-		o.refs = append(o.refs, ref)
-	}
+	o.objs = append(o.objs, objs...)
 }
 
 // rests waits until Kubernetes and Cilium have written their words on the objects, and notes what these are.
 func (o *stranger) rests(t *testing.T) {
 	t.Helper()
-	o.was = map[string]string{"Namespace kube-system": o.b.labels(t, "kube-system")}
-	for _, ref := range o.refs {
-		o.was[strings.Join(ref, " ")] = o.b.settled(t, ref...)
-	}
+	eventually(t, 30*time.Second, 100*time.Millisecond, func() error {
+		o.was = map[string]string{}
+		all := o.b.objects(t)
+		for _, obj := range o.objs {
+			ref := kube.Ref(obj)
+			if why := unsettled(all[ref]); why != "" {
+				return fmt.Errorf("%s: %s", ref, why)
+			}
+			o.was[ref] = toJSON(t, all[ref])
+		}
+		return nil
+	})
+	o.was["labels of kube-system"] = o.labels(t)
 }
 
 // untouched fails the test if an object is not what it was, to the byte.
 func (o *stranger) untouched(t *testing.T, after string) {
 	t.Helper()
-	now := map[string]string{"Namespace kube-system": o.b.labels(t, "kube-system")}
-	for _, ref := range o.refs {
-		now[strings.Join(ref, " ")] = o.b.object(t, ref...)
+	all := o.b.objects(t)
+	now := map[string]string{"labels of kube-system": o.labels(t)}
+	for ref, obj := range all {
+		now[ref] = toJSON(t, obj)
 	}
 	for _, ref := range slices.Sorted(maps.Keys(o.was)) {
 		if now[ref] != o.was[ref] {
@@ -148,65 +152,65 @@ func (o *stranger) untouched(t *testing.T, after string) {
 // leaves deletes all.
 func (o *stranger) leaves(t *testing.T) {
 	t.Helper()
-	slices.Reverse(o.refs)
-	for _, ref := range o.refs {
-		o.b.kubectl(t, append([]string{"delete"}, ref...)...)
+	args := []string{"delete", "--ignore-not-found"}
+	for _, obj := range o.objs {
+		if obj.GetNamespace() == "" { // the others go with the namespace
+			args = append(args, strings.ToLower(obj.GetKind())+"/"+obj.GetName())
+		}
 	}
+	o.b.kubectl(t, append(args, "namespace/"+strangersNamespace)...)
 }
 
-func (b *bareCluster) labels(t *testing.T, namespace string) string {
+func (o *stranger) labels(t *testing.T) string {
 	t.Helper()
-	return b.kubectl(t, "get", "namespace", namespace, "-o", "jsonpath={.metadata.labels}")
+	return o.b.kubectl(t, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.labels}")
 }
 
-// object is an object as JSON. What becomes of a pod is the kubelet's word, and no part of it.
-func (b *bareCluster) object(t *testing.T, ref ...string) string {
+// objects are all objects of the kinds that strangers have, by name.
+func (b *bareCluster) objects(t *testing.T) map[string]*unstructured.Unstructured {
 	t.Helper()
-	data := b.kubectl(t, append([]string{"get", "--show-managed-fields", "-o", "json"}, ref...)...)
-	if ref[0] != "Pod" {
-		return data
-	}
-	pod := new(unstructured.Unstructured)
-	if err := json.Unmarshal([]byte(data), pod); err != nil {
+	const kinds = "namespaces,secrets,networkpolicies,pods,mutatingwebhookconfigurations,cnp,ccnp,ciliumcidrgroups"
+	list := new(unstructured.UnstructuredList)
+	if err := json.Unmarshal([]byte(b.kubectl(t, "get", kinds, "-A", "--show-managed-fields", "-o", "json")), list); err != nil {
 		t.Fatal(err)
 	}
-	delete(pod.Object, "status")
-	pod.SetResourceVersion("")
-	pod.SetManagedFields(nil)
-	left, err := json.Marshal(pod)
+	all := map[string]*unstructured.Unstructured{}
+	for i := range list.Items {
+		all[kube.Ref(&list.Items[i])] = &list.Items[i]
+	}
+	return all
+}
+
+// unsettled says what Kubernetes or Cilium has yet to say of an object; empty: nothing.
+func unsettled(obj *unstructured.Unstructured) string {
+	if obj == nil {
+		return "it is not there"
+	}
+	conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
+	node, _, _ := unstructured.NestedString(obj.Object, "spec", "nodeName")
+	switch kind := obj.GetKind(); {
+	case strings.HasPrefix(kind, "Cilium") && strings.HasSuffix(kind, "Policy") && conditions == nil:
+		return "the operator has not looked at it"
+	case kind == "Pod" && node == "":
+		return "it has no node yet"
+	}
+	return ""
+}
+
+// toJSON is an object as JSON. What becomes of a pod is the kubelet's word, and no part of it.
+func toJSON(t *testing.T, obj *unstructured.Unstructured) string {
+	t.Helper()
+	if obj.GetKind() == "Pod" {
+		obj = obj.DeepCopy()
+		delete(obj.Object, "status")
+		obj.SetResourceVersion("")
+		obj.SetManagedFields(nil)
+	}
+	data, err := json.Marshal(obj)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(left)
-}
-
-// settled is an object as JSON; one of a policy of Cilium's has the operator's word in its status.
-func (b *bareCluster) settled(t *testing.T, ref ...string) string {
-	t.Helper()
-	var data string
-	eventually(t, 30*time.Second, 100*time.Millisecond, func() error {
-		data = b.object(t, ref...)
-		var obj struct {
-			Kind   string         `json:"kind"`
-			Spec   map[string]any `json:"spec"`
-			Status map[string]any `json:"status"`
-		}
-		if err := json.Unmarshal([]byte(data), &obj); err != nil {
-			t.Fatal(err)
-		}
-		switch obj.Kind {
-		case "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy":
-			if obj.Status["conditions"] == nil {
-				return fmt.Errorf("the operator has not looked at %v", ref)
-			}
-		case "Pod":
-			if obj.Spec["nodeName"] == nil {
-				return fmt.Errorf("%v has no node yet", ref)
-			}
-		}
-		return nil
-	})
-	return data
+	return string(data)
 }
 
 func (s *suite) file(t *testing.T, text string) string {
