@@ -15,7 +15,7 @@ import (
 func (s *suite) engines(t *testing.T) {
 	s.lab(t)
 	cmd := exec.Command("go", "test", "-tags", "e2e", "-count=1", "-v", "-timeout", "8m", "-run", "TestAgreement|TestProbeMethods|TestProtocols|TestSteady", "github.com/labctl/labctl/grade/live")
-	cmd.Env = append(os.Environ(), "LABCTL_E2E_KUBECONFIG="+s.kubeconfig(), "LABCTL_STEADY=10")
+	cmd.Env = append(os.Environ(), "LABCTL_E2E_KUBECONFIG="+s.kubeconfig(), "LABCTL_STEADY=6")
 	r := start(t, cmd).wait(t, 10*time.Minute)
 	t.Logf("%s", r.stdout)
 	if r.code != 0 {
