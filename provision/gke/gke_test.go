@@ -473,6 +473,35 @@ func TestClustersOfOthersAreLeftAlone(t *testing.T) {
 	}
 }
 
+// TestDegradedClusterIsUsed: a cluster that Google is repairing, or calls degraded, is used and never made again.
+func TestDegradedClusterIsUsed(t *testing.T) {
+	t.Parallel()
+	s := &gketest.Server{}
+	p := provider(t, google(t, s), nil)
+	if err := p.Create(t.Context(), shop, watch(nil)); err != nil {
+		t.Fatal(err)
+	}
+	for status, detail := range map[containerpb.Cluster_Status]string{
+		containerpb.Cluster_DEGRADED:    "the node pool is unhealthy",
+		containerpb.Cluster_RECONCILING: "",
+	} {
+		s.Change("projects/course/locations/us-west2-a/clusters/labctl-shop", func(c *containerpb.Cluster) {
+			c.Status = status
+			c.Conditions = []*containerpb.StatusCondition{{Message: "the node pool is unhealthy"}}
+		})
+		found, err := p.Find(t.Context(), shop)
+		if err != nil || found.State != provision.Running || !strings.Contains(found.Detail, detail) || (detail == "") != (found.Detail == "") {
+			t.Errorf("%s: found %+v, %v", status, found, err)
+		}
+		if err := p.Create(t.Context(), shop, watch(nil)); err != nil {
+			t.Errorf("%s: Create: %v", status, err)
+		}
+	}
+	if calls := s.Calls(); calls["DeleteCluster"] > 0 || calls["CreateCluster"] != 1 {
+		t.Errorf("calls: %v", calls)
+	}
+}
+
 // Neither the name of the machine nor that of its user decides whose a cluster is.
 func TestOwnClusterOnAnotherNetwork(t *testing.T) {
 	s := &gketest.Server{Looks: 100}
