@@ -1,12 +1,14 @@
 package kind
 
 import (
+	"archive/tar"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -52,8 +54,15 @@ func (p *Provider) LoadImages(ctx context.Context, c provision.Cluster, images [
 		return err
 	}
 	for _, path := range archives {
+		to, err := p.lackingArchive(ctx, nodes, path)
+		if err != nil {
+			return fmt.Errorf("load %s: %w", path, err)
+		}
+		if len(to) == 0 {
+			continue
+		}
 		progress("loading " + path)
-		err := p.fanOut(ctx, nodes, func(_ context.Context, w io.Writer) error {
+		err = p.fanOut(ctx, to, func(_ context.Context, w io.Writer) error {
 			f, err := os.Open(path)
 			if err != nil {
 				return err
@@ -67,6 +76,55 @@ func (p *Provider) LoadImages(ctx context.Context, c provision.Cluster, images [
 		}
 	}
 	return nil
+}
+
+// lackingArchive lists the nodes that lack an image of an archive: all of them if it does not say what it contains.
+func (p *Provider) lackingArchive(ctx context.Context, nodes []string, path string) ([]string, error) {
+	images := archived(path)
+	if len(images) == 0 {
+		return nodes, nil
+	}
+	lacking, err := p.lacking(ctx, nodes, images)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(nodes), func(node string) bool { return len(lacking[node]) == 0 }), nil
+}
+
+// archived returns the images of an archive as Docker and Podman save them, by name; nil for another archive. The ID of an
+// image is the digest of its configuration, whose file is named after it.
+func archived(path string) map[string]localImage {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	for files := tar.NewReader(f); ; {
+		header, err := files.Next()
+		if err != nil {
+			return nil
+		}
+		if header.Name != "manifest.json" {
+			continue
+		}
+		var list []struct {
+			Config   string
+			RepoTags []string
+		}
+		if err := json.NewDecoder(io.LimitReader(files, 1<<20)).Decode(&list); err != nil {
+			return nil
+		}
+		images := map[string]localImage{}
+		for _, image := range list {
+			if len(image.RepoTags) == 0 {
+				return nil
+			}
+			for _, name := range image.RepoTags {
+				images[name] = localImage{ID: "sha256:" + strings.TrimSuffix(filepath.Base(image.Config), ".json")}
+			}
+		}
+		return images
+	}
 }
 
 // loadNamed loads images that the engine has or can pull.

@@ -1,7 +1,12 @@
 package kind
 
 import (
+	"archive/tar"
 	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -85,6 +90,58 @@ func TestLoadImages(t *testing.T) {
 			}
 			if nodes := 2; saved != tc.want || imported != 0 && imported != nodes || (imported == 0) != (tc.want == "") {
 				t.Errorf("docker was asked to %q, and %d nodes imported it", saved, imported)
+			}
+		})
+	}
+}
+
+// TestLoadArchive: an archive is imported on the nodes that lack one of its images, and where it does not say what it has.
+func TestLoadArchive(t *testing.T) {
+	const id = "4bf5122f344554c53bde2ebb8cd2b7e3d1600ad631c385a5d7cce23c7785459a"
+	archive := func(files ...string) string {
+		path := filepath.Join(t.TempDir(), "images.tar")
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := tar.NewWriter(f)
+		for i := 0; i < len(files); i += 2 {
+			_ = w.WriteHeader(&tar.Header{Name: files[i], Mode: 0o644, Size: int64(len(files[i+1]))})
+			_, _ = io.WriteString(w, files[i+1])
+		}
+		if err := errors.Join(w.Close(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	manifest := func(config, tags string) string { return `[{"Config": "` + config + `", "RepoTags": ` + tags + `}]` }
+	for _, tc := range []struct {
+		name, path string
+		nodes      int // that import it
+	}{
+		{"one node has it", archive("layer", "x", "manifest.json", manifest(id+".json", `["app:1"]`)), 1},
+		{"as an index", archive("index.json", "{}", "manifest.json", manifest("blobs/sha256/"+id, `["app:1"]`)), 1},
+		{"another version", archive("manifest.json", manifest("0"+id[1:]+".json", `["app:1"]`)), 2},
+		{"without names", archive("manifest.json", manifest(id+".json", `null`)), 2},
+		{"not of Docker", archive("oci-layout", "{}"), 2},
+		{"broken", archive("manifest.json", "["), 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			asked := fakeDocker(t, `"exec labctl-shop-worker crictl images"*) echo '{"images": []}' ;;
+*"crictl images"*) echo '{"images": [{"id": "sha256:`+id+`", "repoTags": ["docker.io/library/app:1"]}]}' ;;
+*"crictl inspecti"*) echo '{}' ;;
+"exec -i"*) cat >/dev/null ;;`)
+			if err := newProvider(t, nil, nil).LoadImages(context.Background(), shopCluster, []string{tc.path}, func(string) {}); err != nil {
+				t.Fatal(err)
+			}
+			imported := 0
+			for _, line := range asked() {
+				if strings.HasPrefix(line, "exec -i") {
+					imported++
+				}
+			}
+			if imported != tc.nodes {
+				t.Errorf("%d nodes imported it, want %d: %q", imported, tc.nodes, asked())
 			}
 		})
 	}
