@@ -161,7 +161,10 @@ func (g *Grader) dependencies(task int) []string {
 func (g *Grader) hintsTaken(names []string) (map[int][]HintTaken, error) {
 	taken := make(map[int][]HintTaken)
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		task, rest, _ := strings.Cut(name, "/")
+		task, rest, found := strings.Cut(name, "/")
+		if !found {
+			return nil, fmt.Errorf("hint %q: write it as TASK/NAME", name)
+		}
 		i, err := g.Rules.Task(task)
 		if err != nil {
 			return nil, fmt.Errorf("hint %q: %w", name, err)

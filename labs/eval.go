@@ -172,8 +172,13 @@ func (s *scope) reference(tr hcl.Traversal, in *each, roots map[string]map[strin
 // meantBy guesses what a reference that leads nowhere was meant to be.
 func (s *scope) meantBy(tr hcl.Traversal) string {
 	root := tr.RootName()
-	if root == "node" {
+	switch root {
+	case "node":
 		return ` A node is node("NAME").`
+	case "yes", "no", "on", "off":
+		return " Write true or false."
+	case "task", "objective", "sample", "hint", "mistake":
+		return fmt.Sprintf(" The name of %s is in quotes.", wording.Article(root))
 	}
 	for _, kind := range []string{"app", "external", "namespace"} {
 		if s.decls[kind][root] != nil {

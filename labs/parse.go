@@ -111,6 +111,11 @@ func rewordSyntax(d *hcl.Diagnostic, data []byte) {
 		d.Subject.CanSliceBytes(data) {
 		switch token := strings.TrimSpace(string(d.Subject.SliceBytes(data))); token {
 		case "", "}", "]", ")":
+			before := bytes.TrimRight(data[:d.Subject.Start.Byte], " \t\r\n")
+			if bytes.HasSuffix(before, []byte("%")) {
+				d.Detail = "A percentage is written without %."
+				return
+			}
 			d.Summary, d.Detail = "Missing value", "A value is missing here."
 		default:
 			d.Detail = fmt.Sprintf("A value cannot begin with %q.", token)
@@ -122,6 +127,11 @@ func rewordSyntax(d *hcl.Diagnostic, data []byte) {
 			d.Subject, d.Context = &at, nil
 			d.Detail = fmt.Sprintf("The text that begins here has no end: write %s on a line of its own after it.", word)
 		}
+		return
+	}
+	if d.Summary == "Argument or block definition required" && d.Subject.CanSliceBytes(data) &&
+		string(d.Subject.SliceBytes(data)) == "}" {
+		d.Summary, d.Detail = "Bracket too many", "This } closes nothing; is there one too many above?"
 		return
 	}
 	if !strings.Contains(d.Detail, "function argument") {

@@ -54,6 +54,8 @@ task "two" {
 		{"a colon", "points = 1", "points: 1", "10: Attribute or block definition required"},
 		{"two equals signs", "points = 1", "points = = 1", "10: Invalid expression"},
 		{"no value", "points = 1", "points =", "10: Missing value"},
+		{"a percentage", "points = 1", "points = 1%", "10: Invalid expression"},
+		{"a brace too many at the end of a line", "app \"b\" {}", "app \"b\" {}\n}", "8: Bracket too many"},
 		{"a heredoc is not closed", "title = \"L\"", "title = <<-EOT\n    L\n", "2: Unterminated template string"},
 		{"typographic quotes", `title = "L"`, `title = “L”`, "2: Invalid character"},
 	} {

@@ -165,6 +165,9 @@ func (a *App) ReadSubmission(name string, g *grade.Grader, tasks []string,
 	if err != nil {
 		return nil, err
 	}
+	if err := NotOneTask(g.Lab(), name); err != nil {
+		return nil, err
+	}
 	read := func() (*submission.Submission, error) { return rules.Read(name, limits) }
 	if name == "-" {
 		a.Log().Debug("reading standard input")
@@ -177,7 +180,7 @@ func (a *App) ReadSubmission(name string, g *grade.Grader, tasks []string,
 		a.Log().Debug("submission read", "path", name, "layout", sub.Layout, "files", len(sub.Files),
 			"digest", sub.Digest)
 	}
-	return sub, err
+	return sub, lost(err)
 }
 
 // RulesFor returns the rules that read a submission for some tasks of the lab, as a person names them; none are all.

@@ -42,7 +42,7 @@ func CheckedOut(dir string) (lab string, ok bool) {
 // that the answers were checked out of.
 func LabOf(args []string, submission string) string {
 	if here, _ := filepath.Glob("*.hcl"); len(args) == 0 && len(here) == 0 {
-		for _, dir := range []string{submission, "."} {
+		for _, dir := range []string{submission, filepath.Join(submission, ".."), ".", ".."} {
 			if lab, ok := CheckedOut(dir); ok {
 				return lab
 			}

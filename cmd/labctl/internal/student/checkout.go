@@ -46,6 +46,9 @@ current directory. Existing files are never overwritten.`,
 			if len(args) == 2 {
 				dir = args[1]
 			}
+			if _, within := cli.CheckedOut(filepath.Join(dir, "..")); within {
+				return fmt.Errorf("%s would be in a folder of answers; go to another directory, or name DIR", dir)
+			}
 			files, err := starterFiles(lab)
 			if err != nil {
 				return err

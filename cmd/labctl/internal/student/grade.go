@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -76,7 +74,10 @@ engines disagree; 4 the submission was rejected.`,
 
 // labAndNoMore takes an optional LAB. Who adds the answers as an argument learns how to name them.
 func labAndNoMore(cmd *cobra.Command, args []string) error {
-	if len(args) == 2 {
+	switch flags := cmd.Flags(); {
+	case len(args) == 2 && flags.Changed("task"):
+		return fmt.Errorf("unexpected argument %q: several tasks are named as --task A --task B", args[1])
+	case len(args) == 2 && !flags.Changed("submission"):
 		return fmt.Errorf("answers are named with --submission: %s %s --submission %s", cmd.CommandPath(), args[0], args[1])
 	}
 	return cli.Args(0, 1)(cmd, args)
@@ -170,6 +171,9 @@ func (o *gradeOptions) checkStudent() error {
 
 // grade grades a submission, or a running lab as it is.
 func (o *gradeOptions) grade(ctx context.Context, a *cli.App, args []string) (*grade.Report, error) {
+	if _, answers := cli.CheckedOut(cli.LabArg(args)); answers && o.submission == "" && len(args) == 1 {
+		return nil, fmt.Errorf("%s holds answers; grade them with: labctl grade --submission %[1]s", args[0])
+	}
 	switch {
 	case o.submission != "":
 		lab, err := o.lab.Load(cli.LabOf(args, o.submission))
@@ -186,9 +190,13 @@ func (o *gradeOptions) grade(ctx context.Context, a *cli.App, args []string) (*g
 		return nil, errors.New(
 			"--offline needs --submission: name the directory or file to grade, or - for standard input")
 	}
-	return within(ctx, o.limit(), func(ctx context.Context) (*grade.Report, error) {
+	rep, err := within(ctx, o.limit(), func(ctx context.Context) (*grade.Report, error) {
 		return gradeRunning(ctx, a, o, args)
 	})
+	if _, answers := cli.CheckedOut("."); answers && err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w\nTo grade the answers in this directory: labctl grade --submission .", err)
+	}
+	return rep, err
 }
 
 // chooseEngine chooses the offline engine for a lab that is not running, unless the flags ask for another or for a
@@ -213,9 +221,6 @@ func gradeFiles(ctx context.Context, a *cli.App, o *gradeOptions, lab *labs.Lab)
 		return nil, err
 	}
 	if o.opts.Hints, err = cli.ResolveHints(lab, o.opts.Hints); err != nil {
-		return nil, err
-	}
-	if err := notOneTask(lab, o.submission); err != nil {
 		return nil, err
 	}
 	grader, err := grade.NewGrader(lab)
@@ -246,41 +251,6 @@ func gradeFiles(ctx context.Context, a *cli.App, o *gradeOptions, lab *labs.Lab)
 	}
 	a.Log().Debug("graded", "lab", lab.Name, "digest", lab.Digest, "engine", rep.Engine, "took", a.Now().Sub(start))
 	return rep, nil
-}
-
-// notOneTask refuses the folder of a single task, or a file in it: everything in it would be taken for the answer to
-// every task.
-func notOneTask(lab *labs.Lab, path string) error {
-	if path == "-" || lab.Layout == labs.LayoutFlat {
-		return nil
-	}
-	folder, err := filepath.Abs(path)
-	if err != nil {
-		return nil // reading it says so
-	}
-	above := filepath.Join(path, "..")
-	if info, err := os.Stat(folder); err == nil && !info.IsDir() {
-		folder, above = filepath.Dir(folder), filepath.Join(above, "..")
-	}
-	name := filepath.Base(folder)
-	task := lab.FindTask(name)
-	if task < 0 || holdsTask(lab, folder, "") {
-		return nil
-	}
-	// A folder that has a task's plain name is one only among others.
-	if lab.TaskIndex(name) >= 0 && !holdsTask(lab, filepath.Dir(folder), name) {
-		return nil
-	}
-	return fmt.Errorf("%s is the folder of task %d, and a submission has one folder per task: use --submission %s --task %d",
-		name, task+1, above, task+1)
-}
-
-// holdsTask reports whether a directory holds the folder of a task, other than the one with this name.
-func holdsTask(lab *labs.Lab, dir, other string) bool {
-	entries, err := os.ReadDir(dir)
-	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
-		return e.IsDir() && e.Name() != other && lab.FindTask(e.Name()) >= 0
-	})
 }
 
 // partlyRefused says of a refused submission up to which task nothing is wrong with it.

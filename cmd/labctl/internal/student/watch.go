@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -109,7 +110,7 @@ func newWatch(app *cli.App, lab *labs.Lab, engine *cli.EngineFlags, submission s
 	if err != nil {
 		return nil, err
 	}
-	return &watch{app: app, grader: grader, engine: eng, submission: submission}, nil
+	return &watch{app: app, grader: grader, engine: eng, submission: submission}, cli.NotOneTask(lab, submission)
 }
 
 func (w *watch) run(ctx context.Context) error {
@@ -212,7 +213,8 @@ func (w *watch) showError(err error) error {
 		return w.app.WriteJSONLine(w.app.Failure(err))
 	case w.app.Terminal.Is:
 		return w.screen.Paint(w.app, func(out io.Writer) error {
-			_, err := fmt.Fprintln(out, err)
+			text := strings.Join(report.Wrap(err.Error(), w.app.Terminal.Wrap()), "\n")
+			_, err := io.WriteString(out, text+"\n\n"+w.app.Hang("", "watching "+w.submission+"; press Ctrl-C to stop"))
 			return err
 		})
 	}
