@@ -165,7 +165,8 @@ func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {
 		}
 	}
 	if c.Kind == grade.CheckObject && c.Because != "" {
-		x.Why = nil // it only counts the objects
+		x.Because = "" // which takes the place of the name
+		x.Why = nil    // it only counts the objects
 	}
 	if c.Mistake != "" {
 		x.Mistake = mistakeOf(r, task, objective, c.Mistake)
@@ -234,9 +235,10 @@ func askedOf(c *grade.Check) asked {
 	if c.Kind == grade.CheckInvariant && podAddress.MatchString(a.To) {
 		a.To += " by pod IP" // as other checks say it, to a port that no Service may have
 	}
-	if a.To == "" {
-		a.To = cmp.Or(c.Name, string(c.Kind))
+	if a.To == "" && c.Kind == grade.CheckObject {
+		a.To = c.Because
 	}
+	a.To = cmp.Or(a.To, c.Name, string(c.Kind))
 	if c.Expected != "" {
 		a.Expected = word(c.Expected)
 		if c.Verdict != "" {

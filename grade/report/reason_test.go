@@ -193,3 +193,16 @@ func TestInvariantGoesToAPod(t *testing.T) {
 		}
 	}
 }
+
+// TestObjectIsToldByItsMessage: what an object block finds is said as its author says it, once, and not by the block's name.
+func TestObjectIsToldByItsMessage(t *testing.T) {
+	t.Parallel()
+	c := grade.Check{Kind: grade.CheckObject, Name: "no-rule-left", Because: "a rule is left"}
+	for _, tt := range []struct{ because, want string }{{"a rule is left", "a rule is left"}, {"", "no-rule-left"}} {
+		c.Because = tt.because
+		reasons := reasonsOf(&grade.Report{}, "t", &grade.ObjectiveReport{Name: "o", Status: grade.Missed, Checks: []grade.Check{c}})
+		if got := strings.Join(reasons[0].lines(), "\n"); got != tt.want {
+			t.Errorf("message %q: it says %q, want %q", tt.because, got, tt.want)
+		}
+	}
+}
