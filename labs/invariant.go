@@ -44,7 +44,7 @@ func (s *scope) invariant(n *node) Check {
 	case n.given("to") == n.given("from"):
 		s.errorf(n.block.DefRange, "One of to and from",
 			"An invariant is about what reaches apps (to) or what apps reach (from); give exactly one of them.")
-	case n.has("to") && len(inv.To) == 0 || n.has("from") && len(inv.From) == 0:
+	case n.isEmpty("to") || n.isEmpty("from"):
 		s.errorf(n.block.DefRange, "No app", "The invariant %q names no app.", inv.Name)
 	}
 	s.checkGoverned(n, inv)

@@ -281,6 +281,12 @@ func (n *node) has(attr string) bool {
 	return ok
 }
 
+// isEmpty reports whether the attribute is a list without elements.
+func (n *node) isEmpty(attr string) bool {
+	v, ok := n.vals[attr]
+	return ok && v.CanIterateElements() && v.LengthInt() == 0
+}
+
 // given reports whether the attribute is set, to any value.
 func (n *node) given(attr string) bool { return n.has(attr) || n.broken[attr] }
 

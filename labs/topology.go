@@ -157,12 +157,14 @@ func (s *scope) appPorts(n *node, app *App) bool {
 		s.checkServicePort(n, p, app, port)
 		if slices.Contains(portNames(app.Ports), port.Name) {
 			s.errorf(p.labelRange(), "Duplicate port", "The app %q already has a port %q.", app.Name, port.Name)
+			complete = false
 			continue
 		}
 		at := socket{port.Port, port.Protocol}
 		if other, ok := taken[at]; ok {
 			s.errorf(p.rng("port"), "Duplicate port", "The port %q of app %q is also %d/%s.", other, app.Name,
 				port.Port, port.Protocol)
+			complete = false
 			continue
 		}
 		taken[at] = port.Name
