@@ -110,36 +110,60 @@ func (c *Client) WithExec(exec Executor) *Client {
 // that are followed, and commands in pods.
 const requestTimeout = time.Minute
 
-// requestDeadline is a RoundTripper that gives requests a deadline if they have none and are not streams.
+// requestDeadline is a RoundTripper that gives requests a deadline if they have none and are not streams. Of a stream to a
+// pod it limits the time until it is open: a node that hangs never answers, and the dialer would wait for it even after the
+// request's context has ended.
 type requestDeadline struct {
 	next    http.RoundTripper
 	timeout time.Duration
 }
 
 func (d requestDeadline) RoundTrip(req *http.Request) (*http.Response, error) {
-	if _, limited := req.Context().Deadline(); limited || isStream(req.URL) {
+	toPod := isToPod(req.URL)
+	if _, limited := req.Context().Deadline(); limited || !toPod && isStream(req.URL) {
 		return d.next.RoundTrip(req)
 	}
-	ctx, cancel := context.WithTimeoutCause(req.Context(), d.timeout, fmt.Errorf("no answer within %s", d.timeout))
-	res, err := d.next.RoundTrip(req.WithContext(ctx))
+	late := fmt.Errorf("no answer within %s", d.timeout)
+	ctx, cancel := context.WithCancelCause(req.Context())
+	timer := time.AfterFunc(d.timeout, func() { cancel(late) })
+	until := time.Now().Add(d.timeout)
+	res, err := d.next.RoundTrip(req.WithContext(opening{ctx, until}))
 	if err != nil {
-		if ctx.Err() != nil && req.Context().Err() == nil {
-			err = context.Cause(ctx)
+		if req.Context().Err() == nil && !time.Now().Before(until) {
+			err = late
 		}
-		cancel()
+		timer.Stop()
+		cancel(nil)
 		return nil, err
 	}
-	res.Body = &cancelOnClose{res.Body, cancel}
+	if toPod {
+		timer.Stop()
+	}
+	res.Body = &cancelOnClose{res.Body, func() { timer.Stop(); cancel(nil) }}
 	return res, nil
 }
 
-// isStream reports whether a request stays open: a watch, a log that is followed, or a connection to a pod.
-func isStream(u *url.URL) bool {
+// opening is the context of a request until its response begins. Dialers that do not look at its end do at its deadline.
+type opening struct {
+	context.Context
+	until time.Time
+}
+
+// Deadline implements context.Context.
+func (o opening) Deadline() (time.Time, bool) { return o.until, true }
+
+// isToPod reports whether a request opens a connection to a pod.
+func isToPod(u *url.URL) bool {
 	switch path.Base(u.Path) {
-	case "exec", "attach", "portforward", "proxy":
+	case "exec", "attach", "portforward":
 		return true
 	}
-	return u.Query().Has("watch") || u.Query().Has("follow")
+	return false
+}
+
+// isStream reports whether a response goes on until somebody ends it: a watch, a log that is followed, what a proxy passes on.
+func isStream(u *url.URL) bool {
+	return path.Base(u.Path) == "proxy" || u.Query().Has("watch") || u.Query().Has("follow")
 }
 
 // WrappedRoundTripper lets client-go find the transport below.

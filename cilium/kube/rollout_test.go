@@ -3,6 +3,7 @@ package kube_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	ktesting "k8s.io/client-go/testing"
 
 	"github.com/labctl/labctl/cilium/kube"
@@ -207,5 +210,37 @@ func TestRequestsEnd(t *testing.T) {
 		if ended := !strings.HasPrefix(string(data), "late"); ended != ends {
 			t.Errorf("%s: ended %v, want %v (%v)", path, ended, ends, err)
 		}
+	}
+}
+
+// TestStreamsToHangingNodesEnd: a command in a pod whose node never answers ends, also if nothing but Ctrl-C limits it.
+func TestStreamsToHangingNodesEnd(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // it accepts connections and never reads
+	config := &rest.Config{Host: "http://" + l.Addr().String()}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return kube.RequestDeadline(next, 200*time.Millisecond)
+	})
+	typed, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &kube.Client{Config: config, Typed: typed}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := client.Exec(t.Context(), kube.Pod{Namespace: "a", Name: "b"}, nil, "true")
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("there is no error")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it does not end")
 	}
 }
