@@ -129,6 +129,7 @@ type naming struct {
 	prober   engine.Prober
 	authored authoredMistakes
 	scene    *mistake.Scene
+	held     []plannedCheck // the checks of the task that pass; nil: see keeps
 }
 
 // name names the mistake behind a check that missed, and puts it on the check: the one of the lab's author, who knows the
@@ -148,6 +149,7 @@ func (n *naming) name(ctx context.Context, op *objectivePlan, check int, missed 
 		Scene: n.scene, Check: pc.block,
 		Passes: g.passes(ctx, n.prober, n.scene, op.checks[check:check+1], n.at.plan),
 		Solves: g.passes(ctx, n.prober, n.scene, op.checks, n.at.plan),
+		Keeps:  n.keeps(ctx),
 	}
 	if missed != nil {
 		miss.Observation, miss.Probe = missed, missed.Probe
@@ -165,6 +167,24 @@ func (n *naming) name(ctx context.Context, op *objectivePlan, check int, missed 
 		c.Mistake, c.Hint = findings[0].ID, findings[0].Hint
 	}
 	return findings
+}
+
+// keeps returns a function that asks every check of the task that passes again with something changed, for mistake.Recognize.
+func (n *naming) keeps(ctx context.Context) func(engine.Change) bool {
+	return func(c engine.Change) bool {
+		if n.held == nil {
+			n.held = []plannedCheck{}
+			for i := range n.at.plan.objectives {
+				for _, pc := range n.at.plan.objectives[i].checks {
+					n.scene.Spend(1)
+					if holds, err := n.at.holds(ctx, &pc); err == nil && holds {
+						n.held = append(n.held, pc)
+					}
+				}
+			}
+		}
+		return n.at.grader.passes(ctx, n.prober, n.scene, n.held, n.at.plan)(c)
+	}
 }
 
 // tooMuchWork refuses a submission whose policies take more work to judge at a task's checkpoint than the budget allows.

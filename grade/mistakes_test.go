@@ -193,6 +193,33 @@ const (
     }`
 )
 
+// Checks that are met only by policies of both tasks together.
+const (
+	webReachesInternet = `
+    expect "allowed" {
+      from = app.web
+      to   = external.internet
+      via  = "ip"
+    }`
+	apiReachesNoInternet = `
+    expect "denied" {
+      from = app.api
+      to   = external.internet
+      via  = "ip"
+    }`
+	apiLooksUp = `
+    expect "allowed" {
+      from = app.api
+      to   = dns("example.com")
+    }`
+	apiReachesNoPod = `
+    invariant "no-other-pod" {
+      from              = [app.api]
+      except_namespaces = ["kube-system"]
+      except_external   = true
+    }`
+)
+
 // deletion is a manifest that deletes a NetworkPolicy of default.
 func deletion(name string) string {
 	return "# delete\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " + name + ", namespace: default}\n"
@@ -224,6 +251,7 @@ const (
 	webToAPI    = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: api}}}]}]}`
 	apiFromWeb  = `{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`
 	dnsForWeb   = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}]}`
+	dnsForAll   = `{podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}]}`
 	opsLabelled = `purpose: ops`
 )
 
@@ -619,6 +647,38 @@ func TestRecognize(t *testing.T) {
 			first: []string{policyIn("default", "old", apiFromWeb)},
 			task:  []string{np(`{podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}`)},
 			want:  []string{"earlier-policy-still-in-force"},
+		},
+		{
+			name:   "earlier-policy-still-in-force, not: it is needed, and selects too many pods",
+			checks: webReachesInternet + apiReachesNoInternet,
+			first: []string{policyIn("default", "out",
+				`{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}]}`)},
+			task: []string{policyIn("default", "dns", dnsForAll)},
+			want: []string{"empty-vs-missing"},
+		},
+		{
+			name:   "earlier-policy-still-in-force, not: its own task did not ask for the connection, and it selects too many pods",
+			checks: apiReachesNoInternet,
+			first: []string{policyIn("default", "out",
+				`{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}]}`)},
+			task: []string{policyIn("default", "dns", dnsForAll)},
+			want: []string{"empty-vs-missing"},
+		},
+		{
+			name:   "earlier-policy-still-in-force, not: it is needed, and has a rule without peers",
+			checks: apiLooksUp + apiReachesNoPod,
+			first:  []string{policyIn("default", "dns", dnsForAll)},
+			task: []string{policyIn("default", "out", `{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], egress: [
+				{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}]}`)},
+			want: []string{"peers-missing"},
+		},
+		{
+			name:   "earlier-policy-still-in-force, not: of Cilium, needed, and with a rule without peers",
+			checks: apiLooksUp + apiReachesNoPod,
+			first:  []string{cnp(`{endpointSelector: {}, egress: [{toPorts: [{ports: [{port: '53', protocol: ANY}]}]}]}`)},
+			task: []string{policyIn("default", "out", `{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], egress: [
+				{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}]}`)},
+			want: []string{"peers-missing"},
 		},
 		{
 			name:   "rule-split",

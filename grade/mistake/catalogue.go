@@ -76,6 +76,8 @@ var catalogue = []entry{
 	{wrongSubject, open, (*recognizer).wrongSubjects, nil},
 	{wrongDirection, open, (*recognizer).reversedIsolation, nil},
 	{emptyOrMissing, open, (*recognizer).emptyPeers, nil},
+	{emptyOrMissing, open, neverWanted(wholly((*recognizer).wideSubjects)), nil},
+	{peersMissing, open, neverWanted((*recognizer).missingPeers), nil},
 	{stillInForce, open, (*recognizer).leftover, nil},
 	{servicePort, open, (*recognizer).servicePorts, nil},
 	{portsMissing, open, (*recognizer).missingPorts, nil},
@@ -83,6 +85,10 @@ var catalogue = []entry{
 	{emptyOrMissing, open, wholly((*recognizer).wideSubjects), nil},
 	{wholeNamespace, open, (*recognizer).wholeNamespaces, nil},
 	{onlyAllows, open, (*recognizer).rulesForTheDenied, nil},
+	{portsMissing, open, inEarlier((*recognizer).missingPorts), nil},
+	{peersMissing, open, inEarlier((*recognizer).missingPeers), nil},
+	{emptyOrMissing, open, inEarlier((*recognizer).emptyPeers), nil},
+	{emptyOrMissing, open, inEarlier(wholly((*recognizer).wideSubjects)), nil},
 
 	{tooManyRules, open, nil, nil},
 }
@@ -133,6 +139,10 @@ var ciliumCatalogue = []ciliumEntry{
 	{peersMissing, open, (*recognizer).missingCiliumPeers},
 	{emptyOrMissing, open, wholly((*recognizer).wideCiliumSubjects)},
 	{wholeNamespace, open, (*recognizer).wholeCiliumNamespaces},
+	{portsMissing, open, inEarlierCilium((*recognizer).missingCiliumPorts)},
+	{peersMissing, open, inEarlierCilium((*recognizer).missingCiliumPeers)},
+	{emptyOrMissing, open, inEarlierCilium((*recognizer).emptyEndpoints)},
+	{emptyOrMissing, open, inEarlierCilium(wholly((*recognizer).wideCiliumSubjects))},
 }
 
 // lastEntry is a mistake that is named only where none of the others explains what was missed, whatever the kind of policy.

@@ -266,13 +266,30 @@ func (r *recognizer) wideCiliumSubjects(p *ciliumPolicy, yield func(repair) bool
 
 // leftoverCilium: leftover for Cilium's kinds.
 func (r *recognizer) leftoverCilium(p *ciliumPolicy, yield func(repair) bool) bool {
-	if p.fromThisTask || !slices.ContainsFunc(p.rules, func(x *ciliumRule) bool { return !x.empty() && r.supersededCilium(p, x) }) {
+	if p.fromThisTask || !r.isSuperseded(p) {
 		return true
 	}
 	return yield(repair{
-		mistake: stillInForce, change: withoutCilium(p), object: p.Object, field: "metadata.name",
+		mistake: stillInForce, change: withoutCilium(p), keeps: true, object: p.Object, field: "metadata.name",
 		message: fmt.Sprintf("%s, from an earlier task, is still in force.", p.Ref()),
 	})
+}
+
+// inEarlierCilium: inEarlier for Cilium's kinds.
+func inEarlierCilium(undo undoerOf[*ciliumPolicy]) undoerOf[*ciliumPolicy] {
+	return func(r *recognizer, p *ciliumPolicy, yield func(repair) bool) bool {
+		if p.fromThisTask || !r.isSuperseded(p) {
+			return true
+		}
+		own := *p
+		own.fromThisTask = true
+		return undo(r, &own, yield)
+	}
+}
+
+// isSuperseded is superseded for Cilium's kinds.
+func (r *recognizer) isSuperseded(p *ciliumPolicy) bool {
+	return slices.ContainsFunc(p.rules, func(x *ciliumRule) bool { return !x.empty() && r.supersededCilium(p, x) })
 }
 
 // supersededCilium reports whether a policy of this task speaks of a pod that a rule is about, in the same direction.

@@ -36,4 +36,6 @@ type Miss struct {
 	Passes func(engine.Change) bool
 	// Solves is the same for every check of the objective, for mistakes that one connection does not show. nil if Passes is.
 	Solves func(engine.Change) bool
+	// Keeps reports whether every check of the task that passes still does with something changed. nil if Passes is.
+	Keeps func(engine.Change) bool
 }

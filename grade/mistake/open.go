@@ -233,13 +233,14 @@ func (r *recognizer) withoutPeer(p *networkPolicy, at place) engine.Change {
 	return r.with(p, s)
 }
 
-// leftover: a policy of an earlier task beside one of this task for the same pods, until it is gone.
+// leftover: a policy of an earlier task beside one of this task for the same pods, until it is gone. One that the task still needs is no
+// leftover: whoever deletes it as told is told next that it is missing.
 func (r *recognizer) leftover(p *networkPolicy, yield func(repair) bool) bool {
 	if p.fromThisTask || len(p.spec.rules[ingress])+len(p.spec.rules[egress]) == 0 || !r.superseded(p) {
 		return true
 	}
 	return yield(repair{
-		mistake: stillInForce, change: r.without(p), object: p.Object, field: "metadata.name",
+		mistake: stillInForce, change: r.without(p), keeps: true, object: p.Object, field: "metadata.name",
 		message: fmt.Sprintf("%s, from an earlier task, is still in force.", p.Ref()),
 	})
 }
@@ -258,6 +259,59 @@ func (r *recognizer) superseded(p *networkPolicy) bool {
 				if r.selectsSubject(p, who) && r.selectsSubject(q, who) {
 					return true
 				}
+			}
+		}
+	}
+	return false
+}
+
+// inEarlier is the search for a mistake of this task's policies in those of earlier tasks that one of this task is beside.
+func inEarlier(undo undoer) undoer {
+	return func(r *recognizer, p *networkPolicy, yield func(repair) bool) bool {
+		if p.fromThisTask || !r.superseded(p) {
+			return true
+		}
+		own := *p
+		own.fromThisTask = true
+		return undo(r, &own, yield)
+	}
+}
+
+// neverWanted is inEarlier for policies whose own task did not ask for the connection either: what lets it through was wrong from the
+// start, and not superseded.
+func neverWanted(undo undoer) undoer {
+	search := inEarlier(undo)
+	return func(r *recognizer, p *networkPolicy, yield func(repair) bool) bool {
+		// Of an invariant only one of many connections is known.
+		if _, proved := r.Check.(*labs.Invariant); proved || r.wantedIn(r.State.AppliedIn[p.Object]) {
+			return true
+		}
+		return search(r, p, func(fix repair) bool {
+			fix.keeps = true
+			return yield(fix)
+		})
+	}
+}
+
+// wantedIn reports whether some objective of a task wants connections between the two ends allowed, on whatever port.
+func (r *recognizer) wantedIn(task string) bool {
+	for i := range r.lab.Tasks {
+		if t := &r.lab.Tasks[i]; t.Name == task {
+			return wants(t, func(pair labs.Pair) bool {
+				a, b := pair.To, r.Probe.To
+				return pair.From == r.Probe.From && a.App == b.App && a.External == b.External && a.Node == b.Node
+			})
+		}
+	}
+	return false
+}
+
+// wants reports whether some objective of a task wants a connection allowed of which is holds.
+func wants(t *labs.Task, is func(labs.Pair) bool) bool {
+	for i := range t.Objectives {
+		for _, c := range t.Objectives[i].Checks {
+			if slices.ContainsFunc(allowedBy(c), is) {
+				return true
 			}
 		}
 	}
@@ -380,16 +434,9 @@ func (r *recognizer) peerName(d direction) string {
 
 // asksToAllow reports whether some objective of the task wants a connection of an endpoint allowed, in a direction.
 func (r *recognizer) asksToAllow(d direction, who endpoint) bool {
-	for i := range r.Task.Objectives {
-		for _, c := range r.Task.Objectives[i].Checks {
-			if slices.ContainsFunc(allowedBy(c), func(pair labs.Pair) bool {
-				return d == ingress && pair.To.App == who.name || d == egress && pair.From.App == who.name
-			}) {
-				return true
-			}
-		}
-	}
-	return false
+	return wants(r.Task, func(pair labs.Pair) bool {
+		return d == ingress && pair.To.App == who.name || d == egress && pair.From.App == who.name
+	})
 }
 
 // allowedBy are the connections that a block wants allowed.

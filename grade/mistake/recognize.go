@@ -28,6 +28,7 @@ type repair struct {
 	mistake Mistake
 	change  engine.Change
 	unless  *engine.Change // with which the check must not pass: what would help as well without undoing the mistake
+	keeps   bool           // no check of the task that passes may miss with the change
 	whole   bool           // every check of the objective has to pass with the change, not only this one
 	object  *manifest.Object
 	field   string // "spec.ingress[0].from[1]"
@@ -83,7 +84,8 @@ func Recognize(in Miss) (found []Finding, err error) {
 
 // undoneBy reports whether a repair shows that the mistake is the one.
 func (in *Miss) undoneBy(fix *repair) bool {
-	return in.Passes(fix.change) && (fix.unless == nil || !in.Passes(*fix.unless)) && (!fix.whole || in.Solves(fix.change))
+	return in.Passes(fix.change) && (fix.unless == nil || !in.Passes(*fix.unless)) && (!fix.whole || in.Solves(fix.change)) &&
+		(!fix.keeps || in.Keeps(fix.change))
 }
 
 func unnamed() Finding {
