@@ -220,6 +220,17 @@ const (
     }`
 )
 
+const (
+	logReachesAPI = `
+    expect "allowed" {
+      from = app.log
+      to   = app.api.port.http
+    }`
+	closeWatch  = `{podSelector: {matchLabels: {app: watch}}, policyTypes: [Egress]}`
+	egressToAPI = `{podSelector: {}, policyTypes: [Egress], egress: [{to: [
+		{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: default}}, podSelector: {matchLabels: {app: api}}}], ports: [{port: 8080}]}]}`
+)
+
 // deletion is a manifest that deletes a NetworkPolicy of default.
 func deletion(name string) string {
 	return "# delete\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: " + name + ", namespace: default}\n"
@@ -1145,7 +1156,25 @@ func TestRecognize(t *testing.T) {
 			checks: webReachesAPI,
 			first:  []string{policyIn("default", "closed", closeAPI), policyIn("default", "out", closeWeb)},
 			task:   []string{np(webToAPI)},
-			want:   []string{"dns-forgotten"},
+			want:   []string{"ingress-side-forgotten"},
+		},
+		{
+			name: "wrong-direction: egress of a whole namespace instead of ingress of the server, by name",
+			checks: `
+    expect "allowed" {
+      from = [app.watch, app.log]
+      to   = app.api.port.http
+    }`,
+			first: []string{policyIn("default", "closed", closeAPI)},
+			task:  []string{policyIn("ops", "p", egressToAPI)},
+			want:  []string{"wrong-direction"},
+		},
+		{
+			name:   "dns-forgotten, not: the server is closed, and nothing speaks of the client there",
+			checks: watchReachesAPI + logReachesAPI,
+			first:  []string{policyIn("default", "closed", closeAPI), policyIn("ops", "out", closeWatch)},
+			task:   []string{policyIn("ops", "p", egressToAPI)},
+			want:   []string{"ingress-side-forgotten"},
 		},
 		{
 			name:   "wrong-subject, not: a policy of the task that is about neither end",

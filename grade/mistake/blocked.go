@@ -260,8 +260,8 @@ func (r *recognizer) dnsProtocols(p *networkPolicy, yield func(repair) bool) boo
 	return true
 }
 
-// dnsPorts: rules for the name server with other ports than its own, until they have port 53.
-func (r *recognizer) dnsPorts(p *networkPolicy, yield func(repair) bool) bool {
+// wrongDNSPorts: rules for the name server with other ports than its own, until they have port 53.
+func (r *recognizer) wrongDNSPorts(p *networkPolicy, yield func(repair) bool) bool {
 	if !r.lookUp() {
 		return true
 	}
@@ -272,11 +272,7 @@ func (r *recognizer) dnsPorts(p *networkPolicy, yield func(repair) bool) bool {
 			continue
 		}
 		s := p.spec.clone()
-		number := intstr.FromInt32(53)
-		s.rule(at).ports = nil
-		for _, protocol := range []corev1.Protocol{corev1.ProtocolUDP, corev1.ProtocolTCP} {
-			s.rule(at).ports = append(s.rule(at).ports, networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: &number})
-		}
+		s.rule(at).ports = dnsPorts()
 		if !yield(repair{
 			mistake: dnsWrongPort, change: r.with(p, s), object: p.Object, field: at.String(),
 			message: fmt.Sprintf("%s lets pods out to the name server on port %s, and it answers on port 53.", p.Ref(), port.Port),
@@ -285,6 +281,12 @@ func (r *recognizer) dnsPorts(p *networkPolicy, yield func(repair) bool) bool {
 		}
 	}
 	return true
+}
+
+// dnsPorts is port 53 over both protocols.
+func dnsPorts() []networkingv1.NetworkPolicyPort {
+	number, udp, tcp := intstr.FromInt32(53), corev1.ProtocolUDP, corev1.ProtocolTCP
+	return []networkingv1.NetworkPolicyPort{{Protocol: &udp, Port: &number}, {Protocol: &tcp, Port: &number}}
 }
 
 // includesDNS reports whether a port is 53, one of a range with 53, any, or one with a name, whose number is not known.
@@ -414,7 +416,7 @@ func (r *recognizer) mirroredRules(p *networkPolicy, yield func(repair) bool) bo
 		s.subject, s.types = metav1.LabelSelector{MatchLabels: there.labels}, []networkingv1.PolicyType{(!at.d).policyType()}
 		s.rules[at.d] = nil
 		s.rules[!at.d] = []rule{{ports: p.spec.rule(at).ports, peers: []networkingv1.NetworkPolicyPeer{{
-			PodSelector:       &metav1.LabelSelector{MatchLabels: here.labels},
+			PodSelector:       &p.spec.subject, // whom the policy lets out or in, and maybe more than this one
 			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: here.namespace}},
 		}}}}
 		change := r.with(p, s)
@@ -592,6 +594,9 @@ func (r *recognizer) missing() []Finding {
 		if side.direction != egress || !r.meantToSpeak() || r.triedDNS() {
 			return nil
 		}
+		if !r.wouldPassWithDNS() {
+			return r.closedServer()
+		}
 		return set(dnsForgotten, "%s closes the egress of %s, and no policy lets it look up names.", f.Policy, r.client.name)
 	}
 	if r.flat || !side.otherAllows || r.hasRuleFor(side.direction) {
@@ -603,6 +608,42 @@ func (r *recognizer) missing() []Finding {
 	}
 	return set(ingressForgotten, "%s may go out to %s, but %s closes the ingress of %s and no policy lets %s in.",
 		r.client.name, r.server.name, f.Policy, r.server.name, r.client.name)
+}
+
+// wouldPassWithDNS reports whether the check would pass if the client could look up names. If no NetworkPolicy closes its egress, or the
+// engine cannot judge other states, there is no telling, and it is taken to.
+func (r *recognizer) wouldPassWithDNS() bool {
+	i := slices.IndexFunc(r.policies, func(p *networkPolicy) bool { return p.spec.isolates(egress) && r.selectsSubject(p, r.client) })
+	if i < 0 || r.Passes == nil {
+		return true
+	}
+	p := r.policies[i]
+	r.Spend(1 + len(r.policies))
+	s := spec{subject: p.spec.subject, types: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}}
+	s.rules = map[direction][]rule{egress: {{ports: dnsPorts()}}}
+	return r.Passes(engine.Change{By: s.object(p.Object, p.Namespace)})
+}
+
+// closedServer names the side of the server if that is closed as well as the client's look-up, and nothing speaks of the client there.
+func (r *recognizer) closedServer() []Finding {
+	server, known := r.app(r.Probe.To.App)
+	if !known || r.flat {
+		return nil
+	}
+	connection := *r
+	connection.server = server
+	if connection.hasRuleFor(ingress) {
+		return nil
+	}
+	for _, p := range r.policies {
+		if !p.spec.isolates(ingress) || !r.selectsSubject(p, server) {
+			continue
+		}
+		fix := repair{mistake: ingressForgotten, object: p.Object, field: "spec", message: fmt.Sprintf(
+			"%s closes the ingress of %s, and no policy lets %s in.", p.Ref(), server.name, r.client.name)}
+		return []Finding{fix.finding()}
+	}
+	return nil
 }
 
 // isFromThisTask reports whether a rule is one of a policy of this task.

@@ -49,7 +49,7 @@ var catalogue = []entry{
 	{servicePort, blocked, (*recognizer).servicePorts, nil},
 	{wrongProtocol, blocked, (*recognizer).otherProtocols, nil},
 	{dnsOnlyTCP, blocked, (*recognizer).dnsProtocols, []Mistake{dnsOnlyUDP}},
-	{dnsWrongPort, blocked, (*recognizer).dnsPorts, nil},
+	{dnsWrongPort, blocked, (*recognizer).wrongDNSPorts, nil},
 	{serviceIP, blocked, (*recognizer).ipBlocks, nil},
 	{wrongNamespace, blocked, (*recognizer).misplaced, nil},
 	{swapped, blocked, (*recognizer).swappedSubjects, nil},
