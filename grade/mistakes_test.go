@@ -849,16 +849,23 @@ func TestRecognize(t *testing.T) {
 			want:   nil,
 		},
 		{
-			name:   "peers-missing: the name was not to resolve",
+			name:   "peers-missing, not: the name was not to resolve, and with a peer it still does",
 			checks: nameFails,
 			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]}`)},
-			want:   []string{"peers-missing"},
+			want:   nil,
 		},
 		{
-			name:   "empty-vs-missing: the name was not to resolve, and the connection is dropped",
+			name:   "whole-namespace, not: the name was not to resolve, and with the pods named it still does",
+			checks: nameFails,
+			task: []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [
+				{to: [{podSelector: {matchLabels: {app: api}}}]}, {to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]}]}`)},
+			want: []string{"rules-only-allow"},
+		},
+		{
+			name:   "empty-vs-missing, not: the name was not to resolve, and with a narrower selector it still does",
 			checks: nameFails,
 			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}}], ports: [{port: 53, protocol: UDP}]}]}`)},
-			want:   []string{"empty-vs-missing"},
+			want:   nil,
 		},
 		{
 			name:   "own-namespace-only: fromEndpoints",

@@ -190,7 +190,7 @@ func (r *recognizer) emptyPeers(p *networkPolicy, yield func(repair) bool) bool 
 			continue
 		}
 		if !yield(repair{
-			mistake: emptyOrMissing, change: r.withoutPeer(p, at), object: p.Object, field: at.String() + field,
+			mistake: emptyOrMissing, change: r.narrowed(p, at), object: p.Object, field: at.String() + field,
 			message: fmt.Sprintf("%s: %s", p.Ref(), what),
 		}) {
 			return false
@@ -219,6 +219,43 @@ func (r *recognizer) wideSubjects(p *networkPolicy, yield func(repair) bool) boo
 		}
 	}
 	return true
+}
+
+// narrowed returns the state with one peer less or, in a rule for look-ups, with the name server in its place: whoever names the pods that
+// such a rule means names those.
+func (r *recognizer) narrowed(p *networkPolicy, at place) engine.Change {
+	peer := p.spec.rule(at).peers[at.item]
+	if at.d != egress || !isForDNS(p.spec.rule(at)) && !r.findsOnlyNameServer(p, &peer) {
+		return r.withoutPeer(p, at)
+	}
+	s := p.spec.clone()
+	*s.peer(at) = peerOf(nameServer())
+	return r.with(p, s)
+}
+
+// isForDNS reports whether a rule has port 53 and no other.
+func isForDNS(rule *rule) bool {
+	return len(rule.ports) > 0 && !slices.ContainsFunc(rule.ports, func(port networkingv1.NetworkPolicyPort) bool {
+		return port.Port == nil || port.Port.IntValue() != 53 || port.EndPort != nil
+	})
+}
+
+// findsOnlyNameServer reports whether a peer matches the name server and no pod of the lab.
+func (r *recognizer) findsOnlyNameServer(p *networkPolicy, x *networkingv1.NetworkPolicyPeer) bool {
+	for _, who := range r.everybody {
+		if r.peerSelects(p, x.PodSelector, x.NamespaceSelector, who) != (who.app == nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// peerOf is a peer that matches an endpoint.
+func peerOf(who endpoint) networkingv1.NetworkPolicyPeer {
+	return networkingv1.NetworkPolicyPeer{
+		PodSelector:       &metav1.LabelSelector{MatchLabels: who.labels},
+		NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}},
+	}
 }
 
 // withoutPeer returns the state with one peer less; a rule that has no other goes with it.
@@ -356,7 +393,7 @@ func (r *recognizer) missingPorts(p *networkPolicy, yield func(repair) bool) boo
 	return true
 }
 
-// missingPeers: a rule of this task with ports and no peers, until it is gone.
+// missingPeers: a rule of this task with ports and no peers, until it is gone or, if it is for look-ups, is for the name server.
 func (r *recognizer) missingPeers(p *networkPolicy, yield func(repair) bool) bool {
 	if !p.fromThisTask || len(r.exceptPorts()) > 0 {
 		return true // about ports, not about peers
@@ -367,7 +404,11 @@ func (r *recognizer) missingPeers(p *networkPolicy, yield func(repair) bool) boo
 				continue
 			}
 			s := p.spec.clone()
-			s.types, s.rules[d] = p.spec.effectiveTypes(), without(s.rules[d], i)
+			if d == egress && isForDNS(&rule) {
+				s.rules[d][i].peers = []networkingv1.NetworkPolicyPeer{peerOf(nameServer())}
+			} else {
+				s.types, s.rules[d] = p.spec.effectiveTypes(), without(s.rules[d], i)
+			}
 			which := "without"
 			if p.wrote().emptyPeers(d, i) {
 				which = "an empty"
@@ -393,7 +434,7 @@ func (r *recognizer) wholeNamespaces(p *networkPolicy, yield func(repair) bool) 
 			continue
 		}
 		if !yield(repair{
-			mistake: wholeNamespace, change: r.withoutPeer(p, at), object: p.Object, field: at.String(),
+			mistake: wholeNamespace, change: r.narrowed(p, at), object: p.Object, field: at.String(),
 			message: fmt.Sprintf("%s names namespaces with %s and no pods, which means every pod there.", p.Ref(), metav1.FormatLabelSelector(peer.NamespaceSelector)),
 		}) {
 			return false
@@ -409,7 +450,8 @@ func (r *recognizer) rulesForTheDenied(p *networkPolicy, yield func(repair) bool
 		return true
 	}
 	for _, d := range directions {
-		if len(p.spec.rules[d]) == 0 || !r.selectsSubject(p, r.subject(d)) || r.asksToAllow(d, r.subject(d)) {
+		if len(p.spec.rules[d]) == 0 || slices.ContainsFunc(p.spec.rules[d], namesNobody) ||
+			!r.selectsSubject(p, r.subject(d)) || r.asksToAllow(d, r.subject(d)) {
 			continue
 		}
 		s := p.spec.clone()
@@ -422,6 +464,13 @@ func (r *recognizer) rulesForTheDenied(p *networkPolicy, yield func(repair) bool
 		}
 	}
 	return true
+}
+
+// namesNobody reports whether a rule is for everybody or every pod: it has no peers, or one with an empty selector alone.
+func namesNobody(x rule) bool {
+	return len(x.peers) == 0 || slices.ContainsFunc(x.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
+		return peer.PodSelector == nil && isEmpty(peer.NamespaceSelector) || peer.NamespaceSelector == nil && isEmpty(peer.PodSelector)
+	})
 }
 
 // peerName names the other end of a connection for a message.
