@@ -146,14 +146,26 @@ func isOpenEgress(sentence string) bool {
 		(strings.Contains(sentence, " is open: no policy ") || strings.Contains(sentence, " are open: no policy "))
 }
 
-// pointToHints says where hints are to be had, once, with the first reason that has none of its own.
+// pointToHints says where hints are to be had, once, with the first reason that has none of its own. The hints of a task are about what was
+// handed in for it, and no help against a mistake in another task's folder.
 func pointToHints(r *grade.Report, task string, reasons []reason) {
 	for i := range reasons {
-		if x := &reasons[i]; x.Hint == "" && x.Error == "" {
+		if x := &reasons[i]; x.Hint == "" && x.Error == "" && !(x.Mistake != nil && isOfOtherTask(r, x.Mistake.File, task)) {
 			x.Hint = instead(r, task)
 			return
 		}
 	}
+}
+
+// isOfOtherTask reports whether a file stands in the folder of another task.
+func isOfOtherTask(r *grade.Report, file, task string) bool {
+	folder, _, _ := strings.Cut(file, "/")
+	lab := labs.Lab{}
+	for i := range r.Tasks {
+		lab.Tasks = append(lab.Tasks, labs.Task{Name: r.Tasks[i].Name})
+	}
+	at := lab.FindTask(folder) // which knows how folders are named
+	return at >= 0 && lab.Tasks[at].Name != task
 }
 
 func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {

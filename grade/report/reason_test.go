@@ -162,6 +162,22 @@ func TestReasonsLeaveOutWhatSaysNothing(t *testing.T) {
 	}
 }
 
+// The hints of a task are no help against a mistake in another one's folder.
+func TestHintsOfTheTaskWithTheMistake(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]bool{"02-t/a.yaml": true, "t/a.yaml": true, "all.yaml": true, "01-earlier/a.yaml": false, "earlier/a.yaml": false} {
+		r := &grade.Report{
+			Tasks:    []grade.TaskReport{{Name: "earlier"}, {Name: "t", Attempted: true, HintsLeft: true}},
+			Findings: []grade.Finding{{ID: "m", Task: "t", Objective: "o", File: file}},
+		}
+		checks := []grade.Check{{From: "a", To: "b:80", Expected: verdict.Dropped, Verdict: verdict.Allowed, Mistake: "m"}}
+		reasons := reasonsOf(r, "t", &grade.ObjectiveReport{Name: "o", Status: grade.Missed, Checks: checks})
+		if len(reasons) != 1 || (reasons[0].Hint != "") != want {
+			t.Errorf("with a mistake in %s the reasons are %+v, want a word of the hints: %t", file, reasons, want)
+		}
+	}
+}
+
 func TestMistakeOf(t *testing.T) {
 	t.Parallel()
 	r := &grade.Report{Findings: []grade.Finding{
