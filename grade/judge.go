@@ -169,7 +169,8 @@ func (n *naming) name(ctx context.Context, op *objectivePlan, check int, missed 
 	return findings
 }
 
-// keeps returns a function that asks every check of the task that passes again with something changed, for mistake.Recognize.
+// keeps returns a function that asks every check of the task that passes again with something changed, for
+// mistake.Recognize.
 func (n *naming) keeps(ctx context.Context) func(engine.Change) bool {
 	return func(c engine.Change) bool {
 		if n.held == nil {

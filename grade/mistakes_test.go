@@ -668,7 +668,7 @@ func TestRecognize(t *testing.T) {
 			want: []string{"empty-vs-missing"},
 		},
 		{
-			name:   "earlier-policy-still-in-force, not: its own task did not ask for the connection, and it selects too many pods",
+			name:   "earlier-policy-still-in-force, not: its own task did not ask for it, and it selects too many pods",
 			checks: apiReachesNoInternet,
 			first: []string{policyIn("default", "out",
 				`{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}]}`)},
@@ -858,7 +858,8 @@ func TestRecognize(t *testing.T) {
 			name:   "whole-namespace, not: the name was not to resolve, and with the pods named it still does",
 			checks: nameFails,
 			task: []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [
-				{to: [{podSelector: {matchLabels: {app: api}}}]}, {to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]}]}`)},
+				{to: [{podSelector: {matchLabels: {app: api}}}]},
+				{to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]}]}`)},
 			want: []string{"rules-only-allow"},
 		},
 		{

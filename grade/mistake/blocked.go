@@ -610,10 +610,12 @@ func (r *recognizer) missing() []Finding {
 		r.client.name, r.server.name, f.Policy, r.server.name, r.client.name)
 }
 
-// wouldPassWithDNS reports whether the check would pass if the client could look up names. If no NetworkPolicy closes its egress, or the
-// engine cannot judge other states, there is no telling, and it is taken to.
+// wouldPassWithDNS reports whether the check would pass if the client could look up names. If no NetworkPolicy closes its
+// egress, or the engine cannot judge other states, there is no telling, and it is taken to.
 func (r *recognizer) wouldPassWithDNS() bool {
-	i := slices.IndexFunc(r.policies, func(p *networkPolicy) bool { return p.spec.isolates(egress) && r.selectsSubject(p, r.client) })
+	i := slices.IndexFunc(r.policies, func(p *networkPolicy) bool {
+		return p.spec.isolates(egress) && r.selectsSubject(p, r.client)
+	})
 	if i < 0 || r.Passes == nil {
 		return true
 	}
@@ -624,7 +626,8 @@ func (r *recognizer) wouldPassWithDNS() bool {
 	return r.Passes(engine.Change{By: s.object(p.Object, p.Namespace)})
 }
 
-// closedServer names the side of the server if that is closed as well as the client's look-up, and nothing speaks of the client there.
+// closedServer names the side of the server if that is closed as well as the client's look-up, and nothing speaks of the
+// client there.
 func (r *recognizer) closedServer() []Finding {
 	server, known := r.app(r.Probe.To.App)
 	if !known || r.flat {

@@ -221,8 +221,8 @@ func (r *recognizer) wideSubjects(p *networkPolicy, yield func(repair) bool) boo
 	return true
 }
 
-// narrowed returns the state with one peer less or, in a rule for look-ups, with the name server in its place: whoever names the pods that
-// such a rule means names those.
+// narrowed returns the state with one peer less or, in a rule for look-ups, with the name server in its place: whoever
+// names the pods that such a rule means names those.
 func (r *recognizer) narrowed(p *networkPolicy, at place) engine.Change {
 	peer := p.spec.rule(at).peers[at.item]
 	if at.d != egress || !isForDNS(p.spec.rule(at)) && !r.findsOnlyNameServer(p, &peer) {
@@ -270,8 +270,8 @@ func (r *recognizer) withoutPeer(p *networkPolicy, at place) engine.Change {
 	return r.with(p, s)
 }
 
-// leftover: a policy of an earlier task beside one of this task for the same pods, until it is gone. One that the task still needs is no
-// leftover: whoever deletes it as told is told next that it is missing.
+// leftover: a policy of an earlier task beside one of this task for the same pods, until it is gone. One that the task
+// still needs is no leftover: whoever deletes it as told is told next that it is missing.
 func (r *recognizer) leftover(p *networkPolicy, yield func(repair) bool) bool {
 	if p.fromThisTask || len(p.spec.rules[ingress])+len(p.spec.rules[egress]) == 0 || !r.superseded(p) {
 		return true
@@ -302,7 +302,8 @@ func (r *recognizer) superseded(p *networkPolicy) bool {
 	return false
 }
 
-// inEarlier is the search for a mistake of this task's policies in those of earlier tasks that one of this task is beside.
+// inEarlier is the search for a mistake of this task's policies in those of earlier tasks that one of this task is
+// beside.
 func inEarlier(undo undoer) undoer {
 	return func(r *recognizer, p *networkPolicy, yield func(repair) bool) bool {
 		if p.fromThisTask || !r.superseded(p) {
@@ -314,8 +315,8 @@ func inEarlier(undo undoer) undoer {
 	}
 }
 
-// neverWanted is inEarlier for policies whose own task did not ask for the connection either: what lets it through was wrong from the
-// start, and not superseded.
+// neverWanted is inEarlier for policies whose own task did not ask for the connection either: what lets it through was
+// wrong from the start, and not superseded.
 func neverWanted(undo undoer) undoer {
 	search := inEarlier(undo)
 	return func(r *recognizer, p *networkPolicy, yield func(repair) bool) bool {
@@ -393,7 +394,8 @@ func (r *recognizer) missingPorts(p *networkPolicy, yield func(repair) bool) boo
 	return true
 }
 
-// missingPeers: a rule of this task with ports and no peers, until it is gone or, if it is for look-ups, is for the name server.
+// missingPeers: a rule of this task with ports and no peers, until it is gone or, if it is for look-ups, is for the name
+// server.
 func (r *recognizer) missingPeers(p *networkPolicy, yield func(repair) bool) bool {
 	if !p.fromThisTask || len(r.exceptPorts()) > 0 {
 		return true // about ports, not about peers
@@ -466,10 +468,12 @@ func (r *recognizer) rulesForTheDenied(p *networkPolicy, yield func(repair) bool
 	return true
 }
 
-// namesNobody reports whether a rule is for everybody or every pod: it has no peers, or one with an empty selector alone.
+// namesNobody reports whether a rule is for everybody or every pod: it has no peers, or one with an empty selector
+// alone.
 func namesNobody(x rule) bool {
 	return len(x.peers) == 0 || slices.ContainsFunc(x.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
-		return peer.PodSelector == nil && isEmpty(peer.NamespaceSelector) || peer.NamespaceSelector == nil && isEmpty(peer.PodSelector)
+		return peer.PodSelector == nil && isEmpty(peer.NamespaceSelector) ||
+			peer.NamespaceSelector == nil && isEmpty(peer.PodSelector)
 	})
 }
 

@@ -84,8 +84,8 @@ func Recognize(in Miss) (found []Finding, err error) {
 
 // undoneBy reports whether a repair shows that the mistake is the one.
 func (in *Miss) undoneBy(fix *repair) bool {
-	return in.Passes(fix.change) && (fix.unless == nil || !in.Passes(*fix.unless)) && (!fix.whole || in.Solves(fix.change)) &&
-		(!fix.keeps || in.Keeps(fix.change))
+	return in.Passes(fix.change) && (fix.unless == nil || !in.Passes(*fix.unless)) &&
+		(!fix.whole || in.Solves(fix.change)) && (!fix.keeps || in.Keeps(fix.change))
 }
 
 func unnamed() Finding {

@@ -146,8 +146,8 @@ func isOpenEgress(sentence string) bool {
 		(strings.Contains(sentence, " is open: no policy ") || strings.Contains(sentence, " are open: no policy "))
 }
 
-// pointToHints says where hints are to be had, once, with the first reason that has none of its own. The hints of a task are about what was
-// handed in for it, and no help against a mistake in another task's folder.
+// pointToHints says where hints are to be had, once, with the first reason that has none of its own. The hints of a task
+// are about what was handed in for it, and no help against a mistake in another task's folder.
 func pointToHints(r *grade.Report, task string, reasons []reason) {
 	for i := range reasons {
 		if x := &reasons[i]; x.Hint == "" && x.Error == "" && !(x.Mistake != nil && isOfOtherTask(r, x.Mistake.File, task)) {

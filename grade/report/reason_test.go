@@ -165,7 +165,9 @@ func TestReasonsLeaveOutWhatSaysNothing(t *testing.T) {
 // The hints of a task are no help against a mistake in another one's folder.
 func TestHintsOfTheTaskWithTheMistake(t *testing.T) {
 	t.Parallel()
-	for file, want := range map[string]bool{"02-t/a.yaml": true, "t/a.yaml": true, "all.yaml": true, "01-earlier/a.yaml": false, "earlier/a.yaml": false} {
+	for file, want := range map[string]bool{
+		"02-t/a.yaml": true, "t/a.yaml": true, "all.yaml": true, "01-earlier/a.yaml": false, "earlier/a.yaml": false,
+	} {
 		r := &grade.Report{
 			Tasks:    []grade.TaskReport{{Name: "earlier"}, {Name: "t", Attempted: true, HintsLeft: true}},
 			Findings: []grade.Finding{{ID: "m", Task: "t", Objective: "o", File: file}},
