@@ -1425,6 +1425,8 @@ var tutorialMistakes = map[string]string{
 	"dns-label-missing":          "namespace-label-missing",
 	"dns-udp-only":               "dns-only-udp",
 	"dns-tcp-only":               "dns-only-tcp",
+	"egress-closed-too":          "policy-types-excess",
+	"egress-selects-all-pods":    "empty-vs-missing",
 }
 
 // Each wrong submission of the tutorial is recognised by the mistake that it is named after, and by no other.

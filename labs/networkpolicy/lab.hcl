@@ -332,12 +332,18 @@ task "allow-monitoring-namespace" {
   }
 
   objective "only-the-backend" {
-    title      = "The other pods of default stay closed to other namespaces"
+    title      = "The other pods of default stay closed to other namespaces, and the backend goes out as before"
     points     = 1
     depends_on = ["monitoring-in"]
     expect "denied" {
       from = local.strangers
       to   = [app.frontend.port.http, app.worker.port.http]
+    }
+    # A policy that is about egress as well, without a rule for it, closes the way out.
+    expect "allowed" {
+      from    = app.backend
+      to      = external.internet
+      because = "letting somebody in is to close no way out"
     }
   }
 }
@@ -362,7 +368,7 @@ task "allow-monitoring-pods" {
   }
 
   objective "nothing-more" {
-    title      = "On port 8080 only, and nowhere else in default"
+    title      = "On port 8080 only, nowhere else in default, and the backend goes out as before"
     points     = 3
     depends_on = ["only-monitoring-pods"]
     invariant "nobody-else" {
@@ -378,6 +384,11 @@ task "allow-monitoring-pods" {
     expect "denied" {
       from = local.strangers
       to   = [app.frontend.port.http, app.worker.port.http]
+    }
+    expect "allowed" {
+      from    = app.backend
+      to      = external.internet
+      because = "letting somebody in is to close no way out"
     }
   }
 }
@@ -446,7 +457,7 @@ task "frontend-egress-backend" {
   }
 
   objective "only-8080" {
-    title      = "On port 8080, and on no other"
+    title      = "On port 8080, and on no other; the other pods still reach what they reached"
     points     = 2
     depends_on = ["reaches-backend"]
     invariant "nobody-else" {
@@ -456,6 +467,14 @@ task "frontend-egress-backend" {
     invariant "no-other-port" {
       from         = [app.frontend]
       except_ports = [8080]
+    }
+    # A policy that selects more than the frontend isolates the egress of the others, too. By address: by name it
+    # would already fail at the look-up, and the report would speak of DNS.
+    expect "allowed" {
+      from    = [app.worker, app.backend]
+      to      = external.internet
+      via     = "ip"
+      because = "the pods that are not the frontend's are to keep what they have"
     }
   }
 

@@ -48,12 +48,15 @@ sample "selects-all-pods" {
 
 sample "both-policy-types" {
   path  = "samples/both-policy-types"
-  score = 81
+  score = 75
   missed = [
     "backend-ingress-deny/still-egresses",
     "allow-frontend/nothing-else-changed",
     "allow-namespace/within-namespace",
+    "allow-monitoring-namespace/only-the-backend",
+    "allow-monitoring-pods/nothing-more",
     "frontend-egress-deny/one-direction-one-pod",
+    "frontend-egress-backend/only-8080",
   ]
   mistake     = "policy-types-excess"
   description = "policyTypes lists Egress too, so the backend can no longer open a connection."
@@ -258,4 +261,24 @@ sample "https-to-everybody" {
   missed      = ["backend-egress/nothing-more"]
   mistake     = "peers-missing"
   description = "Port 443 without \"to\": that is everybody, pods of the cluster included."
+}
+
+sample "egress-closed-too" {
+  path        = "samples/egress-closed-too"
+  score       = 99
+  missed      = ["allow-monitoring-namespace/only-the-backend"]
+  mistake     = "policy-types-excess"
+  description = "The policy that lets monitoring in lists Egress, too, so the backend can no longer open a connection."
+}
+
+sample "egress-selects-all-pods" {
+  path  = "samples/egress-selects-all-pods"
+  score = 94
+  missed = [
+    "frontend-egress-backend/only-8080",
+    "allow-dns/nothing-more",
+    "backend-egress/nothing-more",
+  ]
+  mistake     = "empty-vs-missing"
+  description = "The frontend's way out is written for every pod of the namespace: the others reach the backend alone."
 }
