@@ -102,12 +102,11 @@ func (p *page) taskRow(r *grade.Report, i int) {
 	}
 	number := taskNumber(r.LabFile(), r, i)
 	p.row(fmt.Sprintf("%2d  ", number), text, points(t.Score.Points, t.Score.Max))
-	if !t.Attempted {
-		p.emptyFiles(t.EmptyFiles)
-	}
+	p.emptyFiles(t.EmptyFiles)
 }
 
-// emptyFiles says of files that were meant to be submitted why nothing was.
+// emptyFiles says of files why nothing was read from them, also beside others that count: who forgot to uncomment one
+// file of a task sees only that its effect is missing.
 func (p *page) emptyFiles(files []grade.EmptyFile) {
 	const most = 3
 	for _, f := range files[:min(most, len(files))] {
