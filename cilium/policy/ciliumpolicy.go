@@ -47,8 +47,7 @@ func (c *compiler) ciliumRule(path string, written *api.Rule) {
 	c.refuseUnmodelled(path, written)
 	r := written.DeepCopy() // Sanitize changes it
 	if err := r.Sanitize(); err != nil {
-		c.problem(blame(path, written), "%v", err)
-		c.hint(sanitizeHint(err))
+		c.refused(path, written, err)
 	} else if c.obj.Namespace != "" && r.NodeSelector.LabelSelector != nil {
 		c.problem(path+".nodeSelector",
 			"a CiliumNetworkPolicy cannot have a nodeSelector, only a CiliumClusterwideNetworkPolicy can")
@@ -122,14 +121,43 @@ func blame(path string, r *api.Rule) string {
 	return path
 }
 
+// refused reports what Cilium does not take in a rule: a port at its own field and without Cilium's words, which quote
+// the function that failed.
+func (c *compiler) refused(path string, written *api.Rule, err error) {
+	part := blame(path, written)
+	m := parsedPort.FindStringSubmatch(err.Error())
+	if m == nil {
+		c.problem(part, "%v", err)
+		c.hint(sanitizeHint(err))
+		return
+	}
+	for _, p := range ruleParts(path, written) {
+		if p.path == part {
+			part = p.portField(m[1])
+			break
+		}
+	}
+	c.problem(part, "%q is no port, which is a number up to 65535 or a name", m[1])
+	c.hint(manifest.PortHint(m[1]))
+}
+
+// portField is the path of the first port with this text, or of the part if that is not in an allow rule.
+func (p *part) portField(text string) string {
+	for i, rule := range p.toPorts {
+		for j := range rule.Ports {
+			if rule.Ports[j].Port == text {
+				return index(index(p.path+".toPorts", i)+".ports", j) + ".port"
+			}
+		}
+	}
+	return p.path
+}
+
 // parsedPort finds the text in Cilium's error about a port.
 var parsedPort = regexp.MustCompile(`^unable to parse port: .*parsing "([^"]+)"`)
 
 // sanitizeHint adds to Cilium's words what to write instead.
 func sanitizeHint(err error) string {
-	if m := parsedPort.FindStringSubmatch(err.Error()); m != nil {
-		return manifest.PortHint(m[1])
-	}
 	if strings.Contains(err.Error(), "L7 rules can only apply to TCP") {
 		return "write protocol: TCP for each port in the rule's toPorts; without it a port is of any protocol"
 	}

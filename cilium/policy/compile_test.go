@@ -33,6 +33,8 @@ func TestCompileRefuses(t *testing.T) {
 		{"nodeSelector in a namespace", "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n  nodeSelector: {}\n  ingress: [{}]\n", 5, "cannot have a nodeSelector"},
 		{"an empty list", head + "  ingress: []\n", 5, "at least one of Ingress"},
 		{"requests over any protocol", head + "  ingress:\n  - toPorts:\n    - ports: [{port: \"80\"}]\n      rules: {http: [{path: /}]}\n", 8, "L7 rules can only apply to TCP (not ANY)"},
+		{"a range as a port", head + "  ingress:\n  - toPorts:\n    - ports:\n      - port: \"80\"\n      - port: \"3306-3310\"\n", 11, `"3306-3310" is no port, which is`},
+		{"a port that is too large", head + "  ingressDeny:\n  - toPorts:\n    - ports:\n      - port: \"70000\"\n", 8, `"70000" is no port, which is`},
 		{"an expression that is none", head + "  ingress:\n  - toPorts:\n    - ports: [{port: \"80\", protocol: TCP}]\n      rules: {http: [{path: \"(\"}]}\n", 8, "missing closing )"},
 		{
 			"nodes of a ClusterNetworkPolicy",
@@ -49,7 +51,7 @@ func TestCompileRefuses(t *testing.T) {
 			if got := problems[0]; !strings.Contains(got.Message, c.want) || got.Line != c.line || got.File != "test.yaml" {
 				t.Errorf("got %s, want line %d and %q", got, c.line, c.want)
 			}
-			hint := map[string]string{"an empty list": "ingress: [{}]", "requests over any protocol": "protocol: TCP"}[c.name]
+			hint := map[string]string{"an empty list": "ingress: [{}]", "requests over any protocol": "protocol: TCP", "a range as a port": "endPort: 3310"}[c.name]
 			if !strings.Contains(problems[0].Hint, hint) {
 				t.Errorf("the hint is %q", problems[0].Hint)
 			}

@@ -53,12 +53,17 @@ func unknownFieldHint(name string, value *node, levels []level) (hint, instead s
 		return own.further(name), ""
 	}
 	if homes := own.homesOf(name); len(homes) > 0 {
-		return fmt.Sprintf("%q is a field of %s: put it under that", name, wording.Or(wording.Quote(homes))), ""
+		return belongsUnder(name, homes), ""
 	}
 	if near != "" {
 		return didYouMean(name, known), near
 	}
 	return plainFieldHint(name, value, known, own, around), ""
+}
+
+// belongsUnder says that a field belongs to one of those beside its object.
+func belongsUnder(name string, homes []string) string {
+	return fmt.Sprintf("%q is a field of %s: put it under that", name, wording.Or(wording.Quote(homes)))
 }
 
 // further says that a field belongs to an object around this one.
@@ -135,7 +140,7 @@ func plainFieldHint(name string, value *node, known []string, own level, around 
 	}
 	for i, l := range slices.Backward(around) {
 		if homes := l.homesOf(name); len(homes) > 0 && (i > 0 || len(around) < 3) { // far inside, it is not the metadata's
-			return fmt.Sprintf("%q is a field of %s: put it under that", name, wording.Or(wording.Quote(homes)))
+			return belongsUnder(name, homes)
 		}
 		if l.schema.Properties[name] != nil {
 			return own.further(name)
@@ -254,8 +259,8 @@ func didYouMean(name string, known []string) string {
 func typeHint(at *fieldPath, n *node, got string, s *schema) string {
 	name, want := at.last(), s.wantedType()
 	for _, hint := range []string{
-		dashHint(n, want), selectorHint(name, n, s), portItemHint(name, n, s), objectHint(name, n, s),
-		listHint(at, n, got, s),
+		dashHint(n, want), closedHint(name, n, s), selectorHint(name, n, s), portItemHint(name, n, s),
+		objectHint(name, n, s), listHint(at, n, got, s),
 	} {
 		if hint != "" {
 			return hint
@@ -281,6 +286,28 @@ func typeHint(at *fieldPath, n *node, got string, s *schema) string {
 		return `begin each item with "- "`
 	case want == "array":
 		return `write [` + n.value + `] or begin each item with "- "`
+	}
+	return ""
+}
+
+// closingWords are words for a direction that is to be closed, also as the beginnings of longer ones.
+var closingWords = []string{"den", "block", "drop", "reject", "clos", "no", "false", "isolat"}
+
+// closedHint explains a word such as deny in the place of a direction's rules. To begin a rule instead would open it.
+func closedHint(name string, n *node, s *schema) string {
+	if n.kind != scalarNode || s.Items == nil || !slices.ContainsFunc(closingWords, func(word string) bool {
+		return strings.HasPrefix(strings.ToLower(n.value), word)
+	}) {
+		return ""
+	}
+	switch rule := s.Items.Properties; {
+	case rule["action"] != nil: // a ClusterNetworkPolicy's, which denies
+	case name == "ingress" && rule["from"] != nil:
+		return "a NetworkPolicy only allows; leave the rules out to let nobody in"
+	case name == "egress" && rule["to"] != nil:
+		return "a NetworkPolicy only allows; leave the rules out, with Egress under policyTypes, to let nobody out"
+	case name == "ingress" && rule["fromEndpoints"] != nil, name == "egress" && rule["toEndpoints"] != nil:
+		return fmt.Sprintf("to close a direction, write one empty rule: %s: [{}]", name)
 	}
 	return ""
 }

@@ -34,6 +34,20 @@ func TestHints(t *testing.T) {
 			[]string{`spec.ingress[0].port: unknown field "port" ("port" is a field of "ports": put it under that)`}},
 		{"the specification in the metadata", strings.Replace(network, "{name: x}\n", "{name: x, podSelector: {}}\n", 1) + "spec: {podSelector: {}}",
 			[]string{`metadata.podSelector: unknown field "podSelector" ("podSelector" is a field of "spec": put it under that)`}},
+		{"a spec that is indented too far, with nothing below it", strings.Replace(network, "{name: x}\n", "\n  name: x\n  spec:\n", 1) +
+			"podSelector: {}\npolicyTypes: [Ingress]",
+			[]string{`metadata.spec: unknown field "spec" ("spec" belongs further out: indent it less)`}},
+		{"a word for a closed direction", network + "spec: {podSelector: {}, ingress: deny, egress: none}", []string{
+			`spec.ingress: expected a list, not text (a NetworkPolicy only allows; leave the rules out to let nobody in)`,
+			`spec.egress: expected a list, not text (a NetworkPolicy only allows; leave the rules out, with Egress under policyTypes, ` +
+				`to let nobody out)`}},
+		{"a word for an open direction", network + "spec: {podSelector: {}, ingress: all}",
+			[]string{`spec.ingress: expected a list, not text (begin each item with "- ")`}},
+		{"a word for a closed direction of Cilium's", cilium + "spec: {endpointSelector: {}, ingress: deny}",
+			[]string{`spec.ingress: expected a list, not text (to close a direction, write one empty rule: ingress: [{}])`}},
+		{"a Cilium policy without rules", cilium + "spec: {endpointSelector: {}}",
+			[]string{`spec: a policy needs at least one rule: one of ingress, ingressDeny, egress, egressDeny ` +
+				`(ingress: [{}] lets nobody in, egress: [{}] lets nobody out)`}},
 		{"the other direction", network + "spec: {podSelector: {}, ingress: [{to: [{podSelector: {}}]}]}",
 			[]string{`spec.ingress[0].to: unknown field "to" (to is for egress rules; an ingress rule has from)`}},
 		{"Cilium's words in a NetworkPolicy", network + "spec: {endpointSelector: {}, ingress: [{fromEndpoints: [{}]}]}", []string{

@@ -82,7 +82,11 @@ func (r *report) add(path, message, hint string) {
 // value that is not the YAML that was meant.
 func (r *report) addCauses(more findings) {
 	said := slices.Clone(r.findings.list)
+	emptied := slices.ContainsFunc(more.list, func(f finding) bool { return f.unknown && f.field == "metadata.spec" })
 	for _, x := range more.list {
+		if emptied && x.unknown && x.hint == belongsUnder(x.field, []string{"spec"}) {
+			continue // once spec is indented less, it is where it belongs
+		}
 		if x.unknown && slices.ContainsFunc(said, func(f finding) bool { return strings.EqualFold(x.field, f.field) }) {
 			continue // header said that it is missing, and why
 		}

@@ -199,20 +199,25 @@ func (c *checker) alternatives(s *schema, key *node, present, meant map[string]b
 		}
 		return n
 	}
-	none := func(alts []alternative, message, hint string) {
-		c.file(key, field.Invalid(nil, "", fmt.Sprintf(message, c.where())), finding{
-			hint: hint + namesOf(alts), follows: count(alts, present, meant) > 0,
-		})
+	none := func(alts []alternative, message string, f finding) {
+		f.follows = count(alts, present, meant) > 0
+		c.file(key, field.Invalid(nil, "", fmt.Sprintf(message, c.where())), f)
 	}
 	if len(s.AnyOf) > 0 && !s.IntOrString && count(s.AnyOf, present) == 0 {
-		none(s.AnyOf, "%q must validate at least one schema (anyOf)", "give at least one of ")
+		f := finding{hint: "give at least one of " + namesOf(s.AnyOf)}
+		if s.Properties["ingressDeny"] != nil { // a Cilium policy's specification, which newcomers leave empty to close
+			f.plain = "a policy needs at least one rule: one of " + namesOf(s.AnyOf)
+			f.hint = "ingress: [{}] lets nobody in, egress: [{}] lets nobody out"
+		}
+		none(s.AnyOf, "%q must validate at least one schema (anyOf)", f)
 	}
 	if len(s.OneOf) == 0 {
 		return
 	}
 	switch n := count(s.OneOf, present); {
 	case n == 0:
-		none(s.OneOf, "%q must validate one and only one schema (oneOf). Found none valid", "give one of ")
+		none(s.OneOf, "%q must validate one and only one schema (oneOf). Found none valid",
+			finding{hint: "give one of " + namesOf(s.OneOf)})
 	case n > 1:
 		c.addHint(key,
 			field.Invalid(nil, "",
