@@ -222,6 +222,22 @@ func TestRecognizeCilium(t *testing.T) {
 	}
 }
 
+// A peer with the label that a NetworkPolicy chooses a namespace by selects no pod, and the message says which label
+// Cilium's pods have.
+func TestNamespaceLabelInMessage(t *testing.T) {
+	t.Parallel()
+	lab := gradetest.Load(t, fstest.MapFS{
+		"lab.hcl":  {Data: []byte(strings.Replace(mistakeLab, "CHECKS", watchReachesAPI, 1))},
+		"api.yaml": {Data: []byte(apiManifests)},
+	})
+	policy := cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: watch, kubernetes.io/metadata.name: ops}}]}]}`)
+	report := gradeFS(t, lab, fstest.MapFS{"answers/t/a.yaml": {Data: []byte(policy)}}, "answers")
+	const want = "Pods of another namespace need the label k8s:io.kubernetes.pod.namespace."
+	if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Message, want) {
+		t.Errorf("findings are %+v, want %q", report.Findings, want)
+	}
+}
+
 // Where a name was not to resolve, the account is of the look-up: which rules let the query reach DNS.
 func TestWhyTheNameResolves(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 
 	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
 	"github.com/cilium/cilium/pkg/policy/api"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -310,7 +311,12 @@ func (r *recognizer) deadCiliumSubjects(p *ciliumPolicy, yield func(repair) bool
 // deadEndpoint says which mistake a selector that selects nothing is.
 func (r *recognizer) deadEndpoint(p *ciliumPolicy, s api.EndpointSelector) (Mistake, string) {
 	converted, _ := kubernetesSelector(s.LabelSelector)
-	return r.deadSelector(p.Object, converted)
+	m, message := r.deadSelector(p.Object, converted)
+	if converted != nil && m == selectsNothing && converted.MatchLabels[corev1.LabelMetadataName] != "" {
+		// It is a label of namespaces, and one selector of a NetworkPolicy's peer; pods do not carry it.
+		message += " Pods of another namespace need the label k8s:" + podNamespaceLabel + "."
+	}
+	return m, message
 }
 
 // specPath is the path of the rule's spec: "spec" or "specs[1]".
