@@ -37,7 +37,7 @@ func TestDev(t *testing.T) {
 	write(t, file, append(bytes.Clone(good), "oops {}\n"...))
 	saved := time.Now()
 	lines.until(`Unknown block`)
-	if took := time.Since(saved); took > 10*time.Second { // a second on a machine that is not busy
+	if took := time.Since(saved); took > time.Minute { // a second on a machine that is not busy
 		t.Errorf("the diagnostic came %v after the file was saved", took)
 	}
 	lines.until("Not valid: 1 error, 0 warnings.")

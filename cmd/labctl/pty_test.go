@@ -52,7 +52,7 @@ func onScreen(t *testing.T, columns uint16, dir string, env []string, until stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	// TestMain runs labctl's main in a process whose program has that name.
 	labctl := filepath.Join(dir, "labctl")
