@@ -49,7 +49,7 @@ func holdsTask(lab *labs.Lab, dir, other string) bool {
 // lost adds to an error about a submission that does not exist what helps somebody who is in the folder of answers.
 func lost(err error) error {
 	if _, here := CheckedOut("."); here && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; this directory holds answers: use --submission .", err)
+		return fmt.Errorf("%w; this directory holds answers: use \"--submission .\"", err)
 	}
 	return err
 }

@@ -194,7 +194,7 @@ func (o *gradeOptions) grade(ctx context.Context, a *cli.App, args []string) (*g
 		return gradeRunning(ctx, a, o, args)
 	})
 	if _, answers := cli.CheckedOut("."); answers && err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w\nTo grade the answers in this directory: labctl grade --submission .", err)
+		err = fmt.Errorf("%w\nTo grade the answers in this directory: \"labctl grade --submission .\"", err)
 	}
 	return rep, err
 }
