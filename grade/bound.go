@@ -6,6 +6,7 @@ import (
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade/submission"
 	"github.com/labctl/labctl/internal/wording"
 )
 
@@ -188,6 +189,19 @@ func BoundProblems(problems manifest.Problems) manifest.Problems {
 			return append(bounded, manifest.Problem{Message: fmt.Sprintf("… and %d more", len(problems)-i)})
 		}
 		bounded = append(bounded, p)
+	}
+	return bounded
+}
+
+// boundEmptyFiles keeps the first files and says how many more there are.
+func boundEmptyFiles(files []submission.EmptyFile) []EmptyFile {
+	const most = 3
+	var bounded []EmptyFile
+	for i, f := range files {
+		if i == most {
+			return append(bounded, EmptyFile{Why: fmt.Sprintf("… and %d more", len(files)-most)})
+		}
+		bounded = append(bounded, EmptyFile{File: wording.Shorten(f.File, longestName), Why: f.Why})
 	}
 	return bounded
 }

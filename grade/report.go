@@ -109,7 +109,7 @@ type Finding = mistake.Finding
 
 // EmptyFile is a file of the submission without an object in it.
 type EmptyFile struct {
-	File string `json:"file"` // relative to the submission
+	File string `json:"file"` // relative to the submission; "" of the last one that says how many more there are
 	Why  string `json:"why"`  // "every line is commented out"
 }
 

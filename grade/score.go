@@ -131,9 +131,7 @@ func (g *Grader) report(sub *submission.Submission, engine string, outcomes []*t
 			Hints: append([]HintTaken{}, hints[i]...), Objectives: make([]ObjectiveReport, len(t.Objectives)),
 		}
 		if sub.Layout == labs.LayoutCheckpoints {
-			for _, f := range sub.Steps[i].Empty {
-				tr.EmptyFiles = append(tr.EmptyFiles, EmptyFile(f))
-			}
+			tr.EmptyFiles = boundEmptyFiles(sub.Steps[i].Empty)
 		}
 		taskPoints, cost := new(big.Rat), new(big.Rat)
 		for _, f := range sub.Findings() {

@@ -108,12 +108,12 @@ func (p *page) taskRow(r *grade.Report, i int) {
 // emptyFiles says of files why nothing was read from them, also beside others that count: who forgot to uncomment one
 // file of a task sees only that its effect is missing.
 func (p *page) emptyFiles(files []grade.EmptyFile) {
-	const most = 3
-	for _, f := range files[:min(most, len(files))] {
+	for _, f := range files {
+		if f.File == "" { // how many more there are
+			p.line("    ", f.Why)
+			continue
+		}
 		p.line("    ", fmt.Sprintf("%s: %s", submission.Printable(f.File), f.Why))
-	}
-	if more := len(files) - most; more > 0 {
-		p.line("    ", fmt.Sprintf("and %d more", more))
 	}
 }
 
