@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -257,5 +258,35 @@ func TestFormerResultsDoNotStay(t *testing.T) {
 	want = slices.Compact(want)
 	if !slices.Equal(gone, want) {
 		t.Errorf("of the former files these are gone:\n%s\nand these should be:\n%s", strings.Join(gone, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestFilesNameNoPlaceOfTheLab: where a lab is that does not ship with labctl is the grader's business, and of no use to students.
+func TestFilesNameNoPlaceOfTheLab(t *testing.T) {
+	t.Parallel()
+	lab := t.TempDir()
+	if err := os.CopyFS(lab, os.DirFS("../../labs/networkpolicy")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(lab, "lab.hcl")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte(`lab "networkpolicy"`), []byte(`lab "own"`), 1)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := gradetest.Config(t, lab)
+	cfg.Formats = allFormats()
+	gradetest.Run(t, cfg, gradetest.Folder(t, map[string]string{"ann/02-backend-ingress-deny/p.yaml": unnamedMistake}))
+	files := gradetest.Files(t, cfg.Out)
+	if !strings.Contains(files["students/ann/report.txt"], "`labctl hint LAB backend-ingress-deny`") {
+		t.Errorf("the report does not point to the hints:\n%s", files["students/ann/report.txt"])
+	}
+	for name, text := range files {
+		if strings.Contains(text, lab) {
+			t.Errorf("%s names the directory of the lab", name)
+		}
 	}
 }

@@ -40,6 +40,11 @@ const sentencesWithMistake = 2
 // reasonsOf lists why an objective of a task was missed, in the order of its checks. An objective that is met, or waits
 // for another one, has no reasons.
 func reasonsOf(r *grade.Report, task string, o *grade.ObjectiveReport) []reason {
+	return reasonsFor(r, task, o, "")
+}
+
+// reasonsFor is reasonsOf for a reader who calls the lab by this name; see Style.Lab.
+func reasonsFor(r *grade.Report, task string, o *grade.ObjectiveReport, called string) []reason {
 	if o.Status == grade.Blocked {
 		return nil // its checks are moot until then
 	}
@@ -66,7 +71,7 @@ func reasonsOf(r *grade.Report, task string, o *grade.ObjectiveReport) []reason 
 	if len(others) > 0 {
 		reasons = append(reasons, reason{Asked: others})
 	}
-	pointToHints(r, task, reasons)
+	pointToHints(r, task, reasons, called)
 	return reasons
 }
 
@@ -148,10 +153,10 @@ func isOpenEgress(sentence string) bool {
 
 // pointToHints says where hints are to be had, once, with the first reason that has none of its own. The hints of a task
 // are about what was handed in for it, and no help against a mistake in another task's folder.
-func pointToHints(r *grade.Report, task string, reasons []reason) {
+func pointToHints(r *grade.Report, task string, reasons []reason, called string) {
 	for i := range reasons {
 		if x := &reasons[i]; x.Hint == "" && x.Error == "" && !(x.Mistake != nil && isOfOtherTask(r, x.Mistake.File, task)) {
-			x.Hint = instead(r, task)
+			x.Hint = instead(r, task, called)
 			return
 		}
 	}
@@ -206,21 +211,20 @@ func (x *reason) isAside(sentence string) bool {
 	return !strings.Contains(sentence+" ", x.Mistake.Policy+" ")
 }
 
-// anyLab stands for the directory of a lab that does not ship with labctl: where it is, a page does not know.
-const anyLab = "LAB"
-
 // instead says where hints are to be had if there are any left and something was submitted; otherwise "".
-func instead(r *grade.Report, task string) string {
+func instead(r *grade.Report, task, called string) string {
 	i := slices.IndexFunc(r.Tasks, func(t grade.TaskReport) bool { return t.Name == task })
 	switch {
 	case i < 0 || !r.Tasks[i].Attempted:
 		return ""
 	case r.Tasks[i].HintsWithheld, r.Tasks[i].HintsLeft:
-		lab := anyLab
-		if slices.Contains(labs.Shipped(), r.Lab.Name) {
-			lab = r.Lab.Name
+		if called == "" {
+			called = "LAB" // where its directory is, nobody knows
+			if slices.Contains(labs.Shipped(), r.Lab.Name) {
+				called = r.Lab.Name
+			}
 		}
-		return fmt.Sprintf("`labctl hint %s %s` lists the hints of this task, and what they cost.", lab, task)
+		return fmt.Sprintf("`labctl hint %s %s` lists the hints of this task, and what they cost.", called, task)
 	}
 	return ""
 }

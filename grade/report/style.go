@@ -12,6 +12,7 @@ type Style struct {
 	Width  int // columns at which lines are wrapped; 0: never
 	Color  bool
 	Detail Detail // of a report's tasks
+	Lab    string // what the reader calls the lab; empty: its name if it ships with labctl, otherwise LAB
 }
 
 // Detail says which tasks of a report are shown in full; the others have one line.

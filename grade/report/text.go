@@ -163,10 +163,7 @@ func (v *taskView) reasons(o *grade.ObjectiveReport) {
 	if o.Status == grade.Blocked {
 		v.line(checkIndent, v.dim("counts once "+blockers(v.report, v.task, o)+" is met"))
 	}
-	for _, x := range reasonsOf(v.report, v.task, o) {
-		if lab := v.report.LabFile(); lab != nil && lab.Dir != "" {
-			x.Hint = strings.Replace(x.Hint, "`labctl hint "+anyLab+" ", "`labctl hint "+lab.Dir+" ", 1)
-		}
+	for _, x := range reasonsFor(v.report, v.task, o, v.Lab) {
 		v.reason(o.Name, &x)
 	}
 }

@@ -335,9 +335,18 @@ func writeFormats(a *cli.App, o *gradeOptions, args []string, rep *grade.Report,
 	return o.formats.write(a, assignment, &out, o.studentID())
 }
 
+// styleFor is the style of a report for the person at the terminal, who has the lab at hand.
+func styleFor(a *cli.App, rep *grade.Report) report.Style {
+	style := a.Style()
+	if lab := rep.LabFile(); lab != nil {
+		style.Lab = lab.Dir
+	}
+	return style
+}
+
 func writeReport(a *cli.App, rep *grade.Report, asJSON, allTasks bool) error {
 	if !asJSON {
-		style := a.Style()
+		style := styleFor(a, rep)
 		if !allTasks {
 			style.Detail = report.BegunTasks
 		}

@@ -79,8 +79,8 @@ it prints each report on one line.`,
 }
 
 // style is how the report is drawn on the screen.
-func (w *watch) style() report.Style {
-	style := w.app.Style()
+func (w *watch) style(rep *grade.Report) report.Style {
+	style := styleFor(w.app, rep)
 	if !w.allTasks {
 		style.Detail = report.OpenTask
 	}
@@ -177,7 +177,7 @@ func (w *watch) show(rep *grade.Report) error {
 	case w.app.Terminal.Is:
 		at := w.app.Now()
 		return w.screen.Paint(w.app, func(out io.Writer) error {
-			if err := report.Text(out, rep, w.style()); err != nil {
+			if err := report.Text(out, rep, w.style(rep)); err != nil {
 				return err
 			}
 			_, err := io.WriteString(out, "\n"+w.app.Hang("", fmt.Sprintf("%s  %g of %g points; watching %s; press Ctrl-C to stop",

@@ -208,7 +208,7 @@ func (noted) Notes() engine.Notes { return engine.Notes{} }
 func (l *liveWatch) draw(rep *grade.Report, table *flow.Table) error {
 	at := l.app.Now()
 	return l.screen.Paint(l.app, func(out io.Writer) error {
-		style := l.style()
+		style := l.style(rep)
 		if err := report.Text(out, rep, style); err != nil {
 			return err
 		}
