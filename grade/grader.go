@@ -169,21 +169,16 @@ func (g *Grader) hintsTaken(names []string) (map[int][]HintTaken, error) {
 		if err != nil {
 			return nil, fmt.Errorf("hint %q: %w", name, err)
 		}
-		t := &g.lab.Tasks[i]
-		hints, label := t.Hints, rest
-		if objective, hint, ok := strings.Cut(rest, "/"); ok {
-			hints, label = nil, hint
-			for j := range t.Objectives {
-				if t.Objectives[j].Name == objective {
-					hints = t.Objectives[j].Hints
-				}
+		before := len(taken[i])
+		for hint, h := range g.lab.Tasks[i].AllHints() {
+			if hint == rest {
+				taken[i] = append(taken[i], HintTaken{Name: rest, Cost: h.Cost})
+				break
 			}
 		}
-		k := slices.IndexFunc(hints, func(h labs.Hint) bool { return h.Name == label })
-		if k < 0 {
+		if len(taken[i]) == before {
 			return nil, fmt.Errorf("lab %q has no hint %q", g.lab.Name, name)
 		}
-		taken[i] = append(taken[i], HintTaken{Name: rest, Cost: hints[k].Cost})
 	}
 	return taken, nil
 }

@@ -8,16 +8,10 @@ import (
 
 // hintsLeft reports whether a task has hints that were not taken, and whether one of them costs points.
 func hintsLeft(t *labs.Task, taken []HintTaken) (some, priced bool) {
-	count := func(prefix string, hints []labs.Hint) {
-		for _, h := range hints {
-			if !slices.ContainsFunc(taken, func(x HintTaken) bool { return x.Name == prefix+h.Name }) {
-				some, priced = true, priced || h.Cost > 0
-			}
+	for name, h := range t.AllHints() {
+		if !slices.ContainsFunc(taken, func(x HintTaken) bool { return x.Name == name }) {
+			some, priced = true, priced || h.Cost > 0
 		}
-	}
-	count("", t.Hints)
-	for i := range t.Objectives {
-		count(t.Objectives[i].Name+"/", t.Objectives[i].Hints)
 	}
 	return some, priced
 }

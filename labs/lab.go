@@ -5,6 +5,7 @@ package labs
 
 import (
 	"io/fs"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +80,16 @@ func (l *Lab) TaskIndex(name string) int {
 		}
 	}
 	return -1
+}
+
+// App returns the app with a name, or nil.
+func (l *Lab) App(name string) *App {
+	for i := range l.Apps {
+		if l.Apps[i].Name == name {
+			return &l.Apps[i]
+		}
+	}
+	return nil
 }
 
 // FindTask returns the index of the task with a name: the task's own, or that of a folder for it, which may
@@ -289,6 +300,25 @@ type Task struct {
 	Mistakes     []Mistake // of all its objectives
 	Objectives   []Objective
 	Range        hcl.Range
+}
+
+// AllHints goes through the hints of a task, by their names, and of its objectives, as "objective/name".
+func (t *Task) AllHints() iter.Seq2[string, Hint] {
+	return func(yield func(string, Hint) bool) {
+		for _, h := range t.Hints {
+			if !yield(h.Name, h) {
+				return
+			}
+		}
+		for i := range t.Objectives {
+			o := &t.Objectives[i]
+			for _, h := range o.Hints {
+				if !yield(o.Name+"/"+h.Name, h) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Hint is help that a student can ask for. It costs Cost points of the task's score.

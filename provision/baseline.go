@@ -30,7 +30,7 @@ func baselineConnections(lab *labs.Lab) map[string][]connection {
 	seen := map[string]bool{}
 	out := map[string][]connection{}
 	add := func(from labs.Source, to labs.Target) {
-		app := findApp(lab, from.App)
+		app := lab.App(from.App)
 		if app == nil || to.Node != "" || to.App == "" && to.External == "" && to.DNS == "" {
 			return // nothing to exec in, or nothing with an address
 		}
@@ -59,15 +59,6 @@ func key(t labs.Target) any {
 		Via                              labs.Via
 		Port                             int
 	}{t.App, t.External, t.DNS, t.IP, t.Protocol, t.Via, t.Port}
-}
-
-func findApp(lab *labs.Lab, name string) *labs.App {
-	for i := range lab.Apps {
-		if lab.Apps[i].Name == name {
-			return &lab.Apps[i]
-		}
-	}
-	return nil
 }
 
 // lookBaseline: what is measured depends on the connections, and on what is in the cluster, but not on where they are
@@ -225,7 +216,7 @@ func (r *run) dial(ctx context.Context, client *kube.Client, t labs.Target) ([]p
 	case t.External != "":
 		return r.dialExternal(ctx, t), nil
 	}
-	app := findApp(r.lab, t.App)
+	app := r.lab.App(t.App)
 	if app == nil {
 		return nil, nil
 	}

@@ -139,11 +139,10 @@ func (l *linter) duplicates() {
 
 // firstLike is the first app of the lab whose pods policies cannot tell from those of an app.
 func (l *linter) firstLike(name string) string {
-	i := slices.IndexFunc(l.lab.Apps, func(a labs.App) bool { return a.Name == name })
-	if i < 0 || l.lab.Apps[i].HostNetwork || len(l.lab.Apps[i].Manifests) > 0 {
+	app := l.lab.App(name)
+	if app == nil || app.HostNetwork || len(app.Manifests) > 0 {
 		return name
 	}
-	app := &l.lab.Apps[i]
 	return l.lab.Apps[slices.IndexFunc(l.lab.Apps, func(a labs.App) bool {
 		return a.Namespace == app.Namespace && maps.Equal(a.Labels, app.Labels) && !a.HostNetwork && len(a.Manifests) == 0
 	})].Name
@@ -189,8 +188,7 @@ func (l *linter) itself(p engine.Probe) string {
 	if p.From.App == "" || p.From.App != p.To.App || p.To.HTTP != nil || p.Want != verdict.Denied && p.Want != verdict.Dropped {
 		return ""
 	}
-	i := slices.IndexFunc(l.lab.Apps, func(a labs.App) bool { return a.Name == p.From.App })
-	if i < 0 || l.lab.Apps[i].Replicas > 1 {
+	if app := l.lab.App(p.From.App); app == nil || app.Replicas > 1 {
 		return ""
 	}
 	return "a pod always reaches itself"
@@ -221,12 +219,10 @@ func (l *linter) hints() {
 	for i := range l.lab.Tasks {
 		t := &l.lab.Tasks[i]
 		points := 0.0
-		hints := slices.Clone(t.Hints)
 		for j := range t.Objectives {
 			points += t.Objectives[j].Points
-			hints = append(hints, t.Objectives[j].Hints...)
 		}
-		for _, h := range hints {
+		for _, h := range t.AllHints() {
 			if h.Cost > points {
 				l.warn(t.Range, "Dear hint", "The hint %q costs more than the task %q has points.", h.Name, t.Name)
 			}

@@ -34,12 +34,11 @@ func appEndpoint(app *labs.App) endpoint {
 }
 
 func (r *recognizer) app(name string) (endpoint, bool) {
-	for i := range r.lab.Apps {
-		if r.lab.Apps[i].Name == name {
-			return appEndpoint(&r.lab.Apps[i]), true
-		}
+	app := r.lab.App(name)
+	if app == nil {
+		return endpoint{}, false
 	}
-	return endpoint{}, false
+	return appEndpoint(app), true
 }
 
 // endpoints returns the two ends of the connection that decided: those of the probe or, where its name did

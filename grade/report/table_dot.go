@@ -50,10 +50,8 @@ type dotNode struct {
 func nodeOf(lab *labs.Lab, app, external, node, dns, ip string) dotNode {
 	switch {
 	case app != "":
-		for i := range lab.Apps {
-			if lab.Apps[i].Name == app {
-				return dotNode{app, lab.Apps[i].Namespace}
-			}
+		if a := lab.App(app); a != nil {
+			return dotNode{app, a.Namespace}
 		}
 		return dotNode{name: app}
 	case external != "":

@@ -121,10 +121,7 @@ func viewLab(lab *labs.Lab, rules *submission.Rules) labView {
 func viewTask(task *labs.Task) taskView {
 	v := taskView{
 		Name: task.Name, Title: task.Title, Instructions: task.Instructions, Setup: []setupView{},
-		Hints: []hintView{}, Objectives: []objectiveView{},
-	}
-	for _, h := range hintsOf(task) {
-		v.Hints = append(v.Hints, hintView{Name: h.name, Objective: h.objective, Cost: h.Cost})
+		Hints: viewsOf(hintsOf(task)), Objectives: []objectiveView{},
 	}
 	for i := range task.Objectives {
 		if o := &task.Objectives[i]; o.Visibility == labs.Visible {
