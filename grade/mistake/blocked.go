@@ -120,7 +120,7 @@ func (r *recognizer) otherNamespaces(p *networkPolicy, yield func(repair) bool) 
 		s := p.spec.clone()
 		switch {
 		case r.matches(peer.PodSelector, who.labels):
-			s.peer(at).NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}}
+			s.peer(at).NamespaceSelector = namespaceNamed(who.namespace)
 		case r.matches(peer.PodSelector, r.namespaceLabels(who.namespace)):
 			*s.peer(at) = networkingv1.NetworkPolicyPeer{NamespaceSelector: peer.PodSelector}
 			message += " That is a label of a namespace; no pod there carries it."
@@ -310,10 +310,7 @@ func (r *recognizer) ipBlocks(p *networkPolicy, yield func(repair) bool) bool {
 			continue
 		}
 		s := p.spec.clone()
-		*s.peer(at) = networkingv1.NetworkPolicyPeer{
-			PodSelector:       &metav1.LabelSelector{MatchLabels: who.labels},
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}},
-		}
+		*s.peer(at) = peerOf(who)
 		what := "A range of addresses never means pods"
 		if at.d == egress && inServiceRange(peer.IPBlock.CIDR) {
 			what = "These are addresses of Services, which policies never get to see"
@@ -417,7 +414,7 @@ func (r *recognizer) mirroredRules(p *networkPolicy, yield func(repair) bool) bo
 		s.rules[at.d] = nil
 		s.rules[!at.d] = []rule{{ports: p.spec.rule(at).ports, peers: []networkingv1.NetworkPolicyPeer{{
 			PodSelector:       &p.spec.subject, // whom the policy lets out or in, and maybe more than this one
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: here.namespace}},
+			NamespaceSelector: namespaceNamed(here.namespace),
 		}}}}
 		change := r.with(p, s)
 		change.By = s.object(p.Object, there.namespace)
@@ -504,6 +501,14 @@ func (r *recognizer) selectsAll(p *networkPolicy, yield func(repair) bool) bool 
 	if !p.fromThisTask || !isEmpty(&p.spec.subject) || len(p.spec.rules[ingress])+len(p.spec.rules[egress]) > 0 {
 		return true
 	}
+	return r.oneApp(p, yield, repair{
+		mistake: emptyOrMissing, whole: true, object: p.Object, field: "spec.podSelector",
+		message: fmt.Sprintf("%s has %s, so it closes every pod of the namespace %s.", p.Ref(), p.emptySubject(), p.Namespace),
+	})
+}
+
+// oneApp proposes a repair of a policy that selects every pod: that it is for one app of its namespace only, for each of them.
+func (r *recognizer) oneApp(p *networkPolicy, yield func(repair) bool, fix repair) bool {
 	for i := range r.lab.Apps {
 		app := &r.lab.Apps[i]
 		if app.Namespace != p.Namespace {
@@ -511,10 +516,8 @@ func (r *recognizer) selectsAll(p *networkPolicy, yield func(repair) bool) bool 
 		}
 		s := p.spec.clone()
 		s.subject = metav1.LabelSelector{MatchLabels: app.Labels}
-		if !yield(repair{
-			mistake: emptyOrMissing, change: r.with(p, s), whole: true, object: p.Object, field: "spec.podSelector",
-			message: fmt.Sprintf("%s has %s, so it closes every pod of the namespace %s.", p.Ref(), p.emptySubject(), p.Namespace),
-		}) {
+		fix.change = r.with(p, s)
+		if !yield(fix) {
 			return false
 		}
 	}
@@ -539,11 +542,9 @@ func (r *recognizer) closesOnly(p *networkPolicy, yield func(repair) bool) bool 
 		if !p.spec.isolates(d) || !r.selectsSubject(p, r.subject(d)) {
 			continue
 		}
-		namespaces := &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}}
 		allowed := [][]networkingv1.NetworkPolicyPeer{{{PodSelector: &metav1.LabelSelector{}}}, nil}
 		if who.known() {
-			exactly := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: who.labels}, NamespaceSelector: namespaces}
-			allowed = append(allowed, []networkingv1.NetworkPolicyPeer{exactly})
+			allowed = append(allowed, []networkingv1.NetworkPolicyPeer{peerOf(who)})
 		}
 		for _, peers := range allowed {
 			s := p.spec.clone()

@@ -204,21 +204,10 @@ func (r *recognizer) wideSubjects(p *networkPolicy, yield func(repair) bool) boo
 	if !p.fromThisTask || !isEmpty(&p.spec.subject) || len(p.spec.rules[ingress])+len(p.spec.rules[egress]) == 0 {
 		return true
 	}
-	for i := range r.lab.Apps {
-		app := &r.lab.Apps[i]
-		if app.Namespace != p.Namespace {
-			continue
-		}
-		s := p.spec.clone()
-		s.subject = metav1.LabelSelector{MatchLabels: app.Labels}
-		if !yield(repair{
-			mistake: emptyOrMissing, change: r.with(p, s), object: p.Object, field: "spec.podSelector",
-			message: fmt.Sprintf("%s has %s, so its rules are for every pod of the namespace %s.", p.Ref(), p.emptySubject(), p.Namespace),
-		}) {
-			return false
-		}
-	}
-	return true
+	return r.oneApp(p, yield, repair{
+		mistake: emptyOrMissing, object: p.Object, field: "spec.podSelector",
+		message: fmt.Sprintf("%s has %s, so its rules are for every pod of the namespace %s.", p.Ref(), p.emptySubject(), p.Namespace),
+	})
 }
 
 // narrowed returns the state with one peer less or, in a rule for look-ups, with the name server in its place: whoever
@@ -254,8 +243,13 @@ func (r *recognizer) findsOnlyNameServer(p *networkPolicy, x *networkingv1.Netwo
 func peerOf(who endpoint) networkingv1.NetworkPolicyPeer {
 	return networkingv1.NetworkPolicyPeer{
 		PodSelector:       &metav1.LabelSelector{MatchLabels: who.labels},
-		NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: who.namespace}},
+		NamespaceSelector: namespaceNamed(who.namespace),
 	}
+}
+
+// namespaceNamed selects a namespace by the label that Kubernetes gives it.
+func namespaceNamed(name string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: name}}
 }
 
 // withoutPeer returns the state with one peer less; a rule that has no other goes with it.

@@ -187,6 +187,5 @@ func (s *Scene) Spend(steps int) {
 
 // attempted reports whether the student applied a policy in this task, as far as can be known.
 func (r *recognizer) attempted() bool {
-	return r.flat || slices.ContainsFunc(r.policies, func(p *networkPolicy) bool { return p.fromThisTask }) ||
-		slices.ContainsFunc(r.cilium, func(p *ciliumPolicy) bool { return p.fromThisTask })
+	return r.flat || r.ownPolicies() > 0
 }

@@ -66,11 +66,13 @@ type written struct {
 	Spec struct {
 		PodSelector     *json.RawMessage
 		PolicyTypes     []string
-		Ingress, Egress []struct {
-			From, To *[]json.RawMessage
-			Ports    []struct{ Protocol *string }
-		}
+		Ingress, Egress []writtenRule
 	}
+}
+
+type writtenRule struct {
+	From, To *[]json.RawMessage
+	Ports    []struct{ Protocol *string }
 }
 
 func (p *networkPolicy) wrote() *written {
@@ -86,27 +88,29 @@ func (w *written) types() bool { return len(w.Spec.PolicyTypes) > 0 }
 
 // protocol reports whether the port at a place names its protocol.
 func (w *written) protocol(at place) bool {
-	rules := w.Spec.Ingress
-	if at.d == egress {
-		rules = w.Spec.Egress
-	}
-	return at.rule < len(rules) && at.item < len(rules[at.rule].Ports) && rules[at.rule].Ports[at.item].Protocol != nil
+	ports := w.rule(at.d, at.rule).Ports
+	return at.item < len(ports) && ports[at.item].Protocol != nil
 }
 
 // emptyPeers reports whether a rule has an empty list of peers.
 func (w *written) emptyPeers(d direction, i int) bool {
+	peers := w.rule(d, i).From
+	if d == egress {
+		peers = w.rule(d, i).To
+	}
+	return peers != nil && len(*peers) == 0
+}
+
+// rule is a rule as it was written, or an empty one if there is none.
+func (w *written) rule(d direction, i int) writtenRule {
 	rules := w.Spec.Ingress
 	if d == egress {
 		rules = w.Spec.Egress
 	}
 	if i >= len(rules) {
-		return false
+		return writtenRule{}
 	}
-	peers := rules[i].From
-	if d == egress {
-		peers = rules[i].To
-	}
-	return peers != nil && len(*peers) == 0
+	return rules[i]
 }
 
 func specOf(o *manifest.Object) (spec, bool) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labctl/labctl/grade/engine"
@@ -26,7 +25,7 @@ func (r *recognizer) swappedSubjects(p *networkPolicy, yield func(repair) bool) 
 		x := s.peer(at)
 		x.PodSelector, x.NamespaceSelector = &p.spec.subject, nil
 		if who.namespace != p.Namespace {
-			x.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: p.Namespace}}
+			x.NamespaceSelector = namespaceNamed(p.Namespace)
 		}
 		s.subject = *peer.PodSelector
 		change := r.with(p, s)
