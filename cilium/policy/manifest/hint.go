@@ -160,8 +160,8 @@ func (l level) labelHint(value *node) string {
 	if l.schema.Properties["podSelector"] != nil && l.schema.Properties["namespaceSelector"] != nil {
 		return "if it is a label, it goes under the matchLabels of podSelector or namespaceSelector"
 	}
-	for name, s := range l.schema.Properties {
-		if s.Properties["matchLabels"] == nil {
+	for _, name := range slices.Sorted(maps.Keys(l.schema.Properties)) {
+		if l.schema.Properties[name].Properties["matchLabels"] == nil {
 			continue
 		}
 		_, selector := lookup(l.node, name)
@@ -258,13 +258,9 @@ func didYouMean(name string, known []string) string {
 // typeHint explains a value of the wrong type by the way YAML is written. at is where it is.
 func typeHint(at *fieldPath, n *node, got string, s *schema) string {
 	name, want := at.last(), s.wantedType()
-	for _, hint := range []string{
-		dashHint(n, want), closedHint(name, n, s), selectorHint(name, n, s), portItemHint(name, n, s),
-		objectHint(name, n, s), listHint(at, n, got, s),
-	} {
-		if hint != "" {
-			return hint
-		}
+	if hint := cmp.Or(dashHint(n, want), closedHint(name, n, s), selectorHint(name, n, s), portItemHint(name, n, s),
+		objectHint(name, n, s), listHint(at, n, got, s)); hint != "" {
+		return hint
 	}
 	plain := n.kind == scalarNode && !n.quoted
 	switch {
