@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
 	"github.com/cilium/cilium/pkg/identity"
@@ -29,15 +30,19 @@ type FilterKind struct {
 const notFlag = "not"
 
 // FilterKinds are the filters, in the order of help. "not" reverses the one that follows it.
-func FilterKinds() []FilterKind {
-	return slices.Concat(appKinds(), endKinds(), flowKinds(), httpKinds(), []FilterKind{{
+func FilterKinds() []FilterKind { return filterKinds() }
+
+var filterKinds = sync.OnceValue(func() []FilterKind {
+	return slices.Concat(kindsOfEnds(), flowKinds(), httpKinds(), []FilterKind{{
 		Name: notFlag, Help: "leave out the flows that the next filter matches; repeat it for each filter",
 	}})
-}
+})
+
+var kindsOfEnds = sync.OnceValue(func() []FilterKind { return slices.Concat(appKinds(), endKinds()) })
 
 // isEnd reports whether the filter with this name is about an end of flows.
 func isEnd(name string) bool {
-	return slices.ContainsFunc(slices.Concat(appKinds(), endKinds()), func(k FilterKind) bool { return k.Name == name })
+	return slices.ContainsFunc(kindsOfEnds(), func(k FilterKind) bool { return k.Name == name })
 }
 
 // appKinds are the filters that hubble lacks.

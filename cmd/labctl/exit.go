@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strings"
 	"syscall"
 
@@ -101,21 +100,16 @@ func codeOf(err error) int {
 // errorBytes is how much of an error is printed: it may repeat what was handed in.
 const errorBytes = 16 << 10
 
-// exclusive matches what cobra says of flags that exclude each other.
-var exclusive = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(.*)\] were all set$`)
-
 // textOf is what is printed of an error. What an operating system says about a file is put into words.
 func textOf(err error) string {
 	text := err.Error()
 	if of := (*fs.PathError)(nil); errors.As(err, &of) {
 		text = strings.Replace(text, of.Error(), fileError(of), 1)
 	}
-	if flags := exclusive.FindStringSubmatch(text); flags != nil {
-		names := strings.Fields(flags[1])
-		for i := range names {
-			names[i] = "--" + names[i]
-		}
-		text = wording.And(names) + " cannot be used together"
+	// What cobra says of flags that exclude each other.
+	if _, set, exclusive := strings.Cut(text, "] are set none of the others can be; ["); exclusive {
+		set, _, _ = strings.Cut(set, "]")
+		text = "--" + strings.Join(strings.Fields(set), " and --") + " cannot be used together"
 	}
 	return wording.Shorten(text, errorBytes)
 }
