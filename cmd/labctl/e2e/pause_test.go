@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,18 +91,18 @@ func (s *suite) down(t *testing.T) {
 func (s *suite) reboot(t *testing.T) {
 	s.lab(t)
 	s.kubectl(t, "apply", "-f", s.solution("02-backend-ingress-deny"))
-	// The engine assigns the lowest free address, so that the order in which they start decides.
+	// The engine assigns the lowest free address: the node that had the higher one is started first.
 	nodes := []string{s.node("worker"), s.node("control-plane")}
-	addresses := func() string {
-		return command(t, "docker", append([]string{"inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"}, nodes...)...)
+	if s.address(t, nodes[0]).Less(s.address(t, nodes[1])) {
+		slices.Reverse(nodes)
 	}
-	before := addresses()
+	first := s.address(t, nodes[0])
 	command(t, "docker", append([]string{"stop"}, nodes...)...)
 	for _, node := range nodes {
 		command(t, "docker", "start", node)
 	}
-	if after := addresses(); after == before {
-		t.Errorf("the nodes have the addresses that they had: %s", after)
+	if after := s.address(t, nodes[0]); after == first {
+		t.Errorf("%s has the address that it had: %s", nodes[0], after)
 	}
 	r := s.run(t, 0, "grade", s.name, "--task", "backend-ingress-deny")
 	r.has(t, `100%`)
@@ -118,4 +120,15 @@ func (s *suite) reboot(t *testing.T) {
 		t.Errorf("policies after up: %v", st.Policies)
 	}
 	s.run(t, 0, "reset", s.name)
+}
+
+// address is that of a running node's container.
+func (s *suite) address(t *testing.T, node string) netip.Addr {
+	t.Helper()
+	format := "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+	addr, err := netip.ParseAddr(command(t, "docker", "inspect", "-f", format, node))
+	if err != nil {
+		t.Fatalf("the address of %s: %v", node, err)
+	}
+	return addr
 }

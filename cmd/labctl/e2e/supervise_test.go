@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -87,7 +89,8 @@ func runTests(env []string) (int, error) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP)
 	child := exec.Command(os.Args[0], os.Args[1:]...)
-	child.Env, child.Stdout, child.Stderr = env, os.Stdout, os.Stderr
+	var printed bytes.Buffer
+	child.Env, child.Stdout, child.Stderr = env, io.MultiWriter(os.Stdout, &printed), os.Stderr
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := child.Start(); err != nil {
 		return 1, err
@@ -108,9 +111,23 @@ func runTests(env []string) (int, error) {
 	_ = syscall.Kill(-child.Process.Pid, syscall.SIGKILL) // ESRCH: all have ended
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
+		fmt.Print(failures(printed.String()))
 		return max(exit.ExitCode(), 1), nil
 	}
 	return 0, err
+}
+
+// failures repeats what the failed tests of a run printed, whose end is all that is looked at.
+func failures(output string) string {
+	var b strings.Builder
+	for _, test := range strings.Split(output, "=== RUN ")[1:] {
+		name, text, _ := strings.Cut(test, "\n")
+		name = strings.TrimSpace(name)
+		if text, _, _ = strings.Cut(text, "\n--- "); strings.Contains(output, "--- FAIL: "+name+" (") && strings.TrimSpace(text) != "" {
+			fmt.Fprintf(&b, "\n%s failed:\n%s\n", name, text)
+		}
+	}
+	return b.String()
 }
 
 // cleanUp removes all instances, first as a user would, then whatever is left.
