@@ -75,8 +75,7 @@ func (r *run) restart(ctx context.Context, p *progress, start func(*progress) (*
 		return err
 	}
 	checks := append(r.ciliumChecks(client), workloadChecks(client, objs)...)
-	wait := kube.Waiter{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
-	if err := wait.Wait(ctx, checks...); err != nil {
+	if err := r.restartWaiter(p).Wait(ctx, checks...); err != nil {
 		return err
 	}
 	if err := r.restorePolicies(ctx, client, p); err != nil {
@@ -101,12 +100,17 @@ func (r *run) awaitRestart(ctx context.Context, found Found, since time.Time, p 
 	if err != nil {
 		return nil, err
 	}
-	wait := kube.Waiter{Timeout: r.m.Settings.Timeouts.Cilium, Progress: p.step}
-	err = wait.Wait(ctx, client.Restarted(startedAt(found, since), ours(r.lab, s)))
+	err = r.restartWaiter(p).Wait(ctx, client.Restarted(startedAt(found, since), ours(r.lab, s)))
 	if err != nil {
 		return nil, err
 	}
 	return client, r.save(func(st *State) { st.Cluster.Started = found.Started })
+}
+
+// restartWaiter waits longer for what has failed: where everything starts at once, containers fail until others are
+// ready, and the kubelet starts them again after ever longer pauses.
+func (r *run) restartWaiter(p *progress) kube.Waiter {
+	return kube.Waiter{Timeout: r.m.Settings.Timeouts.Cilium, TerminalGrace: 2 * time.Minute, Progress: p.step}
 }
 
 // startedAt is when a node was started, by its name.

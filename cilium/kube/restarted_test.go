@@ -49,3 +49,38 @@ func TestRestarted(t *testing.T) {
 		}
 	}
 }
+
+// TestRestartedOften: what ended with the node is started again, however often it has been; what has failed since is not
+// waited for.
+func TestRestartedOften(t *testing.T) {
+	t.Parallel()
+	boot := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		name     string
+		started  time.Time
+		reason   string
+		hopeless bool
+	}{
+		{"ended with its node", boot.Add(-time.Hour), "Error", false},
+		{"nobody saw it end", time.Time{}, "Unknown", false},
+		{"has failed since", boot.Add(time.Minute), "Error", true},
+	} {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
+			Spec:       corev1.PodSpec{NodeName: "node"},
+			Status: corev1.PodStatus{
+				Phase: corev1.PodRunning,
+				ContainerStatuses: []corev1.ContainerStatus{{
+					Name: "web", RestartCount: 7, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+						ExitCode: 143, Reason: tc.reason, Message: "ended", StartedAt: metav1.NewTime(tc.started),
+					}},
+				}},
+			},
+		}
+		client, _ := kubetest.Cluster{Objects: []runtime.Object{pod}}.Client(t)
+		check := client.Restarted(func(string) time.Time { return boot }, func(*corev1.Pod) bool { return true })
+		if look, err := check.Observe(t.Context()); err != nil || look.Ready || look.Terminal != tc.hopeless {
+			t.Errorf("%s: %+v, %v", tc.name, look, err)
+		}
+	}
+}

@@ -144,11 +144,21 @@ func (c *Client) Restarted(started func(node string) time.Time, counts func(*cor
 			}
 			if !PodReady(p) {
 				why, hopeless := c.podFailure(ctx, p)
+				hopeless = hopeless && !endedBefore(p, since)
 				return Status{Why: fmt.Sprintf("pod %s/%s: %s", p.Namespace, p.Name, why), Terminal: hopeless}, nil
 			}
 		}
 		return Status{Ready: true}, nil
 	}}
+}
+
+// endedBefore reports whether a container of a pod is one that ran before since, and has not been started again.
+func endedBefore(p *corev1.Pod, since time.Time) bool {
+	return slices.ContainsFunc(slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses),
+		func(s corev1.ContainerStatus) bool {
+			t := s.State.Terminated
+			return t != nil && t.ExitCode != 0 && t.StartedAt.Time.Before(since)
+		})
 }
 
 // Nodes checks that all nodes are Ready, and that there are at least a number of them.
@@ -255,6 +265,9 @@ var terminalReasons = []string{
 	"CreateContainerConfigError", "CreateContainerError", "RunContainerError",
 }
 
+// lostReasons are the kubelet's reasons for a container that was not seen to end, as when its node went down.
+var lostReasons = []string{"Unknown", "ContainerStatusUnknown"}
+
 // startingReasons are the kubelet's reasons for a waiting container that is being started.
 var startingReasons = []string{"", "PodInitializing", "ContainerCreating"}
 
@@ -293,7 +306,8 @@ func failedContainer(p *corev1.Pod) *containerFailure {
 				reason += " (" + t.Reason + ")"
 			}
 			return &containerFailure{
-				name: s.Name, reason: reason, words: lastLine(t.Message), ended: true, terminal: s.RestartCount > 2,
+				name: s.Name, reason: reason, words: lastLine(t.Message), ended: true,
+				terminal: s.RestartCount > 2 && !slices.Contains(lostReasons, t.Reason),
 			}
 		}
 	}

@@ -113,6 +113,11 @@ func TestChecks(t *testing.T) {
 			})}, func(c *kube.Client) kube.Check { return c.Pod("default", "web") }, "container web: ended with exit code 1 (OOMKilled): killed", true,
 		},
 		{
+			"a pod whose node went down, not for the first time", objects{pod("web", func(s *corev1.PodStatus) {
+				s.ContainerStatuses = []corev1.ContainerStatus{{Name: "web", RestartCount: 3, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 255, Reason: "Unknown", Message: "gone"}}}}
+			})}, func(c *kube.Client) kube.Check { return c.Pod("default", "web") }, "container web: ended with exit code 255 (Unknown): gone", false,
+		},
+		{
 			"nodes that have not joined", objects{&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}},
 			func(c *kube.Client) kube.Check { return c.Nodes(2) }, "1 of 2 have joined", false,
 		},
