@@ -165,6 +165,40 @@ func TestRecognizeCilium(t *testing.T) {
 				toPorts: [{ports: [{port: '81', protocol: TCP}]}]}]}`)},
 		},
 		{
+			name: "selector-selects-nothing: typing error in the name of a namespace", checks: dnsOverUDP,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {'k8s:io.kubernetes.pod.namespace': kube-sytem, k8s-app: kube-dns}}],
+				toPorts: [{ports: [{port: '53', protocol: ANY}]}]}]}`)},
+			want: []string{"selector-selects-nothing"},
+		},
+		{
+			name: "selector-selects-nothing: typing error in the name of a namespace, by its label", checks: watchReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {'k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name': osp}}]}]}`)},
+			want: []string{"selector-selects-nothing"},
+		},
+		{
+			name: "selector-selects-nothing, not: the namespace is right, the port is not", checks: watchReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {'k8s:io.kubernetes.pod.namespace': osp}}],
+				toPorts: [{ports: [{port: '81', protocol: TCP}]}]}]}`)},
+		},
+		{
+			name: "selector-for-external", checks: apiReachesInternet,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{toEndpoints: [{}], toPorts: [{ports: [{port: '443', protocol: TCP}]}]}]}`)},
+			want: []string{"selector-for-external"},
+		},
+		{
+			name: "selector-for-external: a label that no pod has, for the whole cluster", checks: apiReachesInternet,
+			task: []string{ccnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{toEndpoints: [{matchLabels: {app: internet}}]}]}`)},
+			want: []string{"selector-for-external"},
+		},
+		{
+			name: "selector-for-external, not: the rule is for a pod", checks: apiReachesInternet,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{toEndpoints: [{matchLabels: {app: web}}]}]}`)},
+		},
+		{
+			name: "selector-for-external, not: the task needs the rule for pods as well", checks: webReachesInternet + webReachesAPIByIP,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{}]}]}`)},
+		},
+		{
 			name: "pod-label-vs-deployment-label", checks: nobodyReachesAPI,
 			task: []string{cnp(`{endpointSelector: {matchLabels: {name: api-server}}, ingress: [{}]}`)},
 			want: []string{"pod-label-vs-deployment-label"},

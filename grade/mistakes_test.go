@@ -126,6 +126,11 @@ const (
       to   = app.api.port.http
       http { path = "/hostname" }
     }`
+	internetReachesAPI = `
+    expect "allowed" {
+      from = external.internet
+      to   = app.api.port.http
+    }`
 	webReachesNobody = `
     expect "dropped" {
       from = app.web
@@ -318,6 +323,41 @@ func TestRecognize(t *testing.T) {
 			want: []string{"selector-selects-nothing"},
 		},
 		{
+			name:   "selector-selects-nothing: typing error in the name of a namespace",
+			checks: watchReachesAPI,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: osp}}, podSelector: {matchLabels: {app: watch}}}]}]}`)},
+			want: []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "selector-selects-nothing: typing error in the name of the name server's namespace",
+			checks: dnsOverUDP,
+			task: []string{np(`{podSelector: {}, policyTypes: [Egress], egress: [{to: [
+				{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-sytem}}}], ports: [{port: 53, protocol: UDP}]}]}`)},
+			want: []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "selector-selects-nothing: typing error in an expression about namespaces",
+			checks: watchReachesAPI,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
+				{namespaceSelector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [osp]}]}}]}]}`)},
+			want: []string{"selector-selects-nothing"},
+		},
+		{
+			name:   "selector-selects-nothing, not: the name of the namespace alone would not help",
+			checks: watchReachesAPI,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: osp}}, podSelector: {matchLabels: {app: log}}}]}]}`)},
+			want: nil,
+		},
+		{
+			name:   "selector-selects-nothing, not: there is such a namespace, another one",
+			checks: onlyWatchReachesAPI,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]}]}`)},
+			want: nil,
+		},
+		{
 			name:   "selector-selects-nothing, not: it selects somebody else",
 			checks: webReachesAPI,
 			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}]}]}`)},
@@ -442,6 +482,52 @@ func TestRecognize(t *testing.T) {
 			task: []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [
 				{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}]}]}`)},
 			want: nil,
+		},
+		{
+			name:   "selector-for-external: every namespace for the internet",
+			checks: apiReachesInternet,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], egress: [
+				{to: [{namespaceSelector: {}}], ports: [{port: 443}]}]}`)},
+			want: []string{"selector-for-external"},
+		},
+		{
+			name:   "selector-for-external: every pod beside another peer, with an invariant that it breaks",
+			checks: apiReachesInternet + apiReachesNoPod,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], egress: [
+				{to: [{ipBlock: {cidr: 198.51.100.0/24}}, {namespaceSelector: {}, podSelector: {}}]}]}`)},
+			want: []string{"selector-for-external"},
+		},
+		{
+			name:   "selector-for-external: a label that the internet does not have",
+			checks: apiReachesInternet,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], egress: [
+				{to: [{podSelector: {matchLabels: {app: internet}}}]}]}`)},
+			want: []string{"selector-for-external"},
+		},
+		{
+			name:   "selector-for-external: ingress",
+			checks: internetReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {}}]}]}`)},
+			want:   []string{"selector-for-external"},
+		},
+		{
+			name:   "selector-for-external, not: another port",
+			checks: apiReachesInternet,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, policyTypes: [Egress], egress: [
+				{to: [{namespaceSelector: {}}], ports: [{port: 53, protocol: UDP}]}]}`)},
+			want: nil,
+		},
+		{
+			name:   "selector-for-external, not: the rule is for a pod, and another is missing",
+			checks: webReachesInternet,
+			task:   []string{np(webToAPI)},
+			want:   nil,
+		},
+		{
+			name:   "selector-for-external, not: the task needs the rule for pods as well",
+			checks: webReachesInternet + webReachesAPIByIP,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}}]}]}`)},
+			want:   nil,
 		},
 		{
 			name:   "dns-forgotten",

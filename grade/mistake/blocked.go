@@ -44,6 +44,28 @@ func (r *recognizer) unlabelledNamespaces(p *networkPolicy, yield func(repair) b
 	return true
 }
 
+// deadNamespaces: a namespaceSelector that no namespace fulfils, until it asks for the name of the peer's.
+func (r *recognizer) deadNamespaces(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		other := r.peer(at.d)
+		if !other.known() || peer.NamespaceSelector == nil || !r.selectsNoNamespace(peer.NamespaceSelector) {
+			continue
+		}
+		s := p.spec.clone()
+		s.peer(at).NamespaceSelector = namespaceNamed(other.namespace)
+		message := fmt.Sprintf("%s asks for namespaces with %s, and no namespace has that.", p.Ref(), selectorText(peer.NamespaceSelector))
+		if name := peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName]; name != "" {
+			message = fmt.Sprintf("%s asks for the namespace %s, and there is none of that name.", p.Ref(), name)
+		}
+		if !yield(repair{
+			mistake: selectsNothing, change: r.with(p, s), object: p.Object, field: at.String() + ".namespaceSelector", message: message,
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 // deadSelectors: a podSelector, of the subject or of a peer, that finds no pod, until it asks for the labels
 // that the pod has.
 func (r *recognizer) deadSelectors(p *networkPolicy, yield func(repair) bool) bool {
@@ -323,6 +345,57 @@ func (r *recognizer) ipBlocks(p *networkPolicy, yield func(repair) bool) bool {
 		}
 	}
 	return true
+}
+
+// selectorsForExternals: a peer of this task that selects every pod, or none, where the other end is outside the cluster, until it is
+// every address there.
+func (r *recognizer) selectorsForExternals(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		name := r.external(at.d)
+		if name == "" || !p.fromThisTask || peer.IPBlock != nil || r.isForPods(p, &peer) {
+			continue
+		}
+		s := p.spec.clone()
+		rule := s.rule(at)
+		rule.peers = append(without(rule.peers, at.item), everyAddress()...)
+		if !yield(repair{
+			mistake: selectorForExternal, change: r.with(p, s), whole: true, keeps: true, object: p.Object, field: at.String(),
+			message: fmt.Sprintf("%s has an %s rule with a selector of %s. %s is outside the cluster, where selectors match nothing.",
+				p.Ref(), at.d, selectorKind(&peer), name),
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// external is the name of the other end of a connection, if that is outside the cluster, or "".
+func (r *recognizer) external(d direction) string {
+	if d == ingress {
+		return r.Probe.From.External
+	}
+	return r.Probe.To.External
+}
+
+// isForPods reports whether the lab shows what a peer with selectors is for: it names some of its pods, and not all of them.
+func (r *recognizer) isForPods(p *networkPolicy, peer *networkingv1.NetworkPolicyPeer) bool {
+	every := (peer.NamespaceSelector == nil || isEmpty(peer.NamespaceSelector)) && (peer.PodSelector == nil || isEmpty(peer.PodSelector))
+	return !every && !r.peerSelectsNobody(p, peer.PodSelector, peer.NamespaceSelector)
+}
+
+// selectorKind says what the selectors of a peer select.
+func selectorKind(peer *networkingv1.NetworkPolicyPeer) string {
+	if peer.PodSelector == nil {
+		return "namespaces"
+	}
+	return "pods"
+}
+
+// everyAddress is peers for everything outside the cluster.
+func everyAddress() []networkingv1.NetworkPolicyPeer {
+	return []networkingv1.NetworkPolicyPeer{
+		{IPBlock: &networkingv1.IPBlock{CIDR: "0.0.0.0/0"}}, {IPBlock: &networkingv1.IPBlock{CIDR: "::/0"}},
+	}
 }
 
 // serviceRanges are where clusters usually have the addresses of their Services: kubeadm and kind, GKE,

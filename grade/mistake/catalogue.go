@@ -43,6 +43,7 @@ func wholly[P any](undo undoerOf[P]) undoerOf[P] {
 // catalogue is in the order of the search: in each situation the most telling entry first.
 var catalogue = []entry{
 	{namespaceLabelMissing, blocked, (*recognizer).unlabelledNamespaces, []Mistake{selectsNothing}},
+	{selectsNothing, blocked, (*recognizer).deadNamespaces, nil},
 	{ownNamespaceOnly, blocked, (*recognizer).otherNamespaces, nil},
 	{selectsNothing, blocked, (*recognizer).deadSelectors, []Mistake{deploymentLabel}},
 	{selectsNothing, blocked, (*recognizer).exchangedSelectors, nil},
@@ -51,6 +52,7 @@ var catalogue = []entry{
 	{dnsOnlyTCP, blocked, (*recognizer).dnsProtocols, []Mistake{dnsOnlyUDP}},
 	{dnsWrongPort, blocked, (*recognizer).wrongDNSPorts, nil},
 	{serviceIP, blocked, (*recognizer).ipBlocks, nil},
+	{selectorForExternal, blocked, (*recognizer).selectorsForExternals, nil},
 	{wrongNamespace, blocked, (*recognizer).misplaced, nil},
 	{swapped, blocked, (*recognizer).swappedSubjects, nil},
 	{wrongDirection, blocked, (*recognizer).reversedRules, nil},
@@ -110,6 +112,7 @@ var ciliumCatalogue = []ciliumEntry{
 	{dnsOnlyTCP, blocked, (*recognizer).ciliumDNSProtocols},
 	{dnsWrongPort, blocked, (*recognizer).ciliumDNSPorts},
 	{cidrForPods, blocked, (*recognizer).cidrPeers},
+	{selectorForExternal, blocked, (*recognizer).endpointsForExternals},
 	{wrongNamespace, blocked, (*recognizer).misplacedCilium},
 	{swapped, blocked, (*recognizer).swappedCiliumSubjects},
 	{wrongDirection, blocked, (*recognizer).reversedCiliumRules},
@@ -233,6 +236,8 @@ var (
 		"A rule allows the ports of the protocol that it names. Over which protocol is the connection?"}
 	serviceIP = Mistake{"service-ip-in-ipblock", "An ipBlock for a pod or a Service",
 		"A Service's address is replaced by a pod's before policies look, and Cilium's ipBlock never means pods. How else can a rule say which pods it means?"}
+	selectorForExternal = Mistake{"selector-for-external", "A selector for a host outside the cluster",
+		"Selectors look at pods and their namespaces, even empty ones. What does a host outside the cluster have that a rule can name?"}
 	dnsOnlyTCP = Mistake{"dns-only-tcp", "DNS over TCP only",
 		"Look-ups begin over UDP. Which protocols does the rule name, and which does it mean if it names none?"}
 	dnsOnlyUDP = Mistake{"dns-only-udp", "DNS over UDP only",

@@ -344,6 +344,30 @@ func (r *recognizer) cidrPeers(p *ciliumPolicy, yield func(repair) bool) bool {
 	})
 }
 
+// endpointsForExternals: selectorsForExternals for Cilium's kinds.
+func (r *recognizer) endpointsForExternals(p *ciliumPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask {
+		return true
+	}
+	return p.each(func(i int, x *ciliumRule) bool {
+		name := r.external(x.d)
+		if name == "" || len(*x.endpoints) == 0 || slices.ContainsFunc(*x.endpoints, func(s api.EndpointSelector) bool {
+			here, elsewhere := r.selectsAny(p, s)
+			return (here || elsewhere) && !isEmptyEndpoint(s)
+		}) {
+			return true
+		}
+		return yield(repair{
+			mistake: selectorForExternal, whole: true, keeps: true, object: p.Object, field: x.endpointField(0),
+			change: r.edited(p, i, func(x *ciliumRule) {
+				*x.endpoints, *x.entities = nil, append(slices.Clip(*x.entities), api.EntityWorld)
+			}),
+			message: fmt.Sprintf("%s has an %s rule with a selector of pods. %s is outside the cluster, where selectors match nothing.",
+				p.Ref(), x.d, name),
+		})
+	})
+}
+
 // entitiesOf are those that the other end of the connection belongs to, apart from "all".
 func (r *recognizer) entitiesOf(d direction) api.EntitySlice {
 	who := r.peer(d)
