@@ -114,6 +114,7 @@ func TestRecognizeCilium(t *testing.T) {
 		{
 			name: "wrong-direction, not: both directions have rules", checks: webReachesAPIByIP, first: []string{np(closeAPI)},
 			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{toEndpoints: [{matchLabels: {app: web}}]}], ingress: [{fromEndpoints: [{matchLabels: {app: api}}]}]}`)},
+			want: []string{"wrong-peer"},
 		},
 		{
 			name: "wrong-subject", checks: nobodyReachesAPI,
@@ -124,6 +125,20 @@ func TestRecognizeCilium(t *testing.T) {
 			name: "wrong-subject, not: it selects the pod, and lets everybody in", checks: nobodyReachesAPI,
 			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEntities: [cluster]}]}`)},
 			want: []string{"entity-too-wide"},
+		},
+		{
+			name: "wrong-peer", checks: onlyWatchReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: log, 'k8s:io.kubernetes.pod.namespace': ops}}]}]}`)},
+			want: []string{"wrong-peer"},
+		},
+		{
+			name: "wrong-peer: of a look-up", checks: dnsOverUDP,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: [{matchLabels: {app: api}}], toPorts: [{ports: [{port: '53', protocol: ANY}]}]}]}`)},
+			want: []string{"wrong-peer"},
+		},
+		{
+			name: "wrong-peer, not: the task needs it as well", checks: webReachesAPI + watchReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}]}]}`)},
 		},
 		{
 			name: "wrong-namespace: to be closed", checks: nobodyReachesAPI,

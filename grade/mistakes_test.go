@@ -355,13 +355,13 @@ func TestRecognize(t *testing.T) {
 			checks: onlyWatchReachesAPI,
 			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
 				{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]}]}`)},
-			want: nil,
+			want: []string{"wrong-peer"},
 		},
 		{
 			name:   "selector-selects-nothing, not: it selects somebody else",
 			checks: webReachesAPI,
 			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}]}]}`)},
-			want:   nil,
+			want:   []string{"wrong-peer"},
 		},
 		{
 			name:   "pod-label-vs-deployment-label",
@@ -438,7 +438,7 @@ func TestRecognize(t *testing.T) {
 			name:   "own-namespace-only, not: the rule is about a pod of its namespace",
 			checks: watchReachesAPI,
 			task:   []string{np(apiFromWeb)},
-			want:   nil,
+			want:   []string{"wrong-peer"},
 		},
 		{
 			name:   "selector-selects-nothing, not: a peer for pods elsewhere beside a rule that is missing",
@@ -540,7 +540,7 @@ func TestRecognize(t *testing.T) {
 			checks: webReachesAPI,
 			task: []string{np(webToAPI), policyIn("default", "dns", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [
 				{to: [{podSelector: {}}], ports: [{port: 53, protocol: UDP}]}]}`)},
-			want: nil,
+			want: []string{"wrong-peer"},
 		},
 		{
 			name:   "dns-only-tcp: protocol left out",
@@ -896,6 +896,61 @@ func TestRecognize(t *testing.T) {
 			want:   nil,
 		},
 		{
+			name:   "wrong-peer: ingress",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}], ports: [{port: 8080}]}]}`)},
+			want:   []string{"wrong-peer"},
+		},
+		{
+			name:   "wrong-peer: egress, where the server has a rule for the client",
+			checks: webReachesAPIOnly,
+			first:  []string{policyIn("default", "in", apiFromWeb)},
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: web}}}]}]}`)},
+			want:   []string{"wrong-peer"},
+		},
+		{
+			name: "wrong-peer: first the one that is let in",
+			checks: `
+    matrix {
+      from  = [app.stranger, app.log, app.watch]
+      to    = [app.api.port.http]
+      allow = [[app.watch, app.api.port.http]]
+    }`,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [
+				{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: other}}}]}]}`)},
+			want: []string{"wrong-peer"},
+		},
+		{
+			name:   "wrong-peer, not: the task needs it as well",
+			checks: webReachesAPI + watchReachesAPI,
+			task:   []string{np(apiFromWeb)},
+			want:   nil,
+		},
+		{
+			name:   "wrong-peer, not: another objective needs it",
+			checks: watchReachesAPI + "\n  }\n  objective \"p\" {\n    points = 1" + webReachesAPI,
+			task:   []string{np(apiFromWeb)},
+			want:   nil,
+		},
+		{
+			name:   "wrong-peer, not: the port is wrong as well",
+			checks: webReachesAPI,
+			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}], ports: [{port: 81}]}]}`)},
+			want:   nil,
+		},
+		{
+			name:   "wrong-peer, not: an earlier task's rule",
+			checks: watchReachesAPI,
+			first:  []string{np(apiFromWeb)},
+			want:   nil,
+		},
+		{
+			name:   "wrong-peer, not: the rule is for the pod, and the look-up is forgotten",
+			checks: webReachesAPI,
+			task:   []string{np(webToAPI)},
+			want:   []string{"dns-forgotten"},
+		},
+		{
 			name:   "wrong-direction: rules",
 			checks: webReachesAPIByIP,
 			first:  []string{policyIn("default", "closed", closeWeb)},
@@ -1162,7 +1217,7 @@ func TestRecognize(t *testing.T) {
 			checks: onlyWatchReachesAPI,
 			first:  []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
 			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: log}}}]}]}`)},
-			want:   nil,
+			want:   []string{"wrong-peer"},
 		},
 		{
 			name:   "policy-replaced, not: a label is wrong",
@@ -1313,7 +1368,7 @@ func TestRecognize(t *testing.T) {
 			checks: onlyWatchReachesAPI,
 			first:  []string{label("ops", opsLabelled)},
 			task:   []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}, podSelector: {matchLabels: {app: log}}}]}]}`)},
-			want:   nil,
+			want:   []string{"wrong-peer"},
 		},
 		{
 			name:   "request-not-listed: a pattern that is too narrow, beside toFQDNs",

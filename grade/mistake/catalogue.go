@@ -158,6 +158,7 @@ type lastEntry struct {
 var lastCatalogue = []lastEntry{
 	{replaced, (*recognizer).restoredPolicies},
 	{deleted, (*recognizer).undeletedPolicies},
+	{wrongPeer, (*recognizer).otherPeers},
 }
 
 // Catalogue lists every mistake that can be named, each once.
@@ -252,6 +253,8 @@ var (
 		"The podSelector at the top names the pods that the policy controls; `from` and `to` name those at the other end. Which end is which here?"}
 	wrongSubject = Mistake{"wrong-subject", "The policy is about other pods than the task",
 		"The podSelector at the top names the pods that the policy controls. Whose connections are to change?"}
+	wrongPeer = Mistake{"wrong-peer", "A rule is about other pods than the task",
+		"`from` and `to` name the pods at the other end. Whom does the task want there?"}
 	typesExcess = Mistake{"policy-types-excess", "policyTypes isolates a direction too many",
 		"Every direction that policyTypes lists is closed but for the rules of that direction. Which directions is the policy to be about?"}
 	andOrPeers = Mistake{"and-or-peers", "One list item or two: AND or OR of peers",

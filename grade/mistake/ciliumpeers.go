@@ -151,10 +151,11 @@ func (r *recognizer) wholeCiliumNamespaces(p *ciliumPolicy, yield func(repair) b
 	}
 	return p.each(func(i int, x *ciliumRule) bool {
 		for j, s := range *x.endpoints {
-			if !namesNamespaceOnly(s) {
-				continue
+			selects := func(who endpoint) bool {
+				here, _ := r.covers(p, s, who)
+				return here
 			}
-			if here, _ := r.covers(p, s, r.peer(x.d)); !here {
+			if !namesNamespaceOnly(s) || !selects(r.peer(x.d)) || r.meantOthers(x.d, selects) {
 				continue
 			}
 			if !yield(repair{

@@ -126,6 +126,43 @@ func (r *recognizer) wrongCiliumSubjects(p *ciliumPolicy, yield func(repair) boo
 	})
 }
 
+// wrongCiliumPeers: wrongPeers for Cilium's kinds.
+func (r *recognizer) wrongCiliumPeers(p *ciliumPolicy, yield func(repair) bool) bool {
+	return p.each(func(i int, x *ciliumRule) bool {
+		if !r.selects(p, x.of, r.subject(x.d)) || r.lookUp() && !x.isForDNS() {
+			return true
+		}
+		for j, s := range *x.endpoints {
+			selects := func(who endpoint) bool {
+				here, _ := r.covers(p, s, who)
+				return here
+			}
+			if !slices.ContainsFunc(r.everybody, selects) {
+				continue
+			}
+			for _, who := range r.meantPeers(x.d) {
+				if !selects(who) && !yield(repair{
+					mistake: wrongPeer, whole: true, keeps: true, object: p.Object, field: x.endpointField(j),
+					change:  r.edited(p, i, func(x *ciliumRule) { (*x.endpoints)[j] = selectorFor(p, who) }),
+					message: wrongPeerMessage(p.Object, x.d, r.podsThat(selects), who),
+				}) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// isForDNS reports whether a rule has port 53 and no other.
+func (x *ciliumRule) isForDNS() bool {
+	return len(*x.ports) > 0 && !slices.ContainsFunc(*x.ports, func(rule api.PortRule) bool {
+		return len(rule.Ports) == 0 || slices.ContainsFunc(rule.Ports, func(port api.PortProtocol) bool {
+			return port.Port != "53" || port.EndPort != 0
+		})
+	})
+}
+
 // hasCiliumSay reports whether a policy is one of those that decide about the connection.
 func (r *recognizer) hasCiliumSay(p *ciliumPolicy) bool {
 	return slices.ContainsFunc(p.rules, func(x *ciliumRule) bool { return r.selects(p, x.of, r.subject(x.d)) })

@@ -426,7 +426,8 @@ func (r *recognizer) wholeNamespaces(p *networkPolicy, yield func(repair) bool) 
 		return true
 	}
 	for at, peer := range p.spec.peers() {
-		if peer.NamespaceSelector == nil || peer.PodSelector != nil || !r.peerSelects(p, nil, peer.NamespaceSelector, r.peer(at.d)) {
+		selects := func(who endpoint) bool { return r.peerSelects(p, nil, peer.NamespaceSelector, who) }
+		if peer.NamespaceSelector == nil || peer.PodSelector != nil || !selects(r.peer(at.d)) || r.meantOthers(at.d, selects) {
 			continue
 		}
 		if !yield(repair{

@@ -6,6 +6,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade/engine"
 	"github.com/labctl/labctl/internal/wording"
 )
@@ -87,6 +89,69 @@ func (r *recognizer) wrongSubjects(p *networkPolicy, yield func(repair) bool) bo
 		}
 	}
 	return true
+}
+
+// otherPeers: wrongPeers of all policies of this task.
+func (r *recognizer) otherPeers(yield func(repair) bool) bool {
+	return !slices.ContainsFunc(r.policies, func(p *networkPolicy) bool { return p.fromThisTask && !r.wrongPeers(p, yield) }) &&
+		!slices.ContainsFunc(r.cilium, func(p *ciliumPolicy) bool { return p.fromThisTask && !r.wrongCiliumPeers(p, yield) })
+}
+
+// wrongPeers: a peer that selects other pods, until it selects the one that is to get through.
+func (r *recognizer) wrongPeers(p *networkPolicy, yield func(repair) bool) bool {
+	for at, peer := range p.spec.peers() {
+		selects := func(who endpoint) bool { return r.peerSelects(p, peer.PodSelector, peer.NamespaceSelector, who) }
+		if peer.IPBlock != nil || !r.selectsSubject(p, r.subject(at.d)) || r.lookUp() && !isForDNS(p.spec.rule(at)) ||
+			!slices.ContainsFunc(r.everybody, selects) {
+			continue
+		}
+		for _, who := range r.meantPeers(at.d) {
+			if selects(who) {
+				continue
+			}
+			s := p.spec.clone()
+			*s.peer(at) = peerOf(who)
+			if !yield(repair{
+				mistake: wrongPeer, change: r.with(p, s), whole: true, keeps: true, object: p.Object, field: at.String(),
+				message: wrongPeerMessage(p.Object, at.d, r.podsThat(selects), who),
+			}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func wrongPeerMessage(p *manifest.Object, d direction, named string, meant endpoint) string {
+	return fmt.Sprintf("%s has an %s rule whose peer is %s, not %s.", p.Ref(), d, named, meant.name)
+}
+
+// meantPeers are the pods that a rule may have been meant for: the one at the other end or, where that was to be kept out, those of
+// which the same check wants a connection allowed.
+func (r *recognizer) meantPeers(d direction) []endpoint {
+	if r.Probe.Want == verdict.Allowed {
+		if who := r.peer(d); who.known() {
+			return []endpoint{who}
+		}
+		return nil
+	}
+	var all []endpoint
+	for _, pair := range allowedBy(r.Check) {
+		subject, peer := pair.To.App, pair.From.App
+		if d == egress {
+			subject, peer = peer, subject
+		}
+		if who, ok := r.app(peer); ok && subject == r.subject(d).name {
+			all = append(all, who)
+		}
+	}
+	return all
+}
+
+// meantOthers reports whether the check wants connections allowed with pods, and a peer that selects some has none of these.
+func (r *recognizer) meantOthers(d direction, selects func(endpoint) bool) bool {
+	meant := r.meantPeers(d)
+	return len(meant) > 0 && !slices.ContainsFunc(meant, selects)
 }
 
 // hasSay reports whether a policy is one of those that decide about the connection.
