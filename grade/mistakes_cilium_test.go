@@ -127,6 +127,71 @@ func TestRecognizeCilium(t *testing.T) {
 			want: []string{"entity-too-wide"},
 		},
 		{
+			name: "wrong-protocol", checks: webReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}], toPorts: [{ports: [{port: '8080', protocol: UDP}]}]}]}`)},
+			want: []string{"wrong-protocol"},
+		},
+		{
+			name: "wrong-protocol: egress, to somebody in the internet", checks: apiReachesInternet,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, egress: [{toEntities: [world], toPorts: [{ports: [{port: '443', protocol: UDP}]}]}]}`)},
+			want: []string{"wrong-protocol"},
+		},
+		{
+			name: "wrong-protocol, not: the port is wrong as well", checks: webReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}], toPorts: [{ports: [{port: '8088', protocol: UDP}]}]}]}`)},
+		},
+		{
+			name: "wrong-protocol, not: every protocol", checks: webReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}], toPorts: [{ports: [{port: '8080'}]}]}]}`)},
+		},
+		{
+			name: "no-rules: only what is denied", checks: webReachesAPI + nobodyElseReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingressDeny: [{fromEndpoints: [{matchLabels: {app: watch, 'k8s:io.kubernetes.pod.namespace': other}}]}]}`)},
+			want: []string{"no-rules"},
+		},
+		{
+			name: "no-rules: a list of nobody", checks: webReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: []}]}`)},
+			want: []string{"no-rules"},
+		},
+		{
+			name: "no-rules, not: an empty rule", checks: webReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{}]}`)},
+			want: []string{"empty-cilium-rule"},
+		},
+		{
+			name: "no-rules, not: there is one, for somebody else", checks: webReachesAPI + watchReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}]}]}`)},
+		},
+		{
+			name: "no-rules, not: another policy of the task has them", checks: webReachesAPI + watchReachesAPI,
+			task: []string{
+				cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: []}]}`),
+				policyIn("default", "allow", apiFromWeb),
+			},
+		},
+		{
+			name: "rules-only-allow", checks: nobodyReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}, {matchLabels: {app: watch, 'k8s:io.kubernetes.pod.namespace': ops}}]}]}`)},
+			want: []string{"rules-only-allow"},
+		},
+		{
+			name: "rules-only-allow: egress, for the whole cluster", checks: webReachesNobodyElse,
+			task: []string{ccnp(`{endpointSelector: {matchLabels: {app: web}}, egress: [{toCIDR: [0.0.0.0/0]}]}`)},
+			want: []string{"rules-only-allow"},
+		},
+		{
+			name: "rules-only-allow, not: some are to be let in", checks: onlyWatchReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [
+				{matchLabels: {'k8s:io.kubernetes.pod.namespace': other}}, {matchLabels: {app: watch, 'k8s:io.kubernetes.pod.namespace': ops}}]}]}`)},
+			want: []string{"whole-namespace"},
+		},
+		{
+			name: "rules-only-allow, not: everybody on a port", checks: nobodyReachesAPI,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{toPorts: [{ports: [{port: '8080', protocol: TCP}]}]}]}`)},
+			want: []string{"peers-missing"},
+		},
+		{
 			name: "wrong-peer", checks: onlyWatchReachesAPI,
 			task: []string{cnp(`{endpointSelector: {matchLabels: {app: api}}, ingress: [{fromEndpoints: [{matchLabels: {app: log, 'k8s:io.kubernetes.pod.namespace': ops}}]}]}`)},
 			want: []string{"wrong-peer"},
@@ -252,6 +317,11 @@ func TestRecognizeCilium(t *testing.T) {
 		},
 		{
 			name: "ports-missing, not: they are there", checks: only8080, task: []string{cnp(watchOnly8080)},
+		},
+		{
+			name: "ports-missing: of an app with two ports", checks: apiReachesWebHTTPOnly,
+			task: []string{cnp(`{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{}]}]}`)},
+			want: []string{"ports-missing"},
 		},
 		{
 			name: "service-port-vs-target-port: an invariant", checks: only8080,

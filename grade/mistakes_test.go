@@ -34,6 +34,10 @@ app "api" { manifests = ["api.yaml"] }
 app "web" {
   labels = { app = "web" }
   port "http" { port = 8080 }
+  port "metrics" {
+    port        = 9100
+    target_port = 9090
+  }
 }
 app "watch" {
   namespace = namespace.ops.name
@@ -130,6 +134,24 @@ const (
     expect "allowed" {
       from = external.internet
       to   = app.api.port.http
+    }`
+	apiReachesWebHTTPOnly = `
+    expect "allowed" {
+      from = app.api
+      to   = app.web.port.http
+    }
+    expect "denied" {
+      from = app.api
+      to   = app.web.port.metrics
+    }
+    expect "denied" {
+      from = app.watch
+      to   = app.web.port.http
+    }`
+	webIsClosed = `
+    expect "denied" {
+      from = app.api
+      to   = app.web.port.http
     }`
 	webReachesNobody = `
     expect "dropped" {
@@ -951,6 +973,30 @@ func TestRecognize(t *testing.T) {
 			want:   []string{"dns-forgotten"},
 		},
 		{
+			name:   "ports-missing: of an app with two ports",
+			checks: apiReachesWebHTTPOnly,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}]}]}`)},
+			want:   []string{"ports-missing"},
+		},
+		{
+			name:   "ports-missing: every pod may connect, to one of two ports",
+			checks: apiReachesWebHTTPOnly,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {}}]}]}`)},
+			want:   []string{"ports-missing"},
+		},
+		{
+			name:   "ports-missing, not: the peer is too wide as well",
+			checks: apiReachesWebHTTPOnly,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{namespaceSelector: {}}]}]}`)},
+			want:   []string{"empty-vs-missing"},
+		},
+		{
+			name:   "ports-missing, not: the rule names the other port as well",
+			checks: apiReachesWebHTTPOnly,
+			task:   []string{np(`{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: api}}}], ports: [{port: 8080}, {port: 9090}]}]}`)},
+			want:   nil,
+		},
+		{
 			name:   "wrong-direction: rules",
 			checks: webReachesAPIByIP,
 			first:  []string{policyIn("default", "closed", closeWeb)},
@@ -1241,6 +1287,36 @@ func TestRecognize(t *testing.T) {
 			want:   nil,
 		},
 		{
+			name:   "deleted-only: the task asks for a narrower policy",
+			checks: onlyWatchReachesAPI,
+			first: []string{policyIn("default", "closed", closeAPI), label("ops", opsLabelled),
+				np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			task: []string{deletion("p")},
+			want: []string{"deleted-only"},
+		},
+		{
+			name:   "deleted-only: what it closed is open",
+			checks: nobodyReachesAPI + webIsClosed,
+			first:  []string{np(apiFromWeb)},
+			task:   []string{deletion("p")},
+			want:   []string{"deleted-only"},
+		},
+		{
+			name:   "deleted-only, not: another policy is written",
+			checks: onlyWatchReachesAPI,
+			first: []string{policyIn("default", "closed", closeAPI), label("ops", opsLabelled),
+				np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`)},
+			task: []string{deletion("p"), policyIn("default", "q", `{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{podSelector: {matchLabels: {app: watch}}}], ports: [{port: 81}]}]}`)},
+			want: nil,
+		},
+		{
+			name:   "deleted-only, not: what was deleted would not help",
+			checks: watchReachesAPI,
+			first:  []string{policyIn("default", "closed", closeAPI), np(apiFromWeb)},
+			task:   []string{deletion("p")},
+			want:   nil,
+		},
+		{
 			name:   "policy-deleted",
 			checks: watchReachesAPI,
 			first:  []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`), policyIn("default", "closed", closeAPI)},
@@ -1259,7 +1335,7 @@ func TestRecognize(t *testing.T) {
 			checks: onlyWatchReachesAPI,
 			first:  []string{label("ops", opsLabelled), np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {matchLabels: {purpose: ops}}}]}]}`), policyIn("default", "closed", closeAPI)},
 			task:   []string{deletion("p")},
-			want:   nil,
+			want:   []string{"deleted-only"},
 		},
 		{
 			name:   "no-rules: for every pod",
@@ -1441,6 +1517,11 @@ func checkMistakes(t *testing.T, checks string, first, task, want []string) {
 		}
 		for _, c := range report.Tasks[1].Objectives[0].Checks {
 			t.Logf("%s %s → %s: expected %s, got %s %s", c.Kind, c.From, c.To, c.Expected, c.Verdict, c.Error)
+		}
+	}
+	for _, c := range missed(report) {
+		if strings.Contains(c.Hint, "broke down") {
+			t.Errorf("%s → %s: %s", c.From, c.To, c.Hint)
 		}
 	}
 	for _, f := range report.Findings {

@@ -109,6 +109,7 @@ var ciliumCatalogue = []ciliumEntry{
 	{selectsNothing, blocked, (*recognizer).deadEndpoints},
 	{selectsNothing, blocked, (*recognizer).deadCiliumSubjects},
 	{servicePort, blocked, (*recognizer).ciliumServicePorts},
+	{wrongProtocol, blocked, (*recognizer).otherCiliumProtocols},
 	{dnsOnlyTCP, blocked, (*recognizer).ciliumDNSProtocols},
 	{dnsWrongPort, blocked, (*recognizer).ciliumDNSPorts},
 	{cidrForPods, blocked, (*recognizer).cidrPeers},
@@ -123,6 +124,7 @@ var ciliumCatalogue = []ciliumEntry{
 	{emptyOrMissing, blocked, (*recognizer).closesAll},
 	{emptyAllowsNobody, blocked, (*recognizer).emptyCiliumRules},
 	{wrongSubject, blocked, (*recognizer).wrongCiliumSubjects},
+	{noRules, blocked, (*recognizer).closesOnlyCilium},
 
 	{defaultDenyOff, open, (*recognizer).disabledDefaultDeny},
 	{ruleSplit, open, (*recognizer).splitCiliumRules},
@@ -142,6 +144,7 @@ var ciliumCatalogue = []ciliumEntry{
 	{peersMissing, open, (*recognizer).missingCiliumPeers},
 	{emptyOrMissing, open, wholly((*recognizer).wideCiliumSubjects)},
 	{wholeNamespace, open, (*recognizer).wholeCiliumNamespaces},
+	{onlyAllows, open, (*recognizer).ciliumRulesForTheDenied},
 	{portsMissing, open, inEarlierCilium((*recognizer).missingCiliumPorts)},
 	{peersMissing, open, inEarlierCilium((*recognizer).missingCiliumPeers)},
 	{emptyOrMissing, open, inEarlierCilium((*recognizer).emptyEndpoints)},
@@ -158,6 +161,7 @@ type lastEntry struct {
 var lastCatalogue = []lastEntry{
 	{replaced, (*recognizer).restoredPolicies},
 	{deleted, (*recognizer).undeletedPolicies},
+	{deletedOnly, (*recognizer).unreplacedPolicies},
 	{wrongPeer, (*recognizer).otherPeers},
 }
 
@@ -191,6 +195,9 @@ func Catalogue() []Mistake {
 func (r *recognizer) proposals(when situation) func(yield func(repair) bool) {
 	return func(yield func(repair) bool) {
 		if when == open && !r.attempted() {
+			if r.deletes() {
+				r.last(yield)
+			}
 			return
 		}
 		for _, e := range catalogue {
@@ -213,10 +220,15 @@ func (r *recognizer) proposals(when situation) func(yield func(repair) bool) {
 				}
 			}
 		}
-		for _, e := range lastCatalogue {
-			if !e.undo(r, yield) {
-				return
-			}
+		r.last(yield)
+	}
+}
+
+// last goes through the repairs of the mistakes that come last.
+func (r *recognizer) last(yield func(repair) bool) {
+	for _, e := range lastCatalogue {
+		if !e.undo(r, yield) {
+			return
 		}
 	}
 }
@@ -265,6 +277,8 @@ var (
 		"Two policies that are meant to be in force together need two names."}
 	deleted = Mistake{"policy-deleted", "A policy was deleted that is still needed",
 		"What did the policy that was deleted let through, and which pods did it close?"}
+	deletedOnly = Mistake{"deleted-only", "A policy was deleted and nothing took its place",
+		"What does the task want instead of the policy that was deleted?"}
 	noRules = Mistake{"no-rules", "A policy without any rule lets nobody through",
 		"A policy closes the pods that it selects but for what its rules allow. Where does this one say what?"}
 	dnsForgotten = Mistake{"dns-forgotten", "DNS was forgotten",

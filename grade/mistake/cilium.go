@@ -1,6 +1,7 @@
 package mistake
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -107,13 +108,18 @@ func (x *ciliumRule) empty() bool {
 
 // edited is a policy in which one rule, given by its index, is changed.
 func (r *recognizer) edited(p *ciliumPolicy, i int, edit func(*ciliumRule)) engine.Change {
+	return r.rewritten(p, func(v *manifest.CiliumNetworkPolicy) { edit(ciliumRules(v)[i]) })
+}
+
+// rewritten is a policy that is changed.
+func (r *recognizer) rewritten(p *ciliumPolicy, edit func(*manifest.CiliumNetworkPolicy)) engine.Change {
 	r.Spend(1 + len(p.JSON)) // a policy is copied and compiled as a whole: about as much work for each byte as a step
 	old := p.Value.(*manifest.CiliumNetworkPolicy)
 	v := &manifest.CiliumNetworkPolicy{TypeMeta: old.TypeMeta, ObjectMeta: old.ObjectMeta, Spec: old.Spec.DeepCopy()}
 	for _, rule := range old.Specs {
 		v.Specs = append(v.Specs, rule.DeepCopy())
 	}
-	edit(ciliumRules(v)[i])
+	edit(v)
 	c := *p.Object
 	c.Value = v
 	return engine.Change{Object: p.Object, By: &c}
@@ -404,7 +410,7 @@ func (r *recognizer) wrongEntities(p *ciliumPolicy, yield func(repair) bool) boo
 
 // wideEntities: an entity that lets in more than was meant, until it is gone.
 func (r *recognizer) wideEntities(p *ciliumPolicy, yield func(repair) bool) bool {
-	if !p.fromThisTask || len(r.exceptPorts()) > 0 {
+	if !p.fromThisTask || len(r.meantPorts()) > 0 {
 		return true // about ports, not about peers
 	}
 	return p.each(func(i int, x *ciliumRule) bool {
@@ -478,7 +484,7 @@ func (r *recognizer) emptyCiliumRules(p *ciliumPolicy, yield func(repair) bool) 
 
 // emptyEndpoints: an empty selector of peers, until it is gone.
 func (r *recognizer) emptyEndpoints(p *ciliumPolicy, yield func(repair) bool) bool {
-	if !p.fromThisTask || len(r.exceptPorts()) > 0 {
+	if !p.fromThisTask || len(r.meantPorts()) > 0 {
 		return true
 	}
 	return p.each(func(i int, x *ciliumRule) bool {
@@ -534,6 +540,31 @@ func (r *recognizer) ciliumServicesAt(p *ciliumPolicy, x *ciliumRule, number str
 			here, _ := r.covers(p, s, who)
 			return here
 		})
+	})
+}
+
+// otherCiliumProtocols: otherProtocols for Cilium's kinds.
+func (r *recognizer) otherCiliumProtocols(p *ciliumPolicy, yield func(repair) bool) bool {
+	if r.lookUp() {
+		return true // see ciliumDNSProtocols
+	}
+	protocol := api.L4Proto(cmp.Or(r.Probe.To.Protocol, string(api.ProtoTCP)))
+	return p.each(func(i int, x *ciliumRule) bool {
+		for j, rule := range *x.ports {
+			for k, port := range rule.Ports {
+				if port.Protocol == "" || port.Protocol == api.ProtoAny || port.Protocol == protocol {
+					continue
+				}
+				if !yield(repair{
+					mistake: wrongProtocol, object: p.Object, field: fmt.Sprintf("%s.toPorts[%d].ports[%d]", x.path, j, k),
+					change:  r.edited(p, i, func(x *ciliumRule) { (*x.ports)[j].Ports[k].Protocol = protocol }),
+					message: fmt.Sprintf("%s allows the port over %s; the connection is over %s.", p.Ref(), port.Protocol, protocol),
+				}) {
+					return false
+				}
+			}
+		}
+		return true
 	})
 }
 

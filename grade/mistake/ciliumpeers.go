@@ -107,11 +107,12 @@ func namesNamespaceOnly(s api.EndpointSelector) bool {
 
 // missingCiliumPorts: missingPorts for Cilium's kinds.
 func (r *recognizer) missingCiliumPorts(p *ciliumPolicy, yield func(repair) bool) bool {
-	if !p.fromThisTask || len(r.exceptPorts()) == 0 {
+	meant := r.meantPorts()
+	if !p.fromThisTask || len(meant) == 0 {
 		return true
 	}
 	var ports []api.PortProtocol
-	for _, n := range r.exceptPorts() {
+	for _, n := range meant {
 		ports = append(ports, api.PortProtocol{Port: strconv.Itoa(n), Protocol: api.ProtoAny})
 	}
 	return p.each(func(i int, x *ciliumRule) bool {
@@ -119,7 +120,7 @@ func (r *recognizer) missingCiliumPorts(p *ciliumPolicy, yield func(repair) bool
 			return true
 		}
 		return yield(repair{
-			mistake: portsMissing, object: p.Object, field: x.path,
+			mistake: portsMissing, whole: !r.provesPorts(), object: p.Object, field: x.path,
 			change:  r.edited(p, i, func(x *ciliumRule) { *x.ports = api.PortRules{{Ports: ports}} }),
 			message: fmt.Sprintf("%s has an %s rule that names no port, so it opens every port.", p.Ref(), x.d),
 		})
@@ -128,7 +129,7 @@ func (r *recognizer) missingCiliumPorts(p *ciliumPolicy, yield func(repair) bool
 
 // missingCiliumPeers: missingPeers for Cilium's kinds.
 func (r *recognizer) missingCiliumPeers(p *ciliumPolicy, yield func(repair) bool) bool {
-	if !p.fromThisTask || len(r.exceptPorts()) > 0 {
+	if !p.fromThisTask || len(r.meantPorts()) > 0 {
 		return true // about ports, not about peers
 	}
 	return p.each(func(i int, x *ciliumRule) bool {
@@ -146,8 +147,8 @@ func (r *recognizer) missingCiliumPeers(p *ciliumPolicy, yield func(repair) bool
 
 // wholeCiliumNamespaces: wholeNamespaces for Cilium's kinds.
 func (r *recognizer) wholeCiliumNamespaces(p *ciliumPolicy, yield func(repair) bool) bool {
-	if !p.fromThisTask {
-		return true
+	if !p.fromThisTask || len(r.meantPorts()) > 0 {
+		return true // about ports, not about peers
 	}
 	return p.each(func(i int, x *ciliumRule) bool {
 		for j, s := range *x.endpoints {

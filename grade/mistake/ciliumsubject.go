@@ -256,7 +256,7 @@ func reverse(rule *api.Rule) {
 
 // closesAll: a policy of this task that closes every pod where it looks, where this one was to stay open.
 func (r *recognizer) closesAll(p *ciliumPolicy, yield func(repair) bool) bool {
-	if !p.fromThisTask || slices.ContainsFunc(p.rules, func(x *ciliumRule) bool {
+	if !p.fromThisTask || len(p.rules) == 0 || slices.ContainsFunc(p.rules, func(x *ciliumRule) bool {
 		return !x.empty() || !isEmptyEndpoint(x.of.EndpointSelector)
 	}) {
 		return true
@@ -265,6 +265,115 @@ func (r *recognizer) closesAll(p *ciliumPolicy, yield func(repair) bool) bool {
 		mistake: emptyOrMissing, change: withoutCilium(p), object: p.Object, field: p.rules[0].specPath() + ".endpointSelector",
 		message: fmt.Sprintf("%s has an empty endpointSelector, so it closes every pod %s.", p.Ref(), p.reach()),
 	})
+}
+
+// closesOnlyCilium: closesOnly for Cilium's kinds. What an empty rule means is another mistake: see emptyCiliumRules.
+func (r *recognizer) closesOnlyCilium(p *ciliumPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask || r.ownPolicies() > 1 {
+		return true
+	}
+	for i, rule := range specsOf(p.Value.(*manifest.CiliumNetworkPolicy)) {
+		for _, d := range directions {
+			if !closesOnlyIn(rule, d) || !r.selects(p, rule, r.subject(d)) {
+				continue
+			}
+			for _, peer := range r.anyPeers(p, d) {
+				if !yield(repair{
+					mistake: noRules, whole: true, object: p.Object, field: "spec",
+					change: r.rewritten(p, func(v *manifest.CiliumNetworkPolicy) { allowIn(specsOf(v)[i], d, peer) }),
+					message: fmt.Sprintf("%s has no %s rule that allows anything, so it closes the %s of the pods it selects and lets nothing through.",
+						p.Ref(), d, d),
+				}) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// specsOf are the rules of a policy, as Cilium calls spec and each of specs.
+func specsOf(v *manifest.CiliumNetworkPolicy) []*api.Rule {
+	var list []*api.Rule
+	if v.Spec != nil {
+		list = append(list, v.Spec)
+	}
+	return append(list, slices.DeleteFunc(slices.Clone(v.Specs), func(rule *api.Rule) bool { return rule == nil })...)
+}
+
+// closesOnlyIn reports whether a rule closes a direction and has nothing there that allows anything.
+func closesOnlyIn(rule *api.Rule, d direction) bool {
+	closes, rules := rule.EnableDefaultDeny.Ingress, len(rule.Ingress)+len(rule.IngressDeny)
+	if d == egress {
+		closes, rules = rule.EnableDefaultDeny.Egress, len(rule.Egress)+len(rule.EgressDeny)
+	}
+	if rules == 0 || closes != nil && !*closes { // enableDefaultDeny does nothing where there are no rules
+		return false
+	}
+	return !slices.ContainsFunc(ciliumRules(&manifest.CiliumNetworkPolicy{Spec: rule}), func(x *ciliumRule) bool {
+		return x.d == d && (!x.peerless() || *x.endpoints == nil && len(*x.ports) > 0)
+	})
+}
+
+// anyPeers are what a rule could allow that is missing: all pods of the namespace, everything, or the other end.
+func (r *recognizer) anyPeers(p *ciliumPolicy, d direction) []ciliumPeer {
+	all := []ciliumPeer{
+		{endpoints: []api.EndpointSelector{{LabelSelector: &slimv1.LabelSelector{}}}}, {entities: api.EntitySlice{api.EntityAll}},
+	}
+	if who := r.peer(d); who.known() {
+		all = append(all, ciliumPeer{endpoints: []api.EndpointSelector{selectorFor(p, who)}})
+	}
+	return all
+}
+
+// ciliumPeer is whom a rule allows.
+type ciliumPeer struct {
+	endpoints []api.EndpointSelector
+	entities  api.EntitySlice
+}
+
+// allowIn adds a rule that allows a peer.
+func allowIn(rule *api.Rule, d direction, peer ciliumPeer) {
+	if d == ingress {
+		rule.Ingress = append(slices.Clip(rule.Ingress), api.IngressRule{IngressCommonRule: api.IngressCommonRule{
+			FromEndpoints: peer.endpoints, FromEntities: peer.entities,
+		}})
+		return
+	}
+	rule.Egress = append(slices.Clip(rule.Egress), api.EgressRule{EgressCommonRule: api.EgressCommonRule{
+		ToEndpoints: peer.endpoints, ToEntities: peer.entities,
+	}})
+}
+
+// ciliumRulesForTheDenied: rulesForTheDenied for Cilium's kinds.
+func (r *recognizer) ciliumRulesForTheDenied(p *ciliumPolicy, yield func(repair) bool) bool {
+	if !p.fromThisTask {
+		return true
+	}
+	return p.sections(func(i int, x *ciliumRule) bool {
+		who := r.subject(x.d)
+		if !r.selects(p, x.of, who) || r.asksToAllow(x.d, who) || slices.ContainsFunc(p.rules, func(y *ciliumRule) bool {
+			return y.of == x.of && y.d == x.d && y.namesNobody()
+		}) {
+			return true
+		}
+		return yield(repair{
+			mistake: onlyAllows, whole: true, object: p.Object, field: x.path,
+			change: r.edited(p, i, func(x *ciliumRule) {
+				if x.d == ingress {
+					x.of.Ingress = []api.IngressRule{{}}
+				} else {
+					x.of.Egress = []api.EgressRule{{}}
+				}
+			}),
+			message: fmt.Sprintf("%s has an %s rule that names %s, and so lets it through.", p.Ref(), x.d, r.peerName(x.d)),
+		})
+	})
+}
+
+// namesNobody reports whether a rule is for everybody or every pod: it has no peers, or one with an empty selector.
+func (x *ciliumRule) namesNobody() bool {
+	return x.peerless() || slices.ContainsFunc(*x.endpoints, isEmptyEndpoint) || slices.Contains(*x.entities, api.EntityAll)
 }
 
 // reach is where a policy's endpointSelector looks.

@@ -176,7 +176,7 @@ func (r *recognizer) reversedIsolation(p *networkPolicy, yield func(repair) bool
 
 // emptyPeers: a peer with an empty selector in a policy of this task, until it is gone.
 func (r *recognizer) emptyPeers(p *networkPolicy, yield func(repair) bool) bool {
-	if !p.fromThisTask || len(r.exceptPorts()) > 0 {
+	if !p.fromThisTask || len(r.meantPorts()) > 0 {
 		return true // about ports, not about peers
 	}
 	for at, peer := range p.spec.peers() {
@@ -329,13 +329,16 @@ func neverWanted(undo undoer) undoer {
 func (r *recognizer) wantedIn(task string) bool {
 	for i := range r.lab.Tasks {
 		if t := &r.lab.Tasks[i]; t.Name == task {
-			return wants(t, func(pair labs.Pair) bool {
-				a, b := pair.To, r.Probe.To
-				return pair.From == r.Probe.From && a.App == b.App && a.External == b.External && a.Node == b.Node
-			})
+			return wants(t, r.sameEnds)
 		}
 	}
 	return false
+}
+
+// sameEnds reports whether a connection is between the two ends of the probe, on whatever port.
+func (r *recognizer) sameEnds(pair labs.Pair) bool {
+	a, b := pair.To, r.Probe.To
+	return pair.From == r.Probe.From && a.App == b.App && a.External == b.External && a.Node == b.Node
 }
 
 // wants reports whether some objective of a task wants a connection allowed of which is holds.
@@ -350,21 +353,54 @@ func wants(t *labs.Task, is func(labs.Pair) bool) bool {
 	return false
 }
 
-// exceptPorts are the ports that the invariant excepts, if the check is one.
-func (r *recognizer) exceptPorts() []int {
+// meantPorts are the ports that are to stay open where this connection is to be closed: those that the invariant excepts, if the check is
+// one, or those on which the task wants the same two ends to connect. If there are any, the check is about ports, not about peers.
+func (r *recognizer) meantPorts() []int {
 	if inv, ok := r.Check.(*labs.Invariant); ok {
 		return inv.ExceptPorts
 	}
-	return nil
+	if r.lookUp() {
+		return nil
+	}
+	var ports []int
+	own := r.containerPort(r.Probe.To)
+	wants(r.Task, func(pair labs.Pair) bool {
+		if n := r.containerPort(pair.To); r.sameEnds(pair) && n != own && !slices.Contains(ports, n) {
+			ports = append(ports, n)
+		}
+		return false
+	})
+	return ports
 }
 
-// missingPorts: a rule of this task with peers and no ports, until it has those that the invariant excepts.
+// provesPorts reports whether the check is an invariant, which is about all ports but those that it excepts.
+func (r *recognizer) provesPorts() bool {
+	_, ok := r.Check.(*labs.Invariant)
+	return ok
+}
+
+// containerPort is the port of a target's pods or, if that is no app, the target's own.
+func (r *recognizer) containerPort(t labs.Target) int {
+	app := r.lab.App(t.App)
+	if app == nil || t.Via == labs.ViaIP {
+		return t.Port
+	}
+	for _, port := range app.Ports {
+		if port.Port == t.Port {
+			return port.TargetPort
+		}
+	}
+	return t.Port
+}
+
+// missingPorts: a rule of this task with peers and no ports, until it has those that are to stay open.
 func (r *recognizer) missingPorts(p *networkPolicy, yield func(repair) bool) bool {
-	if !p.fromThisTask || len(r.exceptPorts()) == 0 {
+	meant := r.meantPorts()
+	if !p.fromThisTask || len(meant) == 0 {
 		return true
 	}
 	var ports []networkingv1.NetworkPolicyPort
-	for _, n := range r.exceptPorts() {
+	for _, n := range meant {
 		for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP} {
 			number := intstr.FromInt32(int32(n))
 			ports = append(ports, networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: &number})
@@ -378,7 +414,7 @@ func (r *recognizer) missingPorts(p *networkPolicy, yield func(repair) bool) boo
 			s := p.spec.clone()
 			s.rules[d][i].ports = ports
 			if !yield(repair{
-				mistake: portsMissing, change: r.with(p, s), object: p.Object, field: rulePath(d, i),
+				mistake: portsMissing, change: r.with(p, s), whole: !r.provesPorts(), object: p.Object, field: rulePath(d, i),
 				message: fmt.Sprintf("%s has an %s rule that names no port, so it opens every port.", p.Ref(), d),
 			}) {
 				return false
@@ -391,7 +427,7 @@ func (r *recognizer) missingPorts(p *networkPolicy, yield func(repair) bool) boo
 // missingPeers: a rule of this task with ports and no peers, until it is gone or, if it is for look-ups, is for the name
 // server.
 func (r *recognizer) missingPeers(p *networkPolicy, yield func(repair) bool) bool {
-	if !p.fromThisTask || len(r.exceptPorts()) > 0 {
+	if !p.fromThisTask || len(r.meantPorts()) > 0 {
 		return true // about ports, not about peers
 	}
 	for _, d := range directions {
@@ -422,8 +458,8 @@ func (r *recognizer) missingPeers(p *networkPolicy, yield func(repair) bool) boo
 
 // wholeNamespaces: a peer of this task that names namespaces and no pods, until it is gone.
 func (r *recognizer) wholeNamespaces(p *networkPolicy, yield func(repair) bool) bool {
-	if !p.fromThisTask {
-		return true
+	if !p.fromThisTask || len(r.meantPorts()) > 0 {
+		return true // about ports, not about peers
 	}
 	for at, peer := range p.spec.peers() {
 		selects := func(who endpoint) bool { return r.peerSelects(p, nil, peer.NamespaceSelector, who) }

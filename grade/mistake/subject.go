@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cilium/cilium/pkg/policy/api"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -127,7 +128,7 @@ func wrongPeerMessage(p *manifest.Object, d direction, named string, meant endpo
 }
 
 // meantPeers are the pods that a rule may have been meant for: the one at the other end or, where that was to be kept out, those of
-// which the same check wants a connection allowed.
+// which the same check wants a connection allowed and no rule speaks.
 func (r *recognizer) meantPeers(d direction) []endpoint {
 	if r.Probe.Want == verdict.Allowed {
 		if who := r.peer(d); who.known() {
@@ -141,11 +142,33 @@ func (r *recognizer) meantPeers(d direction) []endpoint {
 		if d == egress {
 			subject, peer = peer, subject
 		}
-		if who, ok := r.app(peer); ok && subject == r.subject(d).name {
+		if who, ok := r.app(peer); ok && subject == r.subject(d).name && !r.names(d, who) {
 			all = append(all, who)
 		}
 	}
 	return all
+}
+
+// names reports whether a rule of some policy for the pod whose policies decide in a direction has a peer that selects an endpoint.
+func (r *recognizer) names(d direction, who endpoint) bool {
+	return slices.ContainsFunc(r.policies, func(p *networkPolicy) bool {
+		if !r.selectsSubject(p, r.subject(d)) {
+			return false
+		}
+		for at, peer := range p.spec.peers() {
+			if at.d == d && peer.IPBlock == nil && r.peerSelects(p, peer.PodSelector, peer.NamespaceSelector, who) {
+				return true
+			}
+		}
+		return false
+	}) || slices.ContainsFunc(r.cilium, func(p *ciliumPolicy) bool {
+		return slices.ContainsFunc(p.rules, func(x *ciliumRule) bool {
+			return x.d == d && r.selects(p, x.of, r.subject(d)) && slices.ContainsFunc(*x.endpoints, func(s api.EndpointSelector) bool {
+				here, _ := r.covers(p, s, who)
+				return here
+			})
+		})
+	})
 }
 
 // meantOthers reports whether the check wants connections allowed with pods, and a peer that selects some has none of these.
@@ -208,17 +231,31 @@ func (r *recognizer) restoredPolicies(yield func(repair) bool) bool {
 
 // undeletedPolicies: a policy that was deleted in this task, until it is in force again.
 func (r *recognizer) undeletedPolicies(yield func(repair) bool) bool {
+	return r.undeleted(yield, repair{mistake: deleted, whole: true}, "and what it closed and allowed with it")
+}
+
+// unreplacedPolicies: a policy that was deleted in a task for which no other was written, until it is in force again. That need not meet
+// the objective: the task may want another one in its place.
+func (r *recognizer) unreplacedPolicies(yield func(repair) bool) bool {
+	return r.ownPolicies() > 0 || r.undeleted(yield, repair{mistake: deletedOnly}, "and no policy is applied in its place")
+}
+
+// undeleted proposes to have each policy that was deleted in this task in force again.
+func (r *recognizer) undeleted(yield func(repair) bool, fix repair, consequence string) bool {
 	for _, gone := range r.State.Deletions {
 		if gone.Task != r.Task.Name {
 			continue
 		}
-		if !yield(repair{
-			mistake: deleted, change: engine.Change{By: gone.Policy}, whole: true, object: gone.By, field: "metadata.name",
-			message: fmt.Sprintf("%s, from %s:%d, is deleted in this task, and what it closed and allowed with it.",
-				gone.Policy.Ref(), gone.Policy.File, gone.Policy.Line),
-		}) {
+		fix.change, fix.object, fix.field = engine.Change{By: gone.Policy}, gone.By, "metadata.name"
+		fix.message = fmt.Sprintf("%s, from %s:%d, is deleted in this task, %s.", gone.Policy.Ref(), gone.Policy.File, gone.Policy.Line, consequence)
+		if !yield(fix) {
 			return false
 		}
 	}
 	return true
+}
+
+// deletes reports whether the student deleted a policy in this task.
+func (r *recognizer) deletes() bool {
+	return slices.ContainsFunc(r.State.Deletions, func(gone engine.Deletion) bool { return gone.Task == r.Task.Name })
 }
