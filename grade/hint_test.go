@@ -1,6 +1,7 @@
 package grade_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -62,4 +63,40 @@ func TestHintsAreWithheld(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What a hint of the tutorial sells is not said for nothing by the mistakes that its wrong samples are named for.
+func TestHintsAreWorthTheirPrice(t *testing.T) {
+	t.Parallel()
+	lab := gradetest.Open(t, gradetest.Tutorial)
+	free := map[string][]string{} // what reports say of each task
+	for i := range lab.Samples {
+		for _, f := range gradeFS(t, lab, lab.FS, lab.Samples[i].Path).Findings {
+			free[f.Task] = append(free[f.Task], f.Title+". "+f.Message)
+		}
+	}
+	for i := range lab.Tasks {
+		task := &lab.Tasks[i]
+		for name, h := range task.AllHints() {
+			sold := stems(h.Text)
+			for _, text := range free[task.Name] {
+				said := stems(text)
+				same := slices.DeleteFunc(slices.Clone(sold), func(s string) bool { return !slices.Contains(said, s) })
+				if h.Cost > 0 && 3*len(same) > len(sold) {
+					t.Errorf("%s: the hint %q shares %q with %q", task.Name, name, same, text)
+				}
+			}
+		}
+	}
+}
+
+// stems are the beginnings of the longer words of a text.
+func stems(text string) []string {
+	var list []string
+	for _, w := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return r < 'a' || r > 'z' }) {
+		if len(w) > 3 && !slices.Contains(list, w[:4]) {
+			list = append(list, w[:4])
+		}
+	}
+	return list
 }

@@ -84,7 +84,7 @@ app "a" {
 		"show networkpolicy 2":                       "\x1b[3misolated\x1b[0m",
 		"show networkpolicy 2 isolated":              "points",
 		"hint networkpolicy 5":                       "costs 1 point",
-		"hint networkpolicy 5 label":                 "\x1b[36mkubectl\x1b[0m",
+		"hint networkpolicy 6 and-or":                "\x1b[36mfrom\x1b[0m",
 		"grade networkpolicy --submission last-week": "No instance of the lab",
 		"grade . --submission " + refused:            "refused",
 		"grade bad --submission last-week":           "Error",

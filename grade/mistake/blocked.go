@@ -28,9 +28,8 @@ func (r *recognizer) unlabelledNamespaces(p *networkPolicy, yield func(repair) b
 		}
 		fix := repair{
 			mistake: namespaceLabelMissing, change: r.labelled(other.namespace, s.MatchLabels), object: p.Object,
-			field: at.String() + ".namespaceSelector",
-			message: fmt.Sprintf("%s asks for namespaces with %s, and no namespace has that. The namespace %s has %s.",
-				p.Ref(), words(s.MatchLabels), other.namespace, words(r.namespaceLabels(other.namespace))),
+			field:   at.String() + ".namespaceSelector",
+			message: fmt.Sprintf("%s asks for namespaces with %s, and no namespace has that.", p.Ref(), words(s.MatchLabels)),
 		}
 		for key := range s.MatchLabels {
 			if _, has := r.State.NamespaceLabels[other.namespace][key]; has { // labelled, but otherwise

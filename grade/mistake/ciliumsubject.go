@@ -470,8 +470,7 @@ func (r *recognizer) unlabelledCiliumNamespaces(p *ciliumPolicy, yield func(repa
 			}
 			if !yield(repair{
 				mistake: namespaceLabelMissing, change: r.labelled(who.namespace, wanted), object: p.Object, field: x.endpointField(j),
-				message: fmt.Sprintf("%s asks for namespaces with %s, and no namespace has that. The namespace %s has %s.",
-					p.Ref(), words(wanted), who.namespace, words(r.namespaceLabels(who.namespace))),
+				message: fmt.Sprintf("%s asks for namespaces with %s, and no namespace has that.", p.Ref(), words(wanted)),
 			}) {
 				return false
 			}

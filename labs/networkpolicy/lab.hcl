@@ -150,7 +150,7 @@ task "backend-ingress-deny" {
   instructions = file("tasks/02-backend-ingress-deny.md")
 
   hint "isolation" {
-    text = "A pod is open until the first policy selects it. What does a policy say that selects it and lists no rule?"
+    text = "The paragraph below the skeleton tells two things apart that look alike. Which of them is yours?"
     cost = 1
   }
 
@@ -195,11 +195,11 @@ task "allow-frontend" {
   instructions = file("tasks/03-allow-frontend.md")
 
   hint "port" {
-    text = "A policy is applied at the pod, behind the Service: which port does the container listen on?"
+    text = "The task says which command shows two ports. Clients dial the one; who has the other?"
     cost = 1
   }
   hint "peer" {
-    text = "`kubectl get pods --show-labels` shows what a podSelector can see."
+    text = "Task 2 ends with two commands before \"See it\". The second one shows whom you can name."
     cost = 1
   }
 
@@ -248,7 +248,7 @@ task "allow-namespace" {
   instructions = file("tasks/04-allow-namespace.md")
 
   hint "everything" {
-    text = "An empty podSelector selects every pod of the policy's own namespace, as subject and as peer."
+    text = "Both blanks of the policy have the same answer. It stands in the paragraph about the **empty** selector."
     cost = 1
   }
   hint "delete" {
@@ -302,7 +302,7 @@ task "allow-monitoring-namespace" {
   instructions = file("tasks/05-allow-monitoring-namespace.md")
 
   hint "label" {
-    text = "`kubectl get namespaces --show-labels`: does the namespace carry what your selector asks for?"
+    text = "The task needs two files. What the one puts in place, the other relies on: compare them letter by letter."
     cost = 1
   }
 
@@ -353,7 +353,7 @@ task "allow-monitoring-pods" {
   instructions = file("tasks/06-allow-monitoring-pods.md")
 
   hint "and-or" {
-    text = "Every dash under `from:` starts another peer, and one matching peer is enough. How many dashes does your rule have?"
+    text = "The task prints two forms of `from`, and they differ by one character. Put your policy beside both."
     cost = 2
   }
 
@@ -398,7 +398,7 @@ task "frontend-egress-deny" {
   instructions = file("tasks/07-frontend-egress-deny.md")
 
   hint "policy-types" {
-    text = "Without policyTypes a policy is about egress only if it has an egress rule. Does yours?"
+    text = "Below the skeleton the task says which field must be there. What stands under it is what the title closes."
     cost = 1
   }
 
@@ -441,7 +441,7 @@ task "frontend-egress-backend" {
   instructions = file("tasks/08-frontend-egress-backend.md")
 
   hint "peer" {
-    text = "A policy sees the pod behind the Service, never the Service's own address."
+    text = "This is task 3 seen from the other end: what did the backend's policy say there about the frontend?"
     cost = 1
   }
 
@@ -494,11 +494,11 @@ task "allow-dns" {
   instructions = file("tasks/09-allow-dns.md")
 
   hint "where" {
-    text = "The name server's pods run in kube-system. Does that namespace carry the label that your rule selects?"
+    text = "Task 5 did the same with two files, for the namespace monitoring. What is the counterpart of each of them here?"
     cost = 1
   }
   hint "protocol" {
-    text = "A rule without `protocol` means TCP. Most look-ups use UDP, long answers TCP."
+    text = "The paragraph above \"The label\" says how short and how long answers travel. The skeleton has a place for each."
     cost = 1
   }
 
@@ -561,7 +561,7 @@ task "backend-egress" {
   instructions = file("tasks/10-backend-egress.md")
 
   hint "ip-block" {
-    text = "The internet has no labels: a peer outside the cluster is named by its addresses."
+    text = "The second paragraph of the task gives both the field and its value."
     cost = 1
   }
 
