@@ -22,6 +22,9 @@ func why(o *engine.Observation) *Why {
 	if o.Detail != nil {
 		w.Text = account(o.Detail, o.Probe.Want)
 	}
+	if o.At != "" {
+		w.Text = append([]string{fmt.Sprintf("The connection with %s is %s.", o.At, o.Verdict)}, w.Text...)
+	}
 	if o.Flow != nil {
 		w.Flow = o.Flow
 		w.Text = append(w.Text, o.Flow.String())
@@ -29,7 +32,11 @@ func why(o *engine.Observation) *Why {
 		w.Text = append(w.Text, "The probe saw: "+o.Seen+".")
 	}
 	if len(o.Verdicts) > 1 {
-		w.Text = append(w.Text, fmt.Sprintf("Not all replicas agree: %s.", joinVerdicts(o.Verdicts)))
+		all := "replicas"
+		if o.At != "" {
+			all = "of them"
+		}
+		w.Text = append(w.Text, fmt.Sprintf("Not all %s agree: %s.", all, joinVerdicts(o.Verdicts)))
 	}
 	return w
 }

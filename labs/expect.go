@@ -74,6 +74,7 @@ func (s *scope) expect(n *node) Check {
 			"Where does the connection go? Add to = app.NAME, or dns = \"NAME\" for a query.")
 	}
 	s.countConnections(n, len(e.From)*len(e.To))
+	s.checkEntityEnds(n, e.From, e.To)
 	if how.http != nil {
 		switch e.Verdict {
 		case verdict.Dropped, verdict.Rejected, verdict.Denied, verdict.DNSFailed:

@@ -104,8 +104,9 @@ func functions(src *source, depth int) map[string]function.Function {
 		"fileexists": fileExistsFunc(src),
 		"fileset":    fileSetFunc(src),
 
-		"dns":  dnsFunc,
-		"node": nodeFunc,
+		"dns":    dnsFunc,
+		"entity": entityFunc,
+		"node":   nodeFunc,
 	}
 	funcs["templatefile"] = templateFileFunc(src, depth)
 	return funcs

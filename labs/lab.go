@@ -239,13 +239,22 @@ type HealthCheck struct {
 
 // External is something outside the cluster. In a closed network a stand-in takes its place.
 type External struct {
-	Name     string
-	Host     string   // DNS name; or
-	CIDR     string   // an address range
-	Addrs    []string // addresses the host resolves to, for the offline engine; default: documentation addresses
-	Port     int
-	Protocol string
-	Range    hcl.Range
+	Name      string
+	Host      string   // DNS name, in which a wildcard is replaced by a name that it matches; or
+	CIDR      string   // an address range
+	MoreHosts []string // its other DNS names; Hosts returns all of them
+	Addrs     []string // addresses the hosts resolve to, for the offline engine; default: documentation addresses
+	Port      int
+	Protocol  string
+	Range     hcl.Range
+}
+
+// Hosts are the DNS names of an external. Every one of them has to behave alike.
+func (e *External) Hosts() []string {
+	if e.Host == "" {
+		return nil
+	}
+	return append([]string{e.Host}, e.MoreHosts...)
 }
 
 // SubmissionRules is what a submission may contain; everything else is rejected by name.
@@ -369,6 +378,7 @@ type Source struct {
 	App      string
 	External string
 	Node     string
+	Entity   Entity
 }
 
 func (s Source) String() string {
@@ -377,6 +387,8 @@ func (s Source) String() string {
 		return s.App
 	case s.External != "":
 		return "external " + s.External
+	case s.Entity != "":
+		return "entity " + string(s.Entity)
 	}
 	return "node " + s.Node
 }
@@ -390,17 +402,18 @@ const (
 	ViaCluster Via = "cluster_ip"
 )
 
-// Target is where a probe goes: one of App, External, Node, DNS and IP is set; IP may come with External.
+// Target is where a probe goes: one of App, External, Node, Entity, DNS and IP is set; IP may come with External.
 type Target struct {
 	App      string
 	External string
 	Node     string
+	Entity   Entity // with Via: by address, or the API server by its Service
 	IP       string // an address or, for External with a CIDR, one in it
 	DNS      string // a name to look up at the cluster's DNS
 
 	Via      Via
 	PortName string
-	Port     int    // as the client dials it: the service's port by service, the container's by IP
+	Port     int    // as the client dials it: the service's port by service, the container's by IP; 0: the API server's own
 	Protocol string // TCP, UDP, SCTP, ICMP
 	ICMPType *int
 	HTTP     *HTTP
@@ -462,6 +475,10 @@ func (t Target) String() string {
 		name = "external " + t.External
 	case t.Node != "":
 		name = "node " + t.Node
+	case t.Entity != "" && (t.Via == ViaService || t.Via == ViaCluster):
+		name = "service " + APIServiceName
+	case t.Entity != "":
+		name = "entity " + string(t.Entity)
 	case t.DNS != "":
 		return "dns " + t.DNS
 	}

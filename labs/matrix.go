@@ -36,6 +36,7 @@ func (s *scope) matrix(n *node) Check {
 		Range:     n.block.DefRange,
 	}
 	s.countConnections(n, len(m.From)*len(m.To))
+	s.checkEntityEnds(n, m.From, m.To)
 	s.matrixAllow(n, how, m)
 	return m
 }
@@ -57,7 +58,7 @@ func (s *scope) matrixAllow(n *node, how addressing, m *Matrix) {
 	// With a source or target that was refused, whatever is allowed may be meant to be in the table.
 	fromItems, fromKnown := n.items("from")
 	toItems, toKnown := n.items("to")
-	tableComplete := fromKnown && toKnown && len(m.From) == len(fromItems) && len(m.To) == len(toItems) &&
+	tableComplete := fromKnown && toKnown && len(m.From) == s.ends(fromItems) && len(m.To) == s.ends(toItems) &&
 		len(m.From)*len(m.To) > 0
 	i := 0
 	for it := v.ElementIterator(); it.Next(); i++ {
@@ -125,6 +126,6 @@ func (n *node) with(attr string, v cty.Value, rng hcl.Range) *node {
 }
 
 func sameTarget(a, b Target) bool {
-	return a.App == b.App && a.External == b.External && a.Node == b.Node && a.IP == b.IP && a.DNS == b.DNS &&
+	return a.App == b.App && a.External == b.External && a.Node == b.Node && a.Entity == b.Entity && a.IP == b.IP && a.DNS == b.DNS &&
 		a.Via == b.Via && a.Port == b.Port && a.Protocol == b.Protocol
 }

@@ -25,12 +25,13 @@ const (
 	refExternal  refKind = "an external"
 	refNode      refKind = "a node"
 	refDNS       refKind = "a DNS name"
+	refEntity    refKind = "an entity"
 )
 
 // ref is a resolved reference.
 type ref struct {
 	kind refKind
-	name string // the namespace, app, external, node or DNS name
+	name string // the namespace, app, external, node, DNS name or entity
 	port Port   // for refPort
 }
 
@@ -54,8 +55,9 @@ var (
 		"name": cty.String, "host": cty.String, "cidr": cty.String, "port": cty.Number,
 		"protocol": cty.String, refAttr: refType,
 	})
-	nodeType = cty.Object(map[string]cty.Type{"name": cty.String, refAttr: refType})
-	dnsType  = cty.Object(map[string]cty.Type{"name": cty.String, refAttr: refType})
+	nodeType   = cty.Object(map[string]cty.Type{"name": cty.String, refAttr: refType})
+	dnsType    = cty.Object(map[string]cty.Type{"name": cty.String, refAttr: refType})
+	entityType = cty.Object(map[string]cty.Type{"name": cty.String, refAttr: refType})
 )
 
 // refTypes are the types of the objects behind the roots of references.
@@ -113,19 +115,26 @@ func (e *External) value() cty.Value {
 	})
 }
 
-// nodeFunc and dnsFunc make references to what no block declares: the nodes of the cluster, by name, and
-// a name to look up at the cluster's DNS.
-var nodeFunc = refFunc("name", nodeType, refNode)
-var dnsFunc = refFunc("name", dnsType, refDNS)
+// nodeFunc, dnsFunc and entityFunc make references to what no block declares: the nodes of the cluster, by name, a
+// name to look up at the cluster's DNS, and what Cilium calls an entity.
+var nodeFunc = refFunc("name", nodeType, refNode, isName)
+var dnsFunc = refFunc("name", dnsType, refDNS, isName)
 
-func refFunc(param string, typ cty.Type, kind refKind) function.Function {
+func isName(name string) error {
+	if problem := checkDNSName(name); problem != "" {
+		return function.NewArgErrorf(0, "%q is not a name: %s", name, problem)
+	}
+	return nil
+}
+
+func refFunc(param string, typ cty.Type, kind refKind, check func(string) error) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: param, Type: cty.String}},
 		Type:   function.StaticReturnType(typ),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			name := args[0].AsString()
-			if problem := checkDNSName(name); problem != "" {
-				return cty.NilVal, function.NewArgErrorf(0, "%q is not a name: %s", name, problem)
+			if err := check(name); err != nil {
+				return cty.NilVal, err
 			}
 			return cty.ObjectVal(map[string]cty.Value{
 				"name": cty.StringVal(name), refAttr: capsule(ref{kind: kind, name: name}),

@@ -16,7 +16,7 @@ import (
 
 // This file decodes the ends of connections: what `from` and `to` name, and how targets are addressed.
 
-// sources decodes `from`: apps, externals and nodes.
+// sources decodes `from`: apps, externals, nodes and entities.
 func (s *scope) sources(n *node, attr string) []Source {
 	items, ok := n.items(attr)
 	var list []Source
@@ -31,8 +31,10 @@ func (s *scope) sources(n *node, attr string) []Source {
 			if s.checkNode(r.name, it.rng) {
 				list = append(list, Source{Node: r.name})
 			}
+		case refEntity:
+			list = append(list, s.entitySources(it, Entity(r.name))...)
 		default:
-			s.errorf(it.rng, "Not a source", "A connection starts at an app (app.NAME), an external (external.NAME) or a node (node(\"NAME\")); this is %s.%s",
+			s.errorf(it.rng, "Not a source", "A connection starts at an app (app.NAME), an external (external.NAME), a node (node(\"NAME\")) or an entity (entity(\"NAME\")); this is %s.%s",
 				describe(it.val), s.suggestRef(it.val))
 		}
 	}
@@ -76,7 +78,9 @@ func (s *scope) targets(n *node, attr string, how addressing) []Target {
 	items, ok := n.items(attr)
 	var list []Target
 	for _, it := range items {
-		if t, ok := s.target(it, how); ok {
+		if r, _ := refOf(it.val); r.kind == refEntity && Entity(r.name) == entityWorld {
+			list = append(list, s.worldTargets(it, how)...)
+		} else if t, ok := s.target(it, how); ok {
 			list = append(list, t)
 		}
 	}
@@ -202,6 +206,8 @@ func (s *scope) target(it item, how addressing) (Target, bool) {
 		return s.appTarget(it, r, how, t)
 	case isRef && r.kind == refDNS:
 		return s.dnsTarget(it, r, how, t)
+	case isRef && r.kind == refEntity:
+		return s.entityTarget(it, Entity(r.name), how, t)
 	case isRef && r.kind == refExternal:
 		ok = s.externalTarget(it, r, how, &t)
 	case isRef && r.kind == refNode:
@@ -209,7 +215,7 @@ func (s *scope) target(it item, how addressing) (Target, bool) {
 	case !it.val.IsNull() && it.val.Type() == cty.String:
 		ok = s.addressTarget(it, &t)
 	default:
-		s.errorf(it.rng, "Not a target", "A connection goes to an app (app.NAME), a port of one (app.NAME.port.PORT), an external (external.NAME), a node (node(\"NAME\")), a DNS query (dns(\"NAME\")) or an IP address, not %s.",
+		s.errorf(it.rng, "Not a target", "A connection goes to an app (app.NAME), a port of one (app.NAME.port.PORT), an external (external.NAME), a node (node(\"NAME\")), an entity (entity(\"NAME\")), a DNS query (dns(\"NAME\")) or an IP address, not %s.",
 			describe(it.val))
 		return t, false
 	}

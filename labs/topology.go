@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/labctl/labctl/internal/wording"
@@ -235,13 +236,13 @@ func (s *scope) external(n *node) cty.Value {
 	n.checkName()
 	ext := &External{
 		Name:     n.name,
-		Host:     n.str("host"),
 		CIDR:     n.str("cidr"),
 		Port:     n.int("port"),
 		Protocol: n.str("protocol"),
 		Range:    n.block.DefRange,
 	}
-	complete := !n.bad && !n.broken["host"] && !n.broken["cidr"] && !n.broken["name"]
+	complete := !n.bad && !n.broken["host"] && !n.broken["hosts"] && !n.broken["cidr"] && !n.broken["name"]
+	complete = s.externalHosts(n, ext) && complete
 	complete = s.externalPlace(n, ext) && complete
 	s.externalAddresses(n, ext)
 	if old := s.externals[ext.Name]; old != nil {
@@ -259,22 +260,16 @@ func (s *scope) external(n *node) cty.Value {
 // externalPlace checks the host or the address range of an external, and picks the address that represents the
 // range. It returns false if they are not valid.
 func (s *scope) externalPlace(n *node, ext *External) bool {
+	named := n.given("host") || n.given("hosts")
 	switch {
-	case n.given("host") && n.given("cidr"):
+	case named && n.given("cidr"):
 		s.errorf(n.rng("cidr"), "Host and cidr",
 			"An external is a host or an address range; give one of host and cidr.")
-	case !n.given("host") && !n.given("cidr") && !n.given("addresses"):
+	case !named && !n.given("cidr") && !n.given("addresses"):
 		s.errorf(n.block.DefRange, "Where is it?", "An external needs host = \"NAME\" or cidr = \"RANGE\".")
 	}
-	complete := true
-	if n.has("host") {
-		if problem := checkDNSName(ext.Host); problem != "" {
-			s.errorf(n.rng("host"), "Invalid name", "%q is not a host name: %s.", ext.Host, problem)
-			complete = false
-		}
-	}
 	if !n.has("cidr") {
-		return complete
+		return true
 	}
 	prefix, err := netip.ParsePrefix(ext.CIDR)
 	if err != nil {
@@ -289,7 +284,68 @@ func (s *scope) externalPlace(n *node, ext *External) bool {
 			ext.CIDR, prefix.Masked())
 		return false
 	}
+	return true
+}
+
+// externalHosts decodes the names of an external. It returns false if one is not valid.
+func (s *scope) externalHosts(n *node, ext *External) bool {
+	if n.given("host") && n.given("hosts") {
+		s.errorf(n.rng("hosts"), "Host and hosts", "Give one of host and hosts; hosts may have a single name.")
+		return false
+	}
+	given, at := n.strs("hosts"), func(i int) hcl.Range { return n.elementRange("hosts", i) }
+	if n.has("host") {
+		given, at = []string{n.str("host")}, func(int) hcl.Range { return n.rng("host") }
+	} else if n.isEmpty("hosts") {
+		s.errorf(n.rng("hosts"), "No name", "hosts has no name.")
+	}
+	complete := true
+	var names []string
+	for i, host := range given {
+		levels, domain := wildcard(host)
+		problem := checkDNSName(domain)
+		switch {
+		case problem == "" && slices.Contains(given[:i], host):
+			problem = "it is in the list already"
+		case problem == "":
+			names = append(names, representatives(levels, domain)...)
+			continue
+		case strings.Contains(domain, "*"):
+			problem = `an asterisk stands at the beginning, as in "*.example.com" (one part) and "**.example.com" (any number of parts)`
+		}
+		s.errorf(at(i), "Invalid name", "%q is not a host name: %s.", host, problem)
+		complete = false
+	}
+	if len(names) > 0 {
+		ext.Host, ext.MoreHosts = names[0], names[1:]
+	}
 	return complete
+}
+
+// wildcard splits a name such as Cilium's patterns for names: "*." stands for one more part, "**." for any number of
+// them; other names have none.
+func wildcard(host string) (levels int, domain string) {
+	if domain, ok := strings.CutPrefix(host, "**."); ok {
+		return 2, domain
+	}
+	if domain, ok := strings.CutPrefix(host, "*."); ok {
+		return 1, domain
+	}
+	return 0, host
+}
+
+// representatives are the names that stand for a wildcard: one for each number of parts, up to levels. A name without a
+// wildcard stands for itself.
+func representatives(levels int, domain string) []string {
+	if levels == 0 {
+		return []string{domain}
+	}
+	var names []string
+	for range levels {
+		domain = "any." + domain
+		names = append(names, domain)
+	}
+	return names
 }
 
 // externalAddresses decodes the addresses of an external, which are within its range if it has one.

@@ -240,23 +240,32 @@ func (r *run) dial(ctx context.Context, client *kube.Client, t labs.Target) ([]p
 	}}, nil
 }
 
-// dialExternal returns nothing for an external without an address.
+// dialExternal is how each name of an external is reached, and each address that the lab gives it.
 func (r *run) dialExternal(ctx context.Context, t labs.Target) []probe.Probe {
 	i := slices.IndexFunc(r.lab.Externals, func(ext labs.External) bool { return ext.Name == t.External })
 	if i < 0 {
 		return nil
 	}
-	ext := r.lab.Externals[i]
-	host := ext.Host + "."
+	ext, st := &r.lab.Externals[i], r.state()
+	var hosts []string
 	switch {
 	case t.IP != "":
-		host = t.IP
+		hosts = []string{t.IP}
 	case ext.Host == "" || t.Via == labs.ViaIP:
-		if host = r.externalAddr(ctx, ext); host == "" {
-			return nil
+		hosts = st.Addresses(ctx, ext)
+	default:
+		for _, host := range ext.Hosts() {
+			hosts = append(hosts, strings.TrimSuffix(host, ".")+".")
+		}
+		if st.External[ext.Name].StandIn && len(ext.Addrs) > 1 {
+			hosts = append(hosts, ext.Addrs...)
 		}
 	}
-	return []probe.Probe{{Host: host, Port: t.Port, Protocol: t.Protocol}}
+	probes := make([]probe.Probe, len(hosts))
+	for i, host := range hosts {
+		probes[i] = probe.Probe{Host: host, Port: t.Port, Protocol: t.Protocol}
+	}
+	return probes
 }
 
 // dialPods is how each pod of an app is reached by its address.

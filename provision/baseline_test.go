@@ -110,6 +110,15 @@ func TestWithHosts(t *testing.T) {
 	if !strings.HasPrefix(with, want) || !strings.HasSuffix(with, strings.TrimPrefix(corefile, ".:53 {\n")) {
 		t.Errorf("got\n%s", with)
 	}
+	several := labs.External{Name: "several", Host: "a.example", MoreHosts: []string{"any.b.example"}, Addrs: []string{"192.0.2.30", "192.0.2.31"}}
+	if all := withHosts(corefile, []labs.External{several}); !strings.Contains(all, `    hosts {
+       192.0.2.30 a.example
+       192.0.2.30 any.b.example
+       192.0.2.31 a.example
+       192.0.2.31 any.b.example
+`) {
+		t.Errorf("several names and addresses: got\n%s", all)
+	}
 	if again := withHosts(with, []labs.External{internet, cidr}); again != with {
 		t.Errorf("a second time changes it:\n%s", again)
 	}

@@ -100,18 +100,20 @@ func endpoints(list []labs.External) []Endpoint {
 	return out
 }
 
-// reachable reports whether this machine can connect to the external.
+// reachable reports whether this machine can connect to the external, by each of its names.
 func reachable(ctx context.Context, ext labs.External) bool {
 	if ext.Host == "" || ext.Protocol == "UDP" {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(ext.Host, strconv.Itoa(ext.Port)))
-	if err != nil {
-		return false
+	for _, host := range ext.Hosts() {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(ext.Port)))
+		if err != nil {
+			return false
+		}
+		conn.Close()
 	}
-	conn.Close()
 	return true
 }
 
@@ -175,8 +177,8 @@ func withHosts(corefile string, standIns []labs.External) string {
 	var hosts []string
 	for _, ext := range standIns {
 		for _, addr := range ext.Addrs {
-			if ext.Host != "" {
-				hosts = append(hosts, "       "+addr+" "+ext.Host)
+			for _, host := range ext.Hosts() {
+				hosts = append(hosts, "       "+addr+" "+host)
 			}
 		}
 	}
@@ -188,16 +190,4 @@ func withHosts(corefile string, standIns []labs.External) string {
 	block := slices.Concat([]string{hostsBegin, "    hosts {"}, hosts,
 		[]string{"       fallthrough", "    }", hostsEnd})
 	return strings.Join(slices.Insert(lines, at+1, block...), "\n")
-}
-
-// externalAddr returns an address of an external: the stand-in's, or what its name resolves to now; empty: none.
-func (r *run) externalAddr(ctx context.Context, ext labs.External) string {
-	if st := r.state().External[ext.Name]; (st.StandIn || ext.Host == "") && len(ext.Addrs) > 0 {
-		return ext.Addrs[0]
-	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", ext.Host)
-	if err != nil || len(addrs) == 0 {
-		return ""
-	}
-	return addrs[0].Unmap().String()
 }

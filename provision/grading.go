@@ -42,18 +42,24 @@ func (st *State) Labels(lab *labs.Lab, s *scope.Scope) map[string]map[string]str
 	return all
 }
 
-// Addresses are the addresses of an external as seen from the cluster.
+// Addresses are the addresses of an external as seen from the cluster: all that the lab gives it or, of hosts that are
+// not replaced by a stand-in, one for each name.
 func (st *State) Addresses(ctx context.Context, ext *labs.External) []string {
 	if e := st.External[ext.Name]; e.StandIn || ext.Host == "" {
 		return ext.Addrs
 	}
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", ext.Host)
-	if err != nil {
-		return ext.Addrs
-	}
 	var addrs []string
-	for _, a := range found {
-		addrs = append(addrs, a.Unmap().String())
+	for _, host := range ext.Hosts() {
+		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+		if err != nil || len(found) == 0 {
+			continue
+		}
+		if addr := found[0].Unmap().String(); !slices.Contains(addrs, addr) {
+			addrs = append(addrs, addr)
+		}
+	}
+	if len(addrs) == 0 {
+		return ext.Addrs
 	}
 	return addrs
 }

@@ -137,6 +137,8 @@ type Observation struct {
 	Detail *policy.Result
 	// All verdicts seen, one a replica pair, when they differ.
 	Verdicts []verdict.Verdict
+	// At is the address, name or node that the verdict is about, where an end stands for several.
+	At string
 	// Error says why a probe_error happened.
 	Error string
 	// Flow is the packet that settled the verdict, where the engine saw it on the wire.

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,10 +12,14 @@ import (
 	"github.com/labctl/labctl/labs"
 )
 
-// ParseSource finds where a connection starts: an app or external of the lab, or "node:NAME".
+// ParseSource finds where a connection starts: an app or external of the lab, "node:NAME" or "entity:NAME".
 func ParseSource(lab *labs.Lab, text string) (labs.Source, error) {
 	if node, ok := strings.CutPrefix(text, "node:"); ok {
 		return labs.Source{Node: node}, nil
+	}
+	if name, ok := strings.CutPrefix(text, "entity:"); ok {
+		entity, err := parseEntity(name)
+		return labs.Source{Entity: entity}, err
 	}
 	if app := findApp(lab, text); app != nil {
 		return labs.Source{App: app.Name}, nil
@@ -26,8 +31,8 @@ func ParseSource(lab *labs.Lab, text string) (labs.Source, error) {
 }
 
 // ParseTarget finds where a connection goes: "backend", "backend:8080", "backend:http", "internet",
-// "internet:443", "10.0.0.1:80", "node:NAME:PORT" or "dns:NAME" (a look-up). Without a port it is the app's
-// or external's only one.
+// "internet:443", "10.0.0.1:80", "node:NAME:PORT", "entity:NAME:PORT" or "dns:NAME" (a look-up). Without a port it is
+// the app's or external's only one.
 func ParseTarget(lab *labs.Lab, text string, via labs.Via, protocol string) (labs.Target, error) {
 	t := labs.Target{Protocol: strings.ToUpper(protocol)}
 	if name, ok := strings.CutPrefix(text, "dns:"); ok {
@@ -38,6 +43,9 @@ func ParseTarget(lab *labs.Lab, text string, via labs.Via, protocol string) (lab
 	if node, ok := strings.CutPrefix(name, "node:"); ok {
 		t.Node = node
 		return t, numericPort(&t, port)
+	}
+	if name, ok := strings.CutPrefix(name, "entity:"); ok {
+		return t, entityTarget(&t, name, via, port)
 	}
 	if app := findApp(lab, name); app != nil {
 		t.App, t.Via = app.Name, via
@@ -61,9 +69,14 @@ func ParseTarget(lab *labs.Lab, text string, via labs.Via, protocol string) (lab
 	return t, unknown(lab, name)
 }
 
-// splitPort cuts ":PORT" off; the colons of a bare IPv6 address and of "node:NAME" are not one.
+// splitPort cuts ":PORT" off; the colons of a bare IPv6 address, of "node:NAME" and of "entity:NAME" are not one.
 func splitPort(text string) (name, port string) {
-	rest, isNode := strings.CutPrefix(text, "node:")
+	rest, kind := text, ""
+	for _, prefix := range []string{"node:", "entity:"} {
+		if name, ok := strings.CutPrefix(text, prefix); ok {
+			rest, kind = name, prefix
+		}
+	}
 	if _, err := netip.ParseAddr(rest); err == nil {
 		return text, ""
 	}
@@ -71,11 +84,35 @@ func splitPort(text string) (name, port string) {
 	if i < 0 || strings.HasSuffix(rest, "]") {
 		return text, ""
 	}
-	name, port = rest[:i], rest[i+1:]
-	if isNode {
-		name = "node:" + name
+	return kind + rest[:i], rest[i+1:]
+}
+
+// parseEntity finds an entity that nodes or API servers belong to. The world is asked for by the lab's externals.
+func parseEntity(name string) (labs.Entity, error) {
+	known := []labs.Entity{labs.EntityHost, labs.EntityRemoteNode, labs.EntityAPIServer}
+	if entity := labs.Entity(name); slices.Contains(known, entity) {
+		return entity, nil
 	}
-	return name, port
+	return "", fmt.Errorf("there is no entity %q to connect with; there are host, remote-node and kube-apiserver", name)
+}
+
+// entityTarget sets an entity as a target: the API server by its Service, too, and on its own port without one.
+func entityTarget(t *labs.Target, name string, via labs.Via, port string) (err error) {
+	if t.Entity, err = parseEntity(name); err != nil {
+		return err
+	}
+	t.Via = labs.ViaIP
+	if t.Entity != labs.EntityAPIServer {
+		return numericPort(t, port)
+	}
+	if via == labs.ViaService || via == labs.ViaCluster {
+		t.Via = via
+		port = cmp.Or(port, strconv.Itoa(labs.APIServicePort))
+	}
+	if port == "" {
+		return nil
+	}
+	return numericPort(t, port)
 }
 
 func numericPort(t *labs.Target, port string) error {
@@ -158,6 +195,6 @@ func unknown(lab *labs.Lab, name string) error {
 	for i := range lab.Externals {
 		have = append(have, lab.Externals[i].Name)
 	}
-	return fmt.Errorf("the lab %s has no app or external %q; it has %s (a node is node:NAME, a look-up dns:NAME)",
+	return fmt.Errorf("the lab %s has no app or external %q; it has %s (a node is node:NAME, an entity entity:NAME, a look-up dns:NAME)",
 		lab.Name, name, strings.Join(have, ", "))
 }

@@ -216,7 +216,13 @@ func TestParseTarget(t *testing.T) {
 		{text: "default/one", want: "one:80"},
 		{text: "elsewhere/one", fails: `no app or external "elsewhere/one"`},
 		{text: "external internet:443", want: "external internet:443"},
-		{text: "nobody", fails: `(a node is node:NAME, a look-up dns:NAME)`},
+		{text: "entity:host:10250", want: "entity host:10250"},
+		{text: "entity:remote-node", fails: "say which port"},
+		{text: "entity:kube-apiserver", want: "entity kube-apiserver"},
+		{text: "entity:kube-apiserver", via: labs.ViaService, want: "service kubernetes:443"},
+		{text: "entity:kube-apiserver:443", via: labs.ViaCluster, want: "service kubernetes:443 by cluster IP"},
+		{text: "entity:cluster:80", fails: `there is no entity "cluster" to connect with; there are host, remote-node and kube-apiserver`},
+		{text: "nobody", fails: `(a node is node:NAME, an entity entity:NAME, a look-up dns:NAME)`},
 		{text: "nobody", fails: `the lab x has no app or external "nobody"; it has one, two, none, internet`},
 	} {
 		t.Run(strings.TrimSpace(tc.text+" "+tc.protocol+" "+string(tc.via)), func(t *testing.T) {
@@ -240,13 +246,15 @@ func TestParseSource(t *testing.T) {
 	t.Parallel()
 	lab := &labs.Lab{Apps: []labs.App{{Name: "one"}}, Externals: []labs.External{{Name: "internet"}}}
 	for text, want := range map[string]labs.Source{
-		"one": {App: "one"}, "internet": {External: "internet"}, "node:worker": {Node: "worker"},
+		"one": {App: "one"}, "internet": {External: "internet"}, "node:worker": {Node: "worker"}, "entity:host": {Entity: labs.EntityHost},
 	} {
 		if got, err := flow.ParseSource(lab, text); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v", text, got, err)
 		}
 	}
-	if _, err := flow.ParseSource(lab, "nobody"); err == nil {
-		t.Error("an unknown source is taken")
+	for _, text := range []string{"nobody", "entity:nobody"} {
+		if _, err := flow.ParseSource(lab, text); err == nil {
+			t.Errorf("%s is taken for a source", text)
+		}
 	}
 }

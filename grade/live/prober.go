@@ -90,8 +90,15 @@ func misses(v, want verdict.Verdict) bool { return want != "" && !v.Meets(want) 
 func (p *prober) outcome(want engine.Probe, attempts []connection) engine.Observation {
 	out := engine.Observation{Probe: want}
 	var all []verdict.Verdict
+	resolved := true
 	for i, a := range attempts {
 		result := p.judge(a)
+		if a.named && !resolved {
+			continue // what nobody can know by its name
+		}
+		if !a.named {
+			resolved = result.Verdict != verdict.DNSFailed
+		}
 		if !slices.Contains(all, result.Verdict) {
 			all = append(all, result.Verdict)
 		}
@@ -99,6 +106,9 @@ func (p *prober) outcome(want engine.Probe, attempts []connection) engine.Observ
 			continue
 		}
 		out.Verdict, out.Seen, out.Flow, out.Error = result.Verdict, result.Detail, nil, ""
+		if out.At = ""; len(attempts) > 1 {
+			out.At = a.at
+		}
 		if result.Drop != nil {
 			out.Flow = flowOf(*result.Drop)
 		}
@@ -177,7 +187,7 @@ func explained(r probe.Result) bool {
 // keyOf is the same for connections that are the same.
 func keyOf(a connection) string {
 	t := a.to
-	key := fmt.Sprint(a.from, "|", t.Host, "|", t.Port, "|", t.Protocol, "|", t.DNSOverTCP, "|", t.Echo)
+	key := fmt.Sprint(a.from, "|", t.Host, "|", t.Port, "|", t.Protocol, "|", t.DNSOverTCP, "|", t.Echo, "|", t.Learn)
 	if t.HTTP != nil {
 		key += fmt.Sprintf("|%+v", *t.HTTP)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +25,7 @@ type topology struct {
 	cfg      Config
 	apps     map[string]*app
 	nodes    []corev1.Node
+	api      func() (apiServers, error)
 	tampered bool // the pods may not be what the lab deployed
 	learn    bool // policies know addresses by their names: these are looked up before an address is tried
 }
@@ -40,6 +42,8 @@ type connection struct {
 	from    source
 	to      probe.Probe
 	servers []string      // names of the pods that may answer; empty: any
+	at      string        // the address, name or node, where an end of the probe stands for several
+	named   bool          // an address behind a name: of no account if the name does not resolve
 	behind  []probe.Probe // the pods behind a service, by address
 	broken  string        // why it can never count as denied: it did not work with no policy in force
 	apps    []string      // whose pods are at its ends
@@ -99,6 +103,7 @@ func readTopology(ctx context.Context, cfg Config) (*topology, error) {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
 	t.nodes = nodes.Items
+	t.api = sync.OnceValues(func() (apiServers, error) { return readAPIServers(context.WithoutCancel(ctx), cfg) })
 	return t, nil
 }
 
@@ -138,30 +143,29 @@ func (t *topology) app(name string) (*app, error) {
 // resolve returns the connections behind a probe: from every replica of the source, to every replica of a
 // target that is addressed by pod.
 func (t *topology) resolve(p engine.Probe) ([]connection, error) {
-	from, err := t.sources(p.From)
-	if err != nil {
+	if err := engine.CheckEnds(p); err != nil {
 		return nil, err
 	}
-	to, err := t.targets(p.To)
+	if p.From.Entity != "" {
+		return t.fromEntity(p)
+	}
+	from, err := t.sources(p.From)
 	if err != nil {
 		return nil, err
 	}
 	var all []connection
 	for _, f := range from {
+		to, err := t.targets(p.To, f)
+		if err != nil {
+			return nil, err
+		}
 		for _, a := range to {
 			// A replica does not probe itself while there are others: that connection never leaves the pod.
 			if f.pod != nil && len(from) > 1 && len(to) > 1 && f.pod.Status.PodIP == a.to.Host {
 				continue
 			}
-			if a.from = f; f.pod != nil && !speaks(f.pod, a.to.Host) {
-				return nil, fmt.Errorf("%s cannot be probed: %s has no IPv6 address, because the cluster has none",
-					a.to, f)
-			}
-			a.apps = slices.DeleteFunc([]string{p.From.App, p.To.App}, func(name string) bool { return name == "" })
-			if f.pod != nil && p.From.App != "" {
-				a.broken = t.cfg.Instance.Broken[Connection{
-					f.pod.Namespace + "/" + p.From.App, a.to.String(), cmp.Or(a.to.Protocol, "TCP"),
-				}]
+			if err := t.start(&a, p, f); err != nil {
+				return nil, err
 			}
 			all = append(all, a)
 		}
@@ -170,6 +174,24 @@ func (t *topology) resolve(p engine.Probe) ([]connection, error) {
 		return nil, fmt.Errorf("there is nothing to probe")
 	}
 	return all, nil
+}
+
+// start sets the source of a connection behind a probe.
+func (t *topology) start(a *connection, p engine.Probe, from source) error {
+	a.from = from
+	a.apps = slices.DeleteFunc([]string{p.From.App, p.To.App}, func(name string) bool { return name == "" })
+	if from.pod == nil {
+		return nil
+	}
+	if !speaks(from.pod, a.to.Host) {
+		return fmt.Errorf("%s cannot be probed: %s has no IPv6 address, because the cluster has none", a.to, from)
+	}
+	if p.From.App != "" {
+		a.broken = t.cfg.Instance.Broken[Connection{
+			from.pod.Namespace + "/" + p.From.App, a.to.String(), cmp.Or(a.to.Protocol, "TCP"),
+		}]
+	}
+	return nil
 }
 
 // speaks says whether a pod can reach an address, or name, for all that its own addresses say.
@@ -220,7 +242,8 @@ func (t *topology) node(name string) (*corev1.Node, error) {
 	return found, nil
 }
 
-func (t *topology) targets(to labs.Target) ([]connection, error) {
+// targets are the connections that a source makes to a target, without the source.
+func (t *topology) targets(to labs.Target, from source) ([]connection, error) {
 	p := probe.Probe{Port: to.Port, Protocol: strings.ToUpper(to.Protocol), HTTP: (*probe.HTTP)(to.HTTP)}
 	if p.Protocol == "TCP" {
 		p.Protocol = ""
@@ -243,21 +266,23 @@ func (t *topology) targets(to labs.Target) ([]connection, error) {
 		return t.appTargets(to, p)
 	case to.External != "":
 		return t.externalTargets(to, p)
+	case to.Entity != "":
+		return t.entityTargets(to, p, from)
 	case to.Node != "":
 		n, err := t.node(to.Node)
 		if err != nil {
 			return nil, err
 		}
-		for _, a := range n.Status.Addresses {
-			if a.Type == corev1.NodeInternalIP {
-				return one(a.Address), nil
-			}
+		if p.Host = addressOfNode(n); p.Host == "" {
+			return nil, fmt.Errorf("node %s has no address", n.Name)
 		}
-		return nil, fmt.Errorf("node %s has no address", n.Name)
+		return []connection{{to: p}}, nil
 	}
 	return one(to.IP), nil
 }
 
+// externalTargets are every name of an external, or every address. Behind a name are the addresses that the lab gives
+// it, each of which is tried, too.
 func (t *topology) externalTargets(to labs.Target, p probe.Probe) ([]connection, error) {
 	i := slices.IndexFunc(t.cfg.Lab.Externals, func(e labs.External) bool { return e.Name == to.External })
 	if i < 0 {
@@ -265,30 +290,47 @@ func (t *topology) externalTargets(to labs.Target, p probe.Probe) ([]connection,
 	}
 	ext := &t.cfg.Lab.Externals[i]
 	p.Port = cmp.Or(p.Port, ext.Port)
-	switch {
-	case to.IP != "":
+	if to.IP != "" {
 		p.Host = to.IP
-	case ext.Host != "" && to.Via != labs.ViaIP:
-		p.Host = strings.TrimSuffix(ext.Host, ".") + "."
-	default:
-		addrs := t.cfg.Instance.Externals[ext.Name]
-		if len(addrs) == 0 {
-			addrs = ext.Addrs
+		return []connection{{to: p}}, nil
+	}
+	addrs := t.cfg.Instance.Externals[ext.Name]
+	if len(addrs) == 0 {
+		addrs = ext.Addrs
+	}
+	var all []connection
+	byName := ext.Host != "" && to.Via != labs.ViaIP
+	for _, host := range ext.Hosts() {
+		name := strings.TrimSuffix(host, ".") + "."
+		if byName {
+			named := p
+			named.Host = name
+			all = append(all, connection{to: named, at: host})
 		}
-		if len(addrs) == 0 && ext.CIDR != "" {
-			if prefix, err := netip.ParsePrefix(ext.CIDR); err == nil {
-				addrs = []string{prefix.Masked().Addr().Next().String()}
+		if !byName || len(addrs) > 1 && slices.Equal(addrs, ext.Addrs) {
+			behind := p
+			if t.learn {
+				behind.Learn = name
 			}
-		}
-		if len(addrs) == 0 {
-			return nil, fmt.Errorf("external %q has no known address", ext.Name)
-		}
-		p.Host = addrs[0]
-		if t.learn && ext.Host != "" {
-			p.Learn = strings.TrimSuffix(ext.Host, ".") + "."
+			all = append(all, byAddress(behind, addrs, byName)...)
 		}
 	}
-	return []connection{{to: p}}, nil
+	if ext.Host == "" {
+		all = byAddress(p, addrs, false)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("external %q has no known address", ext.Name)
+	}
+	return all, nil
+}
+
+func byAddress(p probe.Probe, addrs []string, named bool) []connection {
+	all := make([]connection, len(addrs))
+	for i, addr := range addrs {
+		p.Host = addr
+		all[i] = connection{to: p, at: addr, named: named}
+	}
+	return all
 }
 
 func (t *topology) appTargets(to labs.Target, p probe.Probe) ([]connection, error) {

@@ -377,6 +377,13 @@ func (r *recognizer) endpointsForExternals(p *ciliumPolicy, yield func(repair) b
 // entitiesOf are those that the other end of the connection belongs to, apart from "all".
 func (r *recognizer) entitiesOf(d direction) api.EntitySlice {
 	who := r.peer(d)
+	entity := r.Probe.To.Entity
+	if d == ingress {
+		entity = r.Probe.From.Entity
+	}
+	if entity != "" {
+		return api.EntitySlice{api.Entity(entity)}
+	}
 	node, external := r.Probe.To.Node != "", r.Probe.To.External != "" || r.Probe.To.IP != ""
 	if d == ingress {
 		node, external = r.Probe.From.Node != "", r.Probe.From.External != ""

@@ -15,6 +15,9 @@ import (
 	"github.com/labctl/labctl/labs/schema"
 )
 
+// controlPlane is the label of nodes that run an API server.
+const controlPlane = "node-role.kubernetes.io/control-plane"
+
 // clusterObjects are the objects of the cluster that `labctl up` would build from the lab: its nodes,
 // namespaces and apps.
 func clusterObjects(lab *labs.Lab) ([]*manifest.Object, error) {
@@ -80,7 +83,7 @@ func nodes(lab *labs.Lab) []*manifest.Object {
 	for i, name := range names {
 		labels := map[string]string{corev1.LabelHostname: name, corev1.LabelOSStable: "linux"}
 		if strings.Contains(name, "control-plane") {
-			labels["node-role.kubernetes.io/control-plane"] = ""
+			labels[controlPlane] = ""
 		}
 		objs[i] = object("v1", "Node", "", name, &corev1.Node{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},

@@ -1,11 +1,13 @@
 package offline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/labctl/labctl/cilium/policy"
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -108,9 +110,14 @@ func (p *Prober) judge(probe *engine.Probe, out *engine.Observation, explain boo
 	if p.brief || !explain && !misses(out.Verdict, probe.Want) {
 		return nil
 	}
+	out.At = place(probe, connections, chosen)
 	detail, err := p.engine.Explain(connections[chosen])
 	if err != nil {
 		return tooMuch(err) // judged before; without an account the verdict stands all the same
+	}
+	detail, at := decisive(detail, out.Verdict)
+	if probe.To.App == "" {
+		out.At = cmp.Or(at, out.At)
 	}
 	if look := detail.DNS; look != nil && look.Verdict == verdict.Allowed && !explain && probe.Want != verdict.DNSFailed {
 		detail.DNS = nil // of no use in a report
@@ -121,6 +128,48 @@ func (p *Prober) judge(probe *engine.Probe, out *engine.Observation, explain boo
 		detail.Reason = fmt.Sprintf("policies allow it, but nothing listens on port %d of %s", probe.To.Port, probe.To.App)
 	}
 	return nil
+}
+
+// decisive is the part of an account that is about the verdict: of several backends the account has the worst verdict,
+// and it may be another one that does not meet what is wanted. at names it.
+func decisive(detail policy.Result, v verdict.Verdict) (part policy.Result, at string) {
+	if detail.Verdict == v {
+		return detail, ""
+	}
+	i := slices.IndexFunc(detail.Backends, func(r policy.Result) bool { return r.Verdict == v })
+	if i < 0 {
+		return detail, ""
+	}
+	part = detail.Backends[i]
+	part.DNS = detail.DNS
+	return part, named(part.To)
+}
+
+// place names the one of several connections that was chosen, where an end of the probe stands for several.
+func place(probe *engine.Probe, connections []policy.Probe, chosen int) string {
+	c := &connections[chosen]
+	differ := func(end func(*policy.Probe) string) bool {
+		return slices.ContainsFunc(connections, func(other policy.Probe) bool { return end(&other) != end(c) })
+	}
+	switch {
+	case probe.To.App == "" && differ(func(p *policy.Probe) string { return p.To }):
+		return named(c.To)
+	case probe.From.App == "" && differ(func(p *policy.Probe) string { return p.From }):
+		return named(c.From)
+	}
+	return ""
+}
+
+// named is how reports write an end of a connection of the rule model.
+func named(end string) string {
+	kind, name, ok := strings.Cut(end, ":")
+	switch {
+	case !ok:
+		return end
+	case kind == "node":
+		return "node " + name
+	}
+	return name
 }
 
 // tooMuch returns the error if it is that of the work budget, which concerns all probes.

@@ -24,7 +24,8 @@ type topology struct {
 	apps      map[string]*app
 	externals map[string]*labs.External
 	names     map[string][]string // what the DNS outside the cluster knows
-	applied   []*manifest.Object  // kept alive: the cache's key has their addresses
+	nodes     []node
+	applied   []*manifest.Object // kept alive: the cache's key has their addresses
 
 	// clusters are copies of cluster with other labels on namespaces, by those labels.
 	clusters *lru.Cache[string, *policy.Cluster]
@@ -66,10 +67,11 @@ func newTopology(lab *labs.Lab, objs []*manifest.Object, cfg policy.Config) (*to
 	for i := range lab.Externals {
 		ext := &lab.Externals[i]
 		t.externals[ext.Name] = ext
-		if ext.Host != "" {
-			t.names[ext.Host] = ext.Addrs
+		for _, host := range ext.Hosts() {
+			t.names[host] = ext.Addrs
 		}
 	}
+	t.nodes = nodesOf(objs)
 	return t, nil
 }
 
@@ -126,6 +128,9 @@ func (t *topology) resolve(p engine.Probe) ([]policy.Probe, error) {
 	if v, ok := t.resolved.Load(p); ok {
 		return v.([]policy.Probe), nil
 	}
+	if err := engine.CheckEnds(p); err != nil {
+		return nil, err
+	}
 	from, err := t.sources(p.From)
 	if err != nil {
 		return nil, err
@@ -138,7 +143,11 @@ func (t *topology) resolve(p engine.Probe) ([]policy.Probe, error) {
 	for _, f := range from {
 		for _, probe := range to {
 			probe.From = f
-			probes = append(probes, probe)
+			placed, err := t.placed(probe)
+			if err != nil {
+				return nil, err
+			}
+			probes = append(probes, placed...)
 		}
 	}
 	// A replica does not probe itself while there are others: that connection never leaves the pod.
@@ -162,7 +171,9 @@ func (t *topology) sources(s labs.Source) ([]string, error) {
 		if ext == nil {
 			return nil, fmt.Errorf("the lab has no external %q", s.External)
 		}
-		return []string{"ip:" + ext.Addrs[0]}, nil
+		return prefixed("ip:", ext.Addrs), nil
+	case s.Entity != "":
+		return []string{"entity:" + string(s.Entity)}, nil
 	}
 	return []string{"node:" + s.Node}, nil
 }
@@ -196,30 +207,58 @@ func (t *topology) targets(to labs.Target) ([]policy.Probe, error) {
 	case to.App != "":
 		return t.appTargets(to, p)
 	case to.External != "":
-		ext := t.externals[to.External]
-		if ext == nil {
-			return nil, fmt.Errorf("the lab has no external %q", to.External)
-		}
-		if p.Port == 0 {
-			p.Port = ext.Port
-		}
-		switch {
-		case to.IP != "":
-			p.To = "ip:" + to.IP
-		case ext.Host != "" && to.Via != labs.ViaIP:
-			p.To = "fqdn:" + ext.Host
-			if p.HTTP != nil {
-				p.HTTP.Host = ext.Host
-			}
-		default:
-			p.To = "ip:" + ext.Addrs[0]
-		}
+		return t.externalTargets(to, p)
+	case to.Entity != "":
+		return t.entityTargets(to, p)
 	case to.Node != "":
 		p.To = "node:" + to.Node
 	default:
 		p.To = "ip:" + to.IP
 	}
 	return []policy.Probe{p}, nil
+}
+
+// externalTargets are every name of an external, or every address.
+func (t *topology) externalTargets(to labs.Target, p policy.Probe) ([]policy.Probe, error) {
+	ext := t.externals[to.External]
+	if ext == nil {
+		return nil, fmt.Errorf("the lab has no external %q", to.External)
+	}
+	p.Port = cmp.Or(p.Port, ext.Port)
+	if to.IP != "" {
+		p.To = "ip:" + to.IP
+		return []policy.Probe{p}, nil
+	}
+	if ext.Host == "" || to.Via == labs.ViaIP {
+		return dialling(p, prefixed("ip:", ext.Addrs)), nil
+	}
+	probes := dialling(p, prefixed("fqdn:", ext.Hosts()))
+	for i, host := range ext.Hosts() {
+		if p.HTTP != nil {
+			request := *p.HTTP
+			request.Host = host
+			probes[i].HTTP = &request
+		}
+	}
+	return probes, nil
+}
+
+// dialling returns a probe once for each target.
+func dialling(p policy.Probe, targets []string) []policy.Probe {
+	probes := make([]policy.Probe, len(targets))
+	for i, to := range targets {
+		probes[i] = p
+		probes[i].To = to
+	}
+	return probes
+}
+
+func prefixed(prefix string, list []string) []string {
+	all := make([]string, len(list))
+	for i, s := range list {
+		all[i] = prefix + s
+	}
+	return all
 }
 
 func (t *topology) appTargets(to labs.Target, p policy.Probe) ([]policy.Probe, error) {
@@ -229,12 +268,7 @@ func (t *topology) appTargets(to labs.Target, p policy.Probe) ([]policy.Probe, e
 	}
 	switch to.Via {
 	case labs.ViaIP:
-		probes := make([]policy.Probe, len(a.pods))
-		for i, pod := range a.pods {
-			probes[i] = p
-			probes[i].To = pod
-		}
-		return probes, nil
+		return dialling(p, a.pods), nil
 	case labs.ViaCluster:
 		if a.clusterIP == "" {
 			return nil, fmt.Errorf("the app %q has no service with an address", a.Name)

@@ -68,6 +68,13 @@ func nodeOf(lab *labs.Lab, app, external, node, dns, ip string) dotNode {
 func ends(lab *labs.Lab, p engine.Probe) (from, to dotNode, rest string) {
 	from = nodeOf(lab, p.From.App, p.From.External, p.From.Node, "", "")
 	to = nodeOf(lab, p.To.App, p.To.External, p.To.Node, p.To.DNS, p.To.IP)
+	if p.From.Entity != "" {
+		from = dotNode{name: p.From.String()}
+	}
+	if p.To.Entity != "" {
+		bare := labs.Target{Entity: p.To.Entity, Via: p.To.Via}
+		to = dotNode{name: engine.TargetName(bare)}
+	}
 	rest = strings.TrimPrefix(engine.TargetName(p.To), to.name)
 	return from, to, strings.TrimLeft(rest, ": ")
 }

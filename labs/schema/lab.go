@@ -131,10 +131,12 @@ func healthCheck(typ, period string) *Block {
 func external() *Block {
 	return &Block{Type: "external", Labels: []string{"name"}, ForEach: true, Attributes: []Attribute{
 		name("name of the external"),
-		{Name: "host", Type: String, Default: "", Doc: "DNS name; give this or `cidr`"},
+		{Name: "host", Type: String, Default: "",
+			Doc: "DNS name, or names such as `*.example.com`; give this, `hosts` or `cidr`"},
+		{Name: "hosts", Type: StringList, DefaultDoc: "—", Doc: "DNS names, where it has several"},
 		{Name: "cidr", Type: String, Default: "", Doc: "address range; its first address stands for it"},
 		{Name: "addresses", Type: StringList, DefaultDoc: "one of the documentation ranges",
-			Doc: "the addresses that the host resolves to, or that stand for the range, in offline grading"},
+			Doc: "the addresses that each of the names resolves to, in offline grading and from a stand-in, or that stand for the range"},
 		{Name: "port", Type: Whole, Default: 443, Min: 1, Max: maxPort, Doc: "port to connect to"},
 		transportProtocol("protocol of the port"),
 	}}
@@ -294,11 +296,11 @@ func expect() *Block {
 		{"dns_failed", "the target's name does not resolve"},
 		{"app_error", "the client connects and gets a wrong answer: another HTTP status, a refused query"},
 	}, Attributes: []Attribute{
-		{Name: "from", Type: Anything, Required: true, Doc: "apps, externals and nodes that connect"},
+		{Name: "from", Type: Anything, Required: true, Doc: "apps, externals, nodes and entities that connect"},
 		{Name: "to", Type: Anything, DefaultDoc: "required, except with `dns`",
-			Doc: "apps, ports of apps, externals, nodes, `dns(\"NAME\")`, IP addresses in quotes"},
-		via("how an app is addressed. For an external only `\"ip\"`: by address, without DNS"),
-		{Name: "port", Type: NameOrNumber, DefaultDoc: "the target's", Min: 1, Max: maxPort, Doc: "for `app.NAME` with several ports, a node or an address: the number (the Service's, or the container's with `via = \"ip\"`), or the name of a port"},
+			Doc: "apps, ports of apps, externals, nodes, entities, `dns(\"NAME\")`, IP addresses in quotes"},
+		via("how an app is addressed. For an external or a node only `\"ip\"`: by address, without DNS"),
+		{Name: "port", Type: NameOrNumber, DefaultDoc: "the target's", Min: 1, Max: maxPort, Doc: "for `app.NAME` with several ports, a node, an entity or an address: the number (the Service's, or the container's with `via = \"ip\"`), or the name of a port"},
 		probeProtocol("the port's, otherwise `\"TCP\"`"),
 		{Name: "dns", Type: String, Default: "",
 			Doc: "a name to look up, instead of `to`: over UDP, or over TCP with `protocol = \"TCP\"`"},

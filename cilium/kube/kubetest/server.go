@@ -51,6 +51,7 @@ func Kinds() []Kind {
 		kind("", "v1", "Node", "nodes", false),
 		kind("", "v1", "Pod", "pods", true),
 		kind("", "v1", "Service", "services", true),
+		kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", true),
 		kind("", "v1", "ConfigMap", "configmaps", true),
 		kind("", "v1", "Secret", "secrets", true),
 		kind("apps", "v1", "Deployment", "deployments", true),

@@ -110,7 +110,7 @@ func TestCompletion(t *testing.T) {
 		{"labels of a block", "  objective \"x\" {\n    expect \"|\" {\n", []string{"allowed", "dropped", "dns_failed"}, []string{"from"}},
 		{"choices in a string", "  visibility = \"|\"\n", []string{"visible", "hidden", "after_due"}, nil},
 		{"choices without quotes", "  visibility = |\n", []string{`"visible"`}, nil},
-		{"references", "  objective \"x\" {\n    expect \"allowed\" {\n      from = |\n", []string{"app.backend", "app.frontend", "dns", "node"}, nil},
+		{"references", "  objective \"x\" {\n    expect \"allowed\" {\n      from = |\n", []string{"app.backend", "app.frontend", "dns", "entity", "node"}, nil},
 		{"names", "  objective \"x\" {\n    expect \"allowed\" {\n      from = [app.|]\n", []string{"backend", "frontend"}, []string{"app.backend"}},
 		{"attributes of a reference", "  objective \"x\" {\n    expect \"allowed\" {\n      to = app.backend.|\n", []string{"port", "labels", "host"}, nil},
 		{"ports", "  objective \"x\" {\n    expect \"allowed\" {\n      to = app.backend.port.|\n", []string{"http"}, []string{"labels"}},

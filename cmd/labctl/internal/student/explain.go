@@ -28,8 +28,9 @@ func NewExplainCommand(app *cli.App) *cobra.Command {
 		Short: "Explain whether a connection gets through, which rule decides it, and what would change it",
 		Long: `Explain whether a connection gets through, which rule decides it, and what would change it.
 
-FROM is an app or external host of the lab, or node:NAME. TO is the same, or an IP address, or dns:NAME for a DNS
-lookup. PORT is a number or the name of an app's port; leave it out if the app has only one port.
+FROM is an app or external host of the lab, node:NAME, or entity:NAME for host, remote-node or kube-apiserver. TO is
+the same, or an IP address, or dns:NAME for a DNS lookup. PORT is a number or the name of an app's port; leave it out
+if the app has only one port.
 
 labctl uses the policies at the end of the task that --task names, by default the last. Without --submission it
 uses the lab as students receive it, and with --live the running lab.`,
