@@ -58,7 +58,7 @@ func CleanNodes(ctx context.Context, client *kube.Client, agent *appsv1.DaemonSe
 // releaseTimeout is how long the end of pods is waited for.
 const releaseTimeout = 30 * time.Second
 
-// ReleasePods deletes the chart's pods that have a network of Cilium's, such as the relay's, and waits until no such pod
+// ReleasePods deletes the release's pods that have a network of Cilium's, such as the relay's, and waits until no such pod
 // of anybody's is being deleted. Once the agents are gone, nodes cannot do that. A pod that does not end is no error.
 func ReleasePods(ctx context.Context, client *kube.Client) error {
 	chart := metav1.ListOptions{LabelSelector: "app.kubernetes.io/part-of=cilium"}
@@ -70,7 +70,7 @@ func ReleasePods(ctx context.Context, client *kube.Client) error {
 	deleted := map[string]bool{}
 	for i := range list.Items {
 		d := &list.Items[i]
-		if d.Spec.Template.Spec.HostNetwork {
+		if d.Spec.Template.Spec.HostNetwork || !OfRelease(d) {
 			continue
 		}
 		if err := deployments.Delete(ctx, d.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {

@@ -102,7 +102,8 @@ func TestCleanNodes(t *testing.T) {
 	}
 }
 
-// TestReleasePods: only the chart's Deployments go, and what has its node's network stays for Helm.
+// TestReleasePods: only the Deployments of the release go, and what has its node's network stays for Helm. Others may
+// have Cilium's label, too: an operator of their own, or a release of another name.
 func TestReleasePods(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -118,11 +119,17 @@ func TestReleasePods(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			api := kubetest.New(t)
-			api.Add(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: hubble-relay, namespace: kube-system, labels: {app.kubernetes.io/part-of: cilium}}, spec: {template: {metadata: {labels: {k8s-app: hubble-relay}}}}}
+			api.Add(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: hubble-relay, namespace: kube-system, labels: {app.kubernetes.io/part-of: cilium}, annotations: {meta.helm.sh/release-name: cilium, meta.helm.sh/release-namespace: kube-system}}, spec: {template: {metadata: {labels: {k8s-app: hubble-relay}}}}}
 ---
-{apiVersion: apps/v1, kind: Deployment, metadata: {name: cilium-operator, namespace: kube-system, labels: {app.kubernetes.io/part-of: cilium}}, spec: {template: {metadata: {labels: {name: cilium-operator}}, spec: {hostNetwork: true}}}}
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: cilium-operator, namespace: kube-system, labels: {app.kubernetes.io/part-of: cilium}, annotations: {meta.helm.sh/release-name: cilium, meta.helm.sh/release-namespace: kube-system}}, spec: {template: {metadata: {labels: {name: cilium-operator}}, spec: {hostNetwork: true}}}}
 ---
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: coredns, namespace: kube-system}, spec: {template: {metadata: {labels: {k8s-app: kube-dns}}}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: by-hand, namespace: kube-system, labels: {app.kubernetes.io/part-of: cilium}}, spec: {template: {metadata: {labels: {k8s-app: by-hand}}}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: exporter, namespace: kube-system, labels: {app.kubernetes.io/part-of: cilium}, annotations: {meta.helm.sh/release-name: cilium-exporter, meta.helm.sh/release-namespace: kube-system}}, spec: {template: {metadata: {labels: {k8s-app: exporter}}}}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: elsewhere, namespace: kube-system, labels: {app.kubernetes.io/part-of: cilium}, annotations: {meta.helm.sh/release-name: cilium, meta.helm.sh/release-namespace: cilium}}, spec: {template: {metadata: {labels: {k8s-app: elsewhere}}}}}
 `)
 			api.Add(tc.pod)
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("it waits"))
@@ -131,8 +138,12 @@ func TestReleasePods(t *testing.T) {
 				t.Errorf("%v, want that it waits: %v", err, tc.waits)
 			}
 			left := api.Objects()
-			if left["Deployment kube-system/hubble-relay"] != "" || left["Deployment kube-system/cilium-operator"] == "" || left["Deployment kube-system/coredns"] == "" {
-				t.Error("the wrong Deployments are left")
+			for name, stays := range map[string]bool{
+				"hubble-relay": false, "cilium-operator": true, "coredns": true, "by-hand": true, "exporter": true, "elsewhere": true,
+			} {
+				if left["Deployment kube-system/"+name] != "" != stays {
+					t.Errorf("Deployment %s is left: %v", name, !stays)
+				}
 			}
 		})
 	}

@@ -175,7 +175,7 @@ func foreignCilium(ctx context.Context, client *kube.Client, installed *cilium.I
 	if err != nil {
 		return "", fmt.Errorf("find Cilium: %w", err)
 	}
-	if ds.Annotations["meta.helm.sh/release-name"] == cilium.Release {
+	if cilium.OfRelease(ds) {
 		return "", nil // from our own interrupted installation, whose release is gone
 	}
 	return "Cilium (not installed by Helm)", nil
