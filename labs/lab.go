@@ -44,6 +44,8 @@ type Lab struct {
 	Samples    []Sample
 	Tampered   Tampered // how to grade a running lab that was changed after it was deployed; default TamperedRefuse
 	Starter    string   // path of the submission that students start from; empty: an empty submission
+	// StarterRange is where Starter is written, or without one where the lab's name is.
+	StarterRange hcl.Range
 }
 
 // Tampered is how to grade a running lab that was changed after it was deployed.
@@ -429,16 +431,25 @@ type HTTP struct {
 
 // Sample is a submission that ships with the lab, with what its report must say.
 type Sample struct {
-	Name         string
-	Path         string
-	Score        *float64 // percent; nil: unchecked
-	Points       *float64 // nil: unchecked
-	Missed       []string // the objectives that it must miss, as "task/objective"; nil: unchecked
-	Mistake      string   // ID of the only mistake that its report must name; empty: unchecked
-	Solution     bool     // default: the sample is named "solution"
-	Description  string
-	Range        hcl.Range
-	MistakeRange hcl.Range // of Mistake
+	Name        string
+	Path        string
+	Score       *float64 // percent; nil: unchecked
+	Points      *float64 // nil: unchecked
+	Missed      []string // the objectives that it must miss, as "task/objective"; nil: unchecked
+	Mistake     string   // ID of the only mistake that its report must name; empty: unchecked
+	Solution    bool     // default: the sample is named "solution"
+	Description string
+	Range       hcl.Range
+
+	written map[string]hcl.Range
+}
+
+// Written is where an attribute of the block is written; without the attribute, the block's header.
+func (s *Sample) Written(attr string) hcl.Range {
+	if at, ok := s.written[attr]; ok {
+		return at
+	}
+	return s.Range
 }
 
 // jobName is the label that the cluster gives the pods of a Job.

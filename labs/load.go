@@ -162,6 +162,7 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 		s.diags.add(errorDiag(s.startOfFile(), "No lab block", `A lab begins with its name: lab "NAME" { … }.`))
 	}
 	for _, n := range s.nodes(blocks, "lab") {
+		lab.StarterRange = n.block.DefRange
 		s.lab(n, lab, opts)
 	}
 	s.cilium(s.single(blocks, "cilium"), lab)
@@ -174,7 +175,7 @@ func (s *scope) decode(blocks map[string]hcl.Blocks, opts LoadOptions) *Lab {
 	for _, n := range s.nodes(blocks, "task") {
 		s.task(n, lab)
 	}
-	lab.Starter = s.submissionPath(s.single(blocks, "starter"))
+	s.starter(s.single(blocks, "starter"), lab)
 	for _, n := range s.nodes(blocks, "sample") {
 		s.sample(n, lab)
 	}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -117,7 +118,7 @@ func prune(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for k, e := range v {
-			if e = prune(e); k == "Range" || e == nil || e == "" || e == false {
+			if e = prune(e); strings.HasSuffix(k, "Range") || e == nil || e == "" || e == false {
 				delete(v, k)
 				continue
 			}

@@ -198,6 +198,12 @@ func (s *scope) submissionPath(n *node) string {
 	return path.Clean(clean)
 }
 
+func (s *scope) starter(n *node, lab *Lab) {
+	if lab.Starter = s.submissionPath(n); lab.Starter != "" {
+		lab.StarterRange = n.rng("path")
+	}
+}
+
 func (s *scope) sample(n *node, lab *Lab) {
 	sample := Sample{
 		Name:        n.name,
@@ -208,13 +214,14 @@ func (s *scope) sample(n *node, lab *Lab) {
 		Solution:    n.boolOr("solution", n.name == "solution"),
 		Description: n.str("description"),
 		Range:       n.block.DefRange,
+		written:     map[string]hcl.Range{},
+	}
+	for attr, a := range n.attrs {
+		sample.written[attr] = a.Expr.Range()
 	}
 	if n.has("missed") {
 		sample.Missed = append([]string{}, n.strs("missed")...)
 		s.checkMissed(n, lab, sample.Missed)
-	}
-	if n.has("mistake") {
-		sample.MistakeRange = n.rng("mistake")
 	}
 	if !n.bad && !n.given("score") && !n.given("points") && !n.given("missed") {
 		s.errorf(n.block.DefRange, "Nothing to check",

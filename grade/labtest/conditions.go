@@ -56,7 +56,7 @@ func (l *linter) shipped() []shipped {
 	if l.lab.Starter != "" {
 		if sub, err := l.grader.Rules.ReadFS(l.lab.FS, l.lab.Starter, manifest.Limits{}); err == nil {
 			all = append(all, shipped{"the starter files", sub})
-		} // otherwise vacuous has ended the lint
+		} // otherwise vacuous has reported it
 	}
 	for i := range l.lab.Samples {
 		s := &l.lab.Samples[i]
@@ -69,7 +69,7 @@ func (l *linter) shipped() []shipped {
 			if s.Score != nil && *s.Score > 0 || s.Points != nil && *s.Points > 0 {
 				report = l.error // what is refused has no points
 			}
-			report(s.Range, "Sample refused", "The sample %q cannot be graded: %v", s.Name, err)
+			report(s.Written("path"), "Sample refused", "The sample %q cannot be graded: %v", s.Name, err)
 			continue
 		}
 		all = append(all, shipped{fmt.Sprintf("the sample %q", s.Name), sub})

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs"
@@ -16,21 +18,25 @@ const tolerance = 0.005
 
 // differences says what of a sample's report is not as the sample declares. The total alone may be right for the wrong
 // reason, so the objectives that are missed and the mistake can be declared, too.
-func differences(s *labs.Sample, got *SampleResult) []string {
-	list := []string{}
-	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+func differences(s *labs.Sample, got *SampleResult) []Difference {
+	list := []Difference{}
+	add := func(attr, format string, args ...any) {
+		list = append(list, differenceAt(s.Written(attr), format, args...))
+	}
 	if got.Report.Status == grade.Errored {
-		add("%s", failedCheck(got.Report))
+		add("", "%s", failedCheck(got.Report))
 	}
 	if s.Score != nil && !asDeclared(*s.Score, got.Got, got.Report.ExactPercent()) {
-		add("scores %s%%, but declares %s%%%s", decimal(got.Got), decimal(*s.Score), missing(s, got, got.Got < *s.Score))
+		add("score", "scores %s%%, but declares %s%%%s", decimal(got.Got), decimal(*s.Score), missing(s, got, got.Got < *s.Score))
 	}
 	if s.Points != nil && math.Abs(*s.Points-got.Points) > tolerance {
-		add("scores %s points, but declares %s%s", decimal(got.Points), decimal(*s.Points),
+		add("points", "scores %s points, but declares %s%s", decimal(got.Points), decimal(*s.Points),
 			missing(s, got, got.Points < *s.Points))
 	}
 	if s.Missed != nil {
-		list = append(list, otherMissed(s.Missed, got)...)
+		for _, message := range otherMissed(s.Missed, got) {
+			add("missed", "%s", message)
+		}
 	}
 	if s.Mistake == "" || slices.Equal(got.Mistakes, []string{s.Mistake}) {
 		return list
@@ -39,8 +45,24 @@ func differences(s *labs.Sample, got *SampleResult) []string {
 	if len(got.Mistakes) > 0 {
 		named = wording.And(got.Mistakes)
 	}
-	add("the report names %s, but the sample declares %s", named, s.Mistake)
+	add("mistake", "the report names %s, but the sample declares %s", named, s.Mistake)
 	return list
+}
+
+// starterDifferences says what keeps a lab's starter from being one: it passes, or cannot be graded.
+func starterDifferences(lab *labs.Lab, got *grade.Report) []Difference {
+	switch got.Status {
+	case grade.Failed:
+		return []Difference{}
+	case grade.Errored:
+		return []Difference{differenceAt(lab.StarterRange, "%s", failedCheck(got))}
+	}
+	return []Difference{differenceAt(lab.StarterRange, "scores %s%%, but must stay below the pass mark of %s%%",
+		decimal(got.Score.Percent), decimal(lab.PassMark))}
+}
+
+func differenceAt(at hcl.Range, format string, args ...any) Difference {
+	return Difference{Message: fmt.Sprintf(format, args...), File: at.Filename, Line: at.Start.Line}
 }
 
 // missing names the objectives that a sample with a lower score than it declares misses, if it does not declare them.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/labctl/labctl/cilium/policy/manifest"
 	"github.com/labctl/labctl/cilium/verdict"
 	"github.com/labctl/labctl/grade"
@@ -30,21 +32,29 @@ type Report struct {
 
 // SampleResult is how a submission that ships with the lab scored.
 type SampleResult struct {
-	Name     string   `json:"name"`
-	Path     string   `json:"path"`
-	Solution bool     `json:"solution"`
-	Want     *float64 `json:"want"` // percent; of the starter: the pass mark, to be missed; null: the sample declares none
-	Got      float64  `json:"got"`  // percent
-	Points   float64  `json:"points"`
-	Missed   []string `json:"missed"`   // objectives, in whole or in part: "task/objective"
-	Mistakes []string `json:"mistakes"` // that the report names, by ID, each once
-	Passed   bool     `json:"passed"`
-	// Differences say what is not as the sample declares, each in a few words.
-	Differences []string `json:"differences"`
+	Name        string       `json:"name"`
+	Path        string       `json:"path"`
+	File        string       `json:"file"` // where the lab names the path
+	Line        int          `json:"line"`
+	Solution    bool         `json:"solution"`
+	Want        *float64     `json:"want"` // percent; of the starter: the pass mark, to be missed; null: the sample declares none
+	Got         float64      `json:"got"`  // percent
+	Points      float64      `json:"points"`
+	Missed      []string     `json:"missed"`   // objectives, in whole or in part: "task/objective"
+	Mistakes    []string     `json:"mistakes"` // that the report names, by ID, each once
+	Passed      bool         `json:"passed"`
+	Differences []Difference `json:"differences"` // what is not as the sample declares
 	// Error says why there is no score: the sample does not exist, or was refused.
 	Error string `json:"error,omitempty"`
 	// Report says what the score is made of.
 	Report *grade.Report `json:"-"`
+}
+
+// Difference is what is not as a sample declares.
+type Difference struct {
+	Message string `json:"message"` // in a few words
+	File    string `json:"file"`    // where the lab declares it
+	Line    int    `json:"line"`
 }
 
 // MutationResult counts what became of the solution's mutants. A mutant is equivalent if no connection of
@@ -165,7 +175,8 @@ func (t *tester) mutate(ctx context.Context, solutions []solution) error {
 	}
 	for _, s := range solutions {
 		if s.result.Error != "" || s.result.Report.Score.Percent < 100 {
-			result.Skipped = fmt.Sprintf("the solution %q does not get full marks", s.Name)
+			result.Skipped = fmt.Sprintf("the solution %q (%s) does not get full marks", s.Name,
+				grade.Place(s.Range.Filename, s.Range.Start.Line))
 			continue
 		}
 		err := mutate(ctx, t.grader, t.eng, s.Sample, s.sub, result, func() { t.progress(t.report) })
@@ -180,7 +191,7 @@ func (t *tester) mutate(ctx context.Context, solutions []solution) error {
 // testStarter grades what students start from, which must not pass.
 func testStarter(ctx context.Context, g *grade.Grader, eng engine.Engine) (SampleResult, error) {
 	lab := g.Lab()
-	res := newResult("starter", lab.Starter)
+	res := newResult("starter", lab.Starter, lab.StarterRange)
 	res.Want = &lab.PassMark
 	var sub *submission.Submission
 	if lab.Starter != "" {
@@ -193,13 +204,16 @@ func testStarter(ctx context.Context, g *grade.Grader, eng engine.Engine) (Sampl
 	if err := gradeSample(ctx, g, eng, sub, &res); err != nil {
 		return res, err
 	}
-	res.Passed = res.Error == "" && res.Report.Status == grade.Failed
+	if res.Error == "" {
+		res.Differences = starterDifferences(lab, res.Report)
+		res.Passed = len(res.Differences) == 0
+	}
 	return res, nil
 }
 
 // testSample grades a sample and compares its report with what it declares.
 func testSample(ctx context.Context, g *grade.Grader, eng engine.Engine, s *labs.Sample) (*SampleResult, *submission.Submission, error) {
-	res := newResult(s.Name, s.Path)
+	res := newResult(s.Name, s.Path, s.Written("path"))
 	res.Solution, res.Want = s.Solution, s.Score
 	sub, err := g.Rules.ReadFS(g.Lab().FS, s.Path, manifest.Limits{})
 	if err != nil {
@@ -216,8 +230,11 @@ func testSample(ctx context.Context, g *grade.Grader, eng engine.Engine, s *labs
 	return &res, sub, nil
 }
 
-func newResult(name, path string) SampleResult {
-	return SampleResult{Name: name, Path: path, Missed: []string{}, Mistakes: []string{}, Differences: []string{}}
+func newResult(name, path string, at hcl.Range) SampleResult {
+	return SampleResult{
+		Name: name, Path: path, File: at.Filename, Line: at.Start.Line,
+		Missed: []string{}, Mistakes: []string{}, Differences: []Difference{},
+	}
 }
 
 // gradeSample grades a sample. A refusal is part of the result; an error is the engine's.

@@ -2,13 +2,18 @@ package labtest_test
 
 import (
 	"fmt"
+	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/gradetest"
 	"github.com/labctl/labctl/grade/labtest"
 	"github.com/labctl/labctl/grade/offline"
@@ -16,9 +21,9 @@ import (
 )
 
 // inline loads a lab from the text of its lab.hcl and its other files, as a txtar archive.
-func inline(t *testing.T, hcl, files string) (*labs.Lab, *offline.Engine) {
+func inline(t *testing.T, source, files string) (*labs.Lab, *offline.Engine) {
 	t.Helper()
-	fsys := fstest.MapFS{"lab.hcl": {Data: []byte(hcl)}}
+	fsys := fstest.MapFS{"lab.hcl": {Data: []byte(source)}}
 	for _, f := range txtar.Parse([]byte(files)).Files {
 		fsys[f.Name] = &fstest.MapFile{Data: f.Data}
 	}
@@ -195,6 +200,9 @@ sample "refused" {
 		if (s.Error != "") != (s.Name == "refused") {
 			t.Errorf("sample %s: error %q", s.Name, s.Error)
 		}
+		if line := lineOf(t, lab, "path", s.Name); s.File != "lab.hcl" || s.Line != line {
+			t.Errorf("sample %s is at %s:%d, want line %d", s.Name, s.File, s.Line, line)
+		}
 	}
 	m := r.Mutation
 	if len(m.Survivors) > 0 || m.Killed < 15 || m.Mutants != m.Killed+m.Equivalent+m.Invalid+len(m.Survivors) {
@@ -208,20 +216,21 @@ func TestDeclared(t *testing.T) {
 	for _, tt := range []struct {
 		declares string
 		want     []string
+		at       []string // the attributes
 	}{
-		{`score = 50`, nil},
-		{`points = 1`, nil},
-		{`missed = ["allow/table"]`, nil},
-		{"score = 50\n points = 1\n missed = [\"allow/table\"]\n mistake = \"service-port-vs-target-port\"", nil},
-		{`points = 2`, []string{"scores 1 points, but declares 2; it misses allow/table"}},
-		{`score = 49`, []string{"scores 50%, but declares 49%"}},
+		{`score = 50`, nil, nil},
+		{`points = 1`, nil, nil},
+		{`missed = ["allow/table"]`, nil, nil},
+		{"score = 50\n points = 1\n missed = [\"allow/table\"]\n mistake = \"service-port-vs-target-port\"", nil, nil},
+		{`points = 2`, []string{"scores 1 points, but declares 2; it misses allow/table"}, []string{"points"}},
+		{`score = 49`, []string{"scores 50%, but declares 49%"}, []string{"score"}},
 		{"score = 50\n missed = [\"deny/closed\"]", []string{
 			"misses allow/table, which it does not declare", "meets deny/closed, which it declares to be missed",
-		}},
-		{"score = 50\n missed = []", []string{"misses allow/table, which it does not declare"}},
+		}, []string{"missed", "missed"}},
+		{"score = 50\n missed = []", []string{"misses allow/table, which it does not declare"}, []string{"missed"}},
 		{"score = 50\n mistake = \"dns-forgotten\"", []string{
 			"the report names service-port-vs-target-port, but the sample declares dns-forgotten",
-		}},
+		}, []string{"mistake"}},
 	} {
 		t.Run(tt.declares, func(t *testing.T) {
 			t.Parallel()
@@ -233,8 +242,73 @@ func TestDeclared(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := r.Samples[1]; !slices.Equal(got.Differences, tt.want) || got.Passed != (tt.want == nil) {
-				t.Errorf("passed %v, differences %q, want %q", got.Passed, got.Differences, tt.want)
+			got := r.Samples[1]
+			var messages []string
+			for i, d := range got.Differences {
+				messages = append(messages, d.Message)
+				if line := lineOf(t, lab, tt.at[i], "port"); d.File != "lab.hcl" || d.Line != line {
+					t.Errorf("%q is at %s:%d, want line %d", d.Message, d.File, d.Line, line)
+				}
+			}
+			if !slices.Equal(messages, tt.want) || got.Passed != (tt.want == nil) {
+				t.Errorf("passed %v, differences %q, want %q", got.Passed, messages, tt.want)
+			}
+		})
+	}
+}
+
+// lineOf is the line of an attribute in the block of a sample.
+func lineOf(t *testing.T, lab *labs.Lab, attr, sample string) int {
+	t.Helper()
+	text, err := fs.ReadFile(lab.FS, "lab.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := false
+	for i, line := range strings.Split(string(text), "\n") {
+		inside = inside && line != "}" || line == fmt.Sprintf("sample %q {", sample)
+		if inside && strings.HasPrefix(strings.TrimSpace(line), attr) {
+			return i + 1
+		}
+	}
+	t.Fatalf("sample %q has no %s", sample, attr)
+	return 0
+}
+
+// TestStarterPasses: a starter that passes, or cannot be read, is reported where it is written.
+func TestStarterPasses(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, files, message, err string
+	}{
+		{"it passes", strings.ReplaceAll(sampleFiles, "-- solution/", "-- start/"), "scores 100%, but must stay below the pass mark of 50%", ""},
+		{"it is refused", "-- start/deny/x.yaml --\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\n", "", "ConfigMap"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			source := guarded(tight, solved+"starter {\n path = \"start\"\n}\n")
+			lab, eng := inline(t, source, sampleFiles+tt.files)
+			r, err := labtest.Test(t.Context(), lab, eng)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line := 1 + strings.Count(source[:strings.Index(source, `path = "start"`)], "\n")
+			s := r.Starter
+			if s.Passed || s.File != "lab.hcl" || s.Line != line || !strings.Contains(s.Error, tt.err) {
+				t.Errorf("want line %d and the error %q: %+v", line, tt.err, s)
+			}
+			if tt.message != "" && (len(s.Differences) != 1 || s.Differences[0] != labtest.Difference{Message: tt.message, File: "lab.hcl", Line: line}) {
+				t.Errorf("the differences are %+v, want %q on line %d", s.Differences, tt.message, line)
+			}
+			if tt.err == "" {
+				return
+			}
+			diags, err := labtest.Lint(t.Context(), lab, eng)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i := slices.IndexFunc(diags, func(d *hcl.Diagnostic) bool { return d.Summary == "Starter refused" }); i < 0 || diags[i].Subject.Start.Line != line {
+				t.Errorf("no error on line %d in %v", line, diags)
 			}
 		})
 	}
@@ -255,7 +329,7 @@ sample "nothing" {
 			t.Fatal(err)
 		}
 		if !r.Samples[1].Passed {
-			t.Errorf("missed = [%s]: %q", missed, r.Samples[1].Differences)
+			t.Errorf("missed = [%s]: %+v", missed, r.Samples[1].Differences)
 		}
 	}
 }
@@ -274,25 +348,62 @@ func TestSurvivors(t *testing.T) {
 	survivors := make([]string, len(r.Mutation.Survivors))
 	for i, s := range r.Mutation.Survivors {
 		survivors[i] = fmt.Sprintf("%s %s %s:%d", s.Task, s.Mutation, s.File, s.Line)
+		if text := s.String(); strings.Contains(text, "()") || strings.Contains(text, "  ") || strings.Count(text, s.Object) > 1 {
+			t.Errorf("a gap or a repetition in %q", text)
+		}
 		if s.Flow.Before == s.Flow.After || s.Flow.Task == "" || s.Flow.From == "" || s.Flow.To == "" || s.Message == "" {
 			t.Errorf("a survivor without what it changes: %+v", s)
 		}
 	}
 	want := []string{
-		"allow drop-object allow/allow.yaml:1", // the deny is deleted in the same task, so all is open
-		"allow empty-rule allow/allow.yaml:10",
-		"allow and-to-or allow/allow.yaml:10",
-		"allow drop-selector allow/allow.yaml:17", // the stranger gets in
-		"allow widen-selector allow/allow.yaml:11",
-		"allow widen-selector allow/allow.yaml:17",
-		"allow drop-port allow/allow.yaml:21",
-		"allow other-label allow/allow.yaml:8", // selects nobody: all is open
+		"allow drop-object solution/allow/allow.yaml:1", // the deny is deleted in the same task, so all is open
+		"allow empty-rule solution/allow/allow.yaml:10",
+		"allow and-to-or solution/allow/allow.yaml:10",
+		"allow drop-selector solution/allow/allow.yaml:17", // the stranger gets in
+		"allow widen-selector solution/allow/allow.yaml:11",
+		"allow widen-selector solution/allow/allow.yaml:17",
+		"allow drop-port solution/allow/allow.yaml:21",
+		"allow other-label solution/allow/allow.yaml:8", // selects nobody: all is open
 		"allow add-allow-all :0",
 	}
 	slices.Sort(want)
 	slices.Sort(survivors)
 	if !slices.Equal(slices.Compact(survivors), want) {
 		t.Errorf("survivors\n%s\nwant\n%s", strings.Join(survivors, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestMutantsAreDescribed: each is named in one way, with its object and place, and says what it changes.
+func TestMutantsAreDescribed(t *testing.T) {
+	t.Parallel()
+	lab, _ := inline(t, guarded(tight, solved), sampleFiles)
+	g, err := grade.NewGrader(lab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, err := g.Rules.ReadFS(lab.FS, "solution", manifest.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for step := range sub.Steps {
+		for _, m := range labtest.Mutations(lab, sub, step) {
+			got[m.String()] = true
+		}
+	}
+	for _, want := range []string{
+		"leave out NetworkPolicy default/allow (allow/allow.yaml:1)",
+		"do not delete NetworkPolicy default/deny (allow/delete/deny.yaml:1)",
+		"leave out the rule spec.ingress[0], in NetworkPolicy default/allow (allow/allow.yaml:10)",
+		"change the label app of spec.podSelector.matchLabels from server to server-other, in NetworkPolicy default/deny (deny/deny.yaml:8)",
+		"add a policy that allows all ingress in the namespace default, in the folder of deny",
+	} {
+		if !got[want] {
+			t.Errorf("no mutant is described as %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(strings.Join(slices.Sorted(maps.Keys(got)), "\n"))
 	}
 }
 
@@ -383,7 +494,7 @@ sample "refused" {
   path  = "refused"
   score = 0
 }
-`, []string{"36: Sample refused"}},
+`, []string{"37: Sample refused"}},
 		{"unknown mistake", tight, solved + `
 sample "wrong" {
   path    = "nothing"

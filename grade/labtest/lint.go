@@ -3,6 +3,7 @@ package labtest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -83,7 +84,7 @@ func (l *linter) mistakes() {
 		if s.Mistake == "" || slices.Contains(known, s.Mistake) {
 			continue
 		}
-		l.error(s.MistakeRange, "Unknown mistake", "There is no mistake %q.%s The mistakes are %s.", s.Mistake,
+		l.error(s.Written("mistake"), "Unknown mistake", "There is no mistake %q.%s The mistakes are %s.", s.Mistake,
 			wording.DidYouMean(s.Mistake, known), wording.And(known))
 	}
 }
@@ -236,10 +237,15 @@ func (l *linter) vacuous(ctx context.Context) error {
 	if l.lab.Starter != "" {
 		var err error
 		if starter, err = l.grader.Rules.ReadFS(l.lab.FS, l.lab.Starter, manifest.Limits{}); err != nil {
-			return fmt.Errorf("the starter %s: %w", l.lab.Starter, err)
+			l.starterRefused(err)
+			return nil
 		}
 	}
 	report, err := l.grader.Grade(ctx, starter, l.eng, grade.Options{AfterDue: true, Reveal: true})
+	if refused := (*engine.Refused)(nil); errors.As(err, &refused) {
+		l.starterRefused(err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("grade the starter: %w", err)
 	}
@@ -253,6 +259,10 @@ func (l *linter) vacuous(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (l *linter) starterRefused(err error) {
+	l.error(l.lab.StarterRange, "Starter refused", "What students start from cannot be graded: %v", err)
 }
 
 // solution warns of a lab that nothing proves to be solvable.

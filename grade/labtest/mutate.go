@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -42,6 +43,9 @@ func mutate(ctx context.Context, g *grade.Grader, eng engine.Engine, sample *lab
 				result.Equivalent++
 			case mutantSurvives:
 				m.Sample, m.Flow = sample.Name, changed
+				if m.File != "" { // a path to open from here
+					m.File = path.Join(g.Lab().Dir, sample.Path, m.File)
+				}
 				result.Survivors = append(result.Survivors, m.Mutant)
 			}
 			progress()

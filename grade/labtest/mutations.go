@@ -1,6 +1,7 @@
 package labtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,26 +10,40 @@ import (
 	"strings"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
+	"github.com/labctl/labctl/grade"
 	"github.com/labctl/labctl/grade/submission"
 	"github.com/labctl/labctl/labs"
 )
+
+// allTasks stands for the folder of a submission that has none for each task.
+const allTasks = "all tasks"
+
+// String describes the mutant in a line, with its object and the place of the change.
+func (m *Mutant) String() string {
+	switch {
+	case m.File == "" && m.Task == allTasks:
+		return m.Message
+	case m.File == "":
+		return fmt.Sprintf("%s, in the folder of %s", m.Message, m.Task)
+	case strings.Contains(m.Message, m.Object):
+		return fmt.Sprintf("%s (%s)", m.Message, grade.Place(m.File, m.Line))
+	}
+	return fmt.Sprintf("%s, in %s (%s)", m.Message, m.Object, grade.Place(m.File, m.Line))
+}
 
 // Mutations lists the mistakes that a student can make in one step of a lab's solution: in each of its objects, in order,
 // and then what the student may have added.
 func Mutations(lab *labs.Lab, solution *submission.Submission, step int) []Mutation {
 	var all []Mutation
 	s := &solution.Steps[step]
-	task := s.Task
-	if task == "" {
-		task = "all tasks"
-	}
+	task := cmp.Or(s.Task, allTasks)
 	note := func(o *manifest.Object, id, message, field string) Mutation {
 		return Mutation{step: step, object: o, Mutant: Mutant{
 			Mutation: id, Message: message, Object: o.Ref().String(), File: o.File, Line: o.LineOf(field), Task: task,
 		}}
 	}
 	for _, o := range s.Apply {
-		all = append(all, note(o, "drop-object", "leave the object out", ""))
+		all = append(all, note(o, "drop-object", "leave out "+o.Ref().String(), ""))
 		for _, e := range edits(lab, o) {
 			m := note(o, e.id, e.message, e.at.String())
 			if m.put = e.apply(o); m.put != nil {
@@ -367,7 +382,8 @@ func (e *editor) labels(value any, at fieldPath, min int) {
 		if key == "kubernetes.io/metadata.name" && at[0] == "metadata" {
 			continue
 		}
-		e.add("other-label", fmt.Sprintf("change the label %s at %s", key, at), at.with(key), fmt.Sprintf("%v-other", labels[key]))
+		other := fmt.Sprintf("%v-other", labels[key])
+		e.add("other-label", fmt.Sprintf("change the label %s of %s from %v to %s", key, at, labels[key], other), at.with(key), other)
 		if len(labels) >= min {
 			e.drop("drop-label", "label", at.with(key))
 		}

@@ -62,7 +62,7 @@ func (p *page) test(r *labtest.Report) {
 
 func (p *page) starter(s *labtest.SampleResult) {
 	text := number(s.Got) + "%"
-	if s.Want != nil {
+	if s.Want != nil && s.Passed {
 		text += fmt.Sprintf(", must stay below the pass mark of %s%%", number(*s.Want))
 	}
 	p.sampleResult(s, text)
@@ -76,11 +76,11 @@ func (p *page) sampleResult(s *labtest.SampleResult, text string) {
 		mark = p.red("✗")
 	}
 	if s.Error != "" {
-		text = s.Error
+		text = grade.Place(s.File, s.Line) + ": " + s.Error
 	}
 	p.line("  "+mark+" ", fmt.Sprintf("%-28s %s", s.Name, text))
 	for _, d := range s.Differences {
-		p.line("      ", d)
+		p.line("      ", grade.Place(d.File, d.Line)+": "+d.Message)
 	}
 }
 
@@ -94,7 +94,7 @@ func (p *page) mutation(m *labtest.MutationResult) {
 		m.Mutants, m.Killed, m.Equivalent, m.Invalid, len(m.Survivors)))
 	for i := range m.Survivors {
 		s := &m.Survivors[i]
-		p.line("  "+p.red("✗")+" ", fmt.Sprintf("%s, in %s (%s)", s.Message, s.Object, grade.Place(s.File, s.Line)))
+		p.line("  "+p.red("✗")+" ", s.String())
 		p.line("      ", fmt.Sprintf("at the end of %s, %s → %s was %s and is now %s: no objective notices",
 			s.Flow.Task, s.Flow.From, s.Flow.To, word(s.Flow.Before), word(s.Flow.After)))
 	}

@@ -135,14 +135,20 @@ func TestTest(t *testing.T) {
 			Mutation: labtest.MutationResult{Mutants: 10, Killed: 7, Equivalent: 2, Invalid: 1},
 		},
 		"failed": {
-			Lab: lab, Engine: "offline", Starter: labtest.SampleResult{Name: "starter", Want: &mark, Got: 100},
+			Lab: lab, Engine: "offline", Starter: labtest.SampleResult{Name: "starter", Want: &mark, Got: 100, Differences: []labtest.Difference{
+				{Message: "scores 100%, but must stay below the pass mark of 70%", File: "lab.hcl", Line: 1},
+			}},
 			Samples: []labtest.SampleResult{
-				{Name: "forgot-dns", Got: 66.67, Differences: []string{
-					"scores 66.67%, but declares 60%", "the report names no mistake, but the sample declares dns-forgotten",
+				{Name: "forgot-dns", Got: 66.67, Differences: []labtest.Difference{
+					{Message: "scores 66.67%, but declares 60%", File: "lab.hcl", Line: 30},
+					{Message: "the report names no mistake, but the sample declares dns-forgotten", File: "lab.hcl", Line: 31},
 				}},
-				{Name: "gone", Error: "samples/gone: no such directory"},
+				{Name: "gone", Error: "samples/gone: no such directory", File: "lab.hcl", Line: 34},
 			},
-			Mutation: labtest.MutationResult{Mutants: 10, Killed: 9, Survivors: []labtest.Mutant{{
+			Mutation: labtest.MutationResult{Mutants: 11, Killed: 9, Survivors: []labtest.Mutant{{
+				Message: "add a policy that allows all ingress in the namespace default", Object: "NetworkPolicy default/mutant-allow-all", Task: "frontend",
+				Flow: labtest.ChangedFlow{Task: "frontend", From: "other", To: "backend:8080", Before: verdict.Dropped, After: verdict.Allowed},
+			}, {
 				Message: "drop the peer spec.ingress[0].from[1]", Object: "NetworkPolicy default/allow", File: "02/policy.yaml", Line: 9,
 				Flow: labtest.ChangedFlow{Task: "frontend", From: "frontend", To: "backend:8080", Before: verdict.Allowed, After: verdict.Dropped},
 			}}},
