@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/labctl/labctl/internal/wording"
 )
 
@@ -24,9 +26,9 @@ func (s *scope) checkTasks(lab *Lab) {
 		for j, dep := range t.DependsOn {
 			at := n.elementRange("depends_on", j)
 			switch {
-			case s.misspelt[dep]:
+			case s.refused(dep):
 			case !slices.Contains(names, dep):
-				s.errorf(at, "Unknown task", "The lab has no task %q.%s", dep, wording.DidYouMean(dep, names))
+				s.errorf(at, "Unknown task", "%s", s.unknownTask(dep, names))
 			case slices.Contains(t.DependsOn[:j], dep):
 				s.errorf(at, "Task repeated", "%q is already in the list.", dep)
 			default:
@@ -47,7 +49,9 @@ func (s *scope) checkTasks(lab *Lab) {
 		}
 		for j, dep := range t.DependsOn {
 			if k := slices.Index(names, dep); k > i {
-				s.errorf(s.taskNodes[i].elementRange("depends_on", j), "Later task", "The task %q comes after %q in the lab; tasks are done in order, so one depends on earlier ones only.", dep, t.Name)
+				s.errorf(s.taskNodes[i].elementRange("depends_on", j), "Later task",
+					"The task %q (%s) comes after %q in the lab. Tasks are done in order, so a task can depend on earlier ones only.",
+					dep, place(lab.Tasks[k].Range), t.Name)
 			}
 		}
 	}
@@ -60,10 +64,10 @@ func (s *scope) checkObjectives(lab *Lab) {
 	known := map[string]bool{}
 	graph := map[string][]string{}
 	total := 0.0
-	for _, t := range lab.Tasks {
+	for i, t := range lab.Tasks {
 		own := make([]string, len(t.Objectives))
-		for i, o := range t.Objectives {
-			own[i] = o.Name
+		for j, o := range t.Objectives {
+			own[j] = o.Name
 		}
 		earlier := all
 		for _, name := range own {
@@ -84,9 +88,13 @@ func (s *scope) checkObjectives(lab *Lab) {
 					graph[t.Name+"/"+o.Name] = append(graph[t.Name+"/"+o.Name], full)
 					continue
 				}
-				if !s.misspeltObjective(dep) {
-					s.errorf(n.elementRange("depends_on", j), "Unknown objective", "%s",
-						unknownObjective(dep, t.Name, own, all, earlier))
+				at := n.elementRange("depends_on", j)
+				switch later := laterObjective(lab, i, full, dep); {
+				case s.misspeltObjective(dep):
+				case later != "":
+					s.errorf(at, "Later objective", "%s", later)
+				default:
+					s.errorf(at, "Unknown objective", "%s", s.unknownObjective(lab, dep, t.Name, own, all, earlier))
 				}
 			}
 		}
@@ -111,17 +119,49 @@ func (s *scope) checkObjectives(lab *Lab) {
 
 // unknownObjective reports an unknown objective and suggests similar names: own are those of the task, earlier
 // those of the tasks before it ("task/objective"), all both.
-func unknownObjective(name, task string, own, all, earlier []string) string {
+func (s *scope) unknownObjective(lab *Lab, name, task string, own, all, earlier []string) string {
 	if strings.Contains(name, "/") {
 		return fmt.Sprintf("Neither this task nor an earlier one has the objective %q.%s",
-			name, wording.DidYouMean(name, all))
+			name, wording.DidYouMean(name, s.valid(all)))
 	}
-	detail := fmt.Sprintf("The task %q has no objective %q.%s", task, name, wording.DidYouMean(name, own))
+	detail := fmt.Sprintf("The task %q has no objective %q.%s", task, name, wording.DidYouMean(name, s.valid(own)))
+	if lab.TaskIndex(name) >= 0 {
+		detail += fmt.Sprintf(" %q is a task; an objective of it is written \"%s/OBJECTIVE\".", name, name)
+	}
 	if i := slices.IndexFunc(earlier, func(e string) bool { return strings.HasSuffix(e, "/"+name) }); i >= 0 {
 		detail += fmt.Sprintf(" There is %q.", earlier[i])
 	}
 	return detail
 }
+
+// laterObjective says that an objective is in a task after the i-th, which cannot depend on it; empty: it is not. full is
+// "task/objective"; dep is what is written, perhaps without the task.
+func laterObjective(lab *Lab, i int, full, dep string) string {
+	for k := i + 1; k < len(lab.Tasks); k++ {
+		later := &lab.Tasks[k]
+		for j := range later.Objectives {
+			o := &later.Objectives[j]
+			if name := later.Name + "/" + o.Name; name != full && o.Name != dep {
+				continue
+			}
+			return fmt.Sprintf("The objective %q (%s) is in the task %q, which comes after %q in the lab. Tasks are done in order, so an objective can depend only on those of its own task and of earlier ones.",
+				o.Name, place(o.Range), later.Name, lab.Tasks[i].Name)
+		}
+	}
+	return ""
+}
+
+// unknownTask says that a task, which another one depends on, does not exist.
+func (s *scope) unknownTask(name string, names []string) string {
+	task, objective, ok := strings.Cut(name, "/")
+	if ok && slices.Contains(names, task) {
+		return fmt.Sprintf("A task depends on tasks, and %q is an objective. Write %q, or let an objective depend on %q.",
+			objective, task, name)
+	}
+	return fmt.Sprintf("The lab has no task %q.%s", name, wording.DidYouMean(name, s.valid(names)))
+}
+
+func place(rng hcl.Range) string { return fmt.Sprintf("%s line %d", rng.Filename, rng.Start.Line) }
 
 func mark(set map[string]bool, names []string) {
 	for _, name := range names {

@@ -29,7 +29,7 @@ func (s *scope) content(body hcl.Body, spec *schema.Block) *hcl.BodyContent {
 	for _, b := range native.Blocks {
 		if isLeftOut(b, spec) {
 			for _, label := range b.Labels {
-				s.misspelt[label] = true
+				s.refuse(label)
 			}
 		}
 	}

@@ -23,7 +23,8 @@ type scope struct {
 	funcs map[string]function.Function
 	// declare decodes the instances of a block that others refer to.
 	declare func(*decl) cty.Value
-	// misspelt are the labels of blocks of unknown types, which have been reported: what refers to them means those.
+	// misspelt are invalid names, and the labels of blocks of unknown types, as plainName. They have been reported, and what
+	// refers to them means those.
 	misspelt map[string]bool
 	// written are the types of blocks at the top level, also of those that have errors or are misspelt.
 	written map[string]bool
@@ -193,9 +194,10 @@ func (s *scope) meantBy(tr hcl.Traversal) string {
 }
 
 func (s *scope) unknownName(root, name string, names []string, rng hcl.Range) {
-	if s.misspelt[name] {
+	if s.refused(name) {
 		return
 	}
+	names = s.valid(names)
 	what := root
 	switch root {
 	case "var":
@@ -320,8 +322,7 @@ func (s *scope) checkSteps(root, name string, v cty.Value, tr hcl.Traversal) boo
 	if app == nil || slices.Contains(portNames(app.Ports), port) {
 		return true
 	}
-	s.errorf(tr.SourceRange(), "Unknown port", "The app %q has no port %q; it has %s.%s",
-		app.Name, port, portList(app.Ports), wording.DidYouMean(port, portNames(app.Ports)))
+	s.unknownPort(tr.SourceRange(), app, port)
 	return false
 }
 

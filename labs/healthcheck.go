@@ -7,7 +7,6 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 
-	"github.com/labctl/labctl/internal/wording"
 	"github.com/labctl/labctl/labs/schema"
 )
 
@@ -52,8 +51,7 @@ func (s *scope) checkedPort(c *node, app *App) int {
 		i := slices.Index(portNames(app.Ports), name)
 		switch {
 		case i < 0:
-			s.errorf(c.rng("port"), "Unknown port", "The app %q has no port %q; it has %s.%s", app.Name, name,
-				portList(app.Ports), wording.DidYouMean(name, portNames(app.Ports)))
+			s.unknownPort(c.rng("port"), app, name)
 			return 0
 		case app.Ports[i].Protocol != "TCP":
 			s.errorf(c.rng("port"), "Wrong protocol", "The kubelet checks ports over TCP; port %q of app %q is %s.",

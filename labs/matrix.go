@@ -7,6 +7,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/labctl/labctl/cilium/verdict"
+	"github.com/labctl/labctl/internal/wording"
 )
 
 // Matrix is a truth table over sources × targets: the pairs of Allow are allowed, all others Otherwise.
@@ -50,6 +51,9 @@ func (s *scope) matrixAllow(n *node, how addressing, m *Matrix) {
 	}
 	rng := n.rng("allow")
 	_, isRef := refOf(v)
+	if _, _, single := allowCell(v); single && v.Type().IsObjectType() {
+		v = cty.TupleVal([]cty.Value{v})
+	}
 	if isRef || !v.Type().IsTupleType() && !v.Type().IsListType() && !v.Type().IsSetType() {
 		s.errorf(rng, "Invalid allow",
 			"allow is a list of cells, each [FROM, TO] or { from = FROM, to = TO }; this is %s.", describe(v))
@@ -60,6 +64,11 @@ func (s *scope) matrixAllow(n *node, how addressing, m *Matrix) {
 	toItems, toKnown := n.items("to")
 	tableComplete := fromKnown && toKnown && len(m.From) == s.ends(fromItems) && len(m.To) == s.ends(toItems) &&
 		len(m.From)*len(m.To) > 0
+	if flat := flatCell(v); flat != cty.NilVal {
+		s.errorf(rng, "Invalid allow", "Each cell is a pair in brackets, as in [[FROM, TO]]; this list has %s instead.",
+			describe(flat))
+		return
+	}
 	i := 0
 	for it := v.ElementIterator(); it.Next(); i++ {
 		_, cell := it.Element()
@@ -68,7 +77,7 @@ func (s *scope) matrixAllow(n *node, how addressing, m *Matrix) {
 		if !ok {
 			if cell.IsKnown() {
 				s.errorf(at, "Invalid allow", "Each cell is [FROM, TO] or { from = FROM, to = TO }; this is %s.",
-					describe(cell))
+					notCell(cell))
 			}
 			continue
 		}
@@ -111,6 +120,35 @@ func allowCell(cell cty.Value) (from, to cty.Value, ok bool) {
 		return cell.Index(cty.NumberIntVal(0)), cell.Index(cty.NumberIntVal(1)), true
 	}
 	return from, to, false
+}
+
+// flatCell is the first element of a list none of which is a pair or anything like it, so that brackets are missing around
+// all; cty.NilVal: the list is another one.
+func flatCell(v cty.Value) cty.Value {
+	first := cty.NilVal
+	for it := v.ElementIterator(); it.Next(); {
+		_, cell := it.Element()
+		_, isRef := refOf(cell)
+		if cell.IsNull() || !cell.IsKnown() || !isRef && cell.CanIterateElements() {
+			return cty.NilVal
+		}
+		if first == cty.NilVal {
+			first = cell
+		}
+	}
+	return first
+}
+
+// notCell says what a value is that is no cell.
+func notCell(v cty.Value) string {
+	t := v.Type()
+	switch _, isRef := refOf(v); {
+	case !isRef && !v.IsNull() && t.IsObjectType():
+		return "a map with " + wording.And(sortedKeys(t.AttributeTypes()))
+	case !isRef && !v.IsNull() && (t.IsTupleType() || t.IsListType()):
+		return "a list with " + wording.Count(v.LengthInt(), "element")
+	}
+	return describe(v)
 }
 
 // with is a node whose one attribute has the given value, for decoding a part of an attribute.

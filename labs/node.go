@@ -3,7 +3,6 @@ package labs
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -29,6 +28,8 @@ type node struct {
 	broken map[string]bool      // attributes that are there but have no value, which has been reported
 	bad    bool                 // something about the block itself has been reported
 	kids   hcl.Blocks
+	// elements are the places of the elements of lists of strings.
+	elements map[string][]hcl.Range
 }
 
 // instances decodes a block: into one node or, with for_each, one a key, in the order of the keys. It
@@ -141,7 +142,7 @@ func bodySchema(b *schema.Block) *hcl.BodySchema {
 
 // fill evaluates the attributes and checks them against the schema.
 func (n *node) fill() {
-	n.vals, n.broken = map[string]cty.Value{}, map[string]bool{}
+	n.vals, n.broken, n.elements = map[string]cty.Value{}, map[string]bool{}, map[string][]hcl.Range{}
 	for i := range n.spec.Attributes {
 		spec := &n.spec.Attributes[i]
 		attr := n.attrs[spec.Name]
@@ -180,6 +181,10 @@ func (n *node) value(spec *schema.Attribute, attr *hcl.Attribute) (cty.Value, bo
 		}
 		return v, !spec.Required
 	}
+	if spec.Type == schema.StringList {
+		v, ok := n.stringList(spec, attr, v)
+		return v, ok && n.check(spec, v)
+	}
 	if typ := ctyType(spec.Type); typ != cty.NilType {
 		converted, err := convert.Convert(v, typ)
 		if _, isRef := refOf(v); err != nil || isRef && typ.IsMapType() {
@@ -197,6 +202,37 @@ func (n *node) value(spec *schema.Attribute, attr *hcl.Attribute) (cty.Value, bo
 		v = converted
 	}
 	return v, n.check(spec, v)
+}
+
+// stringList is the value of an attribute that takes strings: one, a list, or a list of lists. It returns false if there is
+// none, which has been reported.
+func (n *node) stringList(spec *schema.Attribute, attr *hcl.Attribute, v cty.Value) (cty.Value, bool) {
+	all := attr.Expr.Range()
+	if hasNull(v) {
+		n.s.errorf(all, "Missing value", "%s contains null.", spec.Name)
+		return v, false
+	}
+	items, ok := flattenLists(v, attr.Expr, all)
+	list := make([]cty.Value, 0, len(items))
+	n.elements[spec.Name] = nil
+	for i, it := range items {
+		text, err := convert.Convert(it.val, cty.String)
+		if err != nil {
+			which := "this is"
+			if it.rng == all && len(items) > 1 {
+				which = fmt.Sprintf("element %d is", i+1)
+			}
+			n.s.errorf(it.rng, "Wrong type", "%s takes strings; %s %s.%s", spec.Name, which, describe(it.val), hintName(it.val))
+			ok = false
+			continue
+		}
+		list = append(list, text)
+		n.elements[spec.Name] = append(n.elements[spec.Name], it.rng)
+	}
+	if len(list) == 0 {
+		return cty.ListValEmpty(cty.String), ok
+	}
+	return cty.ListVal(list), ok
 }
 
 // check checks a value, or each element of a list, against the schema and reports what is wrong.
@@ -230,8 +266,6 @@ func ctyType(t schema.Type) cty.Type {
 		return cty.Number
 	case schema.Bool:
 		return cty.Bool
-	case schema.StringList:
-		return stringList
 	case schema.StringMap:
 		return stringMap
 	}
@@ -270,7 +304,7 @@ func notOfType(v cty.Value, typ cty.Type) string {
 
 func hintName(v cty.Value) string {
 	if r, ok := refOf(v); ok && (r.kind == refApp || r.kind == refNamespace || r.kind == refExternal) {
-		return fmt.Sprintf(" This is %s; its name is in its attribute name.", describe(v))
+		return " Add .name for its name."
 	}
 	return ""
 }
@@ -419,6 +453,9 @@ func (n *node) items(attr string) ([]item, bool) {
 
 // elementRange returns the range of the i-th element of a list attribute.
 func (n *node) elementRange(attr string, i int) hcl.Range {
+	if places := n.elements[attr]; i < len(places) {
+		return places[i]
+	}
 	a := n.attrs[attr]
 	if tuple, ok := a.Expr.(*hclsyntax.TupleConsExpr); ok && i < len(tuple.Exprs) {
 		return tuple.Exprs[i].Range()
@@ -466,10 +503,9 @@ func (n *node) checkName() {
 	if n.broken["name"] {
 		return
 	}
-	if problem := checkLabel(n.name); problem != "" {
-		n.s.errorf(n.nameRange(), "Invalid name", "%q cannot be the name of %s: %s.", n.name,
-			wording.Article(n.spec.Type), problem)
-		n.s.misspelt[strings.ToLower(n.name)] = true
+	if problem := invalidName(n.name, wording.Article(n.spec.Type), checkLabel); problem != "" {
+		n.s.errorf(n.nameRange(), "Invalid name", "%s", problem)
+		n.s.refuse(n.name)
 	}
 }
 

@@ -171,6 +171,19 @@ func dnsItem(name string, rng hcl.Range) item {
 // flatten turns a value that may be one thing or a list of things, themselves lists, into its things.
 // It returns false where something is unknown, which has been reported where it arose.
 func flatten(v cty.Value, expr hcl.Expression, rng hcl.Range) ([]item, bool) {
+	return flattenGroups(v, expr, rng, func(t cty.Type) bool {
+		// A block with for_each means all its instances, and app.x.port all ports.
+		return t.IsObjectType() && !t.HasAttribute(refAttr) || t.IsMapType() && t.ElementType().Equals(portType)
+	})
+}
+
+// flattenLists is flatten for values that are no references.
+func flattenLists(v cty.Value, expr hcl.Expression, rng hcl.Range) ([]item, bool) {
+	return flattenGroups(v, expr, rng, func(cty.Type) bool { return false })
+}
+
+// flattenGroups is flatten, where isGroup says which types other than lists are several things.
+func flattenGroups(v cty.Value, expr hcl.Expression, rng hcl.Range, isGroup func(cty.Type) bool) ([]item, bool) {
 	if !v.IsKnown() {
 		return nil, false
 	}
@@ -178,9 +191,7 @@ func flatten(v cty.Value, expr hcl.Expression, rng hcl.Range) ([]item, bool) {
 		return nil, true
 	}
 	t := v.Type()
-	// A block with for_each means all its instances, and app.x.port all ports.
-	group := t.IsObjectType() && !t.HasAttribute(refAttr) || t.IsMapType() && t.ElementType().Equals(portType)
-	if !t.IsTupleType() && !t.IsListType() && !t.IsSetType() && !group {
+	if !t.IsTupleType() && !t.IsListType() && !t.IsSetType() && !isGroup(t) {
 		return []item{{v, rng}}, true
 	}
 	var exprs []hclsyntax.Expression
@@ -197,7 +208,7 @@ func flatten(v cty.Value, expr hcl.Expression, rng hcl.Range) ([]item, bool) {
 		if i < len(exprs) {
 			sub, at = exprs[i], exprs[i].Range()
 		}
-		more, ok := flatten(elem, sub, at)
+		more, ok := flattenGroups(elem, sub, at, isGroup)
 		items = append(items, more...)
 		complete = complete && ok
 	}

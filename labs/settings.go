@@ -19,9 +19,7 @@ import (
 
 func (s *scope) lab(n *node, lab *Lab, opts LoadOptions) {
 	lab.Name = n.name
-	if problem := checkLabel(n.name); problem != "" {
-		s.errorf(n.labelRange(), "Invalid name", "%q cannot be the name of a lab: %s.", n.name, problem)
-	}
+	n.checkName()
 	lab.Title = n.strOr("title", n.name)
 	lab.Description = n.str("description")
 	lab.PassMark = n.num("pass_mark")
@@ -171,8 +169,8 @@ func (s *scope) checkKind(kind string, rng hcl.Range) {
 	if slices.Contains(kinds, kind) && manifest.Known(kind) {
 		return
 	}
-	s.errorf(rng, "Unknown kind", "Unknown kind %q.%s The kinds are %s.", kind, wording.DidYouMean(kind, kinds),
-		anyOf(kinds))
+	s.errorf(rng, "Unknown kind", "There is no kind %q.%s The kinds are %s.", kind, wording.DidYouMean(kind, kinds),
+		wording.And(kinds))
 }
 
 // submissionPath checks the path of a sample or starter.
@@ -259,7 +257,7 @@ func (s *scope) checkMissed(n *node, lab *Lab, missed []string) {
 // misspeltObjective reports whether the block of an objective, or of its task, was reported as misspelt.
 func (s *scope) misspeltObjective(name string) bool {
 	task, objective, _ := strings.Cut(name, "/")
-	return s.misspelt[task] || s.misspelt[objective]
+	return s.refused(task) || s.refused(objective)
 }
 
 // noSuchObjective says that no objective has the name, which is to be "task/objective", and which ones have a name like it.

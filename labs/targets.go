@@ -388,9 +388,18 @@ func (s *scope) portByName(how addressing, app *App) (Port, bool) {
 	if i := slices.Index(portNames(app.Ports), name); i >= 0 {
 		return app.Ports[i], true
 	}
-	s.errorf(how.portRng, "Unknown port", "The app %q has no port %q; it has %s.%s",
-		app.Name, name, portList(app.Ports), wording.DidYouMean(name, portNames(app.Ports)))
+	s.unknownPort(how.portRng, app, name)
 	return Port{}, false
+}
+
+// unknownPort reports the name of a port that an app does not have.
+func (s *scope) unknownPort(at hcl.Range, app *App, name string) {
+	if s.refused(name) {
+		return
+	}
+	ports := slices.DeleteFunc(slices.Clone(app.Ports), func(p Port) bool { return s.refused(p.Name) })
+	s.errorf(at, "Unknown port", "The app %q has no port %q; it has %s.%s",
+		app.Name, name, portList(ports), wording.DidYouMean(name, portNames(ports)))
 }
 
 // badPort reports a port attribute that was there and has been complained about.

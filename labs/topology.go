@@ -80,17 +80,14 @@ func (s *scope) app(n *node) cty.Value {
 
 // checkApp checks the names among an app's attributes.
 func (n *node) checkApp(app *App) {
-	invalid := func(attr, name, what, problem string) {
-		n.s.errorf(n.rng(attr), "Invalid name", "%q cannot be the name of %s: %s.", name, what, problem)
-	}
 	if n.has("service") {
-		if problem := checkLabel(app.Service); problem != "" {
-			invalid("service", app.Service, "a service", problem)
+		if problem := invalidName(app.Service, "a service", checkLabel); problem != "" {
+			n.s.errorf(n.rng("service"), "Invalid name", "%s", problem)
 		}
 	}
 	if n.has("node") {
-		if problem := checkDNSName(app.Node); problem != "" {
-			invalid("node", app.Node, "a node", problem)
+		if problem := invalidName(app.Node, "a node", checkDNSName); problem != "" {
+			n.s.errorf(n.rng("node"), "Invalid name", "%s", problem)
 		}
 	}
 	if n.has("image") && (app.Image == "" || strings.ContainsFunc(app.Image, unicode.IsSpace)) {
@@ -124,17 +121,16 @@ func (s *scope) appNamespace(n *node, app *App) bool {
 		app.Namespace = r.name
 	case !isRef && v.Type() == cty.String:
 		app.Namespace = v.AsString()
-		if problem := checkLabel(app.Namespace); problem != "" {
-			s.errorf(n.rng("namespace"), "Invalid name", "%q cannot be the name of a namespace: %s.",
-				app.Namespace, problem)
-			return false
-		}
 	default:
 		s.errorf(n.rng("namespace"), "Not a namespace",
 			"namespace takes a namespace (namespace.NAME.name, or its name in quotes), not %s.", describe(v))
 		return false
 	}
-	return true
+	problem := invalidName(app.Namespace, "a namespace", checkLabel)
+	if problem != "" && !s.refused(app.Namespace) {
+		s.errorf(n.rng("namespace"), "Invalid name", "%s", problem)
+	}
+	return problem == ""
 }
 
 // appPorts decodes the port blocks of an app. It returns false where one is not known.
@@ -146,8 +142,9 @@ func (s *scope) appPorts(n *node, app *App) bool {
 	}
 	taken := map[socket]string{}
 	for _, p := range n.children("port") {
-		if problem := checkPortName(p.name); problem != "" {
-			s.errorf(p.nameRange(), "Invalid name", "%q cannot be the name of a port: %s.", p.name, problem)
+		if problem := invalidName(p.name, "a port", checkPortName); problem != "" {
+			s.errorf(p.nameRange(), "Invalid name", "%s", problem)
+			s.refuse(p.name)
 		}
 		port := Port{Name: p.name, Port: p.int("port"), Protocol: p.str("protocol")}
 		port.TargetPort, port.NodePort = p.intOr("target_port", port.Port), p.intOr("node_port", 0)

@@ -327,7 +327,7 @@ func matrix() *Block {
 		{Name: "from", Type: Anything, Required: true, Doc: "as in `expect`"},
 		{Name: "to", Type: Anything, Required: true, Doc: "as in `expect`"},
 		{Name: "allow", Type: Cells, DefaultDoc: "none",
-			Doc: "`[FROM, TO]` or `{ from = FROM, to = TO }`, where both may be lists"},
+			Doc: "`[FROM, TO]` or `{ from = FROM, to = TO }`, where both may be lists; a single pair is `[[FROM, TO]]`"},
 		{Name: "otherwise", Type: String, Default: "denied", Doc: "verdict of all other pairs",
 			Choices: oneOf("denied", "dropped", "rejected")},
 		via("as in `expect`"),
