@@ -80,12 +80,12 @@ func checkEncoding(data []byte) *syntaxError {
 	for _, other := range []struct{ begins, is string }{
 		{"PK\x03\x04", "a .zip archive or an office document"}, {"%PDF-", "a PDF file"}, {"\x89PNG", "a picture"},
 		{"\xff\xd8\xff", "a picture"},
-		{"{\\rtf", "a text of a word processor (RTF)"}, {"\x1f\x8b", "a compressed file"}, {"Rar!", "a RAR archive"},
+		{"{\\rtf", "a word-processor document (RTF)"}, {"\x1f\x8b", "a compressed file"}, {"Rar!", "a RAR archive"},
 		{"\xd0\xcf\x11\xe0", "an office document"},
 	} {
 		if bytes.HasPrefix(data, []byte(other.begins)) {
 			return &syntaxError{
-				line: 1, message: "the file is " + other.is + ", not YAML", hint: "hand in the manifests as plain text",
+				line: 1, message: "the file is " + other.is + ", not YAML", hint: "submit the manifests as plain text",
 			}
 		}
 	}
@@ -93,7 +93,7 @@ func checkEncoding(data []byte) *syntaxError {
 	if i := bytes.IndexByte(data, 0); i >= 0 {
 		return &syntaxError{
 			line:    lineAt(i),
-			message: "the file has zero bytes: it is UTF-16 or UTF-32 without a byte order mark, or no text",
+			message: "the file has zero bytes: it is UTF-16 or UTF-32 without a byte order mark, or not text",
 			hint:    "save it as UTF-8",
 		}
 	}

@@ -289,11 +289,11 @@ func pasted(line string) (message, hint string) {
 	case numberLine.MatchString(line):
 		return "a line with its number before it, which is not YAML", "copy the text without line numbers"
 	case diffLine.MatchString(line):
-		return "a line of a diff or of quoted text, not YAML", "hand in the file itself"
+		return "a line of a diff or of quoted text, not YAML", "submit the file itself"
 	case mergeLine.MatchString(line):
 		return "the mark of a merge conflict, not YAML", "keep one of the two sides, and delete the marks"
 	case webLine.MatchString(line):
-		return "a piece of a web page, not YAML", "copy the text as it is shown, or hand in the file itself"
+		return "a piece of a web page, not YAML", "copy the text as it is shown, or submit the file itself"
 	case fenceLine.MatchString(line):
 		return "a Markdown code fence, not YAML", "delete the line, and the fence at the other end"
 	case heredoc != nil && (shellLine.MatchString(line) || strings.Contains(line, "kubectl")):

@@ -209,7 +209,7 @@ func TestPastedAlong(t *testing.T) {
 		{"breaks of a web page", strings.ReplaceAll(lookalikeBase, "\n", "<br>\n"), "a.yaml:1: a piece of a web page"},
 		{"spaces of a web page", strings.ReplaceAll(lookalikeBase, "  ", "&nbsp;&nbsp;"), "a piece of a web page"},
 		{"an office document", "PK\x03\x04\x14\x00", "a.yaml:1: the file is a .zip archive or an office document"},
-		{"RTF", `{\rtf1\ansi apiVersion: v1}`, "a.yaml:1: the file is a text of a word processor"},
+		{"RTF", `{\rtf1\ansi apiVersion: v1}`, "a.yaml:1: the file is a word-processor document"},
 		{"a picture", "\x89PNG\r\n\x1a\n", "a.yaml:1: the file is a picture"},
 		{"a command alone", "kubectl get networkpolicy", "a.yaml:1: a shell command"},
 		{"Windows-1252", strings.Replace(lookalikeBase, "app: frontend", "app: \x93frontend\x94", 1), "a.yaml:16: the file is not UTF-8: byte 0x93 at column 16, which is “ (U+201C) in Windows-1252 (save it as UTF-8, and write a straight \" instead)"},

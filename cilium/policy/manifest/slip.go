@@ -83,14 +83,14 @@ func slipIn(text, message string, reported bool) (what, hint string) {
 	}
 	if m := special.FindStringSubmatch(text); m != nil && (wanted("alphabetic or numeric") || wanted("start any token") ||
 		wanted("unknown anchor") || wanted("directive")) {
-		return fmt.Sprintf("a text that begins with %c must be quoted", m[2][0]),
+		return fmt.Sprintf("text that begins with %c must be quoted", m[2][0]),
 			"write " + m[1] + quote(strings.Trim(m[2], "`"))
 	}
 	if what, hint := colonIn(text, wanted("expected ':'"), wanted("mapping values"), reported); what != "" {
 		return what, hint
 	}
 	if reported && wanted("mapping values") && twoColons.MatchString(text) {
-		return "the line has two colons", "write one key: value in a line; a text with a colon in it must be quoted"
+		return "the line has two colons", "write one key: value per line; text with a colon in it must be quoted"
 	}
 	return "", ""
 }
@@ -212,7 +212,7 @@ func syntaxHint(message string, lines [][]byte, line int) string {
 		return "is the line indented like those above that belong to the same mapping or list?" + indentations(lines, line)
 	case strings.Contains(message, "mapping values are not allowed"):
 		return "is the line indented deeper than the one above, which has a value already? " +
-			"A text with a colon in it must be quoted"
+			"Text with a colon in it must be quoted"
 	case strings.Contains(message, "expected ',' or ']'"):
 		return "is every [ closed with ], with a comma between two items?"
 	case strings.Contains(message, "expected ',' or '}'"):
