@@ -39,14 +39,17 @@ func Condition(expr string) (cel.Program, error) {
 		return nil, &ConditionError{first.Location.Line(), plainCEL(first.Message)}
 	}
 	if t := ast.OutputType(); t != cel.BoolType && t != cel.DynType {
-		return nil, &ConditionError{1, "the result is " + t.String() + ", not true or false"}
+		return nil, &ConditionError{1, "the result is " + plainType(t.String()) + ", not true or false"}
 	}
 	return env.Program(ast, cel.CostLimit(ConditionCostLimit), cel.InterruptCheckFrequency(100))
 }
 
 // CheckCondition returns what is wrong with a CEL expression, or nil.
 func CheckCondition(expr string) error {
-	if len(expr) > 16<<10 {
+	switch {
+	case strings.TrimSpace(expr) == "":
+		return &ConditionError{1, "it is empty"}
+	case len(expr) > 16<<10:
 		return &ConditionError{1, "it is longer than 16 KiB"}
 	}
 	_, err := Condition(expr)
@@ -67,6 +70,7 @@ var otherFunctions = map[string]string{
 	"every": "all", "forEach": "all", "each": "all", "any": "exists", "some": "exists", "find": "filter",
 	"length": "size", "len": "size", "count": "size", "contains": "in, and contains for text", "includes": "in",
 	"defined": "has", "isset": "has",
+	"none": "null", "None": "null", "nil": "null", "undefined": "null", "True": "true", "False": "false",
 }
 
 // plainCEL says a message of CEL's compiler in plain words, as far as it is one of the common ones.
@@ -93,7 +97,36 @@ func plainCEL(message string) string {
 		case strings.Contains(rest, "at: '= '"):
 			return "CEL compares with =="
 		}
-		return "syntax error: " + rest
+		return plainSyntax(rest)
+	}
+	if rest, ok := strings.CutPrefix(message, "found no matching overload for '"); ok {
+		if name, types, ok := strings.Cut(rest, "' applied to '"); ok {
+			types = strings.Trim(types, "'()")
+			return fmt.Sprintf("%q does not take %s", strings.Trim(name, "_"), plainType(types))
+		}
+	}
+	if rest, ok := strings.CutSuffix(message, "' does not support field selection"); ok {
+		return plainType(strings.TrimPrefix(rest, "type '")) +
+			" has no fields; exists(…), all(…) and [0] look into a list"
 	}
 	return message
 }
+
+// plainSyntax says what a syntax error of CEL is about.
+func plainSyntax(rest string) string {
+	if token, ok := strings.CutPrefix(rest, "token recognition error at: "); ok {
+		return "CEL does not know " + strings.Trim(token, "' ")
+	}
+	for _, prefix := range []string{"extraneous input ", "mismatched input ", "no viable alternative at input "} {
+		if token, ok := strings.CutPrefix(rest, prefix); ok {
+			return "unexpected " + token
+		}
+	}
+	return "syntax error: " + rest
+}
+
+// celTypes are CEL's names of types, in plain words.
+var celTypes = strings.NewReplacer(
+	"list(dyn)", "a list", "map(string, map(string, string))", "a map", "map(string, string)", "a map", "string", "text", "double", "a number", "uint", "a number", "int", "a number", "dyn", "any value", ", ", " and ")
+
+func plainType(name string) string { return celTypes.Replace(name) }

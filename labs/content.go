@@ -58,7 +58,7 @@ func (s *scope) reword(d *hcl.Diagnostic, spec *schema.Block) {
 	case spec.Block(of) != nil && strings.HasPrefix(kind, "Missing "):
 		d.Summary, d.Detail = "Missing label", labelsOf(spec.Block(of))
 	case spec.Block(of) != nil && kind == "Extraneous label":
-		d.Summary, d.Detail = "Label too many", labelsOf(spec.Block(of))
+		d.Summary, d.Detail = "Too many labels", labelsOf(spec.Block(of))
 	}
 }
 
@@ -81,7 +81,10 @@ func isLeftOut(b *hclsyntax.Block, in *schema.Block) bool {
 func hasLeftOut(body hcl.Body, spec *schema.Block, typ string) bool {
 	native, ok := body.(*hclsyntax.Body)
 	return ok && slices.ContainsFunc(native.Blocks, func(b *hclsyntax.Block) bool {
-		return isLeftOut(b, spec) && (b.Type == typ || spec.Block(b.Type) == nil && wording.Meant(b.Type, blockTypes(spec)) == typ)
+		if !isLeftOut(b, spec) || spec.Block(b.Type) != nil {
+			return isLeftOut(b, spec) && b.Type == typ
+		}
+		return wording.Meant(b.Type, blockTypes(spec)) == typ || slices.Contains(homesOf(b.Type, spec.Block(typ)), typ)
 	})
 }
 
@@ -112,7 +115,14 @@ func unknownAttribute(name string, spec *schema.Block) string {
 	if spec.Block(name) != nil {
 		return text + fmt.Sprintf(" %s is a block: %s.", name, blockHeader(spec.Block(name)))
 	}
-	return text + wording.DidYouMean(name, names) + takes(names, blockTypes(spec))
+	hint := wording.DidYouMean(name, names)
+	if block := spec.Block(wording.Meant(name, blockTypes(spec))); hint == "" && block != nil {
+		hint = fmt.Sprintf(" Did you mean the block %s?", blockHeader(block))
+	}
+	if homes := attributeHomes(name, spec); hint == "" && len(homes) > 0 {
+		hint = fmt.Sprintf(" %s is an attribute of %s.", name, wording.Or(homes))
+	}
+	return text + hint + takes(names, blockTypes(spec))
 }
 
 func unknownBlock(name string, spec *schema.Block) string {
@@ -124,7 +134,43 @@ func unknownBlock(name string, spec *schema.Block) string {
 	case schema.Lab().Block(name) != nil:
 		text += fmt.Sprintf(" A %s block is at the top level of the file; is a closing brace (}) missing before this line?", name)
 	}
+	if homes := homesOf(name, schema.Lab()); len(homes) > 0 && schema.Lab().Block(name) == nil {
+		for i, home := range homes {
+			homes[i] = wording.Article(home) + " block"
+		}
+		return text + fmt.Sprintf(" It belongs in %s.", wording.Or(homes)) + takes(attributeNames(spec), types)
+	}
 	return text + wording.DidYouMean(name, types) + takes(attributeNames(spec), types)
+}
+
+// homesOf are the types of the blocks in a block, at any depth and itself, that blocks of a type can be in.
+func homesOf(typ string, in *schema.Block) []string {
+	if in == nil {
+		return nil
+	}
+	var homes []string
+	if in.Block(typ) != nil && in.Type != "" {
+		homes = append(homes, in.Type)
+	}
+	for _, b := range in.Blocks {
+		for _, home := range homesOf(typ, b) {
+			if !slices.Contains(homes, home) {
+				homes = append(homes, home)
+			}
+		}
+	}
+	return homes
+}
+
+// attributeHomes are the nested blocks of a block that have an attribute.
+func attributeHomes(name string, spec *schema.Block) []string {
+	var homes []string
+	for _, b := range spec.Blocks {
+		if spec.Type != "" && b.Attribute(name) != nil {
+			homes = append(homes, "its "+b.Type+" blocks")
+		}
+	}
+	return homes
 }
 
 // takes lists what there can be in a block.
@@ -143,7 +189,7 @@ func takes(attributes, blocks []string) string {
 		}
 	}
 	if len(parts) == 0 {
-		return " It is empty."
+		return " It takes no attributes and no blocks."
 	}
 	return " It takes " + strings.Join(parts, ", and ") + "."
 }

@@ -135,6 +135,9 @@ func warningDiag(rng *hcl.Range, summary, detail string) *hcl.Diagnostic {
 // anyOf lists names for a message: `"a", "b" or "c"`.
 func anyOf(names []string) string { return wording.Or(wording.Quote(names)) }
 
+// allOf lists names for a message: `"a", "b" and "c"`.
+func allOf(names []string) string { return wording.And(wording.Quote(names)) }
+
 func sortedKeys[M ~map[string]V, V any](m M) []string {
 	return slices.Sorted(maps.Keys(m))
 }

@@ -51,7 +51,7 @@ var entityFunc = refFunc("name", entityType, refEntity, func(name string) error 
 		return nil
 	}
 	if why, known := otherEntities[name]; known {
-		return function.NewArgErrorf(0, "the entity %q is no end of a connection: %s", name, why)
+		return function.NewArgErrorf(0, "the entity %q is not an end of a connection: %s", name, why)
 	}
 	return function.NewArgErrorf(0, "%q is not an entity; these are %s", name, wording.And(Entities()))
 })
@@ -93,7 +93,7 @@ func (s *scope) entitySources(it item, entity Entity) []Source {
 // worldTargets are the targets that the entity world stands for: every external, by address.
 func (s *scope) worldTargets(it item, how addressing) []Target {
 	if how.via != "" && how.via != ViaIP {
-		s.errorf(it.rng, "Wrong via", `entity("world") has no name; via can only be "ip" here.`)
+		s.errorf(it.rng, "Invalid via", `entity("world") has no name; via can only be "ip" here.`)
 		return nil
 	}
 	how.via = ViaIP
@@ -117,7 +117,7 @@ func (s *scope) entityTarget(it item, entity Entity, how addressing, t Target) (
 	case entity == EntityAPIServer:
 		return s.apiServerTarget(it, how, t)
 	case t.Via != ViaIP:
-		s.errorf(it.rng, "Wrong via", "A node has no service; via can only be \"ip\" here.")
+		s.errorf(it.rng, "Invalid via", "A node has no service; via can only be \"ip\" here.")
 		return t, false
 	}
 	return t, s.targetPort(it, how, &t)
@@ -126,7 +126,7 @@ func (s *scope) entityTarget(it item, entity Entity, how addressing, t Target) (
 // apiServerTarget sets the port of the API server: its own unless another is given, or its Service's.
 func (s *scope) apiServerTarget(it item, how addressing, t Target) (Target, bool) {
 	if how.layer3 && t.Via != ViaIP {
-		s.errorf(it.rng, "Wrong via", "A service does not answer ICMP; use via = \"ip\".")
+		s.errorf(it.rng, "Invalid via", "A service does not answer ICMP; use via = \"ip\".")
 		return t, false
 	}
 	if t.Protocol = cmp.Or(t.Protocol, "TCP"); how.layer3 {
@@ -172,7 +172,7 @@ func (s *scope) checkEntityEnds(n *node, from []Source, to []Target) {
 					"A connection from %s goes to an app, not to %s.", f, t)
 				return
 			case f.Entity != "" && t.Via != ViaIP:
-				s.errorf(n.rng("from"), "Wrong via",
+				s.errorf(n.rng("from"), "Invalid via",
 					"A connection from %s goes to the pods themselves, as the kubelet's do; add via = \"ip\".", f)
 				return
 			case (t.Entity == EntityHost || t.Entity == EntityRemoteNode) && f.App == "":

@@ -95,6 +95,7 @@ func (s *scope) eval(expr hcl.Expression, in *each) cty.Value {
 	v, diags := expr.Value(ctx)
 	for _, d := range diags {
 		d.EvalContext = nil // the values are long; the snippet says enough
+		rewordCall(d)
 		if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallUnknownDiagExtra](d); ok {
 			// HCL's suggestion is whichever near name its map yields first.
 			name := call.CalledFunctionName()
@@ -106,11 +107,47 @@ func (s *scope) eval(expr hcl.Expression, in *each) cty.Value {
 		return cty.DynamicVal
 	}
 	if problem := tooLarge(v); problem != "" {
-		s.errorf(expr.Range(), "Value out of bounds", "The result %s.", problem)
+		s.errorf(expr.Range(), "Value too large", "The result %s.", problem)
 		return cty.DynamicVal
 	}
 	return v
 }
+
+// rewordCall puts an error about the arguments of a function into plain words.
+func rewordCall(d *hcl.Diagnostic) {
+	name := ""
+	if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
+		name = call.CalledFunctionName()
+	}
+	switch d.Summary {
+	case "Invalid function argument":
+		rest, ok := strings.CutPrefix(d.Detail, `Invalid value for "`)
+		param, problem, cut := strings.Cut(rest, `" parameter: `)
+		if !ok || !cut {
+			return
+		}
+		if want, have, ok := strings.Cut(strings.TrimSuffix(problem, "."), " required, but have "); ok {
+			problem = fmt.Sprintf("%s takes %s as its argument %s, not %s.", name, ctyWords.Replace(want), param,
+				ctyWords.Replace(have))
+		}
+		if !strings.HasPrefix(problem, `"`) && !strings.HasPrefix(problem, name+" ") {
+			problem = name + ": " + problem
+		}
+		d.Detail = problem
+	case "Error in function call":
+		_, problem, ok := strings.Cut(d.Detail, "failed: ")
+		if ok && name != "" {
+			d.Detail = fmt.Sprintf("%s: %s", name, strings.Replace(problem, "EOF.", "the text ends too early.", 1))
+		}
+	case "Too many function arguments", "Not enough function arguments":
+		d.Detail = strings.ReplaceAll(d.Detail, "(s)", "s")
+		d.Detail = strings.ReplaceAll(d.Detail, " 1 arguments", " 1 argument")
+	}
+}
+
+// ctyWords are the names that HCL has for types.
+var ctyWords = strings.NewReplacer("string", "a string", "number", "a number", "bool", "true or false",
+	"tuple", "a list", "object", "a map", "list of ", "a list of ", "map of ", "a map of ")
 
 // context holds what the expression refers to, and no more.
 func (s *scope) context(expr hcl.Expression, in *each) (*hcl.EvalContext, bool) {
@@ -157,7 +194,7 @@ func (s *scope) reference(tr hcl.Traversal, in *each, roots map[string]map[strin
 	}
 	name, static := stepName(tr[1])
 	if !static {
-		s.errorf(tr.SourceRange(), "Unknown reference", "%s is followed by a name.", root)
+		s.errorf(tr.SourceRange(), "Unknown reference", "%s must be followed by a name: %s.NAME.", root, root)
 		return false
 	}
 	if !slices.Contains(names, name) {
@@ -186,6 +223,11 @@ func (s *scope) meantBy(tr hcl.Traversal) string {
 			return fmt.Sprintf(" Did you mean %s.%s?", kind, root)
 		}
 	}
+	for _, kind := range []string{"app", "external", "namespace"} {
+		if name, ok := strings.CutPrefix(root, kind+"-"); ok && s.decls[kind][name] != nil {
+			return fmt.Sprintf(" Did you mean %s.%s?", kind, name)
+		}
+	}
 	text := ""
 	if len(tr) == 1 {
 		text = " Text goes in quotes."
@@ -205,12 +247,12 @@ func (s *scope) unknownName(root, name string, names []string, rng hcl.Range) {
 	case "local":
 		what = "local value"
 	case "each":
-		s.errorf(rng, "Unknown reference", "There is each.key and each.value, and no each.%s.", name)
+		s.errorf(rng, "Unknown reference", "There are each.key and each.value, but no each.%s.", name)
 		return
 	}
 	hint := wording.DidYouMean(name, names)
 	if hint == "" && len(names) > 0 && len(names) <= 12 {
-		hint = fmt.Sprintf(" There is %s.", anyOf(names))
+		hint = fmt.Sprintf(" It has %s.", allOf(names))
 	}
 	s.errorf(rng, "Unknown "+what, "The lab has no %s %q.%s", what, name, hint)
 }
@@ -291,7 +333,7 @@ func (s *scope) checkSteps(root, name string, v cty.Value, tr hcl.Traversal) boo
 		}
 		if !slices.Contains(keys, key) {
 			s.errorf(tr.SourceRange(), "Unknown instance", "%s has for_each and no instance %q.%s It has %s.",
-				at, key, wording.DidYouMean(key, keys), anyOf(keys))
+				at, key, wording.DidYouMean(key, keys), allOf(keys))
 			return false
 		}
 		v = v.GetAttr(key)
@@ -307,7 +349,7 @@ func (s *scope) checkSteps(root, name string, v cty.Value, tr hcl.Traversal) boo
 	attr, static := stepName(rest[0])
 	if !static || !slices.Contains(attrs, attr) {
 		s.errorf(tr.SourceRange(), "Unknown attribute", "%s has no %q.%s It has %s.", at, attr,
-			wording.DidYouMean(attr, attrs), anyOf(attrs))
+			s.meantAttribute(at, root, attr, v, attrs), allOf(attrs))
 		return false
 	}
 	if root != "app" || attr != "port" || len(rest) == 1 {
@@ -324,6 +366,15 @@ func (s *scope) checkSteps(root, name string, v cty.Value, tr hcl.Traversal) boo
 	}
 	s.unknownPort(tr.SourceRange(), app, port)
 	return false
+}
+
+// meantAttribute guesses what a reference to an attribute that a block does not have was meant to be.
+func (s *scope) meantAttribute(at, root, attr string, v cty.Value, attrs []string) string {
+	r, _ := refOf(v)
+	if app := s.apps[r.name]; root == "app" && app != nil && slices.Contains(portNames(app.Ports), attr) {
+		return fmt.Sprintf(" Did you mean %s.port.%s?", at, attr)
+	}
+	return wording.DidYouMean(attr, attrs)
 }
 
 // stepName is the name that a step of a traversal names: .name or ["name"].

@@ -60,6 +60,7 @@ func errorsOf(t *testing.T, replace ...string) []string {
 	_, diags := labs.Load(fstest.MapFS{
 		"lab.hcl":      {Data: []byte(text)},
 		"wrong/p.yaml": {Data: []byte("# nothing\n")},
+		"service.yaml": {Data: []byte("apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80}]}\n")},
 		"pod.yaml":     {Data: []byte("apiVersion: v1\nkind: Pod\nmetadata: {name: cli}\nspec: {containers: [{name: c, image: i}]}\n")},
 	}, ".", labs.LoadOptions{})
 	var all []string
@@ -103,6 +104,36 @@ func TestOneErrorForOneFault(t *testing.T) {
 		{"a later task", []string{`title = "One"`, `depends_on = "two"`, `depends_on = ["one"]`, ``}, []string{`14: Later task`, `"two" (lab.hcl line 23) comes after "one"`}},
 		{"a task instead of an objective", []string{`["one/first"]` + "\n    matrix", `"one"` + "\n    matrix"}, []string{`27: Unknown objective`, `"one" is a task; an objective of it is written "one/OBJECTIVE"`}},
 		{"an objective instead of a task", []string{`["one"]`, `["one/first"]`}, []string{`24: Unknown task`, `Write "one"`}},
+
+		{"an objective outside of a task", []string{"task \"two\" {\n  depends_on = [\"one\"]\n", "", "    depends_on = [\"one/first\"]\n", "", "  }\n}\nsample", "  }\nsample"}, []string{`23: Unknown block`, `It belongs in a task block.`}},
+		{"only objectives outside of a task", []string{"task \"one\" {\n  title = \"One\"\n", "", "  }\n}\ntask \"two\" {\n  depends_on = [\"one\"]\n  objective \"second\" {\n    points     = 1\n    depends_on = [\"one/first\"]\n", "", "  missed = [\"one/first\"]\n", "score = 0\n", "    matrix {", "    matrix {", "  }\n}\nsample", "  }\nsample"}, []string{`13: Unknown block`, `It belongs in a task block.`}},
+		{"an expectation outside of an objective", []string{"  objective \"first\" {\n    points = 1\n", "", "    }\n  }\n}\ntask \"two\" {", "    }\n}\ntask \"two\" {", `["one/first"]`, "[]"}, []string{`15: Unknown block`, `It belongs in an objective block.`}},
+		{"points of a task", []string{`title = "One"`, `points = 1`}, []string{`14: Unknown attribute`, `points is an attribute of its objective blocks.`}},
+		{"ports as a list", []string{`app "cli" {}`, `app "cli" { ports = [80] }`}, []string{`8: Unknown attribute`, `Did you mean the block port "NAME" { … }?`}},
+		{"an address as a host", []string{`"kubernetes.io"`, `"192.0.2.1"`}, []string{`9: Invalid name`, `it is an address. For an address, write cidr = "192.0.2.1/32" instead.`}},
+		{"a web page as a host", []string{`"kubernetes.io"`, `"https://kubernetes.io/docs"`}, []string{`9: Invalid name`, `Did you mean "kubernetes.io"?`}},
+		{"an address as a range", []string{`host = "kubernetes.io"`, `cidr = "2001:db8::1"`}, []string{`9: Invalid address range`, `write "2001:db8::1/128"`}},
+		{"a web page as a target", []string{"to   = app.web", `to   = "http://web:8080/"`}, []string{`19: Not a target`, `Did you mean app.web.port.NAME, without quotes?`}},
+		{"a Service's name as a target", []string{"to   = app.web", `to   = app.web.host`}, []string{`19: Not a target`, `Did you mean app.web, without quotes?`}},
+		{"a port without port", []string{"to   = app.web", `to   = app.web.http`}, []string{`19: Unknown attribute`, `Did you mean app.web.port.http?`}},
+		{"a port by its number", []string{"to   = app.web", `to   = app.web.port[8080]`}, []string{`19: Unknown port`, `Did you mean "http"?`}},
+		{"a dash instead of a dot", []string{"to   = app.web", `to   = app-web`}, []string{`19: Unknown reference`, `Did you mean app.web?`}},
+		{"an app that there is not", []string{"to   = app.web", `to   = app.database`}, []string{`19: Unknown app`, `It has "web" and "cli".`}},
+		{"a pair the wrong way round", []string{"[[app.cli, app.web]]", `[[external.net, app.cli]]`}, []string{`31: Outside the table`, `external net is not among the sources`}},
+		{"two problems of a node port", []string{`port "http" { port = 8080 }`, "port \"http\" {\nport = 8080\nnode_port = 80\n}"}, []string{`8: Out of range`}},
+		{"a default of another type", []string{`lab "l" {}`, "lab \"l\" {}\nvariable \"v\" {\ntype = number\ndefault = \"x\"\n}"}, []string{`4: Wrong type`, `must have the type number; this is the string "x".`}},
+		{"a cutoff before the grace", []string{`lab "l" {}`, "lab \"l\" {}\nlate {\ngrace = \"2d\"\ncutoff = \"1d\"\n}"}, []string{`4: Invalid cutoff`, `The cutoff (1d) comes before the end of the grace (2d).`}},
+		{"manifests without a workload", []string{`app "cli" {}`, "app \"cli\" { manifests = \"service.yaml\" }"}, []string{`8: No workload`, `such as a Deployment or a Pod`}},
+		{"a function's argument of another type", []string{`"One"`, `upper(["a"])`}, []string{`14: Invalid function argument`, `upper takes a string as its argument str, not a list.`}},
+		{"a file that there is not", []string{`"One"`, `file("no.md")`}, []string{`14: Invalid function argument: "no.md" cannot be read`}},
+		{"JSON that ends too early", []string{`"One"`, `jsondecode("{")`}, []string{`14: Error in function call: jsondecode: the text ends too early.`}},
+		{"an open ${", []string{`"One"`, `"costs ${5"`}, []string{`14: No end of ${`, `write $${`}},
+		{"a %{ that is text", []string{`"One"`, `"50%{ of"`}, []string{`14: Invalid %{`, `write %%{`}},
+		{"a backslash", []string{`"One"`, `"a \d"`}, []string{`14: Invalid escape sequence`, `For a backslash itself, write \\.`}},
+		{"two attributes on one line", []string{`lab "l" {}`, `lab "l" { title = "L" pass_mark = 5 }`}, []string{`1: Several attributes on one line`}},
+		{"a quotation mark within text", []string{`"One"`, `"say "x""`}, []string{`14: Missing newline after attribute`, `write \".`}},
+		{"a heredoc with a space", []string{`"One"`, "<<- EOT\nx\nEOT"}, []string{`14: Invalid expression`, `without a space in it`}},
+		{"a list without commas", []string{"from  = [app.cli, app.web]", "from  = [app.cli app.web]"}, []string{`29: Missing item separator`, `there is a comma`}},
 	}, onesAndLists()...) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

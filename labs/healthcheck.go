@@ -75,10 +75,10 @@ func (s *scope) checkedPort(c *node, app *App) int {
 		return tcp[0].TargetPort
 	case 0:
 		s.errorf(c.block.DefRange, "No port",
-			"The app %q has no TCP port to check. Give it a port block, or the check port = NUMBER or command = [\"PROGRAM\"].",
+			"The app %q has no TCP port to check. Give the app a port block, or the check an attribute: port = NUMBER, or command = [\"PROGRAM\"].",
 			app.Name)
 	default:
-		s.errorf(c.block.DefRange, "Which port?", "The app %q has several TCP ports; add port = %s.", app.Name,
+		s.errorf(c.block.DefRange, "Ambiguous port", "The app %q has several TCP ports; add port = NAME, which is %s.", app.Name,
 			anyOf(portNames(tcp)))
 	}
 	return 0

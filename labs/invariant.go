@@ -42,7 +42,7 @@ func (s *scope) invariant(n *node) Check {
 	}
 	switch {
 	case n.given("to") == n.given("from"):
-		s.errorf(n.block.DefRange, "One of to and from",
+		s.errorf(n.block.DefRange, "Either to or from",
 			"An invariant is about what reaches apps (to) or what apps reach (from); give exactly one of them.")
 	case n.isEmpty("to") || n.isEmpty("from"):
 		s.errorf(n.block.DefRange, "No app", "The invariant %q names no app.", inv.Name)

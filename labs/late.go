@@ -121,8 +121,9 @@ func assign(field, value any) {
 func (s *scope) late(n *node, lab *Lab) {
 	lab.Late = DefaultLate()
 	n.fields(lab.Late.field)
-	if err := lab.Late.Check(); err != nil {
-		s.errorf(n.rng("cutoff"), "Invalid cutoff", "%v.", err)
+	if lab.Late.Check() != nil {
+		s.errorf(n.rng("cutoff"), "Invalid cutoff", "The cutoff (%s) comes before the end of the grace (%s).",
+			n.str("cutoff"), n.str("grace"))
 	}
 }
 

@@ -91,7 +91,7 @@ func (s *scope) collect(files []*hcl.File) map[string]hcl.Blocks {
 			spec := file.Block(b.Type)
 			if spec.Once && len(blocks[b.Type]) > 0 {
 				first := blocks[b.Type][0].DefRange
-				s.errorf(b.DefRange, "Block repeated", "A lab can have one %s block; the first is in %s on line %d.",
+				s.errorf(b.DefRange, "Block repeated", "A lab can have only one %s block; the first is in %s on line %d.",
 					b.Type, first.Filename, first.Start.Line)
 				continue
 			}

@@ -82,19 +82,31 @@ func (s *scope) matrixAllow(n *node, how addressing, m *Matrix) {
 			continue
 		}
 		sources := s.sources(n.with("allow", from, at), "allow")
+		if tableComplete {
+			known := slices.DeleteFunc(slices.Clone(sources), func(src Source) bool { return !s.inTable(m, src, at) })
+			if len(known) == 0 { // the pair may be the wrong way round
+				continue
+			}
+			sources = known
+		}
 		targets := s.targets(n.with("allow", to, at), "allow", how)
 		s.allowCells(m, sources, targets, tableComplete, at)
 	}
 }
 
+// inTable reports a source that is not one of the matrix.
+func (s *scope) inTable(m *Matrix, src Source, at hcl.Range) bool {
+	if slices.Contains(m.From, src) {
+		return true
+	}
+	s.errorf(at, "Outside the table", "%s is not among the sources of the matrix (from).", src)
+	return false
+}
+
 // allowCells adds every pair of the sources and targets, which are in the source at that range. If the table is
-// complete, all of them must be in it.
+// complete, all targets must be in it.
 func (s *scope) allowCells(m *Matrix, sources []Source, targets []Target, tableComplete bool, at hcl.Range) {
 	for _, src := range sources {
-		if tableComplete && !slices.Contains(m.From, src) {
-			s.errorf(at, "Outside the table", "%s is not among the sources of the matrix (from).", src)
-			continue
-		}
 		for _, dst := range targets {
 			switch {
 			case tableComplete && !slices.ContainsFunc(m.To, func(t Target) bool { return sameTarget(t, dst) }):

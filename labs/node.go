@@ -473,7 +473,7 @@ func (n *node) children(typ string) []*node {
 			continue
 		}
 		if spec.Once && first != nil {
-			n.s.errorf(b.DefRange, "Block repeated", "There can be one %s block in %s; the first is on line %d.",
+			n.s.errorf(b.DefRange, "Block repeated", "There can be only one %s block in %s; the first is on line %d.",
 				typ, wording.Article(n.spec.Type), first.DefRange.Start.Line)
 			continue
 		}

@@ -49,7 +49,7 @@ func (s *scope) objectsOf(n *node) (kind, namespace string) {
 		if names := s.namespaceNames(n, "namespace"); len(names) == 1 {
 			namespace = names[0]
 		} else if len(names) > 1 {
-			s.errorf(n.rng("namespace"), "One namespace", "namespace takes one namespace.")
+			s.errorf(n.rng("namespace"), "Too many namespaces", "namespace takes one namespace.")
 		}
 	}
 	return kind, namespace

@@ -115,7 +115,7 @@ func TestDiagnosticsAsJSON(t *testing.T) {
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ text, want string }{
-		"doubling": {doubling(40), "Value out of bounds"},
+		"doubling": {doubling(40), "Value too large"},
 		"nested for_each": {`task "t" {
   for_each = toset([for i in range(200) : "t${i}"])
   objective "o" {

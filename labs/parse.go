@@ -117,6 +117,8 @@ func rewordSyntax(d *hcl.Diagnostic, data []byte) {
 				return
 			}
 			d.Summary, d.Detail = "Missing value", "A value is missing here."
+		case "<":
+			d.Detail = "A value cannot begin with \"<\". Text of several lines begins with <<EOT or <<-EOT, without a space in it."
 		default:
 			d.Detail = fmt.Sprintf("A value cannot begin with %q.", token)
 		}
@@ -131,12 +133,45 @@ func rewordSyntax(d *hcl.Diagnostic, data []byte) {
 	}
 	if d.Summary == "Argument or block definition required" && d.Subject.CanSliceBytes(data) &&
 		string(d.Subject.SliceBytes(data)) == "}" {
-		d.Summary, d.Detail = "Bracket too many", "This } closes nothing; is there one too many above?"
+		d.Summary, d.Detail = "Extra closing brace", "This } closes nothing. Is there an extra } above?"
+		return
+	}
+	if ours, ok := syntaxInOurWords(d, data); ok {
+		d.Summary, d.Detail = ours.summary, ours.detail
 		return
 	}
 	if !strings.Contains(d.Detail, "function argument") {
 		d.Summary, d.Detail = ourTerms.Replace(d.Summary), ourTerms.Replace(d.Detail)
 	}
+}
+
+type wordedSyntax struct{ summary, detail string }
+
+// syntaxInOurWords are syntax errors that HCL puts in the words of its specification.
+func syntaxInOurWords(d *hcl.Diagnostic, data []byte) (wordedSyntax, bool) {
+	start := 0
+	if d.Subject != nil {
+		start = d.Subject.Start.Byte
+	}
+	switch d.Summary {
+	case "Unclosed template interpolation sequence":
+		return wordedSyntax{"No end of ${", "The ${ that begins here has no }. For the characters ${ themselves, write $${."}, true
+	case "Invalid template control keyword", "Unclosed template control sequence":
+		return wordedSyntax{"Invalid %{", "%{ begins an if or a for, which ends with }. For the characters %{ themselves, write %%{."}, true
+	case "Invalid escape sequence":
+		return wordedSyntax{d.Summary, `After a backslash come n, r, t, ", \ or uNNNN. For a backslash itself, write \\.`}, true
+	case "Invalid single-argument block definition":
+		return wordedSyntax{"Several attributes on one line",
+			"A block on one line has at most one attribute. Write each attribute on a line of its own."}, true
+	case "Missing newline after argument":
+		if start > 0 && start <= len(data) && data[start-1] == '"' {
+			return wordedSyntax{"Missing newline after attribute",
+				`The text ends at the " before this. For a quotation mark within text, write \".`}, true
+		}
+	case "Missing item separator":
+		return wordedSyntax{d.Summary, "Between two items of a list there is a comma, and a ] after the last."}, true
+	}
+	return wordedSyntax{}, false
 }
 
 // openHeredoc finds the heredoc that is not closed, and the word that closes it.

@@ -186,7 +186,7 @@ func (s *scope) submissionPath(n *node) string {
 		return ""
 	}
 	if clean == "." {
-		s.errorf(n.rng("path"), "The whole lab",
+		s.errorf(n.rng("path"), "Not below the lab",
 			"A submission is a separate directory below the lab directory, such as \"samples/solution\".")
 		return ""
 	}
@@ -272,7 +272,7 @@ func noSuchObjective(lab *Lab, name string, all []string) string {
 		}
 		text := fmt.Sprintf("An objective is named by its task and its own name, as \"TASK/OBJECTIVE\"; this is %q.", name)
 		if len(candidates) > 0 {
-			text += fmt.Sprintf(" There is %s.", anyOf(candidates))
+			text += fmt.Sprintf(" Did you mean %s?", anyOf(candidates))
 		}
 		return text
 	}
@@ -285,5 +285,5 @@ func noSuchObjective(lab *Lab, name string, all []string) string {
 		own = append(own, lab.Tasks[i].Objectives[j].Name)
 	}
 	return fmt.Sprintf("The task %q has no objective %q.%s It has %s.", task, objective,
-		wording.DidYouMean(objective, own), anyOf(own))
+		wording.DidYouMean(objective, own), allOf(own))
 }

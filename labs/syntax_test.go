@@ -55,7 +55,7 @@ task "two" {
 		{"two equals signs", "points = 1", "points = = 1", "10: Invalid expression"},
 		{"no value", "points = 1", "points =", "10: Missing value"},
 		{"a percentage", "points = 1", "points = 1%", "10: Invalid expression"},
-		{"a brace too many at the end of a line", "app \"b\" {}", "app \"b\" {}\n}", "8: Bracket too many"},
+		{"a brace too many at the end of a line", "app \"b\" {}", "app \"b\" {}\n}", "8: Extra closing brace"},
 		{"a heredoc is not closed", "title = \"L\"", "title = <<-EOT\n    L\n", "2: Unterminated template string"},
 		{"typographic quotes", `title = "L"`, `title = “L”`, "2: Invalid character"},
 	} {
@@ -141,7 +141,7 @@ sample "s" {
 		for by, want := range map[string]string{
 			typ[:len(typ)-1]:   fmt.Sprintf("Did you mean %q?", typ),
 			typ + "s":          fmt.Sprintf("Did you mean %q?", typ),
-			typ + ` "another"`: fmt.Sprintf("Label too many: %s block is written %s ", wording.Article(typ), typ),
+			typ + ` "another"`: fmt.Sprintf("Too many labels: %s block is written %s ", wording.Article(typ), typ),
 		} {
 			got := load(strings.ReplaceAll(good, typ+" \"", by+" \""))
 			count := strings.Count(good, typ+" \"")
@@ -168,7 +168,14 @@ func TestConditionErrorsNameTheLine(t *testing.T) {
 		`"objects[0].kind = 'x'"`:       `8: CEL compares with ==.`,
 		`"objects.every(p, true)"`:      `8: there is no "every"; CEL has all.`,
 		`"true or false"`:               `8: CEL writes && for and, || for or, and ! for not.`,
-		`"objects.size()"`:              `8: the result is int, not true or false.`,
+		`"objects.size()"`:              `8: the result is a number, not true or false.`,
+		`"objects"`:                     `8: the result is a list, not true or false.`,
+		`"objects.size() > '0'"`:        `8: ">" does not take a number and text.`,
+		`"'x' in objects.names"`:        `8: a list has no fields; exists(…), all(…) and [0] look into a list.`,
+		`"objects.exists(p => p.x)"`:    `8: CEL does not know =>.`,
+		`"objects[0].spec == None"`:     `8: there is no "None"; CEL has null.`,
+		`"not objects"`:                 `8: unexpected 'objects'.`,
+		`" "`:                           `8: it is empty.`,
 		"<<-CEL\n  true &&\n  x\n  CEL": `10: there is no "x"; an expression knows objects and namespaces.`,
 		"<<CEL\n\n  true\n  && y\nCEL":  `11: there is no "y"; an expression knows objects and namespaces.`,
 	} {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -49,8 +50,17 @@ func (s *scope) suggestRef(v cty.Value) string {
 	if v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
 		return ""
 	}
+	text := v.AsString()
+	if _, rest, ok := strings.Cut(text, "://"); ok { // an address of a web page
+		text, _, _ = strings.Cut(rest, "/")
+	}
+	for name, app := range s.apps {
+		if app.Service != "" && (text == app.Service+"."+app.Namespace || text == app.Service+"."+app.Namespace+".svc.cluster.local") {
+			return fmt.Sprintf(" Did you mean app.%s, without quotes?", name)
+		}
+	}
 	for _, kind := range []string{"app", "external", "namespace"} {
-		name, _, port := strings.Cut(strings.TrimPrefix(v.AsString(), kind+"."), ":")
+		name, _, port := strings.Cut(strings.TrimPrefix(text, kind+"."), ":")
 		switch {
 		case s.decls[kind][name] == nil:
 		case port && kind == "app":
@@ -230,7 +240,7 @@ func (s *scope) externalTarget(it item, r ref, how addressing, t *Target) bool {
 		return false
 	}
 	if how.via != "" && how.via != ViaIP {
-		s.errorf(it.rng, "Wrong via", "An external has no service; via can only be \"ip\" here.")
+		s.errorf(it.rng, "Invalid via", "An external has no service; via can only be \"ip\" here.")
 		return false
 	}
 	t.Via = how.via
@@ -263,7 +273,7 @@ func (s *scope) addressTarget(it item, t *Target) bool {
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
 		s.errorf(it.rng, "Not a target", "A target in quotes is an IP address, which %q is not.%s", text,
-			cmp.Or(s.suggestRef(it.val), " For a host outside the cluster declare an external block."))
+			cmp.Or(s.suggestRef(it.val), " For a host or an address range outside the cluster, declare an external block."))
 		return false
 	}
 	t.IP = addr.String()
@@ -282,7 +292,7 @@ func (s *scope) targetPort(it item, how addressing, t *Target) bool {
 	}
 	if t.Port == 0 {
 		if !how.badPort() {
-			s.errorf(it.rng, "No port", "Which port? Add port = NUMBER.")
+			s.errorf(it.rng, "No port", "The target has no port of its own. Add port = NUMBER.")
 		}
 		return false
 	}
@@ -298,7 +308,7 @@ func (s *scope) appTarget(it item, r ref, how addressing, t Target) (Target, boo
 	t.App, t.Via = app.Name, how.viaOf(app)
 	switch {
 	case how.layer3 && t.Via != ViaIP:
-		s.errorf(it.rng, "Wrong via", "A service does not answer ICMP; use via = \"ip\".")
+		s.errorf(it.rng, "Invalid via", "A service does not answer ICMP; use via = \"ip\".")
 		return t, false
 	case how.layer3:
 		return t, true
@@ -363,8 +373,8 @@ func (s *scope) onlyPort(it item, app *App) (Port, bool) {
 		s.errorf(it.rng, "No port",
 			"The app %q has no port. Give it a port block, or use port = NUMBER and via = \"ip\".", app.Name)
 	default:
-		s.errorf(it.rng, "Which port?", "The app %q has several ports; name one: %s.",
-			app.Name, anyOf(prefixed("app."+app.Name+".port.", portNames(app.Ports))))
+		s.errorf(it.rng, "Ambiguous port", "The app %q has several ports; name one: %s.",
+			app.Name, wording.Or(prefixed("app."+app.Name+".port.", portNames(app.Ports))))
 	}
 	return Port{}, false
 }
@@ -398,8 +408,13 @@ func (s *scope) unknownPort(at hcl.Range, app *App, name string) {
 		return
 	}
 	ports := slices.DeleteFunc(slices.Clone(app.Ports), func(p Port) bool { return s.refused(p.Name) })
-	s.errorf(at, "Unknown port", "The app %q has no port %q; it has %s.%s",
-		app.Name, name, portList(ports), wording.DidYouMean(name, portNames(ports)))
+	meant := wording.DidYouMean(name, portNames(ports))
+	for _, p := range ports {
+		if strconv.Itoa(p.Port) == name || strconv.Itoa(p.TargetPort) == name {
+			meant = fmt.Sprintf(" Did you mean %q?", p.Name)
+		}
+	}
+	s.errorf(at, "Unknown port", "The app %q has no port %q; it has %s.%s", app.Name, name, portList(ports), meant)
 }
 
 // badPort reports a port attribute that was there and has been complained about.

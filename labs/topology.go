@@ -1,7 +1,9 @@
 package labs
 
 import (
+	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode"
@@ -214,7 +216,7 @@ func (s *scope) checkServicePort(n, p *node, app *App, port Port) {
 		return
 	}
 	onNodes := app.ServiceType == ServiceNodePort || app.ServiceType == ServiceLoadBalancer
-	if p.given("node_port") && !onNodes {
+	if p.has("node_port") && !onNodes {
 		s.errorf(p.rng("node_port"), "No node port",
 			"Only a Service of the type NodePort or LoadBalancer has ports on the nodes; this one is %s. Add service_type = \"NodePort\", or remove node_port.",
 			app.ServiceType)
@@ -260,17 +262,21 @@ func (s *scope) externalPlace(n *node, ext *External) bool {
 	named := n.given("host") || n.given("hosts")
 	switch {
 	case named && n.given("cidr"):
-		s.errorf(n.rng("cidr"), "Host and cidr",
-			"An external is a host or an address range; give one of host and cidr.")
+		s.errorf(n.rng("cidr"), "Both host and cidr",
+			"An external is a host or an address range; give either host or cidr.")
 	case !named && !n.given("cidr") && !n.given("addresses"):
-		s.errorf(n.block.DefRange, "Where is it?", "An external needs host = \"NAME\" or cidr = \"RANGE\".")
+		s.errorf(n.block.DefRange, "No host or address range", "An external needs host = \"NAME\" or cidr = \"RANGE\".")
 	}
 	if !n.has("cidr") {
 		return true
 	}
 	prefix, err := netip.ParsePrefix(ext.CIDR)
 	if err != nil {
-		s.errorf(n.rng("cidr"), "Invalid address range", "%q is not an address range such as 203.0.113.0/24.", ext.CIDR)
+		hint := ""
+		if addr, err := netip.ParseAddr(ext.CIDR); err == nil {
+			hint = fmt.Sprintf(" For this address alone, write %q.", netip.PrefixFrom(addr, addr.BitLen()))
+		}
+		s.errorf(n.rng("cidr"), "Invalid address range", "%q is not an address range such as 203.0.113.0/24.%s", ext.CIDR, hint)
 		return false
 	}
 	if !n.given("addresses") {
@@ -287,7 +293,7 @@ func (s *scope) externalPlace(n *node, ext *External) bool {
 // externalHosts decodes the names of an external. It returns false if one is not valid.
 func (s *scope) externalHosts(n *node, ext *External) bool {
 	if n.given("host") && n.given("hosts") {
-		s.errorf(n.rng("hosts"), "Host and hosts", "Give one of host and hosts; hosts may have a single name.")
+		s.errorf(n.rng("hosts"), "Both host and hosts", "Give either host or hosts; hosts may have a single name.")
 		return false
 	}
 	given, at := n.strs("hosts"), func(i int) hcl.Range { return n.elementRange("hosts", i) }
@@ -301,6 +307,9 @@ func (s *scope) externalHosts(n *node, ext *External) bool {
 	for i, host := range given {
 		levels, domain := wildcard(host)
 		problem := checkDNSName(domain)
+		if _, err := netip.ParseAddr(host); err == nil {
+			problem = "it is an address"
+		}
 		switch {
 		case problem == "" && slices.Contains(given[:i], host):
 			problem = "it is in the list already"
@@ -310,7 +319,7 @@ func (s *scope) externalHosts(n *node, ext *External) bool {
 		case strings.Contains(domain, "*"):
 			problem = `an asterisk stands at the beginning, as in "*.example.com" (one part) and "**.example.com" (any number of parts)`
 		}
-		s.errorf(at(i), "Invalid name", "%q is not a host name: %s.", host, problem)
+		s.errorf(at(i), "Invalid name", "%q is not a host name: %s.%s", host, problem, meantHost(host))
 		complete = false
 	}
 	if len(names) > 0 {
@@ -343,6 +352,17 @@ func representatives(levels int, domain string) []string {
 		names = append(names, domain)
 	}
 	return names
+}
+
+// meantHost guesses what was meant by text that is not the name of a host: an address, or the host of a web page.
+func meantHost(text string) string {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return fmt.Sprintf(" For an address, write cidr = %q instead.", netip.PrefixFrom(addr, addr.BitLen()))
+	}
+	if u, err := url.Parse(text); err == nil && u.Hostname() != "" && checkDNSName(u.Hostname()) == "" {
+		return fmt.Sprintf(" Did you mean %q?", u.Hostname())
+	}
+	return ""
 }
 
 // externalAddresses decodes the addresses of an external, which are within its range if it has one.

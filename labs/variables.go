@@ -107,8 +107,13 @@ func (s *scope) setVariable(v *variable, value cty.Value, rng hcl.Range, what st
 	}
 	converted, err := convert.Convert(value, v.typ)
 	if err != nil {
-		s.diags.add(errorDiag(rangeOrNil(rng), "Wrong type",
-			fmt.Sprintf("%s of the variable %q must be %s: %v.", what, v.name, typeexpr.TypeString(v.typ), err)))
+		problem := fmt.Sprintf("%s of the variable %q must have the type %s", what, v.name, typeexpr.TypeString(v.typ))
+		if v.typ.IsPrimitiveType() {
+			problem += fmt.Sprintf("; this is %s.", describe(value))
+		} else {
+			problem += fmt.Sprintf(": %v.", err)
+		}
+		s.diags.add(errorDiag(rangeOrNil(rng), "Wrong type", problem))
 		v.set, v.value = true, cty.DynamicVal
 		return
 	}

@@ -182,15 +182,16 @@ func (s *scope) appFromManifests(n *node, app *App) bool {
 		for i, w := range found {
 			names[i] = w.obj.Kind + " " + w.obj.Namespace + "/" + w.obj.Name
 		}
-		problem := "no workload"
-		if len(own) > 1 {
-			problem = "several workloads"
+		switch {
+		case len(names) == 0:
+			s.errorf(n.rng("manifests"), "No workload", "The manifests have no workload, such as a Deployment or a Pod.")
+		case len(own) > 1:
+			s.errorf(n.rng("manifests"), "Ambiguous workload", "The manifests have several workloads named %q: %s.", app.Name,
+				wording.And(names))
+		default:
+			s.errorf(n.rng("manifests"), "Unknown workload", "The manifests have no workload named %q; they have %s.", app.Name,
+				wording.And(names))
 		}
-		list := "They have none at all."
-		if len(names) > 0 {
-			list = "They have " + join(names) + "."
-		}
-		s.errorf(n.rng("manifests"), "Which workload?", "The manifests have %s named %q. %s", problem, app.Name, list)
 		return false
 	}
 	w := own[0]

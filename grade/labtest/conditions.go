@@ -42,7 +42,7 @@ func (l *linter) conditions(ctx context.Context) error {
 				}
 				reported[f.At] = true
 				l.error(f.At, "Condition fails",
-					"%s cannot be evaluated on %s at the end of the task %q: %v. It must work for everything that a student may submit; has(…) tells whether a field is there.",
+					"%s cannot be evaluated on %s at the end of the task %q: %v. It must work for everything that a student may submit; has(…) tells whether a field exists.",
 					f.What, s.name, l.lab.Tasks[i].Name, f.Err)
 			}
 		}

@@ -453,7 +453,7 @@ func TestLint(t *testing.T) {
     points = 1
     object "first" { condition = "objects.all(p, p.metadata.name != 'bare' || p.spec.ingress.size() > 0)" }
   }
-`, solved, []string{"30: Vacuous objective", "32: Condition fails"}},
+`, solved, []string{"30: Objective already met", "32: Condition fails"}},
 		{"a mistake with the name of a classic one", `
   mistake "dns-forgotten" {
     when    = "false"
@@ -469,13 +469,13 @@ func TestLint(t *testing.T) {
       via  = "ip"
     }
   }
-`, solved, []string{"32: Unreachable expectation"}},
+`, solved, []string{"32: Impossible expectation"}},
 		{"a hint costs more than the task gives", tight + `
   hint "dear" {
     text = "Look."
     cost = 100
   }
-`, solved, []string{"1: Dear hint"}},
+`, solved, []string{"1: Hint costs too much"}},
 		{"from outside the cluster", `
   objective "outside" {
     points     = 1
@@ -520,7 +520,7 @@ sample "wrong" {
       port = 53
     }
   }
-`, solved, []string{"4: Unreachable expectation"}},
+`, solved, []string{"4: Impossible expectation"}},
 		{"free points", `
   objective "free" {
     points = 1
@@ -547,7 +547,7 @@ sample "wrong" {
       port = 55
     }
   }
-`, solved, []string{"2: Vacuous objective"}},
+`, solved, []string{"2: Objective already met"}},
 		{"twice", tight + `
   objective "again" {
     points     = 1
@@ -570,7 +570,7 @@ sample "wrong" {
       to   = app.server.port.admin
     }
   }
-`, solved, []string{"32: Unreachable expectation", "30: Vacuous objective"}},
+`, solved, []string{"32: Impossible expectation", "30: Objective already met"}},
 		{"never", `
   objective "dns" {
     points = 1
@@ -594,7 +594,7 @@ sample "wrong" {
       to   = app.server.port.admin
     }
   }
-`, solved, []string{"4: Unreachable expectation", "12: Unreachable expectation", "19: Unreachable expectation"}},
+`, solved, []string{"4: Impossible expectation", "12: Impossible expectation", "19: Impossible expectation"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -73,7 +73,7 @@ func (l *linter) mistakes() {
 	var own []string
 	for _, m := range l.ownMistakes() {
 		if slices.Contains(known, m.Name) {
-			l.error(m.Range, "Duplicate mistake", "labctl itself names a mistake %q. Give this one another name.", m.Name)
+			l.error(m.Range, "Duplicate mistake", "labctl already has a mistake named %q. Give this one another name.", m.Name)
 			continue
 		}
 		own = append(own, m.Name)
@@ -122,11 +122,11 @@ func (l *linter) duplicates() {
 				case first.From != p.From && compatible(first.Want, p.Want):
 				case first.From != p.From:
 					reported[p.Block.At()] = true
-					l.warn(p.Block.At(), "Unreachable expectation", "%s cannot be %s here and %s from %s (%s): the two apps have the same namespace and labels, so no policy tells them apart.",
+					l.warn(p.Block.At(), "Impossible expectation", "%s cannot be %s here and %s from %s (%s): the two apps have the same namespace and labels, so no policy tells them apart.",
 						what, p.Want, first.Want, first.From, where)
 				case !compatible(first.Want, p.Want):
 					reported[p.Block.At()] = true
-					l.warn(p.Block.At(), "Unreachable expectation", "%s cannot be %s here and %s in the same task (%s).", what, p.Want, first.Want, where)
+					l.warn(p.Block.At(), "Impossible expectation", "%s cannot be %s here and %s in the same task (%s).", what, p.Want, first.Want, where)
 				case first.Want == p.Want && first.Block.Type() == p.Block.Type():
 					// A matrix repeats what a single expectation says on purpose.
 					reported[p.Block.At()] = true
@@ -178,7 +178,7 @@ func (l *linter) unreachable(ctx context.Context) error {
 				continue
 			}
 			reported[p.Block.At()] = true
-			l.warn(p.Block.At(), "Unreachable expectation", "%s to %s cannot be %s: %s.", p.From, engine.TargetName(p.To), p.Want, reason)
+			l.warn(p.Block.At(), "Impossible expectation", "%s to %s cannot be %s: %s.", p.From, engine.TargetName(p.To), p.Want, reason)
 		}
 	}
 	return nil
@@ -210,7 +210,7 @@ func impossible(p engine.Probe, found *engine.Observation) string {
 	case p.Want == verdict.AppError && open != verdict.AppError && p.To.HTTP == nil:
 		return "the probe sends no request that the application could refuse; add an http block"
 	case p.Want != verdict.DNSFailed && p.Want != verdict.Allowed && p.To.DNS != "":
-		return "a look-up is allowed or dns_failed"
+		return "a look-up can only be allowed or dns_failed"
 	}
 	return ""
 }
@@ -225,7 +225,7 @@ func (l *linter) hints() {
 		}
 		for _, h := range t.AllHints() {
 			if h.Cost > points {
-				l.warn(t.Range, "Dear hint", "The hint %q costs more than the task %q has points.", h.Name, t.Name)
+				l.warn(t.Range, "Hint costs too much", "The hint %q costs more points than the task %q is worth.", h.Name, t.Name)
 			}
 		}
 	}
@@ -252,8 +252,8 @@ func (l *linter) vacuous(ctx context.Context) error {
 	for i, t := range report.Tasks {
 		for j, o := range t.Objectives {
 			if o.Status == grade.Met && o.Max > 0 {
-				l.warn(l.lab.Tasks[i].Objectives[j].Range, "Vacuous objective",
-					"The objective %q of task %q is met before anything is done, so it gives points for nothing. Let it depend on one that is not: depends_on = [\"…\"].",
+				l.warn(l.lab.Tasks[i].Objectives[j].Range, "Objective already met",
+					"The objective %q of task %q is met before the student does anything, so it gives points for nothing. Let it depend on an objective that is not met yet: depends_on = [\"…\"].",
 					o.Name, t.Name)
 			}
 		}
