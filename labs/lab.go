@@ -433,6 +433,7 @@ type HTTP struct {
 type Sample struct {
 	Name        string
 	Path        string
+	Base        string   // another submission, whose files count where Path has none of their name; empty: none
 	Score       *float64 // percent; nil: unchecked
 	Points      *float64 // nil: unchecked
 	Missed      []string // the objectives that it must miss, as "task/objective"; nil: unchecked

@@ -173,31 +173,31 @@ func (s *scope) checkKind(kind string, rng hcl.Range) {
 		wording.And(kinds))
 }
 
-// submissionPath checks the path of a sample or starter.
-func (s *scope) submissionPath(n *node) string {
-	if !n.has("path") {
+// submissionPath checks the path of a sample or starter, which is the value of an attribute.
+func (s *scope) submissionPath(n *node, attribute string) string {
+	if !n.has(attribute) {
 		return ""
 	}
-	name := n.str("path")
+	name := n.str(attribute)
 	clean, err := s.src.clean(name)
 	if err != nil {
-		s.errorf(n.rng("path"), "Outside the lab directory",
+		s.errorf(n.rng(attribute), "Outside the lab directory",
 			"%q: %v. Put the submission below the lab directory.", name, err)
 		return ""
 	}
 	if clean == "." {
-		s.errorf(n.rng("path"), "Not below the lab",
+		s.errorf(n.rng(attribute), "Not below the lab",
 			"A submission is a separate directory below the lab directory, such as \"samples/solution\".")
 		return ""
 	}
 	if err := s.src.walk(clean); err != nil {
-		s.errorf(n.rng("path"), "Cannot read a submission", "%q: %v.", name, err)
+		s.errorf(n.rng(attribute), "Cannot read a submission", "%q: %v.", name, err)
 	}
 	return path.Clean(clean)
 }
 
 func (s *scope) starter(n *node, lab *Lab) {
-	if lab.Starter = s.submissionPath(n); lab.Starter != "" {
+	if lab.Starter = s.submissionPath(n, "path"); lab.Starter != "" {
 		lab.StarterRange = n.rng("path")
 	}
 }
@@ -205,7 +205,8 @@ func (s *scope) starter(n *node, lab *Lab) {
 func (s *scope) sample(n *node, lab *Lab) {
 	sample := Sample{
 		Name:        n.name,
-		Path:        s.submissionPath(n),
+		Path:        s.submissionPath(n, "path"),
+		Base:        s.submissionPath(n, "base"),
 		Score:       n.optionalNum("score"),
 		Points:      n.optionalNum("points"),
 		Mistake:     n.str("mistake"),
@@ -216,6 +217,12 @@ func (s *scope) sample(n *node, lab *Lab) {
 	}
 	for attr, a := range n.attrs {
 		sample.written[attr] = a.Expr.Range()
+	}
+	if sample.Base != "" && sample.Path != "" {
+		if info, err := s.src.stat(sample.Path); err == nil && !info.IsDir() {
+			s.errorf(n.rng("path"), "Not a directory",
+				"%q is a file. With base, give a directory that is laid out like %q.", sample.Path, sample.Base)
+		}
 	}
 	if n.has("missed") {
 		sample.Missed = append([]string{}, n.strs("missed")...)

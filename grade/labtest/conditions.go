@@ -60,7 +60,7 @@ func (l *linter) shipped() []shipped {
 	}
 	for i := range l.lab.Samples {
 		s := &l.lab.Samples[i]
-		sub, err := l.grader.Rules.ReadFS(l.lab.FS, s.Path, manifest.Limits{})
+		sub, err := l.grader.Rules.ReadSample(s)
 		if err == nil {
 			err = l.refused(sub)
 		}

@@ -215,7 +215,7 @@ func testStarter(ctx context.Context, g *grade.Grader, eng engine.Engine) (Sampl
 func testSample(ctx context.Context, g *grade.Grader, eng engine.Engine, s *labs.Sample) (*SampleResult, *submission.Submission, error) {
 	res := newResult(s.Name, s.Path, s.Written("path"))
 	res.Solution, res.Want = s.Solution, s.Score
-	sub, err := g.Rules.ReadFS(g.Lab().FS, s.Path, manifest.Limits{})
+	sub, err := g.Rules.ReadSample(s)
 	if err != nil {
 		res.Error = err.Error()
 		return &res, nil, nil

@@ -334,6 +334,55 @@ sample "nothing" {
 	}
 }
 
+// A sample with a base is that one with some files replaced.
+func TestBase(t *testing.T) {
+	t.Parallel()
+	const files = sampleFiles + `
+-- port/allow/allow.yaml --
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: allow
+spec:
+  podSelector:
+    matchLabels:
+      app: server
+  ingress:
+    - ports:
+        - port: 80
+-- more/deny/other.yaml --
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: other
+spec:
+  podSelector:
+    matchLabels:
+      app: nobody
+`
+	lab, eng := inline(t, guarded(tight, solved+`
+sample "port" {
+  path   = "port"
+  base   = "solution"
+  missed = ["allow/table"]
+}
+sample "more" {
+  path  = "more"
+  base  = "solution"
+  score = 100
+}
+`), files)
+	r, err := labtest.Test(t.Context(), lab, eng)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range r.Samples {
+		if !s.Passed {
+			t.Errorf("%s: %q %s", s.Name, s.Differences, s.Error)
+		}
+	}
+}
+
 // What no objective watches is found, with the mutation, its place, and the connection.
 func TestSurvivors(t *testing.T) {
 	t.Parallel()

@@ -109,6 +109,34 @@ func (r *Rules) ReadFS(fsys fs.FS, dir string, lim manifest.Limits) (*Submission
 	return r.Parse(tree, lim)
 }
 
+// ReadSample reads a submission that ships with the lab.
+func (r *Rules) ReadSample(s *labs.Sample) (*Submission, error) {
+	if s.Base == "" {
+		return r.ReadFS(r.lab.FS, s.Path, manifest.Limits{})
+	}
+	own, err := r.ReadTree(r.lab.FS, s.Path, "", manifest.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	base, err := r.ReadTree(r.lab.FS, s.Base, "", manifest.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	return r.Parse(own.over(base), manifest.Limits{})
+}
+
+// over is a tree with the files of another one where it has none of their name.
+func (t *Tree) over(base *Tree) *Tree {
+	files := slices.Concat(t.Files, base.Files)
+	byName := func(a, b manifest.File) int { return strings.Compare(a.Name, b.Name) }
+	slices.SortStableFunc(files, byName) // of two with one name, its own is the first
+	return &Tree{
+		Files:   slices.CompactFunc(files, func(a, b manifest.File) bool { return a.Name == b.Name }),
+		Folders: slices.Compact(slices.Sorted(slices.Values(slices.Concat(t.Folders, base.Folders)))),
+		NotRead: t.NotRead, More: t.More,
+	}
+}
+
 // ReadTree reads the files of a submission without parsing the manifests. Messages call a single file shown, or by
 // its name if that is "". If the lab does not allow something in it, the error is an *engine.Refused.
 func (r *Rules) ReadTree(fsys fs.FS, dir, shown string, lim manifest.Limits) (*Tree, error) {

@@ -200,6 +200,8 @@ func sample() *Block {
 	return &Block{Type: "sample", Labels: []string{"name"}, ForEach: true, Attributes: []Attribute{
 		name("name of the sample"),
 		path(),
+		{Name: "base", Type: String, DefaultDoc: "none", NonEmpty: true,
+			Doc: "directory of another submission, whose files are part of this one where `path` has none of the same name"},
 		{Name: "score", Type: Number, DefaultDoc: "unchecked", Max: 100,
 			Doc: "percent that it must score, as reports show it; give this, `points` or `missed`"},
 		{Name: "points", Type: Number, DefaultDoc: "unchecked", Doc: "points that it must score"},

@@ -54,7 +54,7 @@ current task. The running lab's own policies and namespace labels are removed fi
 			if err != nil {
 				return err
 			}
-			sub, err := grader.Rules.ReadFS(lab.FS, lab.Samples[i].Path, manifest.Limits{})
+			sub, err := grader.Rules.ReadSample(&lab.Samples[i])
 			if err != nil {
 				return err
 			}
