@@ -415,13 +415,16 @@ func (r *recognizer) wrongEntities(p *ciliumPolicy, yield func(repair) bool) boo
 	})
 }
 
-// wideEntities: an entity that lets in more than was meant, until it is gone.
+// wideEntities: an entity of many kinds of peers that lets in more than was meant, until it is gone.
 func (r *recognizer) wideEntities(p *ciliumPolicy, yield func(repair) bool) bool {
 	if !p.fromThisTask || len(r.meantPorts()) > 0 {
 		return true // about ports, not about peers
 	}
 	return p.each(func(i int, x *ciliumRule) bool {
 		for j, entity := range *x.entities {
+			if entityMeaning(entity) == "" {
+				continue
+			}
 			if !yield(repair{
 				mistake: wideEntity, object: p.Object, field: x.field("fromEntities", "toEntities"),
 				change: r.edited(p, i, func(x *ciliumRule) {
@@ -458,7 +461,8 @@ func entityNames(entities api.EntitySlice) string {
 	return strings.Join(names, ", ")
 }
 
-// entityMeaning says whom an entity includes; see Documentation/security/policy/language.rst, "Entities based".
+// entityMeaning says whom an entity includes; empty: one kind of peer only. See
+// Documentation/security/policy/language.rst, "Entities based".
 func entityMeaning(e api.Entity) string {
 	switch e {
 	case api.EntityAll:
@@ -472,7 +476,7 @@ func entityMeaning(e api.Entity) string {
 	case api.EntityRemoteNode:
 		return "the other nodes and the pods in their networks"
 	}
-	return "all that belongs to it"
+	return ""
 }
 
 // emptyCiliumRules: a rule that says nothing, until it allows everybody.

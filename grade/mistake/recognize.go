@@ -70,6 +70,9 @@ func Recognize(in Miss) (found []Finding, err error) {
 		}
 		for fix := range repairs {
 			r.Spend(1)
+			if r.ofTheLab(&fix) {
+				continue
+			}
 			if in.undoneBy(&fix) {
 				r.undone = append(r.undone, fix)
 				return []Finding{fix.finding()}, nil
@@ -80,6 +83,16 @@ func Recognize(in Miss) (found []Finding, err error) {
 		return r.missing(), nil
 	}
 	return nil, nil
+}
+
+// ofTheLab reports whether a repair changes a policy that the lab's setup applied: nothing that the student wrote. That one
+// is still in force may be what the student left undone.
+func (s *Scene) ofTheLab(fix *repair) bool {
+	if s.State.Flat || fix.mistake.ID == stillInForce.ID || !slices.Contains(s.State.Policies, fix.object) {
+		return false
+	}
+	_, submitted := s.State.AppliedIn[fix.object]
+	return !submitted
 }
 
 // undoneBy reports whether a repair shows that the mistake is the one.
