@@ -378,7 +378,7 @@ sample "more" {
 	}
 	for _, s := range r.Samples {
 		if !s.Passed {
-			t.Errorf("%s: %q %s", s.Name, s.Differences, s.Error)
+			t.Errorf("%s: %v %s", s.Name, s.Differences, s.Error)
 		}
 	}
 }
