@@ -3,6 +3,7 @@ module github.com/labctl/labctl
 go 1.26.0
 
 require (
+	al.essio.dev/pkg/shellescape v1.5.1
 	charm.land/log/v2 v2.0.1
 	cloud.google.com/go/auth v0.24.1-0.20261001053825-dbc26066f70a
 	cloud.google.com/go/container v1.56.1
@@ -132,7 +133,6 @@ require (
 )
 
 require (
-	al.essio.dev/pkg/shellescape v1.5.1 // indirect
 	cel.dev/expr v0.25.3 // indirect
 	dario.cat/mergo v1.0.1 // indirect
 	github.com/Azure/go-ansiterm v0.0.0-20250102033503-faa5f7b0171c // indirect

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
@@ -33,7 +34,8 @@ directory and name it after that. Existing files are never overwritten.`,
 			if given, name := filepath.Base(abs), labs.LabName(filepath.Base(abs)); name != given {
 				fmt.Fprintf(app.Out, "\nThe lab is called %s: the name of a lab has only lower-case letters, digits and hyphens.\n", name)
 			}
-			fmt.Fprintf(app.Out, "\nNext: labctl validate %s, then labctl test %s\n", dir, dir)
+			word := shellescape.Quote(dir)
+			fmt.Fprintf(app.Out, "\nNext: labctl validate %s, then labctl test %s\n", word, word)
 			return nil
 		},
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
@@ -60,9 +61,9 @@ current directory. Existing files are never overwritten.`,
 				return err
 			}
 			if len(lab.Tasks) > 0 {
-				fmt.Fprintf(app.Out, "\nNext: labctl show %s %s\n", args[0], lab.Tasks[0].Name)
+				fmt.Fprintf(app.Out, "\nNext: labctl show %s %s\n", shellescape.Quote(args[0]), lab.Tasks[0].Name)
 			}
-			fmt.Fprintf(app.Out, "Then: labctl grade %s --submission %s\n", args[0], dir)
+			fmt.Fprintf(app.Out, "Then: labctl grade %s --submission %s\n", shellescape.Quote(args[0]), shellescape.Quote(dir))
 			return nil
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
@@ -135,7 +136,7 @@ func listAllHints(a *cli.App, name string, lab *labs.Lab, asJSON bool) error {
 	case text.Len() == 0:
 		fmt.Fprintf(a.Out, "The lab %s has no hints.\n", lab.Name)
 	default:
-		fmt.Fprintf(a.Out, "%s\nRead one: labctl hint %s TASK NAME\n", text.String(), name)
+		fmt.Fprintf(a.Out, "%s\nRead one: labctl hint %s TASK NAME\n", text.String(), shellescape.Quote(name))
 	}
 	return nil
 }
@@ -151,7 +152,7 @@ func listHints(a *cli.App, lab string, task *labs.Task, hints []taskHint, asJSON
 	for _, h := range hints {
 		fmt.Fprintf(a.Out, "%-24s %s\n", h.name, cost(h.Cost))
 	}
-	fmt.Fprintf(a.Out, "\nRead one: labctl hint %s %s %s\n", lab, task.Name, hints[0].name)
+	fmt.Fprintf(a.Out, "\nRead one: labctl hint %s %s %s\n", shellescape.Quote(lab), task.Name, hints[0].name)
 	if slices.ContainsFunc(hints, func(h taskHint) bool { return h.Cost > 0 }) {
 		fmt.Fprint(a.Out, a.Hang("",
 			"labctl does not record which hints you read. A course that counts them deducts their cost with --hint."))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
@@ -90,7 +91,7 @@ out. A task also shows what the lab changes in the cluster when it begins; --set
 			case output.Json():
 				return app.WriteJSON(view)
 			case setup && len(args) != 2:
-				return fmt.Errorf("--setup needs a task: labctl show %s TASK --setup", args[0])
+				return fmt.Errorf("--setup needs a task: labctl show %s TASK --setup", shellescape.Quote(args[0]))
 			case setup:
 				return printSetup(app, lab, &view.Tasks[0])
 			}
@@ -157,7 +158,7 @@ func showLab(a *cli.App, v *labView, called string) {
 			fmt.Sprintf("%s (%g points)", t.Title, points)))
 	}
 	if len(v.Tasks) > 0 {
-		fmt.Fprintf(a.Out, "\nRead a task: labctl show %s %s\n", called, v.Tasks[0].Name)
+		fmt.Fprintf(a.Out, "\nRead a task: labctl show %s %s\n", shellescape.Quote(called), v.Tasks[0].Name)
 	}
 }
 
@@ -180,7 +181,7 @@ func showTask(a *cli.App, lab *labs.Lab, t *taskView, called string) {
 		fmt.Fprint(a.Out, a.Hang(fmt.Sprintf("  %-*s  ", width, o.Name), fmt.Sprintf("%s (%s)", o.Title, o.worth())))
 	}
 	if len(t.Hints) > 0 {
-		fmt.Fprintf(a.Out, "\n%s: labctl hint %s %s\n", wording.Count(len(t.Hints), "hint"), called, t.Name)
+		fmt.Fprintf(a.Out, "\n%s: labctl hint %s %s\n", wording.Count(len(t.Hints), "hint"), shellescape.Quote(called), t.Name)
 	}
 }
 
