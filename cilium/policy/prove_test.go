@@ -39,11 +39,11 @@ func TestProve(t *testing.T) {
 		},
 		{
 			"the empty selector", np("p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {}}]}]}`),
-			toDB(policy.Reach{ExceptPods: []string{"default/web"}}), "default/any-pod > default/db 5432/TCP: no labels",
+			toDB(policy.Reach{ExceptPods: []string{"default/web"}}), "default/any-pod > default/db 5432/TCP: stands for any other pod in namespace default",
 		},
 		{
 			"everything but one", np("p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchExpressions: [{key: app, operator: NotIn, values: [web]}]}}]}]}`),
-			toDB(policy.Reach{}), "default/any-pod > default/db 5432/TCP: no labels in namespace default",
+			toDB(policy.Reach{}), "default/any-pod > default/db 5432/TCP: any other pod in namespace default",
 		},
 		{
 			"an extra label makes no other pod of it", np("p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]}`) + "---\n" +
@@ -60,7 +60,7 @@ func TestProve(t *testing.T) {
 		},
 		{
 			"every pod of a namespace is more than the pod", np("p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: blue}}}]}]}`),
-			toDB(policy.Reach{ExceptPods: []string{"other/client"}}), "other/any-pod > default/db 5432/TCP: no labels in namespace other",
+			toDB(policy.Reach{ExceptPods: []string{"other/client"}}), "other/any-pod > default/db 5432/TCP: any other pod in namespace other",
 		},
 		{
 			"any namespace", np("p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: client}}}]}]}`),
@@ -68,7 +68,18 @@ func TestProve(t *testing.T) {
 		},
 		{
 			"a namespace that is not there", np("p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: later}}}]}]}`),
-			toDB(policy.Reach{}), "later/any-pod > default/db 5432/TCP: in a namespace that is not in the cluster, with kubernetes.io/metadata.name=later",
+			toDB(policy.Reach{}), "later/any-pod > default/db 5432/TCP: any pod in the namespace later, which is not in the cluster",
+		},
+		{
+			"namespaces without a label", np("p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchExpressions: [{key: team, operator: DoesNotExist}]}}]}]}`),
+			toDB(policy.Reach{ExceptNamespaces: []string{"default", "kube-system"}}),
+			"any-namespace-1/any-pod > default/db 5432/TCP: any pod in a namespace that is not in the cluster and has none of the labels that policies ask for",
+		},
+		{
+			"namespaces with a label, whatever its value", np("p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchExpressions:
+				[{key: shift, operator: Exists}, {key: tier, operator: In, values: [a]}]}}]}]}`),
+			toDB(policy.Reach{}),
+			"any-namespace-6/any-pod > default/db 5432/TCP: any pod in a namespace that is not in the cluster, with the labels shift (of any other value), tier=a",
 		},
 		{
 			"an address outside", np("p", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{ipBlock: {cidr: 9.9.9.0/24}}]}]}`),

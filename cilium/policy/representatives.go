@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"net/netip"
@@ -42,13 +41,51 @@ func (e *Engine) representatives() *representatives {
 	return e.represented
 }
 
-// describeRepresentative says what a pod stands for.
+// describeRepresentative says what a pod stands for, in the words of somebody who does not know that it was made up.
 func describeRepresentative(p *representative.Pod) string {
+	which := "any other pod"
+	switch {
+	case len(p.Labels) > 0:
+		which = "any pod with " + describeMade(p.Labels)
+	case p.NewNamespace:
+		which = "any pod"
+	}
 	where := "in namespace " + p.Namespace
 	if p.NewNamespace {
-		where = "in a namespace that is not in the cluster, with " + describeLabels(p.NamespaceLabels)
+		where = describeNewNamespace(p)
 	}
-	return fmt.Sprintf("stands for any pod with %s %s", describeLabels(p.Labels), where)
+	return "stands for " + which + " " + where
+}
+
+// describeNewNamespace says in which namespaces the pods are that a pod stands for, if its own is made up.
+func describeNewNamespace(p *representative.Pod) string {
+	rest := maps.Clone(p.NamespaceLabels)
+	delete(rest, cluster.LabelMetadataName)
+	where := "in a namespace that is not in the cluster"
+	if !representative.IsMadeUp(p.Namespace) {
+		where = "in the namespace " + p.Namespace + ", which is not in the cluster"
+		if len(rest) == 0 {
+			return where
+		}
+		return where + ", with the labels " + describeMade(rest)
+	}
+	if len(rest) == 0 {
+		return where + " and has none of the labels that policies ask for"
+	}
+	return where + ", with the labels " + describeMade(rest)
+}
+
+// describeMade writes labels of which some have a value that no policy mentions.
+func describeMade(labels map[string]string) string {
+	var terms []string
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		if labels[k] == representative.AnyValue {
+			terms = append(terms, k+" (of any other value)")
+		} else {
+			terms = append(terms, k+"="+labels[k])
+		}
+	}
+	return listed(terms, len(terms), ", ")
 }
 
 // What is noted once for an engine costs more steps than one.

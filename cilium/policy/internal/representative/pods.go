@@ -2,10 +2,10 @@
 package representative
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	ciliumio "github.com/cilium/cilium/pkg/k8s/apis/cilium.io"
 	slimv1 "github.com/cilium/cilium/pkg/k8s/slim/k8s/apis/meta/v1"
@@ -73,11 +73,17 @@ func Pods(in Input) ([]Pod, *cluster.Cluster) {
 	}
 	for i, l := range newNamespaces {
 		l = maps.Clone(l)
-		l[cluster.LabelMetadataName] = fmt.Sprintf("any-namespace-%d", i+1)
+		l[cluster.LabelMetadataName] = madeUp + strconv.Itoa(i+1)
 		m.namespace(l[cluster.LabelMetadataName], l, true, templates)
 	}
 	return m.pods, &c
 }
+
+// madeUp begins the names of namespaces that no policy mentions.
+const madeUp = "any-namespace-"
+
+// IsMadeUp reports whether the name of a pod's namespace is one that no policy mentions.
+func IsMadeUp(namespace string) bool { return strings.HasPrefix(namespace, madeUp) }
 
 // maker makes the pods of one namespace after the other.
 type maker struct {

@@ -11,10 +11,10 @@ import (
 	"github.com/labctl/labctl/cilium/policy/internal/cluster"
 )
 
-// absent stands for a label that is not there, and anyValue for a value that no policy mentions.
+// AnyValue stands for a value of a label that no policy mentions, and absent for a label that is not there.
 const (
+	AnyValue = "any-value"
 	absent   = "\x00"
-	anyValue = "any-value"
 )
 
 // Labels are the labels of pods and of namespaces that selectors mention.
@@ -54,7 +54,7 @@ func (l *Labels) namesOfNamespaces() []string {
 	var names []string
 	if list := l.namespace[cluster.LabelMetadataName]; list != nil {
 		names = slices.DeleteFunc(slices.Clone(list.list), func(name string) bool {
-			return name == absent || name == anyValue
+			return name == absent || name == AnyValue
 		})
 	}
 	delete(l.namespace, cluster.LabelMetadataName)
@@ -72,7 +72,7 @@ type valueList struct {
 func (v values) add(key string, list ...string) {
 	l := v[key]
 	if l == nil {
-		l = &valueList{list: []string{absent, anyValue}, has: map[string]bool{absent: true, anyValue: true}}
+		l = &valueList{list: []string{absent, AnyValue}, has: map[string]bool{absent: true, AnyValue: true}}
 		v[key] = l
 	}
 	for _, x := range list {
@@ -178,7 +178,7 @@ func (v values) askedFor(s *slimv1.LabelSelector) map[string]string {
 		case r.Operator == slimv1.LabelSelectorOpIn && len(r.Values) > 0:
 			set(r.Key, r.Values[0])
 		case r.Operator == slimv1.LabelSelectorOpExists:
-			set(r.Key, anyValue)
+			set(r.Key, AnyValue)
 		}
 	}
 	return l
