@@ -53,6 +53,9 @@ func (b *bystanders) tell(w *Why, want verdict.Verdict) {
 	if len(sides) == 0 {
 		return
 	}
+	if want != verdict.Allowed {
+		b.omitOpenSide(w, decided)
+	}
 	if decided.Verdict == verdict.Allowed {
 		at = len(w.Text)
 	}
@@ -66,6 +69,65 @@ func (b *bystanders) tell(w *Why, want verdict.Verdict) {
 		}
 	}
 	w.Text = slices.Insert(w.Text, min(at, len(w.Text)), told...)
+}
+
+// omitOpenSide takes out of an account that a side is open which the task is not about: its policies select the pod at the other end only,
+// where a rule lets the connection through.
+func (b *bystanders) omitOpenSide(w *Why, r *policy.Result) {
+	if r.Verdict != verdict.Allowed || r.Egress == nil || r.Ingress == nil {
+		return
+	}
+	out, in := decidingSide{r.Egress, "egress"}, decidingSide{r.Ingress, "ingress"}
+	for _, s := range [][2]decidingSide{{out, in}, {in, out}} {
+		open, ruled := s[0], s[1]
+		if open.Decision != policy.ByDefault || open.HostNetwork || ruled.Decision != policy.ByAllow || !b.isAbout(ruled) || b.selected(open.Endpoint) {
+			continue
+		}
+		at := "Egress from"
+		if open.direction == "ingress" {
+			at = "Ingress to"
+		}
+		says := permitted(open.Side, open.direction, at)
+		w.Text = slices.DeleteFunc(slices.Clone(w.Text), func(text string) bool { return text == says })
+	}
+}
+
+// isAbout reports whether a policy of the task isolates a side.
+func (b *bystanders) isAbout(side decidingSide) bool {
+	return slices.ContainsFunc(b.policies, func(o *manifest.Object) bool {
+		s, _ := b.selection(o)
+		return slices.Contains(s.of(side.direction), side.Endpoint)
+	})
+}
+
+// selected reports whether a policy of the task selects an endpoint, in whatever direction.
+func (b *bystanders) selected(endpoint string) bool {
+	return slices.ContainsFunc(b.policies, func(o *manifest.Object) bool {
+		s, _ := b.selection(o)
+		return slices.Contains(s.Ingress, endpoint) || slices.Contains(s.Egress, endpoint)
+	})
+}
+
+// selection is what a policy selects, if that is known.
+func (b *bystanders) selection(o *manifest.Object) (selection, bool) {
+	s, known := b.selects[o]
+	if !known {
+		if s, known = b.selector.Selects(o); known {
+			b.selects[o] = s
+		}
+	}
+	return selection{s}, known
+}
+
+// selection is the pods that a policy isolates.
+type selection struct{ policy.Selection }
+
+// of are those in a direction.
+func (s selection) of(direction string) []string {
+	if direction == "ingress" {
+		return s.Ingress
+	}
+	return s.Egress
 }
 
 // decidingSide is a side that decided about a connection.
@@ -92,21 +154,14 @@ func deciding(r *policy.Result, want verdict.Verdict, sentences int) (*policy.Re
 
 // sentence says why a policy does not apply to a connection, or why it closes nothing.
 func (b *bystanders) sentence(o *manifest.Object, sides []decidingSide) string {
-	s, known := b.selects[o]
+	s, known := b.selection(o)
 	if !known {
-		if s, known = b.selector.Selects(o); !known {
-			return ""
-		}
-		b.selects[o] = s
+		return ""
 	}
 	name := ruleName(&policy.RuleRef{Policy: o.Ref(), File: o.File, Line: o.Line})
 	others := make([]string, 0, len(sides))
 	for _, side := range sides {
-		pods := s.Egress
-		if side.direction == "ingress" {
-			pods = s.Ingress
-		}
-		if !slices.Contains(pods, side.Endpoint) {
+		if !slices.Contains(s.of(side.direction), side.Endpoint) {
 			others = append(others, fmt.Sprintf("the %s of %s", side.direction, side.Endpoint))
 			continue
 		}
@@ -115,7 +170,7 @@ func (b *bystanders) sentence(o *manifest.Object, sides []decidingSide) string {
 		}
 		return ""
 	}
-	subjects := subjectsOf(&s)
+	subjects := subjectsOf(&s.Selection)
 	switch {
 	case subjects != "":
 		return fmt.Sprintf("%s does not apply here: it is about %s, not about %s.", name, subjects, strings.Join(others, " or "))

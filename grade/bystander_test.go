@@ -33,6 +33,23 @@ spec: {hostNetwork: true, containers: [{name: c, image: i}]}
 			want: "NetworkPolicy default/p (t/a.yaml:1) does not apply here: it is about the ingress of default/web, not about the ingress of default/api.",
 		},
 		{
+			name: "open, by a rule of the task: no word of the open side, which the task is not about", checks: nobodyReachesAPI,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [{from: [{namespaceSelector: {}}]}]}`)},
+			want: "Ingress to default/api is allowed by spec.ingress[0].from[0]", not: "Egress from default/web",
+		},
+		{
+			name: "open, by an earlier rule: the other side may be the one to close", checks: webReachesNobody,
+			first: []string{policyIn("default", "in", apiFromWeb)},
+			task:  []string{np(`{podSelector: {matchLabels: {app: web}}}`)},
+			want:  "Egress from default/web is open",
+		},
+		{
+			name: "open, by an earlier rule, and the task's policy is for another pod", checks: webReachesNobody,
+			first: []string{policyIn("default", "in", apiFromWeb)},
+			task:  []string{policyIn("ops", "p", `{podSelector: {}, policyTypes: [Egress]}`)},
+			want:  "Egress from default/web is open",
+		},
+		{
 			name: "blocked, the other direction", checks: webReachesAPIByIP, first: []string{policyIn("default", "closed", closeWeb)},
 			task: []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}`)},
 			want: "does not apply here: it is about the ingress of default/web, not about the egress of default/web.",

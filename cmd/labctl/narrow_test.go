@@ -83,6 +83,7 @@ app "a" {
 		"show networkpolicy 1":                       "night jobs",
 		"show networkpolicy 2":                       "\x1b[3misolated\x1b[0m",
 		"show networkpolicy 2 isolated":              "points",
+		"hint networkpolicy":                         "allow-monitoring-namespace label   costs 1 point\r\n",
 		"hint networkpolicy 5":                       "costs 1 point",
 		"hint networkpolicy 6 and-or":                "\x1b[36mfrom\x1b[0m",
 		"grade networkpolicy --submission last-week": "No instance of the lab",

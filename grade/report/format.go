@@ -163,7 +163,9 @@ type Result struct {
 	// nothing. See redactForStudent.
 	StudentMessage string
 	Problems       []manifest.Problem
-	Score          *grade.Score // nil: no grade
+	// Advice is what can be graded of a submission that was refused, in a sentence without its full stop; "": nothing.
+	Advice string
+	Score  *grade.Score // nil: no grade
 	// Late says in a sentence what lateness cost: Score is what is left of Raw. "": nothing.
 	Late               string
 	Raw                *grade.Score

@@ -134,6 +134,9 @@ func feedbackOf(a *Assignment, o *Result) *feedback {
 	case grade.Refused:
 		f.ReasonsTitle = "Why your submission was rejected"
 		f.ReasonsText = "Nothing was graded. Fix these problems and resubmit."
+		if o.Advice != "" {
+			f.ReasonsText += " " + o.Advice + "."
+		}
 	case grade.Errored:
 		f.ReasonsTitle = "Why there is no grade"
 		f.ReasonsText = o.Message

@@ -31,6 +31,9 @@ func markdownOne(w io.Writer, a *Assignment, o *Result) error {
 			fmt.Fprintf(b, "- %s\n", markdown(reason))
 		}
 		b.WriteString("\n")
+		if o.Advice != "" {
+			fmt.Fprintf(b, "%s.\n\n", markdown(o.Advice))
+		}
 	}
 	if o.Report == nil {
 		return b.Flush()

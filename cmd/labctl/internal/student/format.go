@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,7 +85,9 @@ func (f *formatFlag) write(a *cli.App, assignment *report.Assignment, o *report.
 			if _, err := a.Out.Write(text.Bytes()); err != nil {
 				return err
 			}
-		} else if err := os.WriteFile(out.file, text.Bytes(), 0o644); err != nil {
+		} else if err := os.WriteFile(out.file, text.Bytes(), 0o644); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("--format %s: cannot write %s: there is no folder %s", out.Name, out.file, filepath.Dir(out.file))
+		} else if err != nil {
 			return cli.InfraError{Err: fmt.Errorf("--format %s: %w", out.Name, err)}
 		}
 		if out.Name == cli.FormatGitHub {
@@ -118,6 +121,9 @@ func outcome(assignment *report.Assignment, submission string, rep *grade.Report
 	switch {
 	case errors.As(err, &refused):
 		o = report.RefusedResult(assignment, refused)
+		if partly := (partlyRefused{}); errors.As(err, &partly) {
+			o.Advice = partly.advice()
+		}
 	case err != nil && !cli.IsInfra(err):
 		return o, false
 	default:

@@ -260,8 +260,10 @@ type partlyRefused struct {
 }
 
 func (p partlyRefused) Error() string {
-	return p.Refused.Error() + "\nEarlier tasks can be graded: add --task " + p.until
+	return p.Refused.Error() + "\n" + p.advice()
 }
+
+func (p partlyRefused) advice() string { return "Earlier tasks can be graded: add --task " + p.until }
 
 func (p partlyRefused) Unwrap() error { return p.Refused }
 

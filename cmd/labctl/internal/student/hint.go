@@ -117,7 +117,12 @@ func viewsOf(hints []taskHint) []hintView {
 // listAllHints lists the hints of all tasks, each as it is to be named.
 func listAllHints(a *cli.App, name string, lab *labs.Lab, asJSON bool) error {
 	list := labHints{FormatVersion: 1, Tasks: []hintsOfTask{}}
-	number := len(strconv.Itoa(len(lab.Tasks)))
+	number, widest := len(strconv.Itoa(len(lab.Tasks))), 0
+	for i := range lab.Tasks {
+		for _, h := range hintsOf(&lab.Tasks[i]) {
+			widest = max(widest, len(lab.Tasks[i].Name+" "+h.name))
+		}
+	}
 	var text strings.Builder
 	for i := range lab.Tasks {
 		task := &lab.Tasks[i]
@@ -127,7 +132,7 @@ func listAllHints(a *cli.App, name string, lab *labs.Lab, asJSON bool) error {
 		hints := hintsOf(task)
 		list.Tasks = append(list.Tasks, hintsOfTask{task.Name, viewsOf(hints)})
 		for _, h := range hints {
-			fmt.Fprintf(&text, "%*d  %-48s %s\n", number, i+1, task.Name+" "+h.name, cost(h.Cost))
+			fmt.Fprintf(&text, "%*d  %-*s  %s\n", number, i+1, widest, task.Name+" "+h.name, cost(h.Cost))
 		}
 	}
 	switch {
