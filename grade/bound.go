@@ -193,6 +193,14 @@ func BoundProblems(problems manifest.Problems) manifest.Problems {
 	return bounded
 }
 
+// emptyFiles are the files of a task that nothing was read from. Where nothing is missed, nobody misses a starter file.
+func emptyFiles(t *TaskReport, files []submission.EmptyFile) []EmptyFile {
+	if !slices.ContainsFunc(t.Objectives, func(o ObjectiveReport) bool { return o.Status == Missed || o.Status == Partly }) {
+		files = slices.DeleteFunc(slices.Clone(files), func(f submission.EmptyFile) bool { return f.Starter })
+	}
+	return boundEmptyFiles(files)
+}
+
 // boundEmptyFiles keeps the first files and says how many more there are.
 func boundEmptyFiles(files []submission.EmptyFile) []EmptyFile {
 	const most = 3

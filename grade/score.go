@@ -130,9 +130,6 @@ func (g *Grader) report(sub *submission.Submission, engine string, outcomes []*t
 			Name: t.Name, Title: t.Title, Attempted: sub.Attempted(i),
 			Hints: append([]HintTaken{}, hints[i]...), Objectives: make([]ObjectiveReport, len(t.Objectives)),
 		}
-		if sub.Layout == labs.LayoutCheckpoints {
-			tr.EmptyFiles = boundEmptyFiles(sub.Steps[i].Empty)
-		}
 		taskPoints, cost := new(big.Rat), new(big.Rat)
 		for _, f := range sub.Findings() {
 			if f.Task == t.Name {
@@ -150,6 +147,9 @@ func (g *Grader) report(sub *submission.Submission, engine string, outcomes []*t
 			if tr.Objectives[j].Status != Hidden {
 				findings = append(findings, outcomes[i].findings[j]...)
 			}
+		}
+		if sub.Layout == labs.LayoutCheckpoints {
+			tr.EmptyFiles = emptyFiles(&tr, sub.Steps[i].Empty)
 		}
 		some, priced := hintsLeft(t, hints[i])
 		tr.HintsLeft = some

@@ -274,6 +274,6 @@ func (l *linter) solution() {
 	}
 	l.diags = append(l.diags, &hcl.Diagnostic{
 		Severity: hcl.DiagWarning, Summary: "No solution",
-		Detail: "No sample is the lab's solution, so nothing shows that it can be solved, and labctl test has nothing to mutate. Add sample \"solution\" { path = \"…\", score = 100 }.",
+		Detail: "No sample is the lab's solution, so nothing shows that it can be solved, and labctl test has nothing to mutate. Add a block sample \"solution\" with path, its directory below the lab's, and score = 100.",
 	})
 }

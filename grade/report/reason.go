@@ -189,6 +189,9 @@ func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {
 		x.Mistake = mistakeOf(r, task, objective, c.Mistake)
 		x.Why = slices.DeleteFunc(x.Why, x.isAside)
 		shown := sentencesWithMistake
+		if len(x.Why) > 0 && strings.HasPrefix(x.Why[0], standsFor) {
+			shown++ // which says nothing of the cause
+		}
 		if i := slices.IndexFunc(x.Why, isRequestRefused); i >= 0 {
 			shown = max(shown, i+2) // with what the rule lets through instead
 		}
@@ -196,6 +199,9 @@ func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {
 	}
 	return x
 }
+
+// standsFor begins the sentence that says which pods an end of a connection stands for.
+const standsFor = "Stands for "
 
 // isRequestRefused recognizes the sentence that a request matches no rule; the next one says which do.
 func isRequestRefused(sentence string) bool {

@@ -136,6 +136,8 @@ func TestReasonsLeaveOutWhatSaysNothing(t *testing.T) {
 			"1 of [The name is looked up first. " + refused + " Only these get through.]"},
 		{"one connection twice", []grade.Check{check("a", "m", closed), check("a", "m", closed)}, "1 of [" + closed + "]"},
 		{"a rule of another policy than the mistake", []grade.Check{check("a", "m", closed, aside, nearby)}, "1 of [" + closed + " " + nearby + "]"},
+		{"an end that stands for pods", []grade.Check{check("a", "m", "Stands for any pod.", fmt.Sprintf(open, "a"), closed, nearby)},
+			"1 of [Stands for any pod. " + fmt.Sprintf(open, "a") + " " + closed + "]"},
 		{"the objects in force", []grade.Check{object}, "1 of []"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

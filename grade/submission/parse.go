@@ -45,13 +45,15 @@ type Step struct {
 	Attempted bool   // it applies or deletes something
 	Apply     []*manifest.Object
 	Delete    []*manifest.Object // kind, namespace and name count
-	Empty     []EmptyFile        // files without an object, but for those that the lab gave out so
+	Empty     []EmptyFile        // files without an object; those that the lab gave out so only beside others that have one
 }
 
 // EmptyFile is a file in the folder of a task that no object was read from.
 type EmptyFile struct {
 	File string // relative to the submission
 	Why  string // "the file is empty", "every line is commented out"
+	// Starter says that the lab gave it out so.
+	Starter bool
 }
 
 // Objects returns everything the submission applies, in the order of its steps.
@@ -331,11 +333,11 @@ func (r *Rules) finish(sub *Submission, in []input, files []manifest.File, probl
 		s := &sub.Steps[stepOf[o.File]]
 		s.Delete = append(s.Delete, o)
 	}
-	r.addEmpty(sub, slices.Concat(apply, remove), stepOf)
 	for i := range sub.Steps {
 		s := &sub.Steps[i]
 		s.Attempted = len(s.Apply)+len(s.Delete) > 0
 	}
+	r.addEmpty(sub, slices.Concat(apply, remove), stepOf)
 
 	bad = r.replay(sub)
 	problems = append(problems, bad...)
@@ -356,13 +358,14 @@ func (r *Rules) finish(sub *Submission, in []input, files []manifest.File, probl
 	return sub, nil
 }
 
-// addEmpty notes the files of each step that no object was read from.
+// addEmpty notes the files of each step that no object was read from. Starter files as they were count in steps where
+// others were worked on.
 func (r *Rules) addEmpty(sub *Submission, files []manifest.File, stepOf map[string]int) {
 	for _, f := range files {
-		why := withoutObjects(f.Data)
-		if why != "" && !r.starters[startText(f.Data)] {
-			s := &sub.Steps[stepOf[f.Name]]
-			s.Empty = append(s.Empty, EmptyFile{File: f.Name, Why: why})
+		why, s := withoutObjects(f.Data), &sub.Steps[stepOf[f.Name]]
+		starter := why != "" && r.starters[startText(f.Data)]
+		if why != "" && (s.Attempted || !starter) {
+			s.Empty = append(s.Empty, EmptyFile{File: f.Name, Why: why, Starter: starter})
 		}
 	}
 }

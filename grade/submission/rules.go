@@ -1,6 +1,7 @@
 package submission
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -229,12 +230,23 @@ func (r *Rules) mayApply(o *manifest.Object) (manifest.Problem, bool) {
 		p.Line, p.Field = o.LineOf("metadata.namespace"), "metadata.namespace"
 		p.Message = fmt.Sprintf("the lab %q takes nothing in the namespace %q", r.lab.Name, o.Namespace)
 		p.Hint = "it takes policies in " + wording.And(take.Namespaces)
-		if near := wording.Nearest(o.Namespace, take.Namespaces); near != "" {
+		if !namesNamespace(o) {
+			p.Field, p.Message = "metadata", fmt.Sprintf("the object names no namespace, which means %q, and the lab %q takes nothing there",
+				o.Namespace, r.lab.Name)
+		} else if near := wording.Nearest(o.Namespace, take.Namespaces); near != "" {
 			p.Hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		return p, false
 	}
 	return p, true
+}
+
+// namesNamespace reports whether a manifest says which namespace its object is in.
+func namesNamespace(o *manifest.Object) bool {
+	var written struct {
+		Metadata struct{ Namespace *string }
+	}
+	return json.Unmarshal(o.JSON, &written) != nil || written.Metadata.Namespace != nil
 }
 
 func (r *Rules) kindNotTaken(p manifest.Problem, kind string) manifest.Problem {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +57,7 @@ func forward(ctx context.Context, notify *fsnotify.Watcher, changed chan<- struc
 		case err := <-notify.Errors:
 			return err
 		case event := <-notify.Events:
-			if event.Op == fsnotify.Chmod || hidden(event.Name) {
+			if event.Op == fsnotify.Chmod || hidden(event.Name) || isOutput(event.Name) {
 				continue
 			}
 			if event.Has(fsnotify.Create) {
@@ -70,6 +72,18 @@ func forward(ctx context.Context, notify *fsnotify.Watcher, changed chan<- struc
 			}
 		}
 	}
+}
+
+// isOutput reports whether a file is the one that this process prints into.
+func isOutput(name string) bool {
+	info, err := os.Stat(name)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc([]*os.File{os.Stdout, os.Stderr}, func(f *os.File) bool {
+		out, err := f.Stat()
+		return err == nil && os.SameFile(info, out)
+	})
 }
 
 // follow watches a directory and all below it. A single file is watched through its directory, since editors replace

@@ -3,6 +3,7 @@ package student
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -35,6 +36,10 @@ Exit code: 0 no difference; 1 some connections differ.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if inspect.live {
 				return cli.Args(2, 2)(cmd, args)
+			}
+			if len(args) == 2 {
+				return fmt.Errorf("the second submission is missing: labctl diff %s %s OTHER, or, for the running lab, labctl diff %s %s --live",
+					args[0], args[1], args[0], args[1])
 			}
 			return cli.Args(3, 3)(cmd, args)
 		},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -74,11 +75,16 @@ engines disagree; 4 the submission was rejected.`,
 
 // labAndNoMore takes an optional LAB. Who adds the answers as an argument learns how to name them.
 func labAndNoMore(cmd *cobra.Command, args []string) error {
-	switch flags := cmd.Flags(); {
-	case len(args) == 2 && flags.Changed("task"):
-		return fmt.Errorf("unexpected argument %q: several tasks are named as --task A --task B", args[1])
-	case len(args) == 2 && !flags.Changed("submission"):
-		return fmt.Errorf("answers are named with --submission: %s %s --submission %s", cmd.CommandPath(), args[0], args[1])
+	if len(args) == 2 {
+		flags := cmd.Flags()
+		_, err := os.Stat(args[1])
+		switch {
+		case !flags.Changed("submission") && (err == nil || !flags.Changed("task")):
+			return fmt.Errorf("answers are named with --submission: %s %s --submission %s", cmd.CommandPath(), args[0], args[1])
+		case flags.Changed("task"):
+			return fmt.Errorf("unexpected argument %q: several tasks are named as --task A --task B", args[1])
+		}
+		return fmt.Errorf("unexpected argument %q: a task is named with --task %s", args[1], args[1])
 	}
 	return cli.Args(0, 1)(cmd, args)
 }
