@@ -82,6 +82,8 @@ func TestOneErrorForOneFault(t *testing.T) {
 		want    []string // parts of the only error; none: there is no error
 	}
 	for _, tt := range append(faults{
+		{"the name of a file for its text", []string{`  title = "One"`, `  title = "One"
+  instructions = "tasks/01.md"`}, []string{`15: A path as text`, `write file("tasks/01.md")`}},
 		{"an app's name, as it is referred to", []string{`app "cli"`, `app "Cli_1"`, "app.cli", "app.Cli_1"}, []string{`8: Invalid name`, `Did you mean "cli-1"?`}},
 		{"an app's name, as it should be referred to", []string{`app "cli"`, `app "cli_1"`, "app.cli", "app.cli-1"}, []string{`8: Invalid name`, `Did you mean "cli-1"?`}},
 		{"a namespace's name", []string{`namespace "team"`, `namespace "Team_1"`, `app "cli" {}`, `app "cli" { namespace = namespace.Team_1.name }`}, []string{`2: Invalid name`, `Did you mean "team-1"?`}},

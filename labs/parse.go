@@ -131,6 +131,10 @@ func rewordSyntax(d *hcl.Diagnostic, data []byte) {
 		}
 		return
 	}
+	if d.Summary == "Argument or block definition required" && hasTypographicQuotes(d, data) {
+		d.Summary, d.Detail = "Invalid character", "Typographic quotes (“ ”) are not valid here. Write straight ones: \"."
+		return
+	}
 	if d.Summary == "Argument or block definition required" && d.Subject.CanSliceBytes(data) &&
 		string(d.Subject.SliceBytes(data)) == "}" {
 		d.Summary, d.Detail = "Extra closing brace", "This } closes nothing. Is there an extra } above?"
@@ -143,6 +147,15 @@ func rewordSyntax(d *hcl.Diagnostic, data []byte) {
 	if !strings.Contains(d.Detail, "function argument") {
 		d.Summary, d.Detail = ourTerms.Replace(d.Summary), ourTerms.Replace(d.Detail)
 	}
+}
+
+// hasTypographicQuotes reports whether the line of an error has quotes that a word processor puts.
+func hasTypographicQuotes(d *hcl.Diagnostic, data []byte) bool {
+	if d.Subject == nil || d.Subject.Start.Byte > len(data) {
+		return false
+	}
+	line, _, _ := bytes.Cut(data[bytes.LastIndexByte(data[:d.Subject.Start.Byte], '\n')+1:], []byte("\n"))
+	return bytes.ContainsAny(line, "“”„‟«»")
 }
 
 type wordedSyntax struct{ summary, detail string }

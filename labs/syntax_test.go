@@ -57,6 +57,7 @@ task "two" {
 		{"a percentage", "points = 1", "points = 1%", "10: Invalid expression"},
 		{"a brace too many at the end of a line", "app \"b\" {}", "app \"b\" {}\n}", "8: Extra closing brace"},
 		{"a heredoc is not closed", "title = \"L\"", "title = <<-EOT\n    L\n", "2: Unterminated template string"},
+		{"typographic quotes around a label", `app "b" {}`, `app “b” {}`, "7: Invalid character"},
 		{"typographic quotes", `title = "L"`, `title = “L”`, "2: Invalid character"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -19,6 +19,10 @@ func (s *scope) task(n *node, lab *Lab) {
 		Visibility:   Visibility(n.str("visibility")),
 		Range:        n.block.DefRange,
 	}
+	if strings.HasSuffix(t.Instructions, ".md") && !strings.ContainsAny(t.Instructions, " \n") {
+		s.errorf(n.rng("instructions"), "A path as text",
+			"Students would read %q. For what the file holds, write file(%q).", t.Instructions, t.Instructions)
+	}
 	for _, old := range lab.Tasks {
 		if old.Name == t.Name {
 			s.duplicate(n, "task", old.Range.Filename, old.Range.Start.Line)
