@@ -114,6 +114,16 @@ const (
       to    = [app.api.port.http]
       allow = [[app.watch, app.api.port.http]]
     }`
+	onlyPort8080 = `
+    invariant "only-8080" {
+      to           = app.api
+      except_ports = [8080]
+    }`
+	onlyPort8080Out = `
+    invariant "only-8080" {
+      from         = app.web
+      except_ports = [8080]
+    }`
 	nobodyReachesAPI = `
     expect "denied" {
       from = [app.web, app.watch]
@@ -805,6 +815,26 @@ func TestRecognize(t *testing.T) {
 			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [
 				{from: [{podSelector: {matchLabels: {app: web}}}]}, {ports: [{port: 8080}]}]}`)},
 			want: []string{"rule-split"},
+		},
+		{
+			name:   "port-split",
+			checks: onlyPort8080,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [
+				{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{protocol: TCP}, {port: 8080}]}]}`)},
+			want: []string{"port-split"},
+		},
+		{
+			name:   "port-split: egress, the other way round",
+			checks: onlyPort8080Out,
+			task: []string{np(`{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [
+				{to: [{podSelector: {matchLabels: {app: api}}}], ports: [{port: 8080}, {protocol: TCP}]}]}`)},
+			want: []string{"port-split"},
+		},
+		{
+			name:   "port-split, not: both name their protocol",
+			checks: onlyPort8080,
+			task: []string{np(`{podSelector: {matchLabels: {app: api}}, ingress: [
+				{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{protocol: TCP}, {protocol: TCP, port: 8080}]}]}`)},
 		},
 		{
 			name:   "rule-split, not: peers and ports in both rules",

@@ -69,6 +69,7 @@ var catalogue = []entry{
 	{allowsEverything, open, (*recognizer).openEverything, nil},
 	{emptyOrMissing, open, (*recognizer).emptyRules, nil},
 	{ruleSplit, open, (*recognizer).splitRules, nil},
+	{portSplit, open, (*recognizer).splitPorts, nil},
 	{andOrPeers, open, (*recognizer).splitPeers, nil},
 	{typesForgotten, open, (*recognizer).forgottenTypes, nil},
 	{selectsNothing, open, (*recognizer).deadSubjects, []Mistake{deploymentLabel}},
@@ -295,6 +296,8 @@ var (
 		"Policies only ever add: one rule without conditions undoes all the others. Is there a policy that was put there just to make things work?"}
 	ruleSplit = Mistake{"rule-split", "Two rules where one was meant",
 		"Every dash under `ingress` or `egress` starts another rule, and one matching rule is enough. Peers and ports that belong together stand in one rule."}
+	portSplit = Mistake{"port-split", "Two ports where one was meant",
+		"Every dash under `ports` starts another port, and one without `port` means every port of its protocol. Count the dashes."}
 	typesForgotten = Mistake{"policy-types-forgotten", "policyTypes was forgotten",
 		"Without policyTypes a policy is about ingress, and about egress only if it has an egress rule."}
 	stillInForce = Mistake{"earlier-policy-still-in-force", "An earlier policy is still in force",

@@ -101,6 +101,32 @@ func (r *recognizer) splitRules(p *networkPolicy, yield func(repair) bool) bool 
 	return true
 }
 
+// splitPorts: a port that has a protocol only beside one that has a number only, until they are one.
+func (r *recognizer) splitPorts(p *networkPolicy, yield func(repair) bool) bool {
+	for _, d := range directions {
+		for i, rule := range p.spec.rules[d] {
+			for j, a := range rule.ports {
+				for k, b := range rule.ports {
+					if a.Port != nil || a.Protocol == nil || b.Port == nil || p.wrote().protocol(place{d: d, rule: i, item: k}) {
+						continue
+					}
+					s, ports := p.spec.clone(), slices.Clone(rule.ports)
+					ports[k].Protocol = a.Protocol
+					s.rules[d][i].ports = without(ports, j)
+					if !yield(repair{
+						mistake: portSplit, change: r.with(p, s), object: p.Object, field: place{d, i, "ports", j}.String(),
+						message: fmt.Sprintf("%s lists a protocol and a port as two items under `ports`: every port over %s, and port %s.",
+							p.Ref(), *a.Protocol, b.Port),
+					}) {
+						return false
+					}
+				}
+			}
+		}
+	}
+	return true
+}
+
 // splitPeers: a peer with a namespaceSelector only beside one with a podSelector only, until they are one.
 func (r *recognizer) splitPeers(p *networkPolicy, yield func(repair) bool) bool {
 	for at, a := range p.spec.peers() {
