@@ -3,6 +3,7 @@ package grade_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -1984,6 +1985,12 @@ func TestPolicyWithoutSpec(t *testing.T) {
 	}
 	if ids := findingIDs(report); !slices.Equal(ids, []string{"no-spec"}) || !strings.Contains(report.Findings[0].Hint, "t/delete/") {
 		t.Errorf("findings are %+v", report.Findings)
+	}
+	half := deletion("old") + "# spec:\n#   podSelector: {}\n\n"
+	report = gradeFS(t, lab, fstest.MapFS{"answers/t/old.yaml": {Data: []byte(half)}}, "answers")
+	first := strings.Count(deletion("old"), "\n") + 1
+	if want := fmt.Sprintf("Lines %d to %d of the file are still commented out.", first, first+1); report.Findings[0].Hint != want {
+		t.Errorf("a spec that is commented out: findings are %+v, want %q", report.Findings, want)
 	}
 }
 

@@ -37,6 +37,8 @@ type Submission struct {
 	upTo     *int              // of a running lab: the last task whose setup was done; nil: all
 	states   []*engine.State   // one a step
 	findings []mistake.Finding // steps without effect
+
+	commented map[string]lines // the spec of a file that is commented out, see commentedOut
 }
 
 // Step is what was done during one task.
@@ -338,6 +340,12 @@ func (r *Rules) finish(sub *Submission, in []input, files []manifest.File, probl
 		s.Attempted = len(s.Apply)+len(s.Delete) > 0
 	}
 	r.addEmpty(sub, slices.Concat(apply, remove), stepOf)
+	sub.commented = map[string]lines{}
+	for _, f := range apply {
+		if at, ok := commentedOut(f.Data); ok {
+			sub.commented[f.Name] = at
+		}
+	}
 
 	bad = r.replay(sub)
 	problems = append(problems, bad...)
@@ -384,6 +392,30 @@ func withoutObjects(text []byte) string {
 		}
 	}
 	return why
+}
+
+// lines are those of a file from the first to the last, from 1.
+type lines struct{ first, last int }
+
+// commentedOut finds the comments at the end of a file, if a spec is in them.
+func commentedOut(text []byte) (at lines, found bool) {
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		line = bytes.TrimSpace(line)
+		switch {
+		case len(line) == 0:
+		case line[0] != '#':
+			at, found = lines{}, false
+		default:
+			if at.first == 0 {
+				at.first = n
+			}
+			at.last = n
+			found = found || bytes.HasPrefix(bytes.TrimLeft(line, "# "), []byte("spec:"))
+		}
+	}
+	return at, found
 }
 
 // startText is a text in the form in which it is compared with a starter file: editors change line ends.

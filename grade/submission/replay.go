@@ -210,7 +210,9 @@ func (r *replayer) noteNoSpec(s *Step, o *manifest.Object) {
 	}
 	r.note(s, o, "no-spec", "A NetworkPolicy without a spec", func() (string, string) {
 		hint := "Write spec.podSelector, and what the policy allows."
-		if s.Task != "" {
+		if at, ok := r.sub.commented[o.File]; ok {
+			hint = fmt.Sprintf("Lines %d to %d of the file are still commented out.", at.first, at.last)
+		} else if s.Task != "" {
 			hint = fmt.Sprintf("What you delete belongs in the folder %s/delete/ of the task.", path.Dir(o.File))
 		}
 		return fmt.Sprintf("%s has no spec, so it closes the ingress of every pod of the namespace %s.", o.Ref(), o.Namespace), hint

@@ -556,6 +556,9 @@ func portAndProtocol(text string) (number, protocol string, ok bool) {
 	return m[1] + m[4], strings.ToUpper(cmp.Or(m[2]+m[3], "TCP")), true
 }
 
+// everyAddress answers who means every address of a range.
+const everyAddress = "every address is the range 0.0.0.0/0"
+
 func formatHint(format, text string) string {
 	if format != "cidr" {
 		return ""
@@ -572,6 +575,9 @@ func formatHint(format, text string) string {
 	if prefix, err := netip.ParsePrefix(text); err == nil && prefix != prefix.Masked() {
 		return fmt.Sprintf("the range is %s; this address alone is %s", prefix.Masked(),
 			netip.PrefixFrom(prefix.Addr(), prefix.Addr().BitLen()))
+	}
+	if slices.Contains([]string{"*", "all", "any"}, strings.ToLower(text)) {
+		return everyAddress
 	}
 	if letters := strings.Trim(strings.ToLower(text), "abcdefghijklmnopqrstuvwxyz-_."); letters == "" && text != "" {
 		return "a range has addresses, not names"

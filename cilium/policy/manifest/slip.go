@@ -83,6 +83,9 @@ func slipIn(text, message string, reported bool) (what, hint string) {
 	}
 	if m := special.FindStringSubmatch(text); m != nil && (wanted("alphabetic or numeric") || wanted("start any token") ||
 		wanted("unknown anchor") || wanted("directive")) {
+		if strings.HasSuffix(m[1], "cidr: ") && m[2] == "*" {
+			return "a range has addresses, not *", everyAddress
+		}
 		return fmt.Sprintf("text that begins with %c must be quoted", m[2][0]),
 			"write " + m[1] + quote(strings.Trim(m[2], "`"))
 	}

@@ -101,6 +101,9 @@ func TestSlips(t *testing.T) {
 		{"- matchLabels:\n        app: frontend\n", "- namespace: default\n", "(a Cilium policy has k8s:io.kubernetes.pod.namespace among the matchLabels)"},
 		{peer, "ipBlock: 10.0.0.0/8\n", "(write ipBlock: {cidr: 10.0.0.0/8})"},
 		{peer, "ipBlock: {cidr: 10.0.0.5/8}\n", "(the range is 10.0.0.0/8; this address alone is 10.0.0.5/32)"},
+		{peer, "ipBlock:\n        cidr: *\n", "a range has addresses, not * (every address is the range 0.0.0.0/0)"},
+		{peer, "ipBlock: {cidr: \"*\"}\n", "(every address is the range 0.0.0.0/0)"},
+		{peer, "ipBlock: {cidr: Any}\n", "(every address is the range 0.0.0.0/0)"},
 		{peer, "ipBlock: {cidr: backend}\n", "(a range has addresses, not names)"},
 		{"port: 8080", "name: http", "(a port is chosen by its number or its name: write port)"},
 		// A value of another type.
