@@ -21,7 +21,7 @@ import (
 
 func TestResultsDoNotDependOnTheNumberOfWorkers(t *testing.T) {
 	t.Parallel()
-	dir := gradetest.Samples(t, 40)
+	dir := gradetest.Samples(t, 15)
 	one := gradetest.Config(t, gradetest.Tutorial)
 	one.Workers = 1
 	gradetest.Run(t, one, dir)
@@ -58,7 +58,7 @@ func TestGradesAreThoseOfTheLab(t *testing.T) {
 
 func TestSecondRunGradesNothing(t *testing.T) {
 	t.Parallel()
-	dir := gradetest.Samples(t, 20)
+	dir := gradetest.Samples(t, 9)
 	cfg := gradetest.Config(t, gradetest.Tutorial)
 	gradetest.Run(t, cfg, dir)
 	before := gradetest.Files(t, cfg.Out)
@@ -106,7 +106,7 @@ func TestAnotherToolStartsAfresh(t *testing.T) {
 
 func TestTornJournal(t *testing.T) {
 	t.Parallel()
-	dir := gradetest.Samples(t, 12)
+	dir := gradetest.Samples(t, 5)
 	cfg := gradetest.Config(t, gradetest.Tutorial)
 	gradetest.Run(t, cfg, dir)
 	want := gradetest.Files(t, cfg.Out)
@@ -128,8 +128,8 @@ func TestTornJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 		sum := gradetest.Run(t, cfg, dir)
-		if sum.Submissions != 12 {
-			t.Errorf("%s: %d of 12 results", name, sum.Submissions)
+		if sum.Submissions != 5 {
+			t.Errorf("%s: %d of 5 results", name, sum.Submissions)
 		}
 		gradetest.Same(t, gradetest.Files(t, cfg.Out), want)
 	}
@@ -193,7 +193,7 @@ func (r rogue) At(ctx context.Context, state *engine.State) (engine.Prober, erro
 func TestOneThatBreaksDownIsItsOwnError(t *testing.T) {
 	t.Parallel()
 	for _, stuck := range []bool{false, true} {
-		dir := gradetest.Samples(t, 6)
+		dir := gradetest.Samples(t, 3)
 		bad := filepath.Join(dir, "mallory.yaml")
 		if err := os.WriteFile(bad, []byte("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: rogue}\nspec: {podSelector: {}}\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -202,7 +202,7 @@ func TestOneThatBreaksDownIsItsOwnError(t *testing.T) {
 		cfg.Engine = rogue{cfg.Engine, stuck}
 		cfg.Timeout = 5 * time.Second
 		sum := gradetest.Run(t, cfg, dir)
-		if sum.Errors != 1 || sum.Submissions != 7 || len(sum.Failures) != 1 || sum.Failures[0].ID != "mallory" {
+		if sum.Errors != 1 || sum.Submissions != 4 || len(sum.Failures) != 1 || sum.Failures[0].ID != "mallory" {
 			t.Errorf("stuck %v: %d errors of %d: %v", stuck, sum.Errors, sum.Submissions, sum.Failures)
 		}
 		for _, r := range gradetest.Results(t, cfg.Out) {

@@ -93,7 +93,7 @@ func pooled(t *testing.T, class string, cells ...*cell) (batch.Config, *batch.Su
 // Whatever breaks, the results are those of a run in which nothing did.
 func TestPool(t *testing.T) {
 	t.Parallel()
-	dir := gradetest.Samples(t, 10)
+	dir := gradetest.Samples(t, 8)
 	undisturbed := gradetest.Config(t, gradetest.Tutorial)
 	gradetest.Run(t, undisturbed, dir)
 	want := gradetest.Files(t, undisturbed.Out)
@@ -126,7 +126,7 @@ func brokenIf(broken bool) error {
 // Without a lab the run ends, nobody gets a grade for it, and the next run grades what is missing.
 func TestPoolIsEmpty(t *testing.T) {
 	t.Parallel()
-	dir := gradetest.Samples(t, 12)
+	dir := gradetest.Samples(t, 5)
 	broken := &cell{breaks: func(n int) error { return brokenIf(n >= 3) }, repairs: func(int) error { return errBroken }}
 	cfg, _, err := pooled(t, dir, broken)
 	var machine *batch.MachineError
@@ -135,7 +135,7 @@ func TestPoolIsEmpty(t *testing.T) {
 	}
 	cfg.Grade = nil
 	sum := gradetest.Run(t, cfg, dir)
-	if sum.Errors != 0 || sum.Submissions != 12 {
+	if sum.Errors != 0 || sum.Submissions != 5 {
 		t.Errorf("%d errors of %d", sum.Errors, sum.Submissions)
 	}
 }
