@@ -43,8 +43,8 @@ func (s *Screen) Repaint(a *App) error {
 	return err
 }
 
-// fit cuts a page to the lines of a screen (0: of any height). The first lines stay, and the last, which says what goes
-// on. One line belongs to the cursor.
+// fit cuts a page to the lines of a screen (0: of any height). The first lines stay, and the last paragraph, which says
+// what goes on, or its end. One line belongs to the cursor.
 func fit(page string, height int) string {
 	lines := strings.SplitAfter(page, "\n")
 	lines = lines[:len(lines)-1]
@@ -52,8 +52,12 @@ func fit(page string, height int) string {
 	if height <= 0 || len(lines) <= room || room < 3 {
 		return page
 	}
-	kept := room - 2
-	return strings.Join(lines[:kept], "") + fmt.Sprintf("… %d more lines\n", len(lines)-kept-1) + lines[len(lines)-1]
+	last := len(lines) - 1
+	for last > 0 && lines[last-1] != "\n" && len(lines)-last < room/3 {
+		last--
+	}
+	kept := room - 1 - (len(lines) - last)
+	return strings.Join(lines[:kept], "") + fmt.Sprintf("… %d more lines\n", last-kept) + strings.Join(lines[last:], "")
 }
 
 // Resizes tells when the terminal has another size, until stop is called. Without a terminal it never does.

@@ -16,4 +16,8 @@ func TestFit(t *testing.T) {
 			t.Errorf("height %d: got %q, want %q", height, got, want)
 		}
 	}
+	const wrapped = "1\n2\n3\n4\n5\n6\n7\n8\n\n12:00  5 of 10 points;\nwatching answers;\npress Ctrl-C to stop\n"
+	if got, want := fit(wrapped, 11), "1\n2\n3\n4\n5\n6\n… 3 more lines\n12:00  5 of 10 points;\nwatching answers;\npress Ctrl-C to stop\n"; got != want {
+		t.Errorf("a last paragraph of three lines: got %q, want %q", got, want)
+	}
 }
