@@ -189,9 +189,7 @@ func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {
 		x.Mistake = mistakeOf(r, task, objective, c.Mistake)
 		x.Why = slices.DeleteFunc(x.Why, x.isAside)
 		shown := sentencesWithMistake
-		if len(x.Why) > 0 && strings.HasPrefix(x.Why[0], standsFor) {
-			shown++ // which says nothing of the cause
-		}
+		shown += slices.IndexFunc(append(slices.Clone(x.Why), ""), isAboutCause)
 		if i := slices.IndexFunc(x.Why, isRequestRefused); i >= 0 {
 			shown = max(shown, i+2) // with what the rule lets through instead
 		}
@@ -200,8 +198,11 @@ func reasonOf(r *grade.Report, task, objective string, c *grade.Check) reason {
 	return x
 }
 
-// standsFor begins the sentence that says which pods an end of a connection stands for.
-const standsFor = "Stands for "
+// isAboutCause tells the account of a verdict from the sentences before it: which of several ends it is about, and which
+// pods an end stands for.
+func isAboutCause(sentence string) bool {
+	return !strings.HasPrefix(sentence, "Stands for ") && !strings.HasPrefix(sentence, "The connection with ")
+}
 
 // isRequestRefused recognizes the sentence that a request matches no rule; the next one says which do.
 func isRequestRefused(sentence string) bool {

@@ -138,6 +138,8 @@ func TestReasonsLeaveOutWhatSaysNothing(t *testing.T) {
 		{"a rule of another policy than the mistake", []grade.Check{check("a", "m", closed, aside, nearby)}, "1 of [" + closed + " " + nearby + "]"},
 		{"an end that stands for pods", []grade.Check{check("a", "m", "Stands for any pod.", fmt.Sprintf(open, "a"), closed, nearby)},
 			"1 of [Stands for any pod. " + fmt.Sprintf(open, "a") + " " + closed + "]"},
+		{"one of several ends", []grade.Check{check("a", "m", "The connection with node n is allowed.", "Stands for any pod.", closed, nearby, aside)},
+			"1 of [The connection with node n is allowed. Stands for any pod. " + closed + " " + nearby + "]"},
 		{"the objects in force", []grade.Check{object}, "1 of []"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
