@@ -140,7 +140,7 @@ func (r *recognizer) wrongCiliumPeers(p *ciliumPolicy, yield func(repair) bool) 
 			if !slices.ContainsFunc(r.everybody, selects) {
 				continue
 			}
-			for _, who := range r.meantPeers(x.d) {
+			for _, who := range r.meantPeers[x.d]() {
 				if !selects(who) && !yield(repair{
 					mistake: wrongPeer, whole: true, keeps: true, object: p.Object, field: x.endpointField(j),
 					change:  r.edited(p, i, func(x *ciliumRule) { (*x.endpoints)[j] = selectorFor(p, who) }),

@@ -379,9 +379,9 @@ func wants(t *labs.Task, is func(labs.Pair) bool) bool {
 	return false
 }
 
-// meantPorts are the ports that are to stay open where this connection is to be closed: those that the invariant excepts, if the check is
+// findMeantPorts finds the ports that are to stay open where this connection is to be closed: those that the invariant excepts, if the check is
 // one, or those on which the task wants the same two ends to connect. If there are any, the check is about ports, not about peers.
-func (r *recognizer) meantPorts() []int {
+func (r *recognizer) findMeantPorts() []int {
 	if inv, ok := r.Check.(*labs.Invariant); ok {
 		return inv.ExceptPorts
 	}

@@ -88,11 +88,8 @@ func Recognize(in Miss) (found []Finding, err error) {
 // ofTheLab reports whether a repair changes a policy that the lab's setup applied: nothing that the student wrote. That one
 // is still in force may be what the student left undone.
 func (s *Scene) ofTheLab(fix *repair) bool {
-	if s.State.Flat || fix.mistake.ID == stillInForce.ID || !slices.Contains(s.State.Policies, fix.object) {
-		return false
-	}
 	_, submitted := s.State.AppliedIn[fix.object]
-	return !submitted
+	return !submitted && !s.State.Flat && fix.mistake.ID != stillInForce.ID && slices.Contains(s.State.Policies, fix.object)
 }
 
 // undoneBy reports whether a repair shows that the mistake is the one.
@@ -120,6 +117,9 @@ type recognizer struct {
 	Miss
 	client endpoint
 	server endpoint
+	// What is the same for all policies: see findMeantPorts and findMeantPeers.
+	meantPorts func() []int
+	meantPeers map[direction]func() []endpoint
 }
 
 // Scene is what the recognisers look at in one state, whatever check missed.
@@ -188,6 +188,11 @@ func (n *Namer) Scene(state *engine.State, task int) *Scene {
 func newRecognizer(in Miss) *recognizer {
 	r := &recognizer{Miss: in}
 	r.client, r.server = r.endpoints()
+	r.meantPorts = sync.OnceValue(r.findMeantPorts)
+	r.meantPeers = map[direction]func() []endpoint{}
+	for _, d := range directions {
+		r.meantPeers[d] = sync.OnceValue(func() []endpoint { return r.findMeantPeers(d) })
+	}
 	return r
 }
 

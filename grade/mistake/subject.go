@@ -106,7 +106,7 @@ func (r *recognizer) wrongPeers(p *networkPolicy, yield func(repair) bool) bool 
 			!slices.ContainsFunc(r.everybody, selects) {
 			continue
 		}
-		for _, who := range r.meantPeers(at.d) {
+		for _, who := range r.meantPeers[at.d]() {
 			if selects(who) {
 				continue
 			}
@@ -127,9 +127,9 @@ func wrongPeerMessage(p *manifest.Object, d direction, named string, meant endpo
 	return fmt.Sprintf("%s has an %s rule whose peer is %s, not %s.", p.Ref(), d, named, meant.name)
 }
 
-// meantPeers are the pods that a rule may have been meant for: the one at the other end or, where that was to be kept out, those of
+// findMeantPeers finds the pods that a rule may have been meant for: the one at the other end or, where that was to be kept out, those of
 // which the same check wants a connection allowed and no rule speaks.
-func (r *recognizer) meantPeers(d direction) []endpoint {
+func (r *recognizer) findMeantPeers(d direction) []endpoint {
 	if r.Probe.Want == verdict.Allowed {
 		if who := r.peer(d); who.known() {
 			return []endpoint{who}
@@ -173,7 +173,7 @@ func (r *recognizer) names(d direction, who endpoint) bool {
 
 // meantOthers reports whether the check wants connections allowed with pods, and a peer that selects some has none of these.
 func (r *recognizer) meantOthers(d direction, selects func(endpoint) bool) bool {
-	meant := r.meantPeers(d)
+	meant := r.meantPeers[d]()
 	return len(meant) > 0 && !slices.ContainsFunc(meant, selects)
 }
 
