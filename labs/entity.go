@@ -21,6 +21,17 @@ const (
 	entityWorld      Entity = "world"          // every external of the lab, which a decoded lab names instead
 )
 
+// IsNode reports whether a node is what a pod calls by the name of the entity: its own node, or one of an API server.
+func (e Entity) IsNode(own, apiServer bool) bool {
+	switch e {
+	case EntityHost:
+		return own
+	case EntityRemoteNode:
+		return !own
+	}
+	return e == EntityAPIServer && apiServer
+}
+
 // The Service that every cluster has for its API server.
 const (
 	APIServiceNamespace = "default"

@@ -135,12 +135,7 @@ func (t *topology) entityNodes(entity labs.Entity, pod *corev1.Pod) ([]*corev1.N
 	}
 	var nodes []*corev1.Node
 	for i := range t.nodes {
-		n := &t.nodes[i]
-		is := map[labs.Entity]bool{
-			labs.EntityHost: n.Name == pod.Spec.NodeName, labs.EntityRemoteNode: n.Name != pod.Spec.NodeName,
-			labs.EntityAPIServer: api.runOn(n),
-		}
-		if is[entity] {
+		if n := &t.nodes[i]; entity.IsNode(n.Name == pod.Spec.NodeName, api.runOn(n)) {
 			nodes = append(nodes, n)
 		}
 	}

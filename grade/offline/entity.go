@@ -76,10 +76,7 @@ func (t *topology) nodesFor(entity labs.Entity, other string) ([]string, error) 
 	own := t.nodeOf(other)
 	var names []string
 	for _, n := range t.nodes {
-		is := map[labs.Entity]bool{
-			labs.EntityHost: n.name == own, labs.EntityRemoteNode: n.name != own, labs.EntityAPIServer: n.apiServer,
-		}
-		if is[entity] {
+		if entity.IsNode(n.name == own, n.apiServer) {
 			names = append(names, n.name)
 		}
 	}
