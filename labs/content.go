@@ -81,10 +81,12 @@ func isLeftOut(b *hclsyntax.Block, in *schema.Block) bool {
 func hasLeftOut(body hcl.Body, spec *schema.Block, typ string) bool {
 	native, ok := body.(*hclsyntax.Body)
 	return ok && slices.ContainsFunc(native.Blocks, func(b *hclsyntax.Block) bool {
-		if !isLeftOut(b, spec) || spec.Block(b.Type) != nil {
-			return isLeftOut(b, spec) && b.Type == typ
+		if !isLeftOut(b, spec) {
+			return false
 		}
-		return wording.Meant(b.Type, blockTypes(spec)) == typ || slices.Contains(homesOf(b.Type, spec.Block(typ)), typ)
+		unknown := spec.Block(b.Type) == nil
+		return b.Type == typ || unknown && wording.Meant(b.Type, blockTypes(spec)) == typ ||
+			unknown && slices.Contains(homesOf(b.Type, spec.Block(typ)), typ)
 	})
 }
 

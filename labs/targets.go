@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,10 +52,11 @@ func (s *scope) suggestRef(v cty.Value) string {
 		return ""
 	}
 	text := v.AsString()
-	if _, rest, ok := strings.Cut(text, "://"); ok { // an address of a web page
-		text, _, _ = strings.Cut(rest, "/")
+	if u, err := url.Parse(text); err == nil && u.Host != "" { // an address of a web page
+		text = u.Host
 	}
-	for name, app := range s.apps {
+	for _, name := range sortedKeys(s.apps) {
+		app := s.apps[name]
 		if app.Service != "" && (text == app.Service+"."+app.Namespace || text == app.Service+"."+app.Namespace+".svc.cluster.local") {
 			return fmt.Sprintf(" Did you mean app.%s, without quotes?", name)
 		}
