@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/internal/wording"
@@ -50,7 +51,7 @@ func labFirst(cmd *cobra.Command, args []string) error {
 	for i, arg := range args[1:] {
 		if slices.Contains(labs.Shipped(), arg) {
 			rest := slices.Delete(slices.Clone(args), i+1, i+2)
-			return fmt.Errorf("the lab comes first: %s %s %s", cmd.CommandPath(), arg, strings.Join(rest, " "))
+			return fmt.Errorf("the lab comes first: %s %s %s", cmd.CommandPath(), arg, shellescape.QuoteCommand(rest))
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cmd/labctl/internal/cli"
@@ -38,8 +39,9 @@ Exit code: 0 no difference; 1 some connections differ.`,
 				return cli.Args(2, 2)(cmd, args)
 			}
 			if len(args) == 2 {
-				return fmt.Errorf("the second submission is missing: labctl diff %s %s OTHER, or, for the running lab, labctl diff %s %s --live",
-					args[0], args[1], args[0], args[1])
+				given := shellescape.QuoteCommand(args)
+				return fmt.Errorf("the second submission is missing: labctl diff %s OTHER, or, for the running lab, labctl diff %s --live",
+					given, given)
 			}
 			return cli.Args(3, 3)(cmd, args)
 		},

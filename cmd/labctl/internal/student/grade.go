@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/labctl/labctl/cilium/policy/manifest"
@@ -80,11 +81,12 @@ func labAndNoMore(cmd *cobra.Command, args []string) error {
 		_, err := os.Stat(args[1])
 		switch {
 		case !flags.Changed("submission") && (err == nil || !flags.Changed("task")):
-			return fmt.Errorf("answers are named with --submission: %s %s --submission %s", cmd.CommandPath(), args[0], args[1])
+			return fmt.Errorf("answers are named with --submission: %s %s --submission %s", cmd.CommandPath(),
+				shellescape.Quote(args[0]), shellescape.Quote(args[1]))
 		case flags.Changed("task"):
 			return fmt.Errorf("unexpected argument %q: several tasks are named as --task A --task B", args[1])
 		}
-		return fmt.Errorf("unexpected argument %q: a task is named with --task %s", args[1], args[1])
+		return fmt.Errorf("unexpected argument %q: a task is named with --task %s", args[1], shellescape.Quote(args[1]))
 	}
 	return cli.Args(0, 1)(cmd, args)
 }
